@@ -1,0 +1,33 @@
+// Random tests draw from a seed that is printed when they fail and can be given back: LEITHER_SEED=123.
+
+using System.Globalization;
+using System.Security.Cryptography;
+
+namespace Leither.TestKit;
+
+/// <summary>Where a random test's chance comes from.</summary>
+public static class Seed
+{
+    /// <summary>The environment's LEITHER_SEED, or a fresh one.</summary>
+    public static int FromEnvironmentOrFresh() =>
+        int.TryParse(Environment.GetEnvironmentVariable("LEITHER_SEED"), NumberStyles.Integer, CultureInfo.InvariantCulture, out int seed)
+            ? seed
+            : RandomNumberGenerator.GetInt32(int.MaxValue);
+
+    /// <summary>Runs a body; a failure names the seed that brings it back.</summary>
+    public static void Run(Action<Random> body)
+    {
+        int seed = FromEnvironmentOrFresh();
+        try
+        {
+            body(new Random(seed));
+        }
+        catch (Exception e)
+        {
+            throw new InvalidOperationException($"Failed with LEITHER_SEED={seed}: {e.Message}", e);
+        }
+    }
+
+    /// <summary>Whether the long runs are wanted (LEITHER_LONG=1, set by ./test --long).</summary>
+    public static bool IsLong => Environment.GetEnvironmentVariable("LEITHER_LONG") is "1" or "true";
+}
