@@ -1,0 +1,151 @@
+using System.Runtime.CompilerServices;
+
+namespace Leither.Resp;
+
+/// <summary>Integers as Redis reads and writes them: strict decimal, full signed 64-bit range.</summary>
+public static unsafe class RespInteger
+{
+    /// <summary>The most bytes that <see cref="Format(long, byte*)"/> writes: a minus and 19 digits.</summary>
+    public const int MaxLength = 20;
+
+    /// <summary>
+    /// Reads a signed 64-bit integer. Only the text that <see cref="Format(long, byte*)"/> would write is accepted, so
+    /// reading and writing are inverse: that lets a value be kept as an integer and still replied byte for byte.
+    /// </summary>
+    public static bool TryParse(byte* text, int length, out long value)
+    {
+        value = 0;
+        if ((uint)(length - 1) >= MaxLength)
+            return false;
+        byte* p = text;
+        byte* end = text + length;
+        bool negative = *p == '-';
+        if (negative && ++p == end)
+            return false;
+        uint digit = (uint)(*p - '0');
+        if (digit - 1 >= 9)
+            return length == 1 && digit == 0;
+
+        // Twenty digits exceed the range; nineteen always fit 64 bits unsigned, so nothing below can overflow.
+        if (end - p > 19)
+            return false;
+        ulong magnitude = digit;
+        while (++p < end)
+        {
+            digit = (uint)(*p - '0');
+            if (digit > 9)
+                return false;
+            magnitude = magnitude * 10 + digit;
+        }
+        if (magnitude > (ulong)long.MaxValue + (negative ? 1UL : 0UL))
+            return false;
+        value = negative ? (long)(0 - magnitude) : (long)magnitude;
+        return true;
+    }
+
+    /// <summary>Reads a signed 64-bit integer, as <see cref="TryParse(byte*, int, out long)"/> does.</summary>
+    public static bool TryParse(ReadOnlySpan<byte> text, out long value)
+    {
+        fixed (byte* p = text)
+            return TryParse(p, text.Length, out value);
+    }
+
+    /// <summary>
+    /// Reads an unsigned 64-bit integer by the strict rule, or else by that of C's <c>strtoull</c>: leading spaces, a
+    /// sign and leading zeros pass, and a minus wraps around.
+    /// </summary>
+    public static bool TryParseUnsigned(byte* text, int length, out ulong value)
+    {
+        if (TryParse(text, length, out long signed))
+        {
+            value = (ulong)signed;
+            return signed >= 0;
+        }
+        value = 0;
+        byte* p = text;
+        byte* end = text + length;
+        while (p < end && (*p == ' ' || (uint)(*p - '\t') < 5))
+            p++;
+        bool negative = p < end && *p == '-';
+        if (p < end && (*p == '-' || *p == '+'))
+            p++;
+        if (p == end)
+            return false;
+        ulong magnitude = 0;
+        for (; p < end; p++)
+        {
+            uint digit = (uint)(*p - '0');
+            if (digit > 9 || magnitude > (ulong.MaxValue - digit) / 10)
+                return false;
+            magnitude = magnitude * 10 + digit;
+        }
+        value = negative ? 0 - magnitude : magnitude;
+        return true;
+    }
+
+    /// <summary>Writes <paramref name="value"/> in decimal and returns how many bytes that took.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static int Format(long value, byte* destination) => (int)(Append(destination, value) - destination);
+
+    /// <summary>Writes <paramref name="value"/> in decimal and returns how many bytes that took.</summary>
+    public static int Format(long value, Span<byte> destination)
+    {
+        byte* text = stackalloc byte[MaxLength];
+        int length = Format(value, text);
+        new ReadOnlySpan<byte>(text, length).CopyTo(destination);
+        return length;
+    }
+
+    /// <summary>Writes <paramref name="value"/> in decimal and returns where the next byte goes.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal static byte* Append(byte* p, long value)
+    {
+        if ((ulong)value < 10)
+        {
+            *p = (byte)('0' + value);
+            return p + 1;
+        }
+        if ((ulong)value < 100)
+        {
+            p[0] = (byte)('0' + (uint)value / 10);
+            p[1] = (byte)('0' + (uint)value % 10);
+            return p + 2;
+        }
+        return AppendLong(p, value);
+    }
+
+    private static byte* AppendLong(byte* p, long value)
+    {
+        ulong rest = (ulong)value;
+        if (value < 0)
+        {
+            *p++ = (byte)'-';
+            rest = 0 - rest;
+        }
+        byte* end = p + CountDigits(rest);
+        byte* q = end;
+        while (rest >= 100)
+        {
+            ulong quotient = rest / 100;
+            uint pair = (uint)(rest - quotient * 100);
+            rest = quotient;
+            *--q = (byte)('0' + pair % 10);
+            *--q = (byte)('0' + pair / 10);
+        }
+        *--q = (byte)('0' + rest % 10);
+        if (rest >= 10)
+            *--q = (byte)('0' + rest / 10);
+        return end;
+    }
+
+    private static int CountDigits(ulong value)
+    {
+        int digits = 1;
+        while (value >= 10_000)
+        {
+            value /= 10_000;
+            digits += 4;
+        }
+        return digits + (value >= 10 ? 1 : 0) + (value >= 100 ? 1 : 0) + (value >= 1000 ? 1 : 0);
+    }
+}
