@@ -1,0 +1,508 @@
+using System.Collections.Concurrent;
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+using Leither.Node.Logging;
+
+namespace Leither.Node.Transport;
+
+/// <summary>
+/// The rules of the loop, shared by all transports; what differs is only how readiness is learned and bytes are moved.
+/// <para>What must stay true:</para>
+/// <list type="bullet">
+/// <item>the handler runs on the loop thread only, and is never called from within one of its own calls;</item>
+/// <item>nothing is sent between the first byte presented in a turn and <see cref="IConnectionHandler.EndTurn"/>;</item>
+/// <item>the loop thread never blocks but in <see cref="WaitForEvents"/>;</item>
+/// <item>a handle is closed only outside the dispatch of events, so an event never meets a reused descriptor.</item>
+/// </list>
+/// </summary>
+public abstract unsafe class LoopTransport : ITransport
+{
+    /// <summary>The shared receive buffer. Most input is received, executed and forgotten in it.</summary>
+    internal const int ReceiveBufferBytes = 64 * 1024;
+
+    /// <summary>At most so much is received into a private buffer at once, so that a bulk upload leaves turns to others.</summary>
+    private const int PrivateReceiveBytes = 256 * 1024;
+
+    /// <summary>A paused connection is read this far, to see it close; then its peer has to wait.</summary>
+    private const int PausedInputBytes = 64 * 1024;
+
+    /// <summary>How long accepting rests after the system ran out of descriptors or memory.</summary>
+    private const int AcceptRestMs = 100;
+
+    private readonly ConcurrentQueue<Action> _posted = new();
+    private readonly byte* _receiveBuffer = (byte*)NativeMemory.AlignedAlloc(ReceiveBufferBytes, 64);
+    private List<Connection> _sends = [];
+    private List<Connection> _sending = [];
+    private readonly List<Connection> _resumes = [];
+    private List<Connection> _closes = [];
+    private List<Connection> _closing = [];
+    private long _lastConnectionId;
+    private long _nextTickMs;
+    private long _acceptAgainMs = long.MaxValue;
+    private volatile bool _stopping;
+    private bool _disposed;
+
+    private protected LoopTransport(IConnectionHandler handler, NodeLog log)
+    {
+        Handler = handler;
+        Log = log;
+        NowMs = Environment.TickCount64;
+    }
+
+    /// <inheritdoc/>
+    public long MaxInputBytes { get; set; } = 1L << 30;
+
+    /// <inheritdoc/>
+    public long NowMs { get; private set; }
+
+    /// <inheritdoc/>
+    public abstract int BoundPort { get; }
+
+    /// <summary>What runs on top.</summary>
+    protected IConnectionHandler Handler { get; }
+
+    /// <summary>Where trouble is told.</summary>
+    protected NodeLog Log { get; }
+
+    /// <inheritdoc/>
+    public abstract void Listen(ListenOptions options);
+
+    /// <inheritdoc/>
+    public void Post(Action action)
+    {
+        _posted.Enqueue(action);
+        Wake();
+    }
+
+    /// <inheritdoc/>
+    public void Stop()
+    {
+        _stopping = true;
+        Wake();
+    }
+
+    /// <inheritdoc/>
+    public void Run()
+    {
+        StartAccepting();
+        while (!_stopping)
+        {
+            WaitForEvents(NextTimeoutMs());
+            EndTurn();
+        }
+
+        CloseEverything();
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (_disposed)
+        {
+            return;
+        }
+
+        _disposed = true;
+        DisposeCore();
+        NativeMemory.AlignedFree(_receiveBuffer);
+        GC.SuppressFinalize(this);
+    }
+
+    internal long NextConnectionId() => ++_lastConnectionId;
+
+    internal void QueueSend(Connection connection) => _sends.Add(connection);
+
+    internal void QueueResume(Connection connection) => _resumes.Add(connection);
+
+    internal void QueueClose(Connection connection)
+    {
+        if (!connection.IsCloseQueued)
+        {
+            connection.IsCloseQueued = true;
+            _closes.Add(connection);
+        }
+    }
+
+    internal Socket DetachHandle(Connection connection)
+    {
+        Socket socket = Detach(connection);
+        connection.IsGone = true;
+        return socket;
+    }
+
+    /// <summary>Outcome of a receive or send that moved nothing since it would have had to wait.</summary>
+    private protected const long WouldBlock = -1;
+
+    /// <summary>Outcome of a receive or send on a connection that is broken.</summary>
+    private protected const long Broken = -2;
+
+    /// <summary>Waits at most so long (-1: for ever), dispatches what happened to the members below, and calls <see cref="BeginTurn"/> first.</summary>
+    private protected abstract void WaitForEvents(int timeoutMs);
+
+    /// <summary>Ends a wait, from any thread.</summary>
+    private protected abstract void Wake();
+
+    /// <summary>Listeners start, or start again, to accept.</summary>
+    private protected abstract void StartAccepting();
+
+    private protected abstract void StopAccepting();
+
+    /// <summary>Bytes received, 0 at the end of the stream, <see cref="WouldBlock"/> or <see cref="Broken"/>.</summary>
+    private protected abstract long Receive(Connection connection, byte* buffer, long length);
+
+    /// <summary>Bytes sent, <see cref="WouldBlock"/> or <see cref="Broken"/>.</summary>
+    private protected abstract long Send(Connection connection, byte* data, long length);
+
+    /// <summary>Readiness to read is to be told or not.</summary>
+    private protected abstract void WatchReadable(Connection connection, bool watch);
+
+    /// <summary>Readiness to write is to be told or not.</summary>
+    private protected abstract void WatchWritable(Connection connection, bool watch);
+
+    private protected abstract void CloseHandle(Connection connection);
+
+    private protected abstract Socket Detach(Connection connection);
+
+    private protected abstract IEnumerable<Connection> Connections { get; }
+
+    private protected abstract void DisposeCore();
+
+    /// <summary>Reads the clock for the turn.</summary>
+    private protected void BeginTurn() => NowMs = Environment.TickCount64;
+
+    private protected void OnAccepted(Connection connection) => Handler.OnOpen(connection);
+
+    /// <summary>The system has no room for another connection: those who wait stay in the backlog for a while.</summary>
+    private protected void OnAcceptExhausted(string why)
+    {
+        Log.Warning($"Accepting a client connection: {why}. Accepting rests for {AcceptRestMs} ms; raise the limit of open files or lower maxclients");
+        StopAccepting();
+        _acceptAgainMs = NowMs + AcceptRestMs;
+    }
+
+    private protected void OnReadable(Connection connection)
+    {
+        if (connection.IsClosing || connection.IsGone)
+        {
+            return;
+        }
+
+        if (connection.IsPaused)
+        {
+            ReceiveWhilePaused(connection);
+            return;
+        }
+
+        long have = connection.InputLength;
+        long wanted = connection.BytesWanted;
+        byte* buffer = _receiveBuffer;
+        long room;
+        if (wanted > ReceiveBufferBytes || have > ReceiveBufferBytes / 2)
+        {
+            if (!TryReserve(connection, wanted > have ? wanted : Math.Max(have * 2, ReceiveBufferBytes)))
+            {
+                return;
+            }
+
+            buffer = connection.Input;
+            room = Math.Min(connection.InputCapacity - have, PrivateReceiveBytes);
+        }
+        else
+        {
+            if (have > 0)
+            {
+                Buffer.MemoryCopy(connection.Input, buffer, ReceiveBufferBytes, have);
+            }
+
+            room = ReceiveBufferBytes - have;
+        }
+
+        long received = Receive(connection, buffer + have, room);
+        if (received <= 0)
+        {
+            EndOfInput(connection, received);
+            return;
+        }
+
+        connection.LastInteractionMs = NowMs;
+        connection.BytesReceived += received;
+        Present(connection, buffer, have + received);
+    }
+
+    private protected void OnWritable(Connection connection)
+    {
+        if (connection.IsAwaitingWritable && !connection.IsGone)
+        {
+            connection.SendOutput();
+        }
+    }
+
+    /// <summary>The peer is gone in both directions.</summary>
+    private protected static void OnHangUp(Connection connection) => connection.Close(afterOutput: false);
+
+    private void Present(Connection connection, byte* data, long length)
+    {
+        long consumed = 0;
+        if (length >= connection.BytesWanted)
+        {
+            connection.BytesWanted = 0;
+            consumed = Handler.OnReceive(connection, data, length);
+        }
+
+        Keep(connection, data, length, consumed);
+    }
+
+    /// <summary>Moves what is not consumed to the start of the private buffer.</summary>
+    private void Keep(Connection connection, byte* data, long length, long consumed)
+    {
+        long rest = length - consumed;
+        if (rest == 0 || connection.IsClosing)
+        {
+            connection.ReleaseInput();
+            return;
+        }
+
+        if (rest > MaxInputBytes)
+        {
+            Log.Warning($"Closing client that reached max query buffer length: id={connection.Id} addr={connection.RemoteAddress} qbuf={rest}");
+            connection.ReleaseInput();
+            connection.Close(afterOutput: false);
+            return;
+        }
+
+        if (data == _receiveBuffer)
+        {
+            if (!TryReserve(connection, rest))
+            {
+                return;
+            }
+
+            Buffer.MemoryCopy(data + consumed, connection.Input, connection.InputCapacity, rest);
+        }
+        else if (consumed > 0)
+        {
+            Buffer.MemoryCopy(data + consumed, connection.Input, connection.InputCapacity, rest);
+            if (connection.InputCapacity > ReceiveBufferBytes && rest < connection.InputCapacity / 4)
+            {
+                connection.ShrinkInput(rest);
+            }
+        }
+
+        connection.SetInputLength(rest);
+    }
+
+    private bool TryReserve(Connection connection, long capacity)
+    {
+        try
+        {
+            connection.ReserveInput(capacity);
+            return true;
+        }
+        catch (OutOfMemoryException)
+        {
+            Log.Warning($"No memory for {capacity} bytes of input: closing client id={connection.Id} addr={connection.RemoteAddress}");
+            connection.Close(afterOutput: false);
+            return false;
+        }
+    }
+
+    private void ReceiveWhilePaused(Connection connection)
+    {
+        long have = connection.InputLength;
+        if (have >= PausedInputBytes)
+        {
+            connection.IsReadStopped = true;
+            WatchReadable(connection, false);
+            return;
+        }
+
+        long received = Receive(connection, _receiveBuffer, PausedInputBytes - have);
+        if (received <= 0)
+        {
+            EndOfInput(connection, received);
+            return;
+        }
+
+        connection.LastInteractionMs = NowMs;
+        connection.BytesReceived += received;
+        if (TryReserve(connection, have + received))
+        {
+            Buffer.MemoryCopy(_receiveBuffer, connection.Input + have, received, received);
+            connection.SetInputLength(have + received);
+        }
+    }
+
+    /// <summary>
+    /// At the end of the stream the client is closed. What is pending for it may still be wanted by a peer that only closed its
+    /// sending half; a client that waits for something (BLPOP) must not be given it any more.
+    /// </summary>
+    private static void EndOfInput(Connection connection, long outcome)
+    {
+        if (outcome == 0)
+        {
+            connection.Close(afterOutput: connection.Output.Length > 0 && !connection.IsPaused);
+        }
+        else if (outcome == Broken)
+        {
+            connection.Close(afterOutput: false);
+        }
+    }
+
+    private int NextTimeoutMs()
+    {
+        if (_sends.Count + _resumes.Count + _closes.Count > 0 || !_posted.IsEmpty)
+        {
+            return 0;
+        }
+
+        long wait = Math.Min(_nextTickMs, _acceptAgainMs) - Environment.TickCount64;
+        return (int)Math.Clamp(wait, 0, int.MaxValue);
+    }
+
+    private void EndTurn()
+    {
+        // Work posted meanwhile by these waits for the next turn: a poster that posts again must not hold the loop.
+        for (int count = _posted.Count; count > 0 && _posted.TryDequeue(out Action? action); count--)
+        {
+            action();
+        }
+
+        if (NowMs >= _nextTickMs)
+        {
+            _nextTickMs = NowMs + Math.Max(1, Handler.Tick(NowMs));
+        }
+
+        if (NowMs >= _acceptAgainMs)
+        {
+            _acceptAgainMs = long.MaxValue;
+            StartAccepting();
+        }
+
+        ResumeQueued();
+        CloseQueued();
+        Handler.EndTurn();
+        SendQueued();
+    }
+
+    /// <summary>By index: what one resumed connection does may resume another, which then belongs to this turn too.</summary>
+    private void ResumeQueued()
+    {
+        for (int i = 0; i < _resumes.Count; i++)
+        {
+            Connection connection = _resumes[i];
+            connection.IsResumeQueued = false;
+            if (connection.IsPaused || connection.IsClosing || connection.IsGone)
+            {
+                continue;
+            }
+
+            if (connection.IsReadStopped)
+            {
+                connection.IsReadStopped = false;
+                WatchReadable(connection, true);
+            }
+
+            if (connection.InputLength > 0)
+            {
+                Present(connection, connection.Input, connection.InputLength);
+            }
+        }
+
+        _resumes.Clear();
+    }
+
+    private void SendQueued()
+    {
+        (_sends, _sending) = (_sending, _sends);
+        foreach (Connection connection in _sending)
+        {
+            connection.IsSendQueued = false;
+            if (!connection.IsGone && !connection.IsCloseQueued)
+            {
+                SendOutput(connection);
+            }
+        }
+
+        _sending.Clear();
+    }
+
+    private void SendOutput(Connection connection)
+    {
+        OutputBuffer output = connection.Output;
+        if (output.Length > 0)
+        {
+            long sent = Send(connection, output.Data, output.Length);
+            if (sent == Broken)
+            {
+                connection.Close(afterOutput: false);
+                return;
+            }
+
+            if (sent > 0)
+            {
+                connection.LastInteractionMs = NowMs;
+                connection.BytesSent += sent;
+                output.Consume(sent);
+            }
+        }
+
+        if (output.Length == 0)
+        {
+            output.Release();
+            if (connection.IsAwaitingWritable)
+            {
+                connection.IsAwaitingWritable = false;
+                WatchWritable(connection, false);
+            }
+
+            if (connection.CloseAfterOutput)
+            {
+                QueueClose(connection);
+            }
+        }
+        else if (!connection.IsAwaitingWritable || connection.IsClosing)
+        {
+            // One that is closing is from now on watched for this alone: its input would be ready for ever.
+            connection.IsAwaitingWritable = true;
+            WatchWritable(connection, true);
+        }
+    }
+
+    private void CloseQueued()
+    {
+        while (_closes.Count > 0)
+        {
+            (_closes, _closing) = (_closing, _closes);
+            foreach (Connection connection in _closing)
+            {
+                if (!connection.IsGone)
+                {
+                    CloseHandle(connection);
+                    connection.IsGone = true;
+                }
+
+                Handler.OnClose(connection);
+                connection.ReleaseBuffers();
+            }
+
+            _closing.Clear();
+        }
+    }
+
+    private void CloseEverything()
+    {
+        foreach (Connection connection in Connections.ToArray())
+        {
+            connection.SendOutput();
+        }
+
+        SendQueued();
+        foreach (Connection connection in Connections.ToArray())
+        {
+            connection.Close(afterOutput: false);
+            QueueClose(connection);
+        }
+
+        CloseQueued();
+    }
+}
