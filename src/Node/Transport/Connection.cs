@@ -1,5 +1,6 @@
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
+using Leither.Resp;
 
 namespace Leither.Node.Transport;
 
@@ -49,7 +50,7 @@ public abstract unsafe class Connection
     public object? Session { get; set; }
 
     /// <summary>Replies are written here; <see cref="SendOutput"/> sends them at the end of the turn.</summary>
-    public OutputBuffer Output { get; } = new();
+    public RespWriter Output { get; } = new();
 
     /// <summary>When it was accepted, wall time.</summary>
     public DateTimeOffset CreatedAt { get; }

@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using Leither.Node.Logging;
+using Leither.Resp;
 
 namespace Leither.Node.Transport;
 
@@ -428,7 +429,7 @@ public abstract unsafe class LoopTransport : ITransport
 
     private void SendOutput(Connection connection)
     {
-        OutputBuffer output = connection.Output;
+        RespWriter output = connection.Output;
         if (output.Length > 0)
         {
             long sent = Send(connection, output.Data, output.Length);
@@ -448,7 +449,6 @@ public abstract unsafe class LoopTransport : ITransport
 
         if (output.Length == 0)
         {
-            output.Release();
             if (connection.IsAwaitingWritable)
             {
                 connection.IsAwaitingWritable = false;
