@@ -1,0 +1,456 @@
+using static Leither.MmDb.Configuration.ConfigFlags;
+
+namespace Leither.MmDb.Configuration;
+
+/// <summary>
+/// Every key of Redis 7.2's configuration, declared once: name, older name, type, default, bounds, and whether it can change at
+/// run time. Keys that something here depends on have a name of their own; the others are accepted, kept and shown.
+/// Defaults are Redis's but for <c>port</c>, <c>appendonly</c> and <c>dir</c>, whose default is set by the program.
+/// </summary>
+public static class ConfigKeys
+{
+    private const long IntMin = int.MinValue;
+    private const long IntMax = int.MaxValue;
+    private const long LongMax = long.MaxValue;
+    private const long Mb = 1 << 20;
+
+    /// <summary>The port a node listens on unless told otherwise.</summary>
+    public const int DefaultPort = 4800;
+
+    private static readonly List<ConfigKey> _all = [];
+    private static readonly Dictionary<string, ConfigKey> _byName = new(StringComparer.OrdinalIgnoreCase);
+
+    /// <summary>All keys, in the order of their declaration.</summary>
+    public static IReadOnlyList<ConfigKey> All => _all;
+
+    // ---- Network ----
+
+    /// <summary>Addresses to listen on.</summary>
+    public static readonly WordsKey Bind = Add(new WordsKey("bind", None, ["*", "-::*"], 16, "Too many bind addresses specified."));
+
+    /// <summary>TCP port; 0 listens on none.</summary>
+    public static readonly NumberKey Port = Number("port", DefaultPort, 0, 65535);
+
+    /// <summary>Refuses clients from elsewhere while there is neither a password nor rights.</summary>
+    public static readonly BooleanKey ProtectedMode = Boolean("protected-mode", true);
+
+    /// <summary>Path of a Unix socket.</summary>
+    public static readonly StringKey UnixSocket = Text("unixsocket", "", Immutable, emptyIsUnset: true);
+
+    /// <summary>Its mode bits.</summary>
+    public static readonly NumberKey UnixSocketPermissions =
+        Number("unixsocketperm", 0, 0, 511, Immutable, notation: NumberNotation.Octal, unsigned: true);
+
+    /// <summary>Length of the queue of connections not accepted yet.</summary>
+    public static readonly NumberKey TcpBacklog = Number("tcp-backlog", 511, 0, IntMax, Immutable);
+
+    /// <summary>Seconds of silence before TCP probes a client.</summary>
+    public static readonly NumberKey TcpKeepAlive = Number("tcp-keepalive", 300, 0, IntMax);
+
+    /// <summary>Seconds after which an idle client is disconnected; 0 never.</summary>
+    public static readonly NumberKey Timeout = Number("timeout", 0, 0, IntMax);
+
+    /// <summary>Connections at a time.</summary>
+    public static readonly NumberKey MaxClients = Number("maxclients", 10000, 1, uint.MaxValue, unsigned: true);
+
+    /// <summary>Longest argument.</summary>
+    public static readonly NumberKey ProtoMaxBulkLength = Memory("proto-max-bulk-len", 512 * Mb, Mb, LongMax, unsigned: false);
+
+    /// <summary>Longest input that waits to be executed.</summary>
+    public static readonly NumberKey ClientQueryBufferLimit = Memory("client-query-buffer-limit", 1024 * Mb, Mb, LongMax);
+
+    /// <summary>Longest output that waits to be sent, by class of client.</summary>
+    public static readonly OutputBufferLimitsKey ClientOutputBufferLimit = Add(new OutputBufferLimitsKey(
+        "client-output-buffer-limit",
+        new OutputBufferLimits(new(0, 0, 0), new(256 * Mb, 64 * Mb, 60), new(32 * Mb, 8 * Mb, 60))));
+
+    /// <summary>Memory of all clients together, or a share of maxmemory.</summary>
+    public static readonly NumberKey MaxMemoryClients =
+        Number("maxmemory-clients", 0, -100, LongMax, notation: NumberNotation.MemoryOrPercent);
+
+    // ---- The process ----
+
+    /// <summary>The data folder.</summary>
+    public static readonly StringKey Directory = Text("dir", "", Protected);
+
+    /// <summary>How much is logged.</summary>
+    public static readonly EnumKey LogLevel = Choice("loglevel", "notice", ["debug", "verbose", "notice", "warning", "nothing"]);
+
+    /// <summary>The file the log goes to; the console when empty.</summary>
+    public static readonly StringKey LogFile = Text("logfile", "", Immutable);
+
+    /// <summary>A file that names the process.</summary>
+    public static readonly StringKey PidFile = Text("pidfile", "", Immutable, emptyIsUnset: true);
+
+    /// <summary>What SIGINT does.</summary>
+    public static readonly EnumKey ShutdownOnSigint = ShutdownFlags("shutdown-on-sigint");
+
+    /// <summary>What SIGTERM does.</summary>
+    public static readonly EnumKey ShutdownOnSigterm = ShutdownFlags("shutdown-on-sigterm");
+
+    /// <summary>Number of databases.</summary>
+    public static readonly NumberKey Databases = Number("databases", 16, 1, IntMax, Immutable);
+
+    /// <summary>How often a second the cron runs.</summary>
+    public static readonly NumberKey Hz = Number("hz", 10, 0, IntMax, adjust: hz => Math.Clamp(hz, 1, 500));
+
+    /// <summary>Whether many clients make the cron run more often.</summary>
+    public static readonly BooleanKey DynamicHz = Boolean("dynamic-hz", true);
+
+    // ---- Security ----
+
+    /// <summary>The default user's password.</summary>
+    public static readonly StringKey RequirePass = Text("requirepass", "", Sensitive, emptyIsUnset: true);
+
+    /// <summary>Who may change protected keys.</summary>
+    public static readonly EnumKey EnableProtectedConfigs = Choice("enable-protected-configs", "no", ["no", "yes", "local"], Immutable);
+
+    /// <summary>Who may use DEBUG.</summary>
+    public static readonly EnumKey EnableDebugCommand = Choice("enable-debug-command", "no", ["no", "yes", "local"], Immutable);
+
+    /// <summary>Channels of users that say nothing about channels.</summary>
+    public static readonly EnumKey AclPubsubDefault = Choice("acl-pubsub-default", "resetchannels", ["allchannels", "resetchannels"]);
+
+    /// <summary>Entries of ACL LOG.</summary>
+    public static readonly NumberKey AclLogMaxLength = Number("acllog-max-len", 128, 0, LongMax);
+
+    // ---- Keeping the data ----
+
+    /// <summary>Whether writes go to the log.</summary>
+    public static readonly BooleanKey AppendOnly = Boolean("appendonly", true);
+
+    /// <summary>When the log is synced to the disk.</summary>
+    public static readonly EnumKey AppendFsync = Choice("appendfsync", "everysec", ["everysec", "always", "no"]);
+
+    /// <summary>When checkpoints are made.</summary>
+    public static readonly SavePointsKey Save = Add(new SavePointsKey("save", [new(3600, 1), new(300, 100), new(60, 10000)]));
+
+    /// <summary>Whether a torn end of the log is cut at start, or refused.</summary>
+    public static readonly BooleanKey AofLoadTruncated = Boolean("aof-load-truncated", true);
+
+    /// <summary>Whether writes are refused after a failed checkpoint.</summary>
+    public static readonly BooleanKey StopWritesOnBgsaveError = Boolean("stop-writes-on-bgsave-error", true);
+
+    /// <summary>Growth of the log, in percent of what the last checkpoint left, at which the next is made.</summary>
+    public static readonly NumberKey AutoAofRewritePercentage = Number("auto-aof-rewrite-percentage", 100, 0, IntMax);
+
+    /// <summary>Size of the log below which its growth makes no checkpoint.</summary>
+    public static readonly NumberKey AutoAofRewriteMinSize = Memory("auto-aof-rewrite-min-size", 64 * Mb, 0, LongMax, unsigned: false);
+
+    // ---- Memory ----
+
+    /// <summary>Memory for data; 0 means no limit.</summary>
+    public static readonly NumberKey MaxMemory = Memory("maxmemory", 0, 0, -1);
+
+    /// <summary>What goes when it is used up.</summary>
+    public static readonly EnumKey MaxMemoryPolicy = Choice(
+        "maxmemory-policy",
+        "noeviction",
+        ["volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl", "allkeys-lru", "allkeys-lfu", "allkeys-random", "noeviction"]);
+
+    /// <summary>Keys looked at for each eviction.</summary>
+    public static readonly NumberKey MaxMemorySamples = Number("maxmemory-samples", 5, 1, IntMax);
+
+    /// <summary>How hard eviction tries before it lets others run.</summary>
+    public static readonly NumberKey MaxMemoryEvictionTenacity = Number("maxmemory-eviction-tenacity", 10, 0, 100);
+
+    /// <summary>How slowly the LFU counter grows.</summary>
+    public static readonly NumberKey LfuLogFactor = Number("lfu-log-factor", 10, 0, IntMax);
+
+    /// <summary>Minutes after which the LFU counter falls.</summary>
+    public static readonly NumberKey LfuDecayTime = Number("lfu-decay-time", 1, 0, IntMax);
+
+    /// <summary>How hard expired keys are looked for.</summary>
+    public static readonly NumberKey ActiveExpireEffort = Number("active-expire-effort", 1, 1, 10);
+
+    /// <summary>Whether evicted values are freed in slices.</summary>
+    public static readonly BooleanKey LazyFreeLazyEviction = Boolean("lazyfree-lazy-eviction", false);
+
+    /// <summary>Whether expired values are freed in slices.</summary>
+    public static readonly BooleanKey LazyFreeLazyExpire = Boolean("lazyfree-lazy-expire", false);
+
+    /// <summary>Whether values that a command replaces are freed in slices.</summary>
+    public static readonly BooleanKey LazyFreeLazyServerDel = Boolean("lazyfree-lazy-server-del", false);
+
+    /// <summary>Whether DEL works as UNLINK.</summary>
+    public static readonly BooleanKey LazyFreeLazyUserDel = Boolean("lazyfree-lazy-user-del", false);
+
+    /// <summary>Whether FLUSHALL and FLUSHDB are ASYNC by default.</summary>
+    public static readonly BooleanKey LazyFreeLazyUserFlush = Boolean("lazyfree-lazy-user-flush", false);
+
+    // ---- Encodings ----
+
+    /// <summary>Fields up to which a hash stays packed.</summary>
+    public static readonly NumberKey HashMaxListpackEntries =
+        Number("hash-max-listpack-entries", 512, 0, LongMax, alias: "hash-max-ziplist-entries", unsigned: true);
+
+    /// <summary>Bytes of a field or value up to which a hash stays packed.</summary>
+    public static readonly NumberKey HashMaxListpackValue = Memory("hash-max-listpack-value", 64, 0, LongMax, alias: "hash-max-ziplist-value");
+
+    /// <summary>Size of a list's nodes: elements, or -1 … -5 for 4 … 64 KiB.</summary>
+    public static readonly NumberKey ListMaxListpackSize = Number("list-max-listpack-size", -2, IntMin, IntMax, alias: "list-max-ziplist-size");
+
+    /// <summary>Members up to which a set of integers stays an intset.</summary>
+    public static readonly NumberKey SetMaxIntsetEntries = Number("set-max-intset-entries", 512, 0, LongMax, unsigned: true);
+
+    /// <summary>Members up to which a set stays packed.</summary>
+    public static readonly NumberKey SetMaxListpackEntries = Number("set-max-listpack-entries", 128, 0, LongMax, unsigned: true);
+
+    /// <summary>Bytes of a member up to which a set stays packed.</summary>
+    public static readonly NumberKey SetMaxListpackValue = Number("set-max-listpack-value", 64, 0, LongMax, unsigned: true);
+
+    /// <summary>Members up to which a sorted set stays packed.</summary>
+    public static readonly NumberKey ZsetMaxListpackEntries =
+        Number("zset-max-listpack-entries", 128, 0, LongMax, alias: "zset-max-ziplist-entries", unsigned: true);
+
+    /// <summary>Bytes of a member up to which a sorted set stays packed.</summary>
+    public static readonly NumberKey ZsetMaxListpackValue = Memory("zset-max-listpack-value", 64, 0, LongMax, alias: "zset-max-ziplist-value");
+
+    /// <summary>Bytes up to which a HyperLogLog stays sparse.</summary>
+    public static readonly NumberKey HllSparseMaxBytes = Memory("hll-sparse-max-bytes", 3000, 0, LongMax);
+
+    /// <summary>Bytes of a stream's nodes.</summary>
+    public static readonly NumberKey StreamNodeMaxBytes = Memory("stream-node-max-bytes", 4096, 0, LongMax);
+
+    /// <summary>Entries of a stream's nodes.</summary>
+    public static readonly NumberKey StreamNodeMaxEntries = Number("stream-node-max-entries", 100, 0, LongMax);
+
+    // ---- Watching ----
+
+    /// <summary>Which keyspace events are published.</summary>
+    public static readonly KeyspaceEventsKey NotifyKeyspaceEvents = Add(new KeyspaceEventsKey("notify-keyspace-events"));
+
+    /// <summary>Microseconds from which a command is slow; negative: none is.</summary>
+    public static readonly NumberKey SlowlogLogSlowerThan = Number("slowlog-log-slower-than", 10000, -1, LongMax);
+
+    /// <summary>Entries of the slow log.</summary>
+    public static readonly NumberKey SlowlogMaxLength = Number("slowlog-max-len", 128, 0, LongMax);
+
+    /// <summary>Milliseconds from which an event is recorded by the latency monitor; 0: none is.</summary>
+    public static readonly NumberKey LatencyMonitorThreshold = Number("latency-monitor-threshold", 0, 0, LongMax);
+
+    /// <summary>Whether latencies are tracked by command.</summary>
+    public static readonly BooleanKey LatencyTracking = Boolean("latency-tracking", true);
+
+    /// <summary>Percentiles that INFO latencystats shows.</summary>
+    public static readonly PercentilesKey LatencyTrackingInfoPercentiles =
+        Add(new PercentilesKey("latency-tracking-info-percentiles", None, [50, 99, 99.9]));
+
+    /// <summary>Keys remembered for client-side caching.</summary>
+    public static readonly NumberKey TrackingTableMaxKeys = Number("tracking-table-max-keys", 1000000, 0, LongMax, unsigned: true);
+
+    /// <summary>Milliseconds after which others are told that a script runs.</summary>
+    public static readonly NumberKey BusyReplyThreshold = Number("busy-reply-threshold", 5000, 0, LongMax, alias: "lua-time-limit");
+
+    static ConfigKeys()
+    {
+        DeclareKeysWithoutMeaning();
+    }
+
+    /// <summary>Finds a key by its name or older name, in letters of any case.</summary>
+    public static ConfigKey? Find(string name) => _byName.GetValueOrDefault(name);
+
+    /// <summary>Keys that Redis knows and nothing here depends on: how it uses threads, forks, its files, its replication and cluster, TLS.</summary>
+    private static void DeclareKeysWithoutMeaning()
+    {
+        foreach (string on in (string[])
+        [
+            "activerehashing", "rdbcompression", "repl-diskless-sync", "aof-rewrite-incremental-fsync", "cluster-require-full-coverage",
+            "rdb-save-incremental-fsync", "aof-use-rdb-preamble", "jemalloc-bg-thread", "cluster-allow-pubsubshard-when-down",
+            "crash-log-enabled", "crash-memcheck-enabled", "cluster-allow-replica-migration", "replica-announced", "tls-session-caching",
+        ])
+        {
+            Boolean(on, true, NoMeaning);
+        }
+
+        foreach (string off in (string[])
+        [
+            "rdb-del-sync-files", "repl-disable-tcp-nodelay", "no-appendfsync-on-rewrite", "aof-timestamp-enabled",
+            "cluster-allow-reads-when-down", "replica-ignore-disk-write-errors", "tls-cluster", "tls-replication",
+            "tls-prefer-server-ciphers",
+        ])
+        {
+            Boolean(off, false, NoMeaning);
+        }
+
+        Boolean("rdbchecksum", true, NoMeaning | Immutable);
+        Boolean("set-proc-title", true, NoMeaning | Immutable);
+        Boolean("disable-thp", true, NoMeaning | Immutable);
+        Boolean("daemonize", false, NoMeaning | Immutable);
+        Boolean("io-threads-do-reads", false, NoMeaning | Immutable);
+        Boolean("always-show-logo", false, NoMeaning | Immutable);
+        Boolean("syslog-enabled", false, NoMeaning | Immutable);
+        Boolean("cluster-enabled", false, NoMeaning | Immutable);
+        Boolean("use-exit-on-panic", false, NoMeaning | Hidden);
+        Boolean("aof-disable-auto-gc", false, NoMeaning | Hidden);
+        Boolean("replica-lazy-flush", false, NoMeaning, "slave-lazy-flush");
+        Boolean("replica-serve-stale-data", true, NoMeaning, "slave-serve-stale-data");
+        Boolean("replica-read-only", true, NoMeaning, "slave-read-only");
+        Boolean("replica-ignore-maxmemory", true, NoMeaning, "slave-ignore-maxmemory");
+        Boolean("cluster-replica-no-failover", false, NoMeaning, "cluster-slave-no-failover");
+        Add(new BooleanKey("activedefrag", null, NoMeaning, false, on => on
+            ? "Active defragmentation cannot be enabled: it requires a Redis server compiled with a modified Jemalloc "
+                + "like the one shipped by default with the Redis source distribution"
+            : null));
+
+        foreach (string name in (string[])
+        [
+            "cluster-announce-ip", "bind-source-addr", "tls-cert-file", "tls-key-file", "tls-client-cert-file",
+            "tls-client-key-file", "tls-dh-params-file", "tls-ca-cert-file", "tls-ca-cert-dir", "tls-protocols", "tls-ciphers", "tls-ciphersuites",
+        ])
+        {
+            Text(name, "", NoMeaning, emptyIsUnset: true);
+        }
+
+        foreach (string name in (string[])["server_cpulist", "bio_cpulist", "aof_rewrite_cpulist", "bgsave_cpulist"])
+        {
+            Text(name, "", NoMeaning | Immutable, emptyIsUnset: true);
+        }
+
+        Text("masteruser", "", NoMeaning | Sensitive, emptyIsUnset: true);
+        Text("masterauth", "", NoMeaning | Sensitive, emptyIsUnset: true);
+        Text("tls-key-file-pass", "", NoMeaning | Sensitive, emptyIsUnset: true);
+        Text("tls-client-key-file-pass", "", NoMeaning | Sensitive, emptyIsUnset: true);
+        Text("replica-announce-ip", "", NoMeaning, emptyIsUnset: true, alias: "slave-announce-ip");
+        Text("cluster-announce-hostname", "", NoMeaning, emptyIsUnset: true, check: CheckHostname);
+        Text("cluster-announce-human-nodename", "", NoMeaning, emptyIsUnset: true, check: CheckNodename);
+        Text("aclfile", "", NoMeaning | Immutable);
+        Text("cluster-config-file", "nodes.conf", NoMeaning | Immutable);
+        Text("syslog-ident", "redis", NoMeaning | Immutable);
+        Text("ignore-warnings", "", NoMeaning);
+        Text("locale-collate", "", NoMeaning);
+        Text("proc-title-template", "{title} {listen-addr} {server-mode}", NoMeaning, check: CheckTemplate);
+        Text("dbfilename", "dump.rdb", NoMeaning | Protected, check: v => CheckFileName("dbfilename", v, "filename", mayBeEmpty: true));
+        Text("appendfilename", "appendonly.aof", NoMeaning | Immutable, check: v => CheckFileName("appendfilename", v, "filename", mayBeEmpty: false));
+        Text("appenddirname", "appendonlydir", NoMeaning | Immutable, check: v => CheckFileName("appenddirname", v, "dirname", mayBeEmpty: false));
+
+        Choice("supervised", "no", ["upstart", "systemd", "auto", "no"], NoMeaning | Immutable);
+        Choice(
+            "syslog-facility",
+            "local0",
+            ["user", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"],
+            NoMeaning | Immutable);
+        Choice("repl-diskless-load", "disabled", ["disabled", "on-empty-db", "swapdb"], NoMeaning);
+        Add(new EnumKey("oom-score-adj", null, NoMeaning, 0, [("no", 0), ("yes", 1), ("relative", 1), ("absolute", 2)]));
+        Choice("sanitize-dump-payload", "no", ["no", "yes", "clients"], NoMeaning);
+        Choice("enable-module-command", "no", ["no", "yes", "local"], NoMeaning | Immutable);
+        Choice("cluster-preferred-endpoint-type", "ip", ["ip", "hostname", "unknown-endpoint"], NoMeaning);
+        Choice("propagation-error-behavior", "ignore", ["ignore", "panic", "panic-on-replicas"], NoMeaning);
+        Choice("tls-auth-clients", "yes", ["no", "yes", "optional"], NoMeaning);
+
+        Number("io-threads", 1, 1, 128, NoMeaning | Immutable);
+        Number("cluster-port", 0, 0, 65535, NoMeaning | Immutable);
+        Number("socket-mark-id", 0, 0, uint.MaxValue, NoMeaning | Immutable, unsigned: true);
+        Number("cluster-replica-validity-factor", 10, 0, IntMax, NoMeaning, "cluster-slave-validity-factor");
+        Number("cluster-migration-barrier", 1, 0, IntMax, NoMeaning);
+        Number("active-defrag-cycle-min", 1, 1, 99, NoMeaning);
+        Number("active-defrag-cycle-max", 25, 1, 99, NoMeaning);
+        Number("active-defrag-threshold-lower", 10, 0, 1000, NoMeaning);
+        Number("active-defrag-threshold-upper", 100, 0, 1000, NoMeaning);
+        Number("active-defrag-max-scan-fields", 1000, 1, LongMax, NoMeaning);
+        Memory("active-defrag-ignore-bytes", 100 * Mb, 1, LongMax, NoMeaning);
+        Number("replica-priority", 100, 0, IntMax, NoMeaning, "slave-priority");
+        Number("repl-diskless-sync-delay", 5, 0, IntMax, NoMeaning);
+        Number("repl-diskless-sync-max-replicas", 0, 0, IntMax, NoMeaning);
+        Number("replica-announce-port", 0, 0, 65535, NoMeaning, "slave-announce-port");
+        Number("cluster-announce-bus-port", 0, 0, 65535, NoMeaning);
+        Number("cluster-announce-port", 0, 0, 65535, NoMeaning);
+        Number("cluster-announce-tls-port", 0, 0, 65535, NoMeaning);
+        Number("repl-timeout", 60, 1, IntMax, NoMeaning);
+        Number("repl-ping-replica-period", 10, 1, IntMax, NoMeaning, "repl-ping-slave-period");
+        Number("repl-backlog-ttl", 3600, 0, LongMax, NoMeaning);
+        Memory("repl-backlog-size", Mb, 1, LongMax, NoMeaning, unsigned: false);
+        Number("list-compress-depth", 0, 0, IntMax, NoMeaning);
+        Number("min-replicas-to-write", 0, 0, IntMax, NoMeaning, "min-slaves-to-write");
+        Number("min-replicas-max-lag", 10, 0, IntMax, NoMeaning, "min-slaves-max-lag");
+        Number("shutdown-timeout", 10, 0, IntMax, NoMeaning);
+        Number("cluster-node-timeout", 15000, 0, LongMax, NoMeaning);
+        Memory("cluster-link-sendbuf-limit", 0, 0, -1, NoMeaning);
+        Number("rdb-key-save-delay", 0, IntMin, IntMax, NoMeaning | Hidden);
+        Number("key-load-delay", 0, IntMin, IntMax, NoMeaning | Hidden);
+        Number("watchdog-period", 0, 0, IntMax, NoMeaning | Hidden);
+        Number("cluster-ping-interval", 0, 0, LongMax, NoMeaning | Hidden);
+        Number("loading-process-events-interval-bytes", 2 * Mb, 1024, IntMax, NoMeaning | Hidden);
+        Number("tls-port", 0, 0, 65535, NoMeaning);
+        Number("tls-session-cache-size", 20 * 1024, 0, IntMax, NoMeaning);
+        Number("tls-session-cache-timeout", 300, 0, IntMax, NoMeaning);
+
+        Add(new NumbersKey(
+            "oom-score-adj-values", NoMeaning, [0, 200, 800], -2000, 2000, "Invalid oom-score-adj-values, elements must be between -2000 and 2000."));
+        Add(new ReplicaSourceKey("replicaof", "slaveof", NoMeaning | Immutable));
+    }
+
+    private static T Add<T>(T key)
+        where T : ConfigKey
+    {
+        key.Index = _all.Count;
+        _all.Add(key);
+        _byName.Add(key.Name, key);
+        if (key.Alias is not null)
+        {
+            _byName.Add(key.Alias, key);
+        }
+
+        return key;
+    }
+
+    private static BooleanKey Boolean(string name, bool defaultValue, ConfigFlags flags = None, string? alias = null) =>
+        Add(new BooleanKey(name, alias, flags, defaultValue));
+
+    private static StringKey Text(
+        string name, string defaultValue, ConfigFlags flags = None, bool emptyIsUnset = false, string? alias = null, Func<string, string?>? check = null) =>
+        Add(new StringKey(name, alias, flags, defaultValue, emptyIsUnset, check));
+
+    private static EnumKey Choice(string name, string defaultValue, string[] choices, ConfigFlags flags = None) =>
+        Add(new EnumKey(name, null, flags, Array.IndexOf(choices, defaultValue), [.. choices.Select((choice, value) => (choice, value))]));
+
+    private static EnumKey ShutdownFlags(string name) => Add(new EnumKey(
+        name,
+        null,
+        MultipleArguments,
+        0,
+        [("default", 0), ("save", 1), ("nosave", 2), ("now", 4), ("force", 8)],
+        flags => (flags & 3) == 3 ? "shutdown options SAVE and NOSAVE can't be used simultaneously" : null));
+
+    private static NumberKey Number(
+        string name,
+        long defaultValue,
+        long least,
+        long most,
+        ConfigFlags flags = None,
+        string? alias = null,
+        NumberNotation notation = NumberNotation.Plain,
+        bool unsigned = false,
+        Func<long, long>? adjust = null) =>
+        Add(new NumberKey(name, alias, flags, defaultValue, least, most, notation, unsigned, adjust));
+
+    private static NumberKey Memory(
+        string name, long defaultValue, long least, long most, ConfigFlags flags = None, string? alias = null, bool unsigned = true) =>
+        Number(name, defaultValue, least, most, flags, alias, NumberNotation.Memory, unsigned);
+
+    private static string? CheckFileName(string key, string value, string what, bool mayBeEmpty) =>
+        value.Length == 0 && !mayBeEmpty ? $"{key} can't be empty"
+        : value.AsSpan().IndexOfAny('/', '\\') >= 0 ? $"{key} can't be a path, just a {what}"
+        : null;
+
+    private static string? CheckHostname(string value) =>
+        value.Length >= 256 ? "Hostnames must be less than 256 characters"
+        : value.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '.') ? null
+        : "Hostnames may only contain alphanumeric characters, hyphens or dots";
+
+    private static string? CheckNodename(string value) =>
+        value.All(c => c is >= '!' and <= '~' && !"!#$%&()*+:;<>?@[]^{|}~".Contains(c, StringComparison.Ordinal))
+            ? null
+            : "Announced human node name contained invalid character";
+
+    private static string? CheckTemplate(string value)
+    {
+        string rest = value;
+        foreach (string variable in (string[])["{title}", "{listen-addr}", "{server-mode}", "{port}", "{tls-port}", "{unixsocket}", "{config-file}"])
+        {
+            rest = rest.Replace(variable, "", StringComparison.Ordinal);
+        }
+
+        return rest.AsSpan().IndexOfAny('{', '}') < 0 ? null : "template format is invalid or contains unknown variables";
+    }
+}
