@@ -1,0 +1,273 @@
+using System.Runtime.CompilerServices;
+using Leither.MmDb.Memory;
+using Leither.MmDb.Values;
+using Leither.Resp;
+
+namespace Leither.MmDb.Commands;
+
+/// <summary>The words of a command, for code that only looks at them (key finding, ACL checks).</summary>
+public readonly unsafe struct ArgView(Slice* args, int count)
+{
+    /// <summary>How many words, the name included.</summary>
+    public int Count { get; } = count;
+    /// <summary>One word.</summary>
+    public Slice this[int index] => args[index];
+}
+
+/// <summary>
+/// What a handler works with: the words of its command, the session that sent it, the keyspace to look into, the effects to
+/// change it by, and the reply. One object serves all commands, one after another; nothing of it may be kept.
+/// </summary>
+public sealed unsafe class CommandContext
+{
+    private Slice* _args;
+    private int _hashedIndex;
+    private ulong _hash;
+
+    internal CommandContext(Server server)
+    {
+        Server = server;
+    }
+
+    /// <summary>The server.</summary>
+    public Server Server { get; }
+    /// <summary>The client.</summary>
+    public Session Session { get; private set; } = null!;
+    /// <summary>The container that the command goes to.</summary>
+    public Mimei Mimei { get; private set; } = null!;
+    /// <summary>Its data.</summary>
+    public Keyspace Keyspace { get; private set; } = null!;
+    /// <summary>The client's database.</summary>
+    public Database Database { get; set; } = null!;
+    /// <summary>The only way to change data.</summary>
+    public Effects Effects { get; private set; } = null!;
+    /// <summary>The reply. Errors go through <see cref="Error"/>, which counts them.</summary>
+    public RespWriter Reply { get; private set; } = null!;
+    /// <summary>The command that runs.</summary>
+    public CommandSpec Spec { get; private set; } = null!;
+    /// <summary>How many words the command has, its name included.</summary>
+    public int Count { get; private set; }
+    /// <summary>The one clock reading of this command, script or EXEC, in Unix milliseconds.</summary>
+    public long NowMs => Keyspace.NowMs;
+    /// <summary>Whether the command may not block, since it runs in EXEC or a script.</summary>
+    public bool CannotBlock { get; private set; }
+    /// <summary>Whether a blocked client's command is tried again.</summary>
+    public bool IsRetry { get; private set; }
+    /// <summary>Whether this call replied an error.</summary>
+    public bool Failed { get; internal set; }
+    /// <summary>Whether this call left its client blocked.</summary>
+    internal bool DidBlock { get; set; }
+
+    /// <summary>A word; 0 is the command's name.</summary>
+    public Slice this[int index]
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => _args[index];
+    }
+
+    /// <summary>All words.</summary>
+    public Slice* Args => _args;
+    /// <summary>All words, for code that only looks.</summary>
+    public ArgView View => new(_args, Count);
+
+    /// <summary>The key at a word; the hash of the command's first key is known already.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public Key Key(int index)
+    {
+        Slice word = _args[index];
+        return index == _hashedIndex
+            ? new Key(word.Pointer, word.Length, _hash)
+            : Keyspace.KeyOf(word.Pointer, word.Length);
+    }
+
+    /// <summary>Whether a word is this one, whatever its case.</summary>
+    public bool Is(int index, ReadOnlySpan<byte> word) => _args[index].EqualsIgnoreCase(word);
+
+    /// <summary>Replies an error and counts it.</summary>
+    public void Error(ReadOnlySpan<byte> text)
+    {
+        Failed = true;
+        Server.Stats.CountError(text);
+        Reply.Error(text);
+    }
+
+    /// <summary>Replies an error whose text is made for the case, and counts it.</summary>
+    public void Error(string text)
+    {
+        byte[] bytes = System.Text.Encoding.UTF8.GetBytes(text);
+        Error(bytes.AsSpan());
+    }
+
+    /// <summary>Replies the arity error of the running command.</summary>
+    public void WrongArity() => Error($"ERR wrong number of arguments for '{Spec.FullName}' command");
+
+    /// <summary>Reads an integer argument, or replies the usual error.</summary>
+    public bool TryLong(int index, out long value)
+    {
+        if (_args[index].TryLong(out value))
+        {
+            return true;
+        }
+
+        Error(Errors.NotInteger);
+        return false;
+    }
+
+    /// <summary>Reads an integer argument within bounds, or replies the usual error.</summary>
+    public bool TryLong(int index, long min, long max, out long value)
+    {
+        if (!TryLong(index, out value))
+        {
+            return false;
+        }
+
+        if (value >= min && value <= max)
+        {
+            return true;
+        }
+
+        Error(min == 0 ? Errors.NotPositive : Errors.OutOfRange);
+        return false;
+    }
+
+    /// <summary>Reads a float argument, or replies the usual error.</summary>
+    public bool TryDouble(int index, out double value)
+    {
+        if (_args[index].TryDouble(out value))
+        {
+            return true;
+        }
+
+        Error(Errors.NotFloat);
+        return false;
+    }
+
+    /// <summary>
+    /// Looks a key up for reading. True when it is missing (<paramref name="record"/> null) or of the type asked for; otherwise
+    /// replies the type error.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public bool TryRead(in Key key, Values.ValueType type, out byte* record)
+    {
+        record = Database.Lookup(key);
+        return record == null || Record.Type(record) == (int)type || WrongType();
+    }
+
+    /// <summary>As <see cref="TryRead"/>, for commands about to write.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public bool TryReadForWrite(in Key key, Values.ValueType type, out byte* record)
+    {
+        record = Database.LookupForWrite(key);
+        return record == null || Record.Type(record) == (int)type || WrongType();
+    }
+
+    private bool WrongType()
+    {
+        Error(Errors.WrongType);
+        return false;
+    }
+
+    /// <summary>Tells of a keyspace event on a key of the client's database.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Notify(KeyspaceEvents kind, ReadOnlySpan<byte> name, in Key key) => Keyspace.Notify(kind, name, Database, key);
+
+    /// <summary>
+    /// Leaves the client waiting on keys until one of them holds a value of <paramref name="type"/> (its command is then run
+    /// again) or the time is over. Where blocking is not possible (EXEC, scripts) the timeout's reply is given at once.
+    /// </summary>
+    /// <param name="firstKey">First key's word.</param>
+    /// <param name="keyCount">How many keys follow one another.</param>
+    /// <param name="type">What can serve it.</param>
+    /// <param name="timeoutMs">Milliseconds from now; 0: for ever.</param>
+    /// <param name="onTimeout">Writes what the client is told when the time is over.</param>
+    public void Block(int firstKey, int keyCount, Values.ValueType type, long timeoutMs, Action<RespWriter> onTimeout)
+    {
+        if (CannotBlock)
+        {
+            onTimeout(Reply);
+            return;
+        }
+
+        DidBlock = true;
+        if (IsRetry)
+        {
+            return;
+        }
+
+        byte[][] keys = new byte[keyCount][];
+        for (int i = 0; i < keyCount; i++)
+        {
+            keys[i] = _args[firstKey + i].Span.ToArray();
+        }
+
+        Server.Blocking.Block(Session, new BlockedState
+        {
+            Command = new QueuedCommand(Spec, _args, Count),
+            Database = Database.Index,
+            Keys = keys,
+            Type = type,
+            DeadlineMs = timeoutMs == 0 ? 0 : NowMs + timeoutMs,
+            OnTimeout = onTimeout,
+        });
+    }
+
+    /// <summary>Reads a blocking timeout: seconds with a fraction, 0 for ever; or replies the error.</summary>
+    public bool TryTimeout(int index, out long milliseconds)
+    {
+        milliseconds = 0;
+        if (!_args[index].TryDouble(out double seconds))
+        {
+            Error(Errors.TimeoutNotFloat);
+            return false;
+        }
+
+        if (seconds < 0)
+        {
+            Error(Errors.TimeoutNegative);
+            return false;
+        }
+
+        if (seconds * 1000 > long.MaxValue - NowMs)
+        {
+            Error(Errors.TimeoutOutOfRange);
+            return false;
+        }
+
+        milliseconds = (long)Math.Ceiling(seconds * 1000);
+        return true;
+    }
+
+    /// <summary>Prepares the context for one command.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal void Start(Session session, CommandSpec spec, Slice* args, int count, int hashedIndex, ulong hash)
+    {
+        Session = session;
+        Spec = spec;
+        _args = args;
+        Count = count;
+        _hashedIndex = hashedIndex;
+        _hash = hash;
+        Mimei = session.Mimei;
+        Keyspace = Mimei.Keyspace;
+        Database = Keyspace.Databases[session.DatabaseIndex];
+        Effects = Keyspace.Effects;
+        Effects.Use(Database);
+        Reply = session.Output;
+        Failed = false;
+        DidBlock = false;
+    }
+
+    /// <summary>Marks the commands that follow as part of an EXEC or script.</summary>
+    internal bool EnterAtomic()
+    {
+        bool before = CannotBlock;
+        CannotBlock = true;
+        return before;
+    }
+
+    /// <summary>Ends <see cref="EnterAtomic"/>.</summary>
+    internal void LeaveAtomic(bool before) => CannotBlock = before;
+
+    /// <summary>Marks the next call as the retry of a blocked client's command.</summary>
+    internal void SetRetry(bool retry) => IsRetry = retry;
+}

@@ -1,0 +1,18 @@
+namespace Leither.MmDb.Commands;
+
+/// <summary>Every family's commands, gathered. A new family is named here; a new command only in its family's file.</summary>
+public static class CommandList
+{
+    /// <summary>Stands in for a command that does not exist, while its error is replied.</summary>
+    internal static readonly CommandSpec Unknown = new("unknown", -1);
+
+    /// <summary>All commands.</summary>
+    public static IEnumerable<CommandSpec> All() =>
+    [
+        .. ConnectionCommands.All,
+        .. StringCommands.All,
+        .. KeyCommands.All,
+        .. ServerCommands.All,
+        .. TransactionCommands.All,
+    ];
+}

@@ -1,0 +1,83 @@
+namespace Leither.MmDb.Commands;
+
+/// <summary>
+/// What a client did wrong: every error text of Redis in one place, grouped by when it can be met. Texts are without the leading
+/// '-' and the line end. They are protocol: clients compare them.
+/// </summary>
+public static class Errors
+{
+    // Any command.
+
+    /// <summary>Another type lives at the key.</summary>
+    public static ReadOnlySpan<byte> WrongType => "WRONGTYPE Operation against a key holding the wrong kind of value"u8;
+    /// <summary>Options do not fit.</summary>
+    public static ReadOnlySpan<byte> Syntax => "ERR syntax error"u8;
+    /// <summary>Not a signed 64-bit integer.</summary>
+    public static ReadOnlySpan<byte> NotInteger => "ERR value is not an integer or out of range"u8;
+    /// <summary>Not a float.</summary>
+    public static ReadOnlySpan<byte> NotFloat => "ERR value is not a valid float"u8;
+    /// <summary>Below zero or not an integer.</summary>
+    public static ReadOnlySpan<byte> NotPositive => "ERR value is out of range, must be positive"u8;
+    /// <summary>Outside of what is allowed.</summary>
+    public static ReadOnlySpan<byte> OutOfRange => "ERR value is out of range"u8;
+    /// <summary>The key is not there.</summary>
+    public static ReadOnlySpan<byte> NoSuchKey => "ERR no such key"u8;
+    /// <summary>The element index is outside.</summary>
+    public static ReadOnlySpan<byte> IndexOutOfRange => "ERR index out of range"u8;
+    /// <summary>Source and destination are one.</summary>
+    public static ReadOnlySpan<byte> SameObject => "ERR source and destination objects are the same"u8;
+    /// <summary>No such database number.</summary>
+    public static ReadOnlySpan<byte> DbIndexOutOfRange => "ERR DB index is out of range"u8;
+    /// <summary>A database number that is none.</summary>
+    public static ReadOnlySpan<byte> InvalidDbIndex => "ERR invalid DB index"u8;
+
+    // Strings.
+
+    /// <summary>The result would leave 64 bits.</summary>
+    public static ReadOnlySpan<byte> IncrementOverflow => "ERR increment or decrement would overflow"u8;
+    /// <summary>Decrement of the smallest integer.</summary>
+    public static ReadOnlySpan<byte> DecrementOverflow => "ERR decrement would overflow"u8;
+    /// <summary>A float result that is no number.</summary>
+    public static ReadOnlySpan<byte> IncrementNaN => "ERR increment would produce NaN or Infinity"u8;
+    /// <summary>A string that would pass the limit.</summary>
+    public static ReadOnlySpan<byte> StringTooLong => "ERR string exceeds maximum allowed size (proto-max-bulk-len)"u8;
+    /// <summary>A negative offset.</summary>
+    public static ReadOnlySpan<byte> OffsetOutOfRange => "ERR offset is out of range"u8;
+
+    // Time limits.
+
+    /// <summary>A blocking timeout that is no number.</summary>
+    public static ReadOnlySpan<byte> TimeoutNotFloat => "ERR timeout is not a float or out of range"u8;
+    /// <summary>A blocking timeout below zero.</summary>
+    public static ReadOnlySpan<byte> TimeoutNegative => "ERR timeout is negative"u8;
+    /// <summary>A blocking timeout that is too far.</summary>
+    public static ReadOnlySpan<byte> TimeoutOutOfRange => "ERR timeout is out of range"u8;
+
+    // Transactions.
+
+    /// <summary>MULTI inside MULTI.</summary>
+    public static ReadOnlySpan<byte> NestedMulti => "ERR MULTI calls can not be nested"u8;
+    /// <summary>EXEC without MULTI.</summary>
+    public static ReadOnlySpan<byte> ExecWithoutMulti => "ERR EXEC without MULTI"u8;
+    /// <summary>DISCARD without MULTI.</summary>
+    public static ReadOnlySpan<byte> DiscardWithoutMulti => "ERR DISCARD without MULTI"u8;
+    /// <summary>WATCH inside MULTI.</summary>
+    public static ReadOnlySpan<byte> WatchInMulti => "ERR WATCH inside MULTI is not allowed"u8;
+    /// <summary>A queued command was refused.</summary>
+    public static ReadOnlySpan<byte> ExecAborted => "EXECABORT Transaction discarded because of previous errors."u8;
+
+    // The server's state.
+
+    /// <summary>No password was given yet.</summary>
+    public static ReadOnlySpan<byte> NoAuth => "NOAUTH Authentication required."u8;
+    /// <summary>The password is wrong.</summary>
+    public static ReadOnlySpan<byte> WrongPass => "WRONGPASS invalid username-password pair or user is disabled."u8;
+    /// <summary>A client from elsewhere, while no password or rights are set.</summary>
+    public static ReadOnlySpan<byte> ProtectedMode => "DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the default user. In this mode connections are only accepted from the loopback interface. If you want to connect from external computers to Redis you may adopt one of the following solutions: 1) Just disable protected mode sending the command 'CONFIG SET protected-mode no' from the loopback interface by connecting to Redis from the same host the server is running, however MAKE SURE Redis is not publicly accessible from internet if you do so. Use CONFIG REWRITE to make this change permanent. 2) Alternatively you can just disable the protected mode by editing the Redis configuration file, and setting the protected mode option to 'no', and then restarting the server. 3) If you started the server manually just for testing, restart it with the '--protected-mode no' option. 4) Setup a an authentication password for the default user. NOTE: You only need to do one of the above things in order for the server to start accepting connections from the outside."u8;
+    /// <summary>maxmemory is reached.</summary>
+    public static ReadOnlySpan<byte> OutOfMemory => "OOM command not allowed when used memory > 'maxmemory'."u8;
+    /// <summary>The log cannot be written.</summary>
+    public static ReadOnlySpan<byte> Misconf => "MISCONF Errors writing to the AOF file: "u8;
+    /// <summary>Still loading.</summary>
+    public static ReadOnlySpan<byte> Loading => "LOADING Redis is loading the dataset in memory"u8;
+}

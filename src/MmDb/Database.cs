@@ -1,0 +1,96 @@
+using System.Runtime.CompilerServices;
+using Leither.MmDb.Memory;
+using Leither.MmDb.Values;
+
+namespace Leither.MmDb;
+
+/// <summary>
+/// One numbered database: its keys, the index of those that expire, and who waits for or watches keys in it. Reading is here;
+/// changing goes through <see cref="Effects"/> alone.
+/// </summary>
+public sealed unsafe class Database
+{
+    private readonly Keyspace _keyspace;
+
+    internal Database(Keyspace keyspace, int index)
+    {
+        _keyspace = keyspace;
+        Index = index;
+        Keys = KeyTable.Create(keyspace.Heap);
+        Expires = KeyTable.Create(keyspace.Heap);
+    }
+
+    /// <summary>The number that SELECT knows it by; SWAPDB exchanges contents, not numbers.</summary>
+    public int Index { get; internal set; }
+    /// <summary>All keys.</summary>
+    public KeyTable* Keys { get; internal set; }
+    /// <summary>The records among <see cref="Keys"/> that have an expiry (the same records, not copies).</summary>
+    public KeyTable* Expires { get; internal set; }
+    /// <summary>Number of keys, expired ones that nobody has met included.</summary>
+    public long Count => Keys->Count;
+    /// <summary>Mean time to live of the keys that the last expiry cycles sampled, in milliseconds.</summary>
+    public long AverageTtlMs { get; internal set; }
+    /// <summary>Where the active expiry cycle goes on.</summary>
+    internal ulong ExpireCursor { get; set; }
+
+    /// <summary>Sessions that wait on a key, in the order in which they came.</summary>
+    internal Dictionary<byte[], LinkedList<Session>> Waiting { get; } = new(ByteStringComparer.Instance);
+    /// <summary>Sessions that watch a key.</summary>
+    internal Dictionary<byte[], List<Session>> Watchers { get; set; } = new(ByteStringComparer.Instance);
+
+    /// <summary>The slot of a key as it is held, expired or not; null if there is none.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal ulong* FindSlot(in Key key) => Keys->Find(key.Hash, key.Name, key.Length);
+
+    /// <summary>
+    /// The record of a live key, or null. An expired key is hidden and noted, so that the keyspace deletes it in an entry of its
+    /// own once this command is done. Counts a keyspace hit or miss and touches the key's idle time or frequency.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public byte* Lookup(in Key key)
+    {
+        byte* record = Peek(key);
+        if (record == null)
+        {
+            _keyspace.Stats.KeyspaceMisses++;
+            return null;
+        }
+
+        _keyspace.Stats.KeyspaceHits++;
+        _keyspace.Touch(record);
+        return record;
+    }
+
+    /// <summary>As <see cref="Lookup"/>, for commands about to write: touches the key, but is no hit or miss.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public byte* LookupForWrite(in Key key)
+    {
+        byte* record = Peek(key);
+        if (record != null)
+        {
+            _keyspace.Touch(record);
+        }
+
+        return record;
+    }
+
+    /// <summary>As <see cref="Lookup"/>, but leaves no trace: neither counts nor touches (OBJECT, TTL, EXISTS of a watcher).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public byte* Peek(in Key key)
+    {
+        ulong* slot = Keys->Find(key.Hash, key.Name, key.Length);
+        if (slot == null)
+        {
+            return null;
+        }
+
+        byte* record = KeyTable.Get(slot);
+        return Record.HasExpire(record) && _keyspace.IsExpired(record) ? Expired(key) : record;
+    }
+
+    private byte* Expired(in Key key)
+    {
+        _keyspace.NoteExpired(this, key);
+        return null;
+    }
+}

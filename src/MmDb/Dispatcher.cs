@@ -1,0 +1,404 @@
+using System.Diagnostics;
+using System.Runtime.CompilerServices;
+using System.Text;
+using Leither.MmDb.Commands;
+using Leither.Resp;
+
+namespace Leither.MmDb;
+
+/// <summary>
+/// Runs what clients send. Received bytes are parsed into batches of up to 32 commands; while a batch is parsed each key is hashed
+/// and its bucket prefetched, then its record, and only then do the commands run, one after another, with their memory on
+/// the way. That is where most of the speed comes from: a lookup among millions of keys costs a cache miss or two, and the misses
+/// of a batch overlap.
+/// </summary>
+public sealed unsafe class Dispatcher
+{
+    /// <summary>Commands in a batch at most.</summary>
+    public const int MaxBatch = 32;
+
+    private readonly Server _server;
+    private readonly CommandContext _context;
+    private readonly ArgBuffer _args = new();
+    private readonly CommandSpec?[] _specs = new CommandSpec?[MaxBatch];
+    private readonly int[] _first = new int[MaxBatch], _count = new int[MaxBatch];
+    private readonly ulong[] _hash = new ulong[MaxBatch];
+
+    internal Dispatcher(Server server)
+    {
+        _server = server;
+        _context = new CommandContext(server);
+    }
+
+    /// <summary>The context that handlers get.</summary>
+    internal CommandContext Context => _context;
+
+    /// <summary>
+    /// Runs every whole command among received bytes, until the client blocks or its connection ends. Returns how many bytes were
+    /// consumed; the rest is presented again with what arrives after it.
+    /// </summary>
+    public long Execute(Session session, byte* data, long length)
+    {
+        long position = 0;
+        Mimei mimei = session.Mimei;
+        lock (mimei.Gate)
+        {
+            Keyspace keyspace = mimei.Keyspace;
+            session.LastInteractionMs = keyspace.NowMs = _server.NowMs;
+            bool again = true;
+            while (again && !session.IsClosing && session.Blocked is null && !_server.IsPausedFor(session))
+            {
+                again = RunBatch(session, keyspace, data, length, ref position);
+            }
+        }
+
+        session.Connection.SendOutput();
+        return position;
+    }
+
+    /// <summary>Parses and runs one batch. False when no whole command is left.</summary>
+    private bool RunBatch(Session session, Keyspace keyspace, byte* data, long length, ref long position)
+    {
+        Database database = keyspace.Databases[session.DatabaseIndex];
+        RequestParser parser = session.Parser;
+        bool authenticated = session.IsAuthenticated;
+        parser.AuthenticationRequired = !authenticated;
+        int limit = authenticated ? MaxBatch : 1, parsed = 0;
+        ParseStatus status = ParseStatus.Complete;
+        _args.Clear();
+        while (parsed < limit)
+        {
+            status = parser.ParseNext(data, length, ref position, _args, out int first, out int count);
+            if (status != ParseStatus.Complete)
+            {
+                break;
+            }
+
+            CommandSpec? spec = _server.Commands.Find(_args[first]);
+            _specs[parsed] = spec;
+            _first[parsed] = first;
+            _count[parsed] = count;
+            if (spec is null)
+            {
+                parsed++;
+                break;
+            }
+
+            if (spec.FirstKey > 0 && count > spec.FirstKey)
+            {
+                Slice key = _args[first + spec.FirstKey];
+                ulong hash = Memory.Hash64.Compute(key.Pointer, key.Length, keyspace.HashSeed);
+                _hash[parsed] = hash;
+                database.Keys->Prefetch(hash);
+            }
+
+            parsed++;
+            if (spec.Has(CommandFlags.EndsBatch))
+            {
+                break;
+            }
+        }
+
+        if (parsed > 1)
+        {
+            for (int i = 0; i < parsed; i++)
+            {
+                if (_specs[i] is { FirstKey: > 0 } spec && _count[i] > spec.FirstKey)
+                {
+                    database.Keys->PrefetchRecord(_hash[i]);
+                }
+            }
+        }
+
+        Run(session, keyspace, parsed);
+        if (status == ParseStatus.Error && !session.IsClosing)
+        {
+            session.Output.Error(Encoding.UTF8.GetBytes("ERR " + Encoding.UTF8.GetString(parser.Error)));
+            session.CloseAfterReply();
+        }
+
+        return status == ParseStatus.Complete;
+    }
+
+    private void Run(Session session, Keyspace keyspace, int parsed)
+    {
+        keyspace.Options.SuppressTouch = session.NoTouch;
+        for (int i = 0; i < parsed && !session.IsClosing; i++)
+        {
+            RunOne(session, _specs[i], _args.Pointer + _first[i], _count[i], _hash[i]);
+        }
+    }
+
+    /// <summary>Checks one command and runs or queues it.</summary>
+    private void RunOne(Session session, CommandSpec? spec, Slice* args, int count, ulong hash)
+    {
+        if (session.ReplyMode != ReplyMode.On)
+        {
+            RunMuted(session, spec, args, count, hash);
+            return;
+        }
+
+        Check(session, spec, args, count, hash);
+    }
+
+    private void RunMuted(Session session, CommandSpec? spec, Slice* args, int count, ulong hash)
+    {
+        ReplyMode mode = session.ReplyMode;
+        long mark = session.Output.BytesWritten;
+        Check(session, spec, args, count, hash);
+        if (mode == ReplyMode.SkipNext || (mode == ReplyMode.Off && session.ReplyMode == ReplyMode.Off))
+        {
+            session.Output.Truncate(session.Output.Length - (session.Output.BytesWritten - mark));
+            if (mode == ReplyMode.SkipNext && session.ReplyMode == ReplyMode.SkipNext)
+            {
+                session.ReplyMode = ReplyMode.On;
+            }
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void Check(Session session, CommandSpec? spec, Slice* args, int count, ulong hash)
+    {
+        _context.SetRetry(false);
+        if (spec is null || spec.Subcommands.Length != 0)
+        {
+            spec = Resolve(session, spec, args, count);
+            if (spec is null)
+            {
+                return;
+            }
+        }
+
+        _context.Start(session, spec, args, count, spec.FirstKey == 0 ? -1 : spec.FirstKey, hash);
+        if (spec.Parent is not null && spec.FirstKey > 0 && count > spec.FirstKey)
+        {
+            Slice key = args[spec.FirstKey];
+            _context.Start(session, spec, args, count, spec.FirstKey, _context.Keyspace.KeyOf(key.Pointer, key.Length).Hash);
+        }
+
+        if (!spec.Accepts(count))
+        {
+            Reject(session, spec);
+            _context.WrongArity();
+            return;
+        }
+
+        if ((session.NeedsChecks || _server.NeedsChecks || (spec.Flags & (CommandFlags.DenyOom | CommandFlags.Write)) != 0)
+            && !Allowed(session, spec, args, count))
+        {
+            return;
+        }
+
+        if (session.Transaction is not null && !spec.Has(CommandFlags.NoMulti))
+        {
+            Transactions.Queue(session, spec, args, count);
+            session.Output.Queued();
+            return;
+        }
+
+        Call(session, spec);
+    }
+
+    private static void Reject(Session session, CommandSpec spec)
+    {
+        spec.Stats.Rejected++;
+        session.TransactionAborted |= session.Transaction is not null;
+    }
+
+    /// <summary>Finds the subcommand, or replies that there is no such command.</summary>
+    private CommandSpec? Resolve(Session session, CommandSpec? spec, Slice* args, int count)
+    {
+        _context.Start(session, spec ?? CommandList.Unknown, args, count, -1, 0);
+        if (session.IsRefused)
+        {
+            _server.RefuseProtected(session);
+            return null;
+        }
+
+        if (spec is null)
+        {
+            session.TransactionAborted |= session.Transaction is not null;
+            if (!session.IsAuthenticated)
+            {
+                _context.Error(Errors.NoAuth);
+                return null;
+            }
+
+            if (args[0].EqualsIgnoreCase("host:"u8) || args[0].EqualsIgnoreCase("post"u8))
+            {
+                // A browser was tricked into talking to this port: Redis drops such connections without a word.
+                session.IsClosing = true;
+                session.Connection.Close(afterOutput: false);
+                return null;
+            }
+
+            _context.Error(UnknownCommand(args, count));
+            return null;
+        }
+
+        if (count == 1)
+        {
+            if (spec.Handler != null)
+            {
+                return spec;
+            }
+
+            Reject(session, spec);
+            _context.WrongArity();
+            return null;
+        }
+
+        CommandSpec? sub = CommandTable.FindSub(spec, args[1]);
+        if (sub is null)
+        {
+            if (spec.Handler != null)
+            {
+                return spec;
+            }
+
+            Reject(session, spec);
+            _context.Error($"ERR unknown subcommand '{Shorten(args[1], 128)}'. Try {spec.Name.ToUpperInvariant()} HELP.");
+        }
+
+        return sub;
+    }
+
+    private static string UnknownCommand(Slice* args, int count)
+    {
+        var rest = new StringBuilder();
+        for (int i = 1; i < count && rest.Length < 128; i++)
+        {
+            rest.Append('\'').Append(Shorten(args[i], 128 - rest.Length)).Append("' ");
+        }
+
+        return $"ERR unknown command '{Shorten(args[0], 128)}', with args beginning with: {rest}";
+    }
+
+    private static string Shorten(Slice word, int length) =>
+        Encoding.Latin1.GetString(word.Span[..Math.Min(word.Length, length)]).Replace('\r', ' ').Replace('\n', ' ');
+
+    /// <summary>The checks that are seldom needed, or only by writes. False: an error was replied.</summary>
+    private bool Allowed(Session session, CommandSpec spec, Slice* args, int count)
+    {
+        if (session.IsRefused)
+        {
+            _server.RefuseProtected(session);
+            return false;
+        }
+
+        if (!session.IsAuthenticated && !spec.Has(CommandFlags.NoAuth))
+        {
+            Reject(session, spec);
+            _context.Error(Errors.NoAuth);
+            return false;
+        }
+
+        if (session.SubscriptionCount > 0 && session.Output.Version == 2 && !spec.AllowedWhileSubscribed)
+        {
+            Reject(session, spec);
+            _context.Error($"ERR Can't execute '{spec.FullName}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context");
+            return false;
+        }
+
+        if (spec.Has(CommandFlags.DenyOom) && _context.Keyspace.Options.MaxMemory != 0 && !_context.Keyspace.MakeRoom())
+        {
+            Reject(session, spec);
+            _context.Error(Errors.OutOfMemory);
+            return false;
+        }
+
+        if (spec.Has(CommandFlags.Write) && !_server.LogAccepts(session, args, count, out string? refusal))
+        {
+            Reject(session, spec);
+            _context.Error(refusal);
+            return false;
+        }
+
+        return true;
+    }
+
+    /// <summary>Runs a checked command: its effects are one entry, and clients that waited for them are served after it.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void Call(Session session, CommandSpec spec)
+    {
+        session.LastCommand = spec;
+        session.CommandCount++;
+        _server.Stats.CommandsProcessed++;
+        spec.Stats.Calls++;
+        if (spec.Has(CommandFlags.Fast) && !_server.TimesEveryCommand)
+        {
+            spec.Handler(_context);
+        }
+        else
+        {
+            CallTimed(spec);
+        }
+
+        Finish(spec);
+    }
+
+    private void CallTimed(CommandSpec spec)
+    {
+        long start = Stopwatch.GetTimestamp();
+        Session session = _context.Session;
+        Slice* args = _context.Args;
+        int count = _context.Count;
+        spec.Handler(_context);
+        _server.Timed(session, spec, args, count, Stopwatch.GetTimestamp() - start);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void Finish(CommandSpec spec)
+    {
+        Keyspace keyspace = _context.Keyspace;
+        keyspace.Effects.EndEntry();
+        keyspace.DeleteNotedExpired();
+        if (_context.Failed)
+        {
+            spec.Stats.Failed++;
+        }
+
+        if (keyspace.HasReady)
+        {
+            _server.Blocking.ServeReady(keyspace);
+        }
+    }
+
+    /// <summary>Runs one command of an EXEC or script inside the running entry.</summary>
+    internal void CallNested(Session session, QueuedCommand command)
+    {
+        CommandSpec spec = command.Spec;
+        Slice* args = command.Args;
+        ulong hash = 0;
+        if (spec.FirstKey > 0 && command.Count > spec.FirstKey)
+        {
+            Slice key = args[spec.FirstKey];
+            hash = session.Mimei.Keyspace.KeyOf(key.Pointer, key.Length).Hash;
+        }
+
+        _context.Start(session, spec, args, command.Count, spec.FirstKey == 0 ? -1 : spec.FirstKey, hash);
+        session.CommandCount++;
+        _server.Stats.CommandsProcessed++;
+        spec.Stats.Calls++;
+        CallTimed(spec);
+        if (_context.Failed)
+        {
+            spec.Stats.Failed++;
+        }
+    }
+
+    /// <summary>Runs a blocked client's command again. True when it was served (or failed): it need not wait any longer.</summary>
+    internal bool Retry(Session session, QueuedCommand command)
+    {
+        _context.SetRetry(true);
+        int selected = session.DatabaseIndex;
+        session.DatabaseIndex = session.Blocked!.Database;
+        CallNested(session, command);
+        session.DatabaseIndex = selected;
+        _context.SetRetry(false);
+        bool served = !_context.DidBlock;
+        session.Mimei.Keyspace.Effects.EndEntry();
+        session.Mimei.Keyspace.DeleteNotedExpired();
+        return served;
+    }
+}

@@ -1,0 +1,99 @@
+namespace Leither.MmDb;
+
+/// <summary>
+/// Every way in which data can change. This page is what the log carries and what followers apply: an effect's tag and layout
+/// are stored and never change; new ones take new numbers.
+/// </summary>
+/// <remarks>
+/// Layout words: <c>key</c> and <c>bytes</c> are a varint length and the bytes; <c>n</c> a varint (LEB128, unsigned);
+/// <c>z</c> a zigzag varint; <c>i64</c> and <c>f64</c> eight bytes, little-endian. An effect acts on the database that the last
+/// <see cref="Select"/> of its entry named, 0 at first. Applying one is total: where it does not fit (another type, nothing
+/// there) it is a recorded no-op on every node alike.
+/// </remarks>
+public enum EffectTag : byte
+{
+    /// <summary>Never written: a zero byte ends nothing and starts nothing.</summary>
+    None = 0,
+
+    /// <summary><c>n database</c>: the effects after it act there.</summary>
+    Select = 1,
+    /// <summary><c>key</c>: the key goes.</summary>
+    Delete = 2,
+    /// <summary><c>key, i64 T</c>: the key goes if it expires at or before T (Unix milliseconds).</summary>
+    Expire = 3,
+    /// <summary><c>key, i64 at</c>: the key expires at that instant (Unix milliseconds).</summary>
+    ExpireAt = 4,
+    /// <summary><c>key</c>: the key no longer expires.</summary>
+    Persist = 5,
+    /// <summary><c>key from, key to</c>: the value moves, with its expiry; what was at <c>to</c> goes.</summary>
+    Rename = 6,
+    /// <summary><c>key from, n database, key to</c>: the value is copied, with its expiry; what was at <c>to</c> goes.</summary>
+    Copy = 7,
+    /// <summary><c>key, n database</c>: the key moves there; nothing happens if it is taken.</summary>
+    Move = 8,
+    /// <summary>The database is emptied.</summary>
+    FlushDatabase = 9,
+    /// <summary>All databases are emptied.</summary>
+    FlushAll = 10,
+    /// <summary><c>n a, n b</c>: two databases change places.</summary>
+    SwapDatabases = 11,
+
+    /// <summary><c>key, bytes</c>: a string without expiry.</summary>
+    StringSet = 16,
+    /// <summary><c>key, i64 at, bytes</c>: a string that expires at that instant.</summary>
+    StringSetExpiring = 17,
+    /// <summary><c>key, bytes</c>: a string; the expiry of the key stays.</summary>
+    StringSetKeepExpiry = 18,
+    /// <summary><c>key, z delta</c>: adds to an integer; a missing key counts as 0.</summary>
+    StringAdd = 19,
+    /// <summary><c>key, bytes</c>: appends.</summary>
+    StringAppend = 20,
+    /// <summary><c>key, n offset, bytes</c>: overwrites from there, after zeros where the string was shorter.</summary>
+    StringSetRange = 21,
+    /// <summary><c>key, n offset, n bit</c>: one bit.</summary>
+    StringSetBit = 22,
+    /// <summary><c>key destination, n operation, n count, key…</c>: BITOP's operation 0 AND, 1 OR, 2 XOR, 3 NOT.</summary>
+    StringBitOp = 23,
+
+    /// <summary><c>key, bytes field, bytes value</c>.</summary>
+    HashSet = 32,
+    /// <summary><c>key, n count, bytes field…</c>.</summary>
+    HashRemove = 33,
+    /// <summary><c>key, bytes field, z delta</c>.</summary>
+    HashAdd = 34,
+
+    /// <summary><c>key, n side, n count, bytes element…</c>: pushes in the given order; side 0 is the head, 1 the tail.</summary>
+    ListPush = 48,
+    /// <summary><c>key, n side, n count</c>: removes so many elements from that side.</summary>
+    ListPop = 49,
+    /// <summary><c>key, z index, bytes</c>: replaces one element.</summary>
+    ListSet = 50,
+    /// <summary><c>key, n index, bytes</c>: the element then stands at that index.</summary>
+    ListInsert = 51,
+    /// <summary><c>key, z count, bytes</c>: LREM.</summary>
+    ListRemove = 52,
+    /// <summary><c>key, z start, z stop</c>: LTRIM.</summary>
+    ListTrim = 53,
+    /// <summary><c>key from, key to, n sideFrom, n sideTo</c>: one element moves.</summary>
+    ListMove = 54,
+    /// <summary><c>key, n count, bytes element…</c>: the key becomes this list (SORT STORE).</summary>
+    ListStore = 55,
+
+    /// <summary><c>key, n count, bytes member…</c>.</summary>
+    SetAdd = 64,
+    /// <summary><c>key, n count, bytes member…</c>.</summary>
+    SetRemove = 65,
+    /// <summary><c>key destination, n operation, n count, key…</c>: 0 union, 1 intersection, 2 difference.</summary>
+    SetStore = 66,
+
+    /// <summary><c>key, f64 score, bytes member</c>: the member has that score.</summary>
+    SortedSetAdd = 80,
+    /// <summary><c>key, n count, bytes member…</c>.</summary>
+    SortedSetRemove = 81,
+    /// <summary><c>key, n first, n last</c>: removes the members of these ranks.</summary>
+    SortedSetRemoveRange = 82,
+    /// <summary><c>key destination, n operation, n aggregate, n count, (key, f64 weight)…</c>: operation as in <see cref="SetStore"/>, aggregate 0 sum, 1 min, 2 max.</summary>
+    SortedSetStore = 83,
+    /// <summary><c>key, n count, (f64 score, bytes member)…</c>: the key becomes this sorted set (ZRANGESTORE).</summary>
+    SortedSetReplace = 84,
+}

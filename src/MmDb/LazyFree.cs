@@ -1,0 +1,167 @@
+using System.Diagnostics;
+using Leither.MmDb.Memory;
+using Leither.MmDb.Values;
+
+namespace Leither.MmDb;
+
+/// <summary>
+/// Values that were removed and are freed in slices, so that deleting a collection of millions stalls nobody. Small values are
+/// freed at once.
+/// </summary>
+/// <remarks>
+/// While a snapshot runs, big structures wait here until it is done: it may still have to read what it has not captured.
+/// </remarks>
+public sealed unsafe class LazyFree
+{
+    /// <summary>Collections of up to so many elements are freed at once.</summary>
+    public const int ImmediateElements = 64;
+
+    private readonly Keyspace _keyspace;
+    private readonly Queue<Item> _queue = new();
+    private NativeList<nint> _bucket;
+
+    internal LazyFree(Keyspace keyspace) => _keyspace = keyspace;
+
+    /// <summary>A structure to be freed, and how far that has come.</summary>
+    private sealed class Item
+    {
+        public required Encoding Encoding { get; init; }
+        public required bool IsDatabase { get; init; }
+        public KeyTable* Table { get; set; }
+        public void* Structure { get; set; }
+        public ulong Cursor { get; set; }
+        public bool Started { get; set; }
+    }
+
+    /// <summary>Elements that wait to be freed (INFO's lazyfree_pending_objects counts structures).</summary>
+    public int PendingCount => _queue.Count;
+    /// <summary>Structures freed in slices so far.</summary>
+    public long FreedCount { get; private set; }
+
+    /// <summary>Frees what a record holds outside of itself: at once when it is small, else later.</summary>
+    internal void ReleaseValue(byte* record)
+    {
+        if (Record.Outside(record))
+        {
+            LargeValue.Free(_keyspace.Heap, Record.OutsideValue(record));
+            Record.ClearOutside(record);
+            return;
+        }
+
+        var encoding = (Encoding)Record.Encoding(record);
+        if (encoding is Encoding.HashTable or Encoding.Quicklist or Encoding.SortedTree)
+        {
+            ReleaseStructure(encoding, Record.NativePointer<byte>(record));
+        }
+    }
+
+    /// <summary>Takes over the tables of a database that was emptied.</summary>
+    internal void ReleaseDatabase(KeyTable* keys, KeyTable* expires)
+    {
+        KeyTable.Destroy(_keyspace.Heap, expires);
+        Add(new Item { Encoding = Encoding.HashTable, IsDatabase = true, Table = keys });
+    }
+
+    private void ReleaseStructure(Encoding encoding, void* structure)
+    {
+        Item item = encoding switch
+        {
+            Encoding.HashTable => new Item { Encoding = encoding, IsDatabase = false, Table = (KeyTable*)structure },
+            Encoding.SortedTree => new Item { Encoding = encoding, IsDatabase = false, Table = ((SortedSetStructure*)structure)->Members, Structure = structure },
+            _ => new Item { Encoding = encoding, IsDatabase = false, Structure = structure },
+        };
+        Add(item);
+    }
+
+    private void Add(Item item)
+    {
+        long size = item.Table != null ? item.Table->Count : ((Quicklist*)item.Structure)->NodeCount;
+        if (size <= ImmediateElements && _keyspace.Snapshot is null && !item.IsDatabase)
+        {
+            Free(item, long.MaxValue);
+        }
+        else
+        {
+            _queue.Enqueue(item);
+        }
+    }
+
+    /// <summary>Frees for about so long. False when nothing is left to do.</summary>
+    internal bool Step(TimeSpan budget)
+    {
+        if (_queue.Count == 0 || _keyspace.Snapshot is not null)
+        {
+            return false;
+        }
+
+        long deadline = Stopwatch.GetTimestamp() + (long)(budget.TotalSeconds * Stopwatch.Frequency);
+        while (_queue.TryPeek(out Item? item))
+        {
+            if (!Free(item, deadline))
+            {
+                return true;
+            }
+
+            _queue.Dequeue();
+            FreedCount++;
+        }
+
+        return false;
+    }
+
+    /// <summary>Frees until done (true) or past the deadline.</summary>
+    private bool Free(Item item, long deadline)
+    {
+        if (item.Encoding == Encoding.Quicklist)
+        {
+            return FreeList((Quicklist*)item.Structure, deadline);
+        }
+
+        if (item.Encoding == Encoding.SortedTree && !item.Started)
+        {
+            // The tree's leaves only point to the members: its nodes go first, the members' records with the table.
+            SortedTree.Destroy(_keyspace.Heap, ((SortedSetStructure*)item.Structure)->Tree);
+        }
+
+        item.Started = true;
+        do
+        {
+            _bucket.Clear();
+            item.Cursor = item.Table->ScanBucket(item.Cursor, ref _bucket);
+            foreach (nint pointer in _bucket.Span)
+            {
+                byte* record = (byte*)pointer;
+                ReleaseValue(record);
+                Record.FreeShell(_keyspace.Heap, record);
+            }
+
+            if (item.Cursor != 0 && deadline != long.MaxValue && Stopwatch.GetTimestamp() > deadline)
+            {
+                return false;
+            }
+        }
+        while (item.Cursor != 0);
+
+        KeyTable.Destroy(_keyspace.Heap, item.Table);
+        if (item.Structure != null)
+        {
+            _keyspace.Heap.Free((byte*)item.Structure, (nuint)sizeof(SortedSetStructure));
+        }
+
+        return true;
+    }
+
+    private bool FreeList(Quicklist* list, long deadline)
+    {
+        while (list->DropHeadNode(_keyspace.Heap))
+        {
+            if (deadline != long.MaxValue && Stopwatch.GetTimestamp() > deadline)
+            {
+                return false;
+            }
+        }
+
+        Quicklist.Destroy(_keyspace.Heap, list);
+        return true;
+    }
+}

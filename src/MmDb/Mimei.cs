@@ -1,0 +1,41 @@
+using Leither.MmDb.Log;
+
+namespace Leither.MmDb;
+
+/// <summary>
+/// One MiMei of type database: what one Redis server holds. It has one keyspace, one log and one gate; its commands run one after
+/// another, which makes the log's order total and MULTI trivial. Different ones do not know of each other.
+/// </summary>
+public sealed class Mimei : IDisposable
+{
+    /// <summary>A MiMei around a keyspace.</summary>
+    /// <param name="name">Its name on this node.</param>
+    /// <param name="keyspace">Its data, loaded already.</param>
+    public Mimei(string name, Keyspace keyspace)
+    {
+        Name = name;
+        Keyspace = keyspace;
+        PubSub = new PubSub(this);
+    }
+
+    /// <summary>Its name on this node.</summary>
+    public string Name { get; }
+    /// <summary>Its data.</summary>
+    public Keyspace Keyspace { get; }
+    /// <summary>Its channels.</summary>
+    public PubSub PubSub { get; }
+    /// <summary>Its log; null when the node runs without one (appendonly no).</summary>
+    public WriteLog? Log { get; set; }
+    /// <summary>
+    /// Taken once for a batch of commands, and for each slice of background work. An I/O thread never waits for it: it tries, and
+    /// comes back to the connection later.
+    /// </summary>
+    public Lock Gate { get; } = new();
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Log?.Dispose();
+        Keyspace.Dispose();
+    }
+}

@@ -1,0 +1,156 @@
+using Leither.MmDb.Commands;
+using Leither.Resp;
+
+namespace Leither.MmDb;
+
+/// <summary>What a session needs of the connection that carries it. All members are called on the loop thread.</summary>
+public interface IClientConnection
+{
+    /// <summary>The other end, as CLIENT LIST shows it: ip:port, or path:0.</summary>
+    string RemoteAddress { get; }
+    /// <summary>This end.</summary>
+    string LocalAddress { get; }
+    /// <summary>The descriptor number, for CLIENT LIST.</summary>
+    long Descriptor { get; }
+    /// <summary>Whether it comes from this machine (loopback or a Unix socket).</summary>
+    bool IsLocal { get; }
+    /// <summary>Whether it is a Unix socket.</summary>
+    bool IsUnixSocket { get; }
+    /// <summary>Where replies are written.</summary>
+    RespWriter Output { get; }
+    /// <summary>Bytes received and not yet consumed.</summary>
+    long InputBytes { get; }
+    /// <summary>Bytes of memory that the input buffer holds.</summary>
+    long InputCapacity { get; }
+    /// <summary>The output has bytes to send when this turn ends.</summary>
+    void SendOutput();
+    /// <summary>Ends the connection, after what is in the output was sent if asked.</summary>
+    void Close(bool afterOutput);
+    /// <summary>Stops presenting input, while the client is blocked.</summary>
+    void Pause();
+    /// <summary>Presents input again.</summary>
+    void Resume();
+}
+
+/// <summary>The classes of client that have output limits of their own.</summary>
+public enum ClientClass
+{
+    /// <summary>A normal one.</summary>
+    Normal,
+    /// <summary>A follower.</summary>
+    Replica,
+    /// <summary>One that subscribed.</summary>
+    PubSub,
+}
+
+/// <summary>
+/// The state of one client between commands: what SELECT, HELLO, MULTI, WATCH, SUBSCRIBE and CLIENT set. It knows no socket;
+/// <see cref="Connection"/> carries its bytes.
+/// </summary>
+public sealed class Session(long id, IClientConnection connection, Mimei mimei, long nowMs)
+{
+    /// <summary>Unique number, never used again.</summary>
+    public long Id { get; } = id;
+    /// <summary>What carries it.</summary>
+    public IClientConnection Connection { get; } = connection;
+    /// <summary>The container that its commands go to.</summary>
+    public Mimei Mimei { get; set; } = mimei;
+    /// <summary>Where its replies go.</summary>
+    public RespWriter Output { get; } = connection.Output;
+    /// <summary>The parser of its requests.</summary>
+    internal RequestParser Parser { get; } = new();
+
+    /// <summary>Selected database.</summary>
+    public int DatabaseIndex { get; set; }
+    /// <summary>CLIENT SETNAME.</summary>
+    public byte[] Name { get; set; } = [];
+    /// <summary>CLIENT SETINFO lib-name.</summary>
+    public byte[] LibraryName { get; set; } = [];
+    /// <summary>CLIENT SETINFO lib-ver.</summary>
+    public byte[] LibraryVersion { get; set; } = [];
+    /// <summary>The user it is logged in as.</summary>
+    public string User { get; set; } = "default";
+    /// <summary>Whether it may run commands beyond AUTH, HELLO, QUIT and RESET.</summary>
+    public bool IsAuthenticated { get; set; }
+    /// <summary>Whether protected mode lets it in (local, or a password or rights are set).</summary>
+    public bool IsRefused { get; set; }
+
+    /// <summary>When it connected, in Unix milliseconds.</summary>
+    public long CreatedMs { get; } = nowMs;
+    /// <summary>When it last sent a command, in Unix milliseconds.</summary>
+    public long LastInteractionMs { get; set; } = nowMs;
+    /// <summary>Commands run.</summary>
+    public long CommandCount { get; set; }
+    /// <summary>The last command's full name.</summary>
+    public CommandSpec? LastCommand { get; set; }
+    /// <summary>Bytes received.</summary>
+    public long BytesReceived { get; set; }
+
+    /// <summary>The queue between MULTI and EXEC; null outside.</summary>
+    public List<QueuedCommand>? Transaction { get; set; }
+    /// <summary>A command was refused while queueing: EXEC will say EXECABORT.</summary>
+    public bool TransactionAborted { get; set; }
+    /// <summary>A watched key was changed: EXEC replies null.</summary>
+    public bool WatchBroken { get; set; }
+    /// <summary>What WATCH named.</summary>
+    internal List<WatchedKey> Watched { get; } = [];
+
+    /// <summary>What it waits for; null when it is not blocked.</summary>
+    public BlockedState? Blocked { get; set; }
+    /// <summary>Subscribed channels; null while there are none.</summary>
+    public HashSet<byte[]>? Channels { get; set; }
+    /// <summary>Subscribed patterns; null while there are none.</summary>
+    public HashSet<byte[]>? Patterns { get; set; }
+    /// <summary>Subscribed shard channels; null while there are none.</summary>
+    public HashSet<byte[]>? ShardChannels { get; set; }
+    /// <summary>Number of subscriptions of all kinds.</summary>
+    public int SubscriptionCount => (Channels?.Count ?? 0) + (Patterns?.Count ?? 0) + (ShardChannels?.Count ?? 0);
+
+    /// <summary>CLIENT REPLY's state.</summary>
+    public ReplyMode ReplyMode { get; set; }
+    /// <summary>Its input is held back by CLIENT PAUSE.</summary>
+    internal bool IsPaused { get; set; }
+    /// <summary>CLIENT NO-EVICT.</summary>
+    public bool NoEvict { get; set; }
+    /// <summary>CLIENT NO-TOUCH.</summary>
+    public bool NoTouch { get; set; }
+    /// <summary>MONITOR.</summary>
+    public bool IsMonitor { get; set; }
+    /// <summary>The connection ends once its replies are out (QUIT, protocol errors, CLIENT KILL).</summary>
+    public bool IsClosing { get; set; }
+    /// <summary>Bytes that it had in its output when the soft limit was first passed, and since when.</summary>
+    internal long SoftLimitSinceMs { get; set; }
+    /// <summary>Whether its commands need more checks than usual: refused, not logged in, or subscribed.</summary>
+    internal bool NeedsChecks => IsRefused || !IsAuthenticated || SubscriptionCount > 0;
+    /// <summary>The class whose output limits apply.</summary>
+    public ClientClass Class => SubscriptionCount > 0 ? ClientClass.PubSub : ClientClass.Normal;
+
+    /// <summary>Ends the connection after its replies were sent.</summary>
+    public void CloseAfterReply()
+    {
+        IsClosing = true;
+        Connection.Close(afterOutput: true);
+    }
+}
+
+/// <summary>CLIENT REPLY's three modes, and the one that skips just the next reply.</summary>
+public enum ReplyMode
+{
+    /// <summary>Every command is answered.</summary>
+    On,
+    /// <summary>None is.</summary>
+    Off,
+    /// <summary>The command after CLIENT REPLY SKIP is not answered.</summary>
+    SkipNext,
+    /// <summary>This command is the one to skip.</summary>
+    Skipping,
+}
+
+/// <summary>A key under WATCH.</summary>
+/// <param name="Database">Database number.</param>
+/// <param name="Key">Name.</param>
+internal sealed record WatchedKey(int Database, byte[] Key)
+{
+    /// <summary>The key was already expired when it was watched: its removal is then no change.</summary>
+    public bool WasExpired { get; init; }
+}

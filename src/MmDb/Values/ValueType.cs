@@ -1,0 +1,39 @@
+namespace Leither.MmDb.Values;
+
+/// <summary>The types of value. The numbers are stored in records and in checkpoints and never change.</summary>
+public enum ValueType : byte
+{
+    /// <summary>A string.</summary>
+    String = 0,
+    /// <summary>A list.</summary>
+    List = 1,
+    /// <summary>A set.</summary>
+    Set = 2,
+    /// <summary>A sorted set.</summary>
+    SortedSet = 3,
+    /// <summary>A hash.</summary>
+    Hash = 4,
+    /// <summary>A stream.</summary>
+    Stream = 5,
+}
+
+/// <summary>How a value is held; OBJECT ENCODING reports it by Redis's names.</summary>
+public enum Encoding : byte
+{
+    /// <summary>A string's bytes, in the record or outside of it.</summary>
+    Raw = 0,
+    /// <summary>A short string as SET made it (reported as embstr); the bytes are held as in <see cref="Raw"/>.</summary>
+    Embstr = 1,
+    /// <summary>A string that is a 64-bit integer, held as 8 bytes.</summary>
+    Int = 2,
+    /// <summary>A small collection in one <see cref="Values.Pack"/> (reported as listpack).</summary>
+    Pack = 3,
+    /// <summary>A big hash or set: a key table of its own; the record holds its address.</summary>
+    HashTable = 4,
+    /// <summary>A big list; the record holds the address of its <see cref="Values.Quicklist"/>.</summary>
+    Quicklist = 5,
+    /// <summary>A set of integers: an <see cref="Values.IntSet"/>.</summary>
+    IntSet = 6,
+    /// <summary>A big sorted set; the record holds its address (reported as skiplist).</summary>
+    SortedTree = 7,
+}
