@@ -1,7 +1,6 @@
 using Leither.MmDb.Commands;
 using Leither.MmDb.Memory;
 using Leither.MmDb.Values;
-using ValueType = Leither.MmDb.Values.ValueType;
 
 namespace Leither.MmDb;
 
@@ -15,7 +14,7 @@ public sealed class BlockedState
     /// <summary>The keys it waits on.</summary>
     public required byte[][] Keys { get; init; }
     /// <summary>The type that can serve it.</summary>
-    public required ValueType Type { get; init; }
+    public required DataType Type { get; init; }
     /// <summary>When it gives up, in Unix milliseconds; 0: never.</summary>
     public required long DeadlineMs { get; init; }
     /// <summary>What it is told then.</summary>

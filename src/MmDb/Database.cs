@@ -38,6 +38,16 @@ public sealed unsafe class Database
     /// <summary>Sessions that watch a key.</summary>
     internal Dictionary<byte[], List<Session>> Watchers { get; set; } = new(ByteStringComparer.Instance);
 
+    /// <summary>Exchanges contents with another database.</summary>
+    internal void SwapTables(Database other)
+    {
+        KeyTable* keys = Keys, expires = Expires;
+        Keys = other.Keys;
+        Expires = other.Expires;
+        other.Keys = keys;
+        other.Expires = expires;
+    }
+
     /// <summary>The slot of a key as it is held, expired or not; null if there is none.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal ulong* FindSlot(in Key key) => Keys->Find(key.Hash, key.Name, key.Length);

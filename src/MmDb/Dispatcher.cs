@@ -12,7 +12,7 @@ namespace Leither.MmDb;
 /// the way. That is where most of the speed comes from: a lookup among millions of keys costs a cache miss or two, and the misses
 /// of a batch overlap.
 /// </summary>
-public sealed unsafe class Dispatcher
+public sealed unsafe class Dispatcher : IDisposable
 {
     /// <summary>Commands in a batch at most.</summary>
     public const int MaxBatch = 32;
@@ -29,6 +29,9 @@ public sealed unsafe class Dispatcher
         _server = server;
         _context = new CommandContext(server);
     }
+
+    /// <inheritdoc/>
+    public void Dispose() => _args.Dispose();
 
     /// <summary>The context that handlers get.</summary>
     internal CommandContext Context => _context;

@@ -174,6 +174,9 @@ public sealed unsafe class Keyspace : IDisposable
         }
     }
 
+    /// <summary>Evicts until memory is below the limit; false when that cannot be reached.</summary>
+    internal bool MakeRoom() => Heap.UsedBytes <= Options.MaxMemory;
+
     /// <summary>Bytes in use: values, keys and tables.</summary>
     public long UsedBytes => Heap.UsedBytes;
 

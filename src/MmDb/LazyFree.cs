@@ -120,7 +120,7 @@ public sealed unsafe class LazyFree
         if (item.Encoding == Encoding.SortedTree && !item.Started)
         {
             // The tree's leaves only point to the members: its nodes go first, the members' records with the table.
-            SortedTree.Destroy(_keyspace.Heap, ((SortedSetStructure*)item.Structure)->Tree);
+            SortedTree.Destroy(((SortedSetStructure*)item.Structure)->Tree, _keyspace.Heap);
         }
 
         item.Started = true;

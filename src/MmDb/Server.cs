@@ -169,7 +169,11 @@ public sealed unsafe class Server : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose() => Mimei.Dispose();
+    public void Dispose()
+    {
+        Dispatcher.Dispose();
+        Mimei.Dispose();
+    }
 }
 
 /// <summary>How the server was asked to stop.</summary>

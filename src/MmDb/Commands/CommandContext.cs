@@ -41,7 +41,7 @@ public sealed unsafe class CommandContext
     public Database Database { get; set; } = null!;
     /// <summary>The only way to change data.</summary>
     public Effects Effects { get; private set; } = null!;
-    /// <summary>The reply. Errors go through <see cref="Error"/>, which counts them.</summary>
+    /// <summary>The reply. Errors go through <see cref="Error(ReadOnlySpan{byte})"/>, which counts them.</summary>
     public RespWriter Reply { get; private set; } = null!;
     /// <summary>The command that runs.</summary>
     public CommandSpec Spec { get; private set; } = null!;
@@ -147,7 +147,7 @@ public sealed unsafe class CommandContext
     /// replies the type error.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public bool TryRead(in Key key, Values.ValueType type, out byte* record)
+    public bool TryRead(in Key key, DataType type, out byte* record)
     {
         record = Database.Lookup(key);
         return record == null || Record.Type(record) == (int)type || WrongType();
@@ -155,7 +155,7 @@ public sealed unsafe class CommandContext
 
     /// <summary>As <see cref="TryRead"/>, for commands about to write.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public bool TryReadForWrite(in Key key, Values.ValueType type, out byte* record)
+    public bool TryReadForWrite(in Key key, DataType type, out byte* record)
     {
         record = Database.LookupForWrite(key);
         return record == null || Record.Type(record) == (int)type || WrongType();
@@ -180,7 +180,7 @@ public sealed unsafe class CommandContext
     /// <param name="type">What can serve it.</param>
     /// <param name="timeoutMs">Milliseconds from now; 0: for ever.</param>
     /// <param name="onTimeout">Writes what the client is told when the time is over.</param>
-    public void Block(int firstKey, int keyCount, Values.ValueType type, long timeoutMs, Action<RespWriter> onTimeout)
+    public void Block(int firstKey, int keyCount, DataType type, long timeoutMs, Action<RespWriter> onTimeout)
     {
         if (CannotBlock)
         {

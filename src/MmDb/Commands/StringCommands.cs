@@ -1,7 +1,6 @@
 using Leither.MmDb.Memory;
 using Leither.MmDb.Values;
 using Leither.Resp;
-using ValueType = Leither.MmDb.Values.ValueType;
 
 namespace Leither.MmDb.Commands;
 
@@ -49,7 +48,7 @@ public static unsafe class StringCommands
 
     private static void RunGet(CommandContext c)
     {
-        if (!c.TryRead(c.Key(1), ValueType.String, out byte* record))
+        if (!c.TryRead(c.Key(1), DataType.String, out byte* record))
         {
             return;
         }
@@ -79,7 +78,7 @@ public static unsafe class StringCommands
     private static void AddTo(CommandContext c, long delta)
     {
         Key key = c.Key(1);
-        if (!c.TryReadForWrite(key, ValueType.String, out byte* record))
+        if (!c.TryReadForWrite(key, DataType.String, out byte* record))
         {
             return;
         }

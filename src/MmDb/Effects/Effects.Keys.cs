@@ -149,7 +149,7 @@ public sealed unsafe partial class Effects
     /// <summary>Puts a deep copy of a record's value under another name in the effects' database.</summary>
     private void CopyValue(byte* record, in Key to)
     {
-        var type = (ValueType)Record.Type(record);
+        var type = (DataType)Record.Type(record);
         var encoding = (Encoding)Record.Encoding(record);
         long expireAt = Record.HasExpire(record) ? Record.ExpireAt(record) : 0;
         switch (encoding)
@@ -252,8 +252,7 @@ public sealed unsafe partial class Effects
 
         BreakSwappedWatches(a, b);
         BreakSwappedWatches(b, a);
-        (a.Keys, b.Keys) = (b.Keys, a.Keys);
-        (a.Expires, b.Expires) = (b.Expires, a.Expires);
+        a.SwapTables(b);
         (a.AverageTtlMs, b.AverageTtlMs) = (b.AverageTtlMs, a.AverageTtlMs);
         (a.ExpireCursor, b.ExpireCursor) = (0, 0);
         _keyspace.Dirty++;

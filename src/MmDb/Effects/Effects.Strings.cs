@@ -62,19 +62,19 @@ public sealed unsafe partial class Effects
         byte* record;
         if (slot == null)
         {
-            record = Create(key, ValueType.String, encoding, length, expireAt);
+            record = Create(key, DataType.String, encoding, length, expireAt);
             return Record.ValueBytes(record, out _);
         }
 
         record = KeyTable.Get(slot);
-        if (length <= Record.MaxInlineValue && Record.Type(record) == (int)ValueType.String && !Record.Outside(record))
+        if (length <= Record.MaxInlineValue && Record.Type(record) == (int)DataType.String && !Record.Outside(record))
         {
             record = Reshape(key, slot, expireAt != 0, length, keepBytes: 0);
             Record.SetEncoding(record, (int)encoding);
         }
         else
         {
-            record = Replace(key, slot, ValueType.String, encoding, length, expireAt != 0);
+            record = Replace(key, slot, DataType.String, encoding, length, expireAt != 0);
         }
 
         if (expireAt != 0)
@@ -92,7 +92,7 @@ public sealed unsafe partial class Effects
         Append(EffectTag.StringAdd, key).Zigzag(delta);
         if (slot == null)
         {
-            byte* created = Create(key, ValueType.String, Encoding.Int, 8);
+            byte* created = Create(key, DataType.String, Encoding.Int, 8);
             *(long*)Record.Value(created) = delta;
             ChangedAndReady(key);
             return;
@@ -106,7 +106,7 @@ public sealed unsafe partial class Effects
 
         if (Record.Encoding(record) != (int)Encoding.Int)
         {
-            record = Replace(key, slot, ValueType.String, Encoding.Int, 8, Record.HasExpire(record));
+            record = Replace(key, slot, DataType.String, Encoding.Int, 8, Record.HasExpire(record));
         }
 
         *(long*)Record.Value(record) = old + delta;

@@ -14,7 +14,7 @@ public static unsafe class StringValue
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static bool TryInteger(byte* record, out long value)
     {
-        if (Record.Type(record) == (int)ValueType.String && Record.Encoding(record) == (int)Encoding.Int)
+        if (Record.Type(record) == (int)DataType.String && Record.Encoding(record) == (int)Encoding.Int)
         {
             value = Unsafe.ReadUnaligned<long>(Record.Value(record));
             return true;
@@ -26,7 +26,7 @@ public static unsafe class StringValue
     private static bool TryIntegerSlow(byte* record, out long value)
     {
         value = 0;
-        if (Record.Type(record) != (int)ValueType.String)
+        if (Record.Type(record) != (int)DataType.String)
         {
             return false;
         }

@@ -1,7 +1,7 @@
 namespace Leither.MmDb.Values;
 
 /// <summary>The types of value. The numbers are stored in records and in checkpoints and never change.</summary>
-public enum ValueType : byte
+public enum DataType : byte
 {
     /// <summary>A string.</summary>
     String = 0,
@@ -26,13 +26,13 @@ public enum Encoding : byte
     Embstr = 1,
     /// <summary>A string that is a 64-bit integer, held as 8 bytes.</summary>
     Int = 2,
-    /// <summary>A small collection in one <see cref="Values.Pack"/> (reported as listpack).</summary>
+    /// <summary>A small collection in one <c>Pack</c> (reported as listpack).</summary>
     Pack = 3,
     /// <summary>A big hash or set: a key table of its own; the record holds its address.</summary>
     HashTable = 4,
-    /// <summary>A big list; the record holds the address of its <see cref="Values.Quicklist"/>.</summary>
+    /// <summary>A big list; the record holds the address of its quicklist.</summary>
     Quicklist = 5,
-    /// <summary>A set of integers: an <see cref="Values.IntSet"/>.</summary>
+    /// <summary>A set of integers: a sorted pack of integers.</summary>
     IntSet = 6,
     /// <summary>A big sorted set; the record holds its address (reported as skiplist).</summary>
     SortedTree = 7,

@@ -1,0 +1,13 @@
+using Leither.MmDb.Values;
+
+namespace Leither.MmDb;
+
+/// <content>What the effects on collections share.</content>
+public sealed unsafe partial class Effects
+{
+    /// <summary>A deep copy of a big collection's structure.</summary>
+    private void* CopyStructure(Encoding encoding, void* structure) => encoding switch
+    {
+        _ => throw new InvalidOperationException($"{encoding} has no structure of its own"),
+    };
+}
