@@ -25,7 +25,7 @@ public sealed unsafe class LazyFree
     /// <summary>A structure to be freed, and how far that has come.</summary>
     private sealed class Item
     {
-        public required Encoding Encoding { get; init; }
+        public required DataEncoding Encoding { get; init; }
         public required bool IsDatabase { get; init; }
         public KeyTable* Table { get; set; }
         public void* Structure { get; set; }
@@ -48,8 +48,8 @@ public sealed unsafe class LazyFree
             return;
         }
 
-        var encoding = (Encoding)Record.Encoding(record);
-        if (encoding is Encoding.HashTable or Encoding.Quicklist or Encoding.SortedTree)
+        var encoding = (DataEncoding)Record.Encoding(record);
+        if (encoding is DataEncoding.HashTable or DataEncoding.Quicklist or DataEncoding.SortedTree)
         {
             ReleaseStructure(encoding, Record.NativePointer<byte>(record));
         }
@@ -59,15 +59,15 @@ public sealed unsafe class LazyFree
     internal void ReleaseDatabase(KeyTable* keys, KeyTable* expires)
     {
         KeyTable.Destroy(_keyspace.Heap, expires);
-        Add(new Item { Encoding = Encoding.HashTable, IsDatabase = true, Table = keys });
+        Add(new Item { Encoding = DataEncoding.HashTable, IsDatabase = true, Table = keys });
     }
 
-    private void ReleaseStructure(Encoding encoding, void* structure)
+    private void ReleaseStructure(DataEncoding encoding, void* structure)
     {
         Item item = encoding switch
         {
-            Encoding.HashTable => new Item { Encoding = encoding, IsDatabase = false, Table = (KeyTable*)structure },
-            Encoding.SortedTree => new Item { Encoding = encoding, IsDatabase = false, Table = ((SortedSetStructure*)structure)->Members, Structure = structure },
+            DataEncoding.HashTable => new Item { Encoding = encoding, IsDatabase = false, Table = (KeyTable*)structure },
+            DataEncoding.SortedTree => new Item { Encoding = encoding, IsDatabase = false, Table = ((SortedSetStructure*)structure)->Members, Structure = structure },
             _ => new Item { Encoding = encoding, IsDatabase = false, Structure = structure },
         };
         Add(item);
@@ -112,12 +112,12 @@ public sealed unsafe class LazyFree
     /// <summary>Frees until done (true) or past the deadline.</summary>
     private bool Free(Item item, long deadline)
     {
-        if (item.Encoding == Encoding.Quicklist)
+        if (item.Encoding == DataEncoding.Quicklist)
         {
             return FreeList((Quicklist*)item.Structure, deadline);
         }
 
-        if (item.Encoding == Encoding.SortedTree && !item.Started)
+        if (item.Encoding == DataEncoding.SortedTree && !item.Started)
         {
             // The tree's leaves only point to the members: its nodes go first, the members' records with the table.
             SortedTree.Destroy(((SortedSetStructure*)item.Structure)->Tree, _keyspace.Heap);

@@ -6,7 +6,7 @@ namespace Leither.MmDb;
 public sealed unsafe partial class Effects
 {
     /// <summary>A deep copy of a big collection's structure.</summary>
-    private void* CopyStructure(Encoding encoding, void* structure) => encoding switch
+    private void* CopyStructure(DataEncoding encoding, void* structure) => encoding switch
     {
         _ => throw new InvalidOperationException($"{encoding} has no structure of its own"),
     };

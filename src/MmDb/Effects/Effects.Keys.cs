@@ -150,13 +150,13 @@ public sealed unsafe partial class Effects
     private void CopyValue(byte* record, in Key to)
     {
         var type = (DataType)Record.Type(record);
-        var encoding = (Encoding)Record.Encoding(record);
+        var encoding = (DataEncoding)Record.Encoding(record);
         long expireAt = Record.HasExpire(record) ? Record.ExpireAt(record) : 0;
         switch (encoding)
         {
-            case Encoding.HashTable:
-            case Encoding.Quicklist:
-            case Encoding.SortedTree:
+            case DataEncoding.HashTable:
+            case DataEncoding.Quicklist:
+            case DataEncoding.SortedTree:
                 CreateOwner(to, type, encoding, CopyStructure(encoding, Record.NativePointer<byte>(record)), expireAt);
                 break;
             default:

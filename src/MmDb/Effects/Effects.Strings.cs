@@ -46,18 +46,18 @@ public sealed unsafe partial class Effects
     {
         if (length <= 20 && RespInteger.TryParse(new ReadOnlySpan<byte>(value, length), out long number))
         {
-            *(long*)StringPlace(key, slot, Encoding.Int, 8, expireAt) = number;
+            *(long*)StringPlace(key, slot, DataEncoding.Int, 8, expireAt) = number;
             return;
         }
 
-        Encoding encoding = length <= MaxEmbstr ? Encoding.Embstr : Encoding.Raw;
+        DataEncoding encoding = length <= MaxEmbstr ? DataEncoding.Embstr : DataEncoding.Raw;
         byte* place = StringPlace(key, slot, encoding, length, expireAt);
         Buffer.MemoryCopy(value, place, length, length);
     }
 
     /// <summary>The place for a string's bytes under a key, in the old record where it fits.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private byte* StringPlace(in Key key, ulong* slot, Encoding encoding, int length, long expireAt)
+    private byte* StringPlace(in Key key, ulong* slot, DataEncoding encoding, int length, long expireAt)
     {
         byte* record;
         if (slot == null)
@@ -92,7 +92,7 @@ public sealed unsafe partial class Effects
         Append(EffectTag.StringAdd, key).Zigzag(delta);
         if (slot == null)
         {
-            byte* created = Create(key, DataType.String, Encoding.Int, 8);
+            byte* created = Create(key, DataType.String, DataEncoding.Int, 8);
             *(long*)Record.Value(created) = delta;
             ChangedAndReady(key);
             return;
@@ -104,9 +104,9 @@ public sealed unsafe partial class Effects
             return;
         }
 
-        if (Record.Encoding(record) != (int)Encoding.Int)
+        if (Record.Encoding(record) != (int)DataEncoding.Int)
         {
-            record = Replace(key, slot, DataType.String, Encoding.Int, 8, Record.HasExpire(record));
+            record = Replace(key, slot, DataType.String, DataEncoding.Int, 8, Record.HasExpire(record));
         }
 
         *(long*)Record.Value(record) = old + delta;

@@ -188,7 +188,7 @@ public sealed unsafe partial class Effects
     // ------------------------------------------------------------------ records
 
     /// <summary>Makes the record of a key that is not there, with room for a value of so many bytes, and puts it into the table.</summary>
-    private byte* Create(in Key key, DataType type, Encoding encoding, long valueBytes, long expireAt = 0)
+    private byte* Create(in Key key, DataType type, DataEncoding encoding, long valueBytes, long expireAt = 0)
     {
         bool outside = valueBytes > Record.MaxInlineValue;
         byte* record = Record.Create(_keyspace.Heap, key.Name, key.Length, (int)type, (int)encoding, expireAt != 0, outside ? 8 : (int)valueBytes);
@@ -202,7 +202,7 @@ public sealed unsafe partial class Effects
     }
 
     /// <summary>Makes the record of a key whose value is a native structure of its own.</summary>
-    private byte* CreateOwner(in Key key, DataType type, Encoding encoding, void* structure, long expireAt = 0)
+    private byte* CreateOwner(in Key key, DataType type, DataEncoding encoding, void* structure, long expireAt = 0)
     {
         byte* record = Record.Create(_keyspace.Heap, key.Name, key.Length, (int)type, (int)encoding, expireAt != 0, 8);
         Record.SetNativePointer(record, structure);
@@ -329,7 +329,7 @@ public sealed unsafe partial class Effects
     /// Replaces whatever value a record has by an uninitialised one of another type, keeping or dropping the expiry.
     /// Returns the record, which may have moved.
     /// </summary>
-    private byte* Replace(in Key key, ulong* slot, DataType type, Encoding encoding, long valueBytes, bool hasExpire)
+    private byte* Replace(in Key key, ulong* slot, DataType type, DataEncoding encoding, long valueBytes, bool hasExpire)
     {
         byte* record = KeyTable.Get(slot);
         ReleaseValue(record);
@@ -346,7 +346,7 @@ public sealed unsafe partial class Effects
     }
 
     /// <summary>Replaces a packed value by a native structure of its own. Returns the record, which may have moved.</summary>
-    private byte* ReplaceByOwner(in Key key, ulong* slot, Encoding encoding, void* structure)
+    private byte* ReplaceByOwner(in Key key, ulong* slot, DataEncoding encoding, void* structure)
     {
         byte* record = KeyTable.Get(slot);
         ReleaseValue(record);

@@ -18,7 +18,7 @@ public enum DataType : byte
 }
 
 /// <summary>How a value is held; OBJECT ENCODING reports it by Redis's names.</summary>
-public enum Encoding : byte
+public enum DataEncoding : byte
 {
     /// <summary>A string's bytes, in the record or outside of it.</summary>
     Raw = 0,

@@ -14,7 +14,7 @@ public static unsafe class StringValue
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static bool TryInteger(byte* record, out long value)
     {
-        if (Record.Type(record) == (int)DataType.String && Record.Encoding(record) == (int)Encoding.Int)
+        if (Record.Type(record) == (int)DataType.String && Record.Encoding(record) == (int)DataEncoding.Int)
         {
             value = Unsafe.ReadUnaligned<long>(Record.Value(record));
             return true;
@@ -38,7 +38,7 @@ public static unsafe class StringValue
     /// <summary>Length in bytes.</summary>
     public static long Length(byte* record)
     {
-        if (Record.Encoding(record) == (int)Encoding.Int)
+        if (Record.Encoding(record) == (int)DataEncoding.Int)
         {
             byte* digits = stackalloc byte[MaxIntegerText];
             return RespInteger.Format(Unsafe.ReadUnaligned<long>(Record.Value(record)), digits);
@@ -55,7 +55,7 @@ public static unsafe class StringValue
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static byte* Bytes(byte* record, byte* scratch, out long length)
     {
-        if (Record.Encoding(record) == (int)Encoding.Int)
+        if (Record.Encoding(record) == (int)DataEncoding.Int)
         {
             length = RespInteger.Format(Unsafe.ReadUnaligned<long>(Record.Value(record)), scratch);
             return scratch;
@@ -68,7 +68,7 @@ public static unsafe class StringValue
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Reply(byte* record, RespWriter reply)
     {
-        if (Record.Encoding(record) == (int)Encoding.Int)
+        if (Record.Encoding(record) == (int)DataEncoding.Int)
         {
             reply.BulkInteger(Unsafe.ReadUnaligned<long>(Record.Value(record)));
             return;
