@@ -202,41 +202,44 @@ public sealed unsafe class NativeHeap : IDisposable
                 room[at] += capacity - slab->Used;
             }
         }
-        // From the sparsest up, as long as the survivors fit into the room that remains.
+        // From the sparsest up, as long as the survivors fit into the room that remains: all slabs below a level, and some of it.
         var limit = stackalloc int[SizeClass.Count];
-        bool any = false;
+        var quota = stackalloc long[SizeClass.Count];
         for (int c = 0; c < SizeClass.Count; c++)
         {
-            limit[c] = 0;
             long survivors = 0;
             long left = 0;
             for (int level = 0; level < Levels; level++)
             {
                 left += room[(c * Levels) + level];
             }
+            limit[c] = 0;
+            quota[c] = 0;
             for (int level = 0; level < SparseSixteenths; level++)
             {
                 int at = (c * Levels) + level;
-                survivors += used[at];
-                left -= room[at];
-                if (survivors > left)
+                limit[c] = level;
+                quota[c] = slabs[at];
+                if (survivors + used[at] > left - room[at])
                 {
+                    quota[c] = (left - survivors) * slabs[at] / (used[at] + room[at]);
                     break;
                 }
-                limit[c] = level + 1;
-                any |= slabs[at] != 0;
+                survivors += used[at];
+                left -= room[at];
             }
         }
-        if (!any)
-        {
-            return false;
-        }
-        for (Chunk* chunk = _chunks; chunk != null && _evacuating < MaxEvacuatingSlabs; chunk = chunk->Next)
+        for (Chunk* chunk = _chunks; chunk != null; chunk = chunk->Next)
         {
             var slab = (Slab*)chunk->Base;
-            for (int i = 0; i < SlabsPerChunk; i++, slab++)
+            for (int i = 0; i < SlabsPerChunk && _evacuating < MaxEvacuatingSlabs; i++, slab++)
             {
-                if (slab->State == SlabState.Partial && (int)((long)slab->Used * Levels / slab->Capacity(_bins)) < limit[slab->Class])
+                if (slab->State != SlabState.Partial)
+                {
+                    continue;
+                }
+                int level = (int)((long)slab->Used * Levels / slab->Capacity(_bins));
+                if (level < limit[slab->Class] || (level == limit[slab->Class] && --quota[slab->Class] >= 0))
                 {
                     Unlink(ref _bins[slab->Class].Head, slab);
                     slab->State = SlabState.Evacuating;
