@@ -1,0 +1,559 @@
+using System.Globalization;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+
+namespace Leither.MmDb.Log;
+
+/// <summary>
+/// Opening a log: finds the segments that count, gives their entries to a visitor, and cuts off what a crash left behind.
+/// </summary>
+/// <remarks>
+/// <para>What a crash can leave: groups that were written but not synced may be whole, missing in part (pages that never reached the disk
+/// read as zeros, also in front of pages that did), or missing altogether. Such a tail is cut: nobody was promised that it is durable.</para>
+/// <para>What a crash cannot leave: damage in front of something that was synced. Every group and segment header names the last entry known
+/// to be synced when it was written, and a later epoch or generation vouches for all before it; when one of these vouches for an entry that
+/// cannot be read, or when unreadable bytes do not look like lost pages, the log is corrupt, and opening it fails with the place.</para>
+/// </remarks>
+internal sealed unsafe class LogRecovery : IDisposable
+{
+    private const int SectorBytes = 512;
+
+    private readonly ILogFiles _files;
+    private readonly bool _allowLoss;
+    private readonly Position _checkpoint;
+    private readonly EntryVisitor? _visitor;
+
+    // Segments in the order in which they are read, and those that others took the place of.
+    private readonly List<Found> _chain = [];
+    private readonly List<string> _superseded = [], _empty = [];
+
+    // The file being read, and the large entry being put together.
+    private byte* _file;
+    private long _fileCapacity;
+    private byte* _large;
+    private long _largeCapacity;
+
+    // The next group must begin with this entry, at this offset of it; a large entry not yet complete began at _largeSegment, _largeAt.
+    private ulong _sequence;
+    private ulong _offset;
+    private int _largeSegment;
+    private long _largeAt;
+    private bool _cleanEnd;
+
+    private long _replayedEntries, _replayedBytes;
+    private ulong _lastTime;
+    private string? _corruption;
+    private string? _cutFile;
+    private long _cutOffset, _cutBytes;
+    private int _cutWholeGroups;
+
+    public LogRecovery(ILogFiles files, bool allowLoss, Position checkpoint, EntryVisitor? visitor)
+    {
+        _files = files;
+        _allowLoss = allowLoss;
+        _checkpoint = checkpoint;
+        _visitor = visitor;
+    }
+
+    /// <summary>A segment file that was found.</summary>
+    public sealed class Found
+    {
+        public required string Name;
+        public required SegmentHeader Header;
+        public bool HeaderIsBad;
+
+        /// <summary>What the file holds, and how much of it is groups that count (header included).</summary>
+        public long FileLength, Length;
+
+        /// <summary>The last entry that ends in it.</summary>
+        public ulong LastSequence;
+
+        public ulong First => Header.FirstSequence;
+    }
+
+    public IReadOnlyList<Found> Chain => _chain;
+
+    /// <summary>Files to delete once the new segment is durable.</summary>
+    public IEnumerable<string> Superseded => _superseded.Concat(_empty);
+
+    public bool CleanEnd => _cleanEnd;
+
+    /// <summary>Whether there was no log at all, nor a checkpoint.</summary>
+    public bool IsNew { get; private set; }
+
+    public ulong LastSequence => _sequence - 1;
+
+    public ulong MaxEpoch { get; private set; }
+
+    public uint MaxGeneration { get; private set; }
+
+    public RecoveryReport Report(ulong epoch) => new()
+    {
+        ReplayedEntries = _replayedEntries,
+        ReplayedBytes = _replayedBytes,
+        LastSequence = LastSequence,
+        LastTime = _lastTime,
+        CleanEnd = _cleanEnd,
+        Epoch = epoch,
+        CutFile = _cutFile,
+        CutOffset = _cutOffset,
+        CutBytes = _cutBytes,
+        CutWholeGroups = _cutWholeGroups,
+        Corruption = _corruption,
+    };
+
+    public void Dispose()
+    {
+        NativeMemory.Free(_file);
+        NativeMemory.Free(_large);
+        _file = _large = null;
+    }
+
+    public void Run()
+    {
+        FindSegments();
+        IsNew = _chain.Count == 0 && _checkpoint == default;
+        _sequence = _checkpoint.Sequence + 1;
+        if (_chain.Count > 0) Replay();
+        else _cleanEnd = IsNew;
+        if (_checkpoint.Epoch > MaxEpoch) (MaxEpoch, _cleanEnd) = (_checkpoint.Epoch, false);
+        if (_sequence <= _checkpoint.Sequence)
+        {
+            // The log ends before the checkpoint: the checkpoint holds more than the log ever got onto the disk.
+            _sequence = _checkpoint.Sequence + 1;
+            _cleanEnd = false;
+        }
+    }
+
+    // ---- Which segments there are ------------------------------------------------------------------------------------------------------
+
+    private void FindSegments()
+    {
+        var found = new List<Found>();
+        foreach (string name in _files.List())
+        {
+            if (name.StartsWith(LogFormat.PreparedPrefix, StringComparison.Ordinal)) FindPrepared(name, found);
+            else if (SegmentHeader.TryParseName(name, out SegmentHeader named)) found.Add(ReadHeader(name, named));
+        }
+        found.Sort(static (a, b) =>
+        {
+            int order = a.Header.Epoch.CompareTo(b.Header.Epoch);
+            if (order == 0) order = a.Header.Generation.CompareTo(b.Header.Generation);
+            if (order == 0) order = a.First.CompareTo(b.First);
+            return order != 0 ? order : a.Header.EntryOffset.CompareTo(b.Header.EntryOffset);
+        });
+
+        foreach (Found segment in found)
+        {
+            MaxEpoch = Math.Max(MaxEpoch, segment.Header.Epoch);
+            // A later epoch or generation takes the place of everything from where it begins.
+            while (_chain.Count > 0 && !SameRun(_chain[^1], segment) && Compare(_chain[^1], segment) >= 0)
+            {
+                _superseded.Add(_chain[^1].Name);
+                _chain.RemoveAt(_chain.Count - 1);
+            }
+            _chain.Add(segment);
+        }
+        if (_chain.Count > 0) MaxGeneration = _chain[^1].Header.Generation;
+    }
+
+    private static bool SameRun(Found a, Found b) => a.Header.Epoch == b.Header.Epoch && a.Header.Generation == b.Header.Generation;
+
+    private static int Compare(Found a, Found b)
+    {
+        int order = a.First.CompareTo(b.First);
+        return order != 0 ? order : a.Header.EntryOffset.CompareTo(b.Header.EntryOffset);
+    }
+
+    private Found ReadHeader(string name, SegmentHeader named)
+    {
+        byte* bytes = stackalloc byte[LogFormat.SegmentHeaderBytes];
+        using ILogFile file = _files.Open(name);
+        var found = new Found { Name = name, Header = named, FileLength = file.Length };
+        bool whole = file.Read(0, bytes, LogFormat.SegmentHeaderBytes) == LogFormat.SegmentHeaderBytes;
+        if (!whole || !SegmentHeader.TryDecode(bytes, out SegmentHeader header, out ushort version)) found.HeaderIsBad = true;
+        else
+        {
+            if (version != LogFormat.Version) throw Unreadable(name, $"its format version is {version}, and this program knows {LogFormat.Version}");
+            if (header.FileName() != name) throw Unreadable(name, $"its header is that of {header.FileName()}; it was renamed");
+            found.Header = header;
+        }
+        return found;
+
+        LogCorruptedException Unreadable(string file, string problem) => new(_files.FullName(file), 0, named.FirstSequence, problem);
+    }
+
+    /// <summary>A prepared file is a segment when it has a segment's header: the crash came before it was renamed. Else it is empty.</summary>
+    private void FindPrepared(string name, List<Found> found)
+    {
+        byte* bytes = stackalloc byte[LogFormat.SegmentHeaderBytes];
+        using ILogFile file = _files.Open(name);
+        bool whole = file.Read(0, bytes, LogFormat.SegmentHeaderBytes) == LogFormat.SegmentHeaderBytes;
+        if (!whole || !SegmentHeader.TryDecode(bytes, out SegmentHeader header, out ushort version) || version != LogFormat.Version)
+        {
+            _empty.Add(name);
+            return;
+        }
+        string newName = header.FileName();
+        _files.Rename(name, newName);
+        found.Add(new Found { Name = newName, Header = header, FileLength = file.Length });
+    }
+
+    // ---- Replay ------------------------------------------------------------------------------------------------------------------------
+
+    private void Replay()
+    {
+        // Everything a start needs lies in or after the last segment that begins at or before the first entry needed.
+        ulong needed = _checkpoint.Sequence + 1;
+        int start = _chain.Count - 1;
+        while (start > 0 && (_chain[start].First > needed || _chain[start].First == needed && _chain[start].Header.EntryOffset != 0)) start--;
+        for (int i = 0; i < start; i++)
+        {
+            _chain[i].Length = _chain[i].FileLength;
+            _chain[i].LastSequence = _chain[i + 1].First - 1;
+        }
+        Found first = _chain[start];
+        _sequence = first.First;
+        _offset = first.Header.EntryOffset;
+        if (first.First > needed || first.First == needed && _offset != 0)
+        {
+            Corrupt(start, 0, needed, $"entries from {needed} to {first.First - (_offset == 0 ? 1u : 0u)} are missing: the log begins here");
+            return;
+        }
+
+        for (int i = start; i < _chain.Count; i++)
+        {
+            if (!ReplaySegment(i)) return;
+        }
+        if (_offset != 0) Cut(_largeSegment, _largeAt, 0);
+    }
+
+    /// <summary>Reads one segment; false when the log was cut in it and ends there.</summary>
+    private bool ReplaySegment(int index)
+    {
+        Found segment = _chain[index];
+        Found? next = index + 1 < _chain.Count ? _chain[index + 1] : null;
+        Load(segment);
+        segment.LastSequence = _sequence - 1;
+        _cleanEnd = false;
+
+        long at = LogFormat.SegmentHeaderBytes;
+        if (segment.HeaderIsBad) return Damaged(index, 0);
+        if (segment.First != _sequence || segment.Header.EntryOffset != _offset)
+        {
+            // Only the first segment that is read, and every one after another, gets here; a gap was found at the end of the one before.
+            return Corrupt(index, 0, _sequence, $"it begins with entry {segment.First} where {_sequence} must follow");
+        }
+
+        uint seed = segment.Header.Crc;
+        while (!Reached(next) && Group.TryRead(_file + at, segment.FileLength - at, seed, out Group group))
+        {
+            if (group.FirstSequence != _sequence || !FitsOffset(group))
+            {
+                return Corrupt(index, at, _sequence, $"a valid group begins with entry {group.FirstSequence} where {_sequence} must follow");
+            }
+            _cleanEnd = group.Kind == GroupKind.End;
+            if (group.Kind == GroupKind.Whole)
+            {
+                if (!ReplayWhole(group)) return Corrupt(index, at, _sequence, "a group's checksum is right, but not its entries' lengths");
+            }
+            else if (group.Kind != GroupKind.End) ReplayPart(group, index, at);
+            at += group.TotalBytes;
+        }
+        segment.Length = at;
+        segment.LastSequence = _sequence - 1;
+        if (next is null ? IsZero(at, segment.FileLength) : Reached(next)) return true;
+        return Damaged(index, at);
+    }
+
+    /// <summary>Whether everything before the next segment has been read.</summary>
+    private bool Reached(Found? next) => next is not null && next.First == _sequence && next.Header.EntryOffset == _offset;
+
+    private bool FitsOffset(in Group group) => group.Kind switch
+    {
+        GroupKind.Middle or GroupKind.Last => group.PartOffset == _offset && _offset > 0,
+        _ => group.PartOffset == 0 && _offset == 0,
+    };
+
+    private bool ReplayWhole(in Group group)
+    {
+        // Lengths first, entries then: none is applied from a group that does not hold together.
+        byte* at = group.Payload, end = at + group.PayloadBytes;
+        for (uint i = 0; i < group.EntryCount; i++)
+        {
+            if (end - at < LogFormat.LengthPrefixBytes) return false;
+            uint length = Unsafe.ReadUnaligned<uint>(at);
+            at += LogFormat.LengthPrefixBytes;
+            if (length < LogFormat.EntryHeaderBytes || length > end - at) return false;
+            at += length;
+        }
+        if (at != end) return false;
+
+        at = group.Payload;
+        for (uint i = 0; i < group.EntryCount; i++)
+        {
+            uint length = Unsafe.ReadUnaligned<uint>(at);
+            Visit(at + LogFormat.LengthPrefixBytes, length);
+            at += LogFormat.LengthPrefixBytes + length;
+        }
+        return true;
+    }
+
+    private void ReplayPart(in Group group, int index, long at)
+    {
+        if (group.Kind == GroupKind.First) (_largeSegment, _largeAt) = (index, at);
+        long bytes = group.PayloadBytes - LogFormat.PartOffsetBytes;
+        long total = (long)_offset + bytes;
+        bool wanted = _sequence > _checkpoint.Sequence && _visitor is not null;
+        if (wanted)
+        {
+            if (total > _largeCapacity)
+            {
+                // Large blocks grow in place or by remapping, so growing costs little; an eighth more than needed at most lies idle.
+                _largeCapacity = Math.Max(total + total / 8, 4 * LogOptions.MinSegmentBytes);
+                _large = (byte*)NativeMemory.Realloc(_large, (nuint)_largeCapacity);
+            }
+            Buffer.MemoryCopy(group.Payload + LogFormat.PartOffsetBytes, _large + _offset, bytes, bytes);
+        }
+        _offset = (ulong)total;
+        if (group.Kind != GroupKind.Last) return;
+        _offset = 0;
+        Visit(_large, total);
+        NativeMemory.Free(_large);
+        _large = null;
+        _largeCapacity = 0;
+    }
+
+    private void Visit(byte* entry, long length)
+    {
+        ulong sequence = _sequence++;
+        if (sequence <= _checkpoint.Sequence) return;
+        _replayedEntries++;
+        _replayedBytes += length;
+        if (_visitor is null) return;
+        _lastTime = Unsafe.ReadUnaligned<ulong>(entry + 2);
+        _visitor(sequence, entry, length);
+    }
+
+    private void Load(Found segment)
+    {
+        using ILogFile file = _files.Open(segment.Name);
+        segment.FileLength = file.Length;
+        if (segment.FileLength > LogOptions.MaxSegmentBytes)
+        {
+            throw new LogCorruptedException(_files.FullName(segment.Name), 0, segment.First, "it is longer than any segment can be");
+        }
+        if (segment.FileLength > _fileCapacity)
+        {
+            NativeMemory.Free(_file);
+            _fileCapacity = segment.FileLength;
+            _file = (byte*)NativeMemory.Alloc((nuint)_fileCapacity);
+        }
+        segment.FileLength = file.Read(0, _file, (int)segment.FileLength);
+    }
+
+    private bool IsZero(long from, long to) => to <= from || !new ReadOnlySpan<byte>(_file + from, (int)(to - from)).ContainsAnyExcept((byte)0);
+
+    // ---- Torn or corrupt? --------------------------------------------------------------------------------------------------------------
+
+    /// <summary>
+    /// What begins at <paramref name="at"/> cannot be read. Decides whether a crash can have left it so: then the log is cut there, else it is
+    /// corrupt. Always false: the log ends here.
+    /// </summary>
+    private bool Damaged(int index, long at)
+    {
+        Found segment = _chain[index];
+        ulong lost = _sequence;
+
+        // Later whole groups in this file. Under a damaged header their seed is what the header holds or what it should hold.
+        ReadOnlySpan<uint> seeds = !segment.HeaderIsBad ? [segment.Header.Crc]
+            : segment.FileLength < LogFormat.SegmentHeaderBytes ? []
+            : [Unsafe.ReadUnaligned<uint>(_file + 124), Crc32C.Compute(0, _file, 124)];
+        long firstLater = -1;
+        int laterGroups = 0;
+        ulong vouched = 0;
+        for (long i = at + 1; i + LogFormat.GroupHeaderBytes <= segment.FileLength;)
+        {
+            if (!TryReadLater(_file + i, segment.FileLength - i, seeds, out Group group))
+            {
+                i++;
+                continue;
+            }
+            if (firstLater < 0) firstLater = i;
+            laterGroups++;
+            vouched = Math.Max(vouched, Vouches(group));
+            i += group.TotalBytes;
+        }
+        // Lost pages read as zeros up to the end of a sector; anything else was written like that, and did not come from a crash.
+        bool lostPages = LooksLost(at, firstLater < 0 ? segment.FileLength : firstLater);
+
+        // Later segments.
+        for (int i = index + 1; i < _chain.Count; i++)
+        {
+            Found later = _chain[i];
+            if (!SameRun(segment, later)) vouched = Math.Max(vouched, later.First - 1);
+            if (later.HeaderIsBad) continue;
+            vouched = Math.Max(vouched, later.Header.SyncedSequence);
+            (int groups, ulong byGroups) = ScanSegment(later);
+            laterGroups += groups;
+            vouched = Math.Max(vouched, byGroups);
+        }
+        Load(segment);
+
+        bool isLast = laterGroups == 0 && index == _chain.Count - 1;
+        string problem = at >= segment.FileLength ? "it ends too early, or the segment that must follow is missing"
+            : segment.HeaderIsBad ? "the segment's header is damaged"
+            : "a group is damaged";
+        if (vouched >= lost) return Corrupt(index, at, lost, $"{problem}, though what was there had been synced (up to entry {vouched})");
+        if (!isLast && !lostPages) return Corrupt(index, at, lost, $"{problem}, and {laterGroups} whole groups follow");
+        Cut(index, at, laterGroups);
+        return false;
+    }
+
+    private bool TryReadLater(byte* at, long available, ReadOnlySpan<uint> seeds, out Group group)
+    {
+        group = default;
+        if (Unsafe.ReadUnaligned<ushort>(at) != LogFormat.GroupMagic) return false;
+        // A client may have written the magic many times; a plausible sequence is cheaper to check than a checksum.
+        ulong sequence = Unsafe.ReadUnaligned<ulong>(at + 16);
+        if (sequence < _sequence || sequence - _sequence > LogOptions.MaxSegmentBytes) return false;
+        foreach (uint seed in seeds)
+        {
+            if (Group.TryRead(at, available, seed, out group)) return true;
+        }
+        return false;
+    }
+
+    private static ulong Vouches(in Group group) => group.Kind == GroupKind.End ? group.FirstSequence - 1 : group.SyncedSequence;
+
+    private (int Groups, ulong Vouched) ScanSegment(Found segment)
+    {
+        Load(segment);
+        ReadOnlySpan<uint> seeds = [segment.Header.Crc];
+        int groups = 0;
+        ulong vouched = 0;
+        for (long i = LogFormat.SegmentHeaderBytes; i + LogFormat.GroupHeaderBytes <= segment.FileLength;)
+        {
+            if (!TryReadLater(_file + i, segment.FileLength - i, seeds, out Group group))
+            {
+                i++;
+                continue;
+            }
+            groups++;
+            vouched = Math.Max(vouched, Vouches(group));
+            i += group.TotalBytes;
+        }
+        return (groups, vouched);
+    }
+
+    /// <summary>Whether some sector between the two offsets ends in zeros as far back as the damage or 64 bytes.</summary>
+    private bool LooksLost(long from, long to)
+    {
+        for (long end = (from / SectorBytes + 1) * SectorBytes; end <= to; end += SectorBytes)
+        {
+            if (IsZero(Math.Max(from, end - 64), end)) return true;
+        }
+        return false;
+    }
+
+    /// <summary>The log ends at an offset of a segment: what follows was torn by a crash.</summary>
+    private void Cut(int index, long at, int wholeGroups)
+    {
+        if (_offset != 0)
+        {
+            // A large entry that never got its last part goes as a whole, with the segments that its parts lie in.
+            (index, at) = (_largeSegment, _largeAt);
+            _offset = 0;
+        }
+        Found segment = _chain[index];
+        _cutFile = _files.FullName(segment.Name);
+        _cutOffset = at;
+        _cutWholeGroups = wholeGroups;
+        for (int i = _chain.Count - 1; i > index; i--)
+        {
+            _cutBytes += ContentLength(_chain[i], 0);
+            _files.Delete(_chain[i].Name);
+        }
+        _chain.RemoveRange(index + 1, _chain.Count - index - 1);
+        _cutBytes += ContentLength(segment, at);
+        _cleanEnd = false;
+        CutFile(index, at);
+        if (_cutBytes == 0) _cutFile = null;
+    }
+
+    private void CutFile(int index, long at)
+    {
+        Found segment = _chain[index];
+        if (at <= LogFormat.SegmentHeaderBytes)
+        {
+            _empty.Add(segment.Name);
+            _chain.RemoveAt(index);
+            return;
+        }
+        using (ILogFile file = _files.Open(segment.Name))
+        {
+            file.Truncate(at);
+            file.SyncData();
+        }
+        segment.Length = at;
+        segment.LastSequence = _sequence - 1;
+    }
+
+    /// <summary>The bytes from an offset on, without the zeros at the end.</summary>
+    private long ContentLength(Found segment, long from)
+    {
+        Load(segment);
+        if (segment.FileLength <= from) return 0;
+        return new ReadOnlySpan<byte>(_file + from, (int)(segment.FileLength - from)).LastIndexOfAnyExcept((byte)0) + 1;
+    }
+
+    /// <summary>The log is corrupt: says so, or, when losing data was allowed, keeps the bytes aside and ends the log there.</summary>
+    private bool Corrupt(int index, long at, ulong sequence, string problem)
+    {
+        Found segment = _chain[index];
+        var exception = new LogCorruptedException(_files.FullName(segment.Name), at, sequence, problem);
+        if (!_allowLoss) throw exception;
+        _corruption = exception.Message;
+        if (_offset != 0)
+        {
+            (index, at) = (_largeSegment, _largeAt);
+            _offset = 0;
+        }
+        for (int i = _chain.Count - 1; i > index; i--) SetAside(_chain[i].Name);
+        _chain.RemoveRange(index + 1, _chain.Count - index - 1);
+        segment = _chain[index];
+        if (at <= LogFormat.SegmentHeaderBytes)
+        {
+            SetAside(segment.Name);
+            _chain.RemoveAt(index);
+        }
+        else
+        {
+            Load(segment);
+            using (ILogFile lost = _files.Create(LostName(segment.Name)))
+            {
+                for (long done = at; done < segment.FileLength;)
+                {
+                    done += lost.Write(done - at, _file + done, (int)(segment.FileLength - done));
+                }
+                lost.SyncData();
+            }
+            CutFile(index, at);
+        }
+        _files.SyncDirectory();
+        _cleanEnd = false;
+        return false;
+    }
+
+    private void SetAside(string name) => _files.Rename(name, LostName(name));
+
+    private string LostName(string name)
+    {
+        IReadOnlyList<string> names = _files.List();
+        for (int i = 0; ; i++)
+        {
+            string lost = i == 0 ? $"{name}.lost" : string.Create(CultureInfo.InvariantCulture, $"{name}.{i}.lost");
+            if (!names.Contains(lost)) return lost;
+        }
+    }
+}

@@ -1,0 +1,344 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+
+namespace Leither.MmDb.Log;
+
+// When the disk is full, or fails.
+//
+// Full: before a command executes, CanAccept makes sure that preallocated space for its entry is there. When it cannot be had, the command
+// is refused, nothing has failed, and the worker tries again from time to time.
+//
+// Failed: a write or sync returned an error all the same. After a failed sync the system may have dropped the written pages and call the
+// next sync a success, so the file is never synced again. Everything after the last successful sync, which is still in memory (or, beyond a
+// limit, read back and checked), is written to new segments of the next generation instead. Their header says where they begin, and
+// recovery ignores what older generations have from there on. Until that succeeds, writes are refused and what was ended waits.
+public sealed unsafe partial class WriteLog
+{
+    private enum Phase
+    {
+        Open,
+
+        /// <summary>The I/O thread decides when to go on to <see cref="Rewriting"/>.</summary>
+        Failed,
+
+        /// <summary>Segments and sealed chunks belong to the worker, which goes on to <see cref="Open"/> or back to <see cref="Failed"/>.</summary>
+        Rewriting,
+
+        Closed,
+    }
+
+    private volatile Phase _phase;
+    private volatile bool _full;
+    private LogError _error;
+    private long _retryAtMs;
+
+    /// <summary>Whether the log takes entries. (Any thread.)</summary>
+    public LogState State => _phase switch
+    {
+        Phase.Closed => LogState.Closed,
+        Phase.Open => _full ? LogState.Full : LogState.Open,
+        _ => LogState.Failed,
+    };
+
+    /// <summary>Why the log is full or has failed; the default value when it has not. (Any thread.)</summary>
+    public LogError Error
+    {
+        get
+        {
+            lock (_gate) return _error;
+        }
+    }
+
+    /// <summary>
+    /// Whether an entry of up to <paramref name="bytes"/> can be logged: to be asked before a command executes, since after that it must be.
+    /// True means that its space is preallocated.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public bool CanAccept(long bytes, out LogError error)
+    {
+        // Common case: it fits the open group, and that the current segment.
+        if (_phase == Phase.Open && bytes + EntryOverheadBytes <= _promised - _cursor)
+        {
+            error = default;
+            return true;
+        }
+        return CanAcceptSlow(bytes, out error);
+    }
+
+    /// <summary>
+    /// To be called now and then (each cron round): tries the disk again after a failure, and writes what had to wait.
+    /// </summary>
+    public void Tick(long nowMs)
+    {
+        if (_phase == Phase.Failed || _phase == Phase.Open && (_full || BackgroundError is not null))
+        {
+            if (_retryAtMs == 0) _retryAtMs = nowMs + (long)_options.RetryInterval.TotalMilliseconds;
+            if (nowMs < _retryAtMs) return;
+            _retryAtMs = 0;
+            if (_phase == Phase.Failed)
+            {
+                _promised = null;
+                _phase = Phase.Rewriting;
+            }
+            else if (_full) _prepareAsked = true;
+            _worker.WantFileWork();
+        }
+        else if (_phase == Phase.Open)
+        {
+            _retryAtMs = 0;
+            if (_sealed > Volatile.Read(ref _written)) Flush();
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private bool CanAcceptSlow(long bytes, out LogError error)
+    {
+        if (_phase != Phase.Open)
+        {
+            error = _phase == Phase.Closed ? new LogError(LogState.Closed, "the log is closed") : Error;
+            return false;
+        }
+
+        // The segments that this entry and all that waits may need at worst. A segment is left when a piece (at most _streamThreshold, which
+        // bounds entries written whole and single reservations) does not fit any more; each piece that ends a group costs a header.
+        const int overhead = LogFormat.GroupHeaderBytes + LogFormat.PartOffsetBytes;
+        long need = _sealed - _written + (_cursor - _group) + bytes + EntryOverheadBytes;
+        need += overhead * (4 + need / MinGroupRoom);
+        long segments = 0;
+        if (need > (_current?.Room ?? 0))
+        {
+            long usable = SegmentRoom - _streamThreshold - 2 * overhead;
+            segments = need <= SegmentRoom ? 1 : (need + usable - 1) / usable + 1;
+        }
+
+        lock (_gate) segments -= _prepared.Count;
+        if (segments <= 0)
+        {
+            error = default;
+            return true;
+        }
+        if (_full)
+        {
+            error = Error;
+            return false;
+        }
+        try
+        {
+            for (; segments > 0; segments--)
+            {
+                PreparedFile prepared = Prepare();
+                lock (_gate) _prepared.Enqueue(prepared);
+            }
+            error = default;
+            return true;
+        }
+        catch (LogFileException e)
+        {
+            error = new LogError(LogState.Full, e.Reason);
+            lock (_gate) _error = error;
+            _full = true;
+            ReleasePrepared();
+            return false;
+        }
+    }
+
+    /// <summary>Gives the disk back what a refused large entry had already taken.</summary>
+    private void ReleasePrepared()
+    {
+        while (true)
+        {
+            PreparedFile? prepared;
+            lock (_gate)
+            {
+                if (_prepared.Count <= 1 || !_prepared.TryDequeue(out prepared)) return;
+            }
+            Discard(prepared);
+        }
+    }
+
+    /// <summary>A write or sync failed: from here on nothing is written or called synced until <see cref="Rewrite"/> succeeds.</summary>
+    private void Fail(LogFileException e)
+    {
+        lock (_gate)
+        {
+            if (_phase != Phase.Open) return;
+            _error = new LogError(LogState.Failed, e.Message);
+            _phase = Phase.Failed;
+        }
+    }
+
+    /// <summary>
+    /// Writes everything sealed after the last successful sync to new segments, syncs them, and goes on there. When it fails, the new files are
+    /// given up and the next try begins from the same place.
+    /// </summary>
+    private void Rewrite()
+    {
+        lock (_syncGate)
+        {
+            List<Segment> old, made = [];
+            long start, end;
+            lock (_gate)
+            {
+                old = [.. _segments];
+                start = _synced;
+                end = Volatile.Read(ref _sealed);
+            }
+            _generation++;
+            try
+            {
+                _written = start;
+                ulong written = _syncedSequence;
+                while (_written < end)
+                {
+                    using GroupSource source = FindGroups(_written, old);
+                    byte* at = source.Groups;
+                    byte* stop = at + Math.Min(source.Bytes, end - _written);
+                    while (at < stop)
+                    {
+                        Group group = Group.Trusted(at);
+                        Segment? segment = made.Count == 0 ? null : made[^1];
+                        if (segment is null || segment.Room < group.TotalBytes)
+                        {
+                            segment = BeginSegment(group.FirstSequence, group.PartOffset);
+                            made.Add(segment);
+                        }
+                        Group.Seal(at, segment.Header.Crc, _syncedSequence);
+                        WriteFully(segment.File!, segment.Name, segment.Length, at, group.TotalBytes);
+                        segment.Length += group.TotalBytes;
+                        segment.LastSequence = written = group.NextSequence - 1;
+                        _written += group.TotalBytes;
+                        at += group.TotalBytes;
+                    }
+                }
+                if (made.Count == 0)
+                {
+                    // Nothing waits. Whether the disk takes anything shows a prepared file; the next group will begin a segment with it.
+                    PreparedFile prepared = Prepare();
+                    prepared.File.SyncData();
+                    lock (_gate) _prepared.Enqueue(prepared);
+                }
+                foreach (Segment segment in made)
+                {
+                    segment.File!.SyncData();
+                    segment.SyncedLength = segment.Length;
+                    segment.IsInDirectory = true;
+                }
+                _files.SyncDirectory();
+                Adopt(old, made, start, written);
+            }
+            catch (LogFileException e)
+            {
+                foreach (Segment segment in made) Discard(new PreparedFile(segment.Name, segment.File!));
+                lock (_gate)
+                {
+                    _error = new LogError(e.IsFull ? LogState.Full : LogState.Failed, e.Message);
+                    _phase = Phase.Failed;
+                }
+            }
+        }
+    }
+
+    /// <summary>The rewritten tail is durable: it takes the place of what older segments hold from <paramref name="start"/> on.</summary>
+    private void Adopt(List<Segment> old, List<Segment> made, long start, ulong written)
+    {
+        var cut = new List<Segment>();
+        lock (_gate)
+        {
+            foreach (Segment segment in old)
+            {
+                if (segment.IsFinished) continue;
+                if (segment.StreamStart >= start)
+                {
+                    _segments.Remove(segment);
+                    _toDelete.Enqueue(segment.Name);
+                    cut.Add(segment);
+                }
+                else
+                {
+                    long kept = LogFormat.SegmentHeaderBytes + (start - segment.StreamStart);
+                    if (kept < segment.Length)
+                    {
+                        segment.Length = segment.SyncedLength = kept;
+                        segment.LastSequence = _syncedSequence;
+                    }
+                    if (segment.SyncedLength == segment.Length) cut.Add(segment);
+                }
+            }
+            _segments.AddRange(made);
+            _current = made.Count == 0 ? null : made[^1];
+            _synced = _written;
+            Volatile.Write(ref _writtenSequence, written);
+            Volatile.Write(ref _syncedSequence, written);
+            _error = default;
+            _full = false;
+            _phase = Phase.Open;
+        }
+        // The old files may well be beyond repair. Nothing depends on them: recovery goes by the new segments' headers.
+        foreach (Segment segment in cut)
+        {
+            try
+            {
+                if (segment.StreamStart < start) segment.File!.Truncate(segment.Length);
+            }
+            catch (LogFileException e)
+            {
+                BackgroundError = e.Message;
+            }
+            segment.File!.Dispose();
+            lock (_gate)
+            {
+                segment.File = null;
+                segment.IsFinished = true;
+            }
+        }
+    }
+
+    /// <summary>The groups from a place in the stream on, from memory or else from the file they were written to.</summary>
+    private GroupSource FindGroups(long from, List<Segment> segments)
+    {
+        Chunk oldest;
+        lock (_gate) oldest = _oldest;
+        if (from >= oldest.StreamStart)
+        {
+            Chunk chunk = oldest;
+            while (chunk.StreamEnd <= from)
+            {
+                lock (_gate) chunk = chunk.Next!;
+            }
+            return new GroupSource(chunk.Base + (from - chunk.StreamStart), chunk.StreamEnd - from, owned: null);
+        }
+
+        Segment segment = segments.Last(s => s.File is not null && s.StreamStart <= from);
+        long offset = LogFormat.SegmentHeaderBytes + (from - segment.StreamStart);
+        long bytes = Math.Min(segment.Length - offset, oldest.StreamStart - from);
+        byte* buffer = (byte*)NativeMemory.Alloc((nuint)bytes);
+        var source = new GroupSource(buffer, bytes, owned: buffer);
+        try
+        {
+            int read = segment.File!.Read(offset, buffer, (int)bytes);
+            for (long at = 0; at < bytes;)
+            {
+                if (!Group.TryRead(buffer + at, read - at, segment.Header.Crc, out Group group))
+                {
+                    throw new LogFileException("read back", segment.Name, "what the failed sync was to make durable is gone", isFull: false);
+                }
+                at += group.TotalBytes;
+            }
+            return source;
+        }
+        catch
+        {
+            source.Dispose();
+            throw;
+        }
+    }
+
+    private readonly struct GroupSource(byte* groups, long bytes, byte* owned) : IDisposable
+    {
+        public byte* Groups { get; } = groups;
+
+        public long Bytes { get; } = bytes;
+
+        public void Dispose() => NativeMemory.Free(owned);
+    }
+}

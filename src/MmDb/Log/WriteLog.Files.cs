@@ -1,0 +1,667 @@
+using System.Runtime.CompilerServices;
+
+namespace Leither.MmDb.Log;
+
+// Segments, writing and syncing.
+//
+// The I/O thread writes groups to the current segment. When one does not fit, it takes a prepared file (created and preallocated by the
+// worker), writes the segment header into it and goes on there: it neither creates, allocates nor syncs a file, unless the worker
+// could not keep up. The worker renames the file, which until then is known by its header, and finishes the segment before: syncs it,
+// cuts it to its length, closes it.
+//
+// Locks: _gate guards the bookkeeping both sides see and is never held across a call to the disk; _syncGate makes [what is written? →
+// sync → it is synced] one step, and is taken before _gate; _fileWorkGate, outermost, is held by the worker's file work.
+public sealed unsafe partial class WriteLog
+{
+    private const int MaxPrepared = 16;
+
+    private readonly ILogFiles _files;
+    private readonly LogOptions _options;
+    private readonly LogWorker _worker;
+    private readonly Lock _gate = new(), _syncGate = new(), _fileWorkGate = new();
+
+    private readonly List<Segment> _segments = [];
+    private readonly Queue<PreparedFile> _prepared = new();
+    private readonly Queue<string> _toDelete = new();
+    private Segment? _current;
+    private uint _generation;
+
+    /// <summary>Where this epoch began, and the epoch of the entry before that.</summary>
+    private readonly ulong _epochFirst, _previousEpoch;
+    private int _preparedCounter;
+    private int _prepareTarget = 1;
+    private volatile bool _prepareAsked;
+
+    private Chunk _oldest, _writing;
+    private Chunk? _spare;
+    private long _written, _synced;
+    private ulong _writtenSequence, _syncedSequence;
+    private long _lastSyncMs;
+    private bool _syncScheduled;
+    private volatile FsyncPolicy _fsync;
+
+    /// <summary>When written entries are synced; may be set at any time.</summary>
+    public FsyncPolicy Fsync
+    {
+        get => _fsync;
+        set
+        {
+            _fsync = value;
+            _worker.WantSync();
+        }
+    }
+
+    /// <summary>The last entry that is in the file, as far as the system knows: it outlives this process. (Any thread.)</summary>
+    public ulong WrittenSequence => Volatile.Read(ref _writtenSequence);
+
+    /// <summary>The last entry that is durable: it outlives a loss of power. (Any thread.)</summary>
+    public ulong SyncedSequence => Volatile.Read(ref _syncedSequence);
+
+    /// <summary>The last entry whose reply may leave: it is durable under <see cref="FsyncPolicy.Always"/>, else written.</summary>
+    public ulong AcknowledgeableSequence => _fsync == FsyncPolicy.Always ? SyncedSequence : WrittenSequence;
+
+    /// <summary>Bytes of groups sealed since the log was opened.</summary>
+    public long AppendedBytes => Volatile.Read(ref _sealed);
+
+    /// <summary>Bytes of all segments on disk, as far as they are written.</summary>
+    public long TotalBytes
+    {
+        get
+        {
+            lock (_gate)
+            {
+                long total = 0;
+                foreach (Segment segment in _segments) total += segment.Length;
+                return total;
+            }
+        }
+    }
+
+    /// <summary>The segments, oldest first. (Any thread.)</summary>
+    public IReadOnlyList<SegmentDescription> Segments
+    {
+        get
+        {
+            lock (_gate)
+            {
+                var list = new SegmentDescription[_segments.Count];
+                for (int i = 0; i < list.Length; i++)
+                {
+                    Segment s = _segments[i];
+                    list[i] = new SegmentDescription(s.Name, s.Header.Epoch, s.Header.FirstSequence, s.LastSequence, s.Length, s.IsFinished);
+                }
+                return list;
+            }
+        }
+    }
+
+    /// <summary>What an empty segment has room for.</summary>
+    private long SegmentRoom => _options.SegmentBytes - LogFormat.SegmentHeaderBytes;
+
+    /// <summary>
+    /// Writes everything that was ended since the last call, as one group in one write(), and syncs it if the policy is
+    /// <see cref="FsyncPolicy.Always"/>. Replies may leave up to <see cref="AcknowledgeableSequence"/>: when the disk fails, that stays
+    /// behind until the log has recovered.
+    /// </summary>
+    public void Flush()
+    {
+        if (_groupEntries > 0)
+        {
+            long carried = _entry == null ? 0 : _cursor - _entry;
+            byte* from = _entry;
+            SealWhole();
+            Emit();
+            OpenGroup(from, carried, 0);
+            if (from != null) _entry = _group + LogFormat.GroupHeaderBytes;
+        }
+        else Emit();
+
+        if (_phase == Phase.Open && _synced < _written)
+        {
+            if (_fsync == FsyncPolicy.Always) TrySync(finishedOnly: false);
+            else if (_fsync == FsyncPolicy.EverySecond && !Volatile.Read(ref _syncScheduled))
+            {
+                Volatile.Write(ref _syncScheduled, true);
+                _worker.WantSync();
+            }
+        }
+        ReleaseChunks();
+    }
+
+    /// <summary>Waits until everything up to <paramref name="sequence"/> is durable; false when the disk fails. (The log's thread.)</summary>
+    public bool WaitSynced(ulong sequence)
+    {
+        if (SyncedSequence >= sequence) return true;
+        if (sequence > _writtenSequence) Flush();
+        return SyncedSequence >= sequence || TrySync(finishedOnly: false) && SyncedSequence >= sequence;
+    }
+
+    /// <summary>
+    /// Deletes whole segments that hold nothing after <paramref name="sequence"/> (a durable checkpoint's), oldest first, as long as those
+    /// that are kept below it hold more than <paramref name="keepBytes"/>. The files go in the background.
+    /// </summary>
+    public void DropThrough(ulong sequence, long keepBytes)
+    {
+        lock (_gate)
+        {
+            // A segment can go when the one after it begins at or before the first entry needed, and not in the middle of it.
+            int below = 0;
+            long bytes = 0;
+            while (below + 1 < _segments.Count && _segments[below].IsFinished)
+            {
+                SegmentHeader next = _segments[below + 1].Header;
+                if (next.FirstSequence > sequence + 1 || next.FirstSequence == sequence + 1 && next.EntryOffset != 0) break;
+                bytes += _segments[below++].Length;
+            }
+            int drop = 0;
+            while (drop < below && bytes > keepBytes) bytes -= _segments[drop++].Length;
+            if (drop == 0) return;
+            for (int i = 0; i < drop; i++) _toDelete.Enqueue(_segments[i].Name);
+            _segments.RemoveRange(0, drop);
+        }
+        _worker.WantFileWork();
+    }
+
+    // ---- Writing -----------------------------------------------------------------------------------------------------------------------
+
+    /// <summary>Writes sealed groups before the end of the turn, when so many wait that they should not stay in memory.</summary>
+    private void WriteEarly()
+    {
+        if (_sealed - _written >= MaxUnwrittenBytes) Emit();
+    }
+
+    /// <summary>Writes all sealed groups to the current segment and its successors. When the disk fails they stay sealed, and wait.</summary>
+    private void Emit()
+    {
+        try
+        {
+            while (_phase == Phase.Open && _written < _sealed)
+            {
+                while (_writing.StreamEnd == _written) _writing = _writing.Next!;
+                byte* at = _writing.Base + (_written - _writing.StreamStart);
+                Group group = Group.Trusted(at);
+                if (_current is null || _current.Room < group.TotalBytes) Rotate(group);
+
+                Segment segment = _current!;
+                ulong synced = SyncedSequence, last = 0;
+                long bytes = 0;
+                while (at + bytes < _writing.SealedEnd)
+                {
+                    group = Group.Trusted(at + bytes);
+                    if (segment.Room < bytes + group.TotalBytes) break;
+                    Group.Seal(at + bytes, segment.Header.Crc, synced);
+                    bytes += group.TotalBytes;
+                    last = group.NextSequence - 1;
+                }
+                WriteFully(segment.File!, segment.Name, segment.Length, at, bytes);
+                lock (_gate)
+                {
+                    segment.Length += bytes;
+                    segment.LastSequence = last;
+                    _written += bytes;
+                    Volatile.Write(ref _writtenSequence, last);
+                }
+                if (!segment.AskedForNext && segment.Room < SegmentRoom / 2)
+                {
+                    segment.AskedForNext = true;
+                    _worker.WantFileWork();
+                }
+            }
+        }
+        catch (LogFileException e)
+        {
+            Fail(e);
+        }
+    }
+
+    private static void WriteFully(ILogFile file, string name, long offset, byte* bytes, long count)
+    {
+        while (count > 0)
+        {
+            int n = file.Write(offset, bytes, (int)Math.Min(count, 1 << 30));
+            if (n <= 0) throw new LogFileException("write", name, "nothing was written", isFull: false);
+            offset += n;
+            bytes += n;
+            count -= n;
+        }
+    }
+
+    /// <summary>Goes on in a new segment, whose first group will be <paramref name="first"/>.</summary>
+    private void Rotate(Group first)
+    {
+        Segment next = BeginSegment(first.FirstSequence, first.PartOffset);
+        lock (_gate)
+        {
+            _segments.Add(next);
+            _current = next;
+        }
+        _worker.WantSync();
+        _worker.WantFileWork();
+    }
+
+    /// <summary>Turns a prepared file into a segment by writing its header.</summary>
+    private Segment BeginSegment(ulong firstSequence, ulong entryOffset)
+    {
+        PreparedFile prepared = TakePrepared() ?? Prepare();
+        var header = new SegmentHeader
+        {
+            Generation = _generation,
+            Epoch = Epoch,
+            FirstSequence = firstSequence,
+            EntryOffset = entryOffset,
+            PreviousEpoch = firstSequence > _epochFirst ? Epoch : _previousEpoch,
+            SyncedSequence = SyncedSequence,
+            Salt = _options.Salt(),
+        };
+        byte* bytes = stackalloc byte[LogFormat.SegmentHeaderBytes];
+        header.Encode(bytes);
+        try
+        {
+            WriteFully(prepared.File, prepared.Name, 0, bytes, LogFormat.SegmentHeaderBytes);
+        }
+        catch (LogFileException)
+        {
+            Discard(prepared);
+            throw;
+        }
+        return new Segment
+        {
+            Name = prepared.Name,
+            Header = header,
+            File = prepared.File,
+            Capacity = _options.SegmentBytes,
+            Length = LogFormat.SegmentHeaderBytes,
+            LastSequence = firstSequence - 1,
+            StreamStart = _written,
+            IsInDirectory = prepared.IsInDirectory,
+        };
+    }
+
+    // ---- Prepared files ----------------------------------------------------------------------------------------------------------------
+
+    private PreparedFile? TakePrepared()
+    {
+        lock (_gate)
+        {
+            if (_prepared.TryDequeue(out PreparedFile? prepared)) return prepared;
+            // The worker was too slow: it should have more ready next time.
+            _prepareTarget = Math.Min(_prepareTarget * 2, MaxPrepared);
+            return null;
+        }
+    }
+
+    /// <summary>Creates and preallocates a file for a segment to come.</summary>
+    private PreparedFile Prepare()
+    {
+        string name = LogFormat.PreparedPrefix + Interlocked.Increment(ref _preparedCounter) + LogFormat.SegmentSuffix;
+        var prepared = new PreparedFile(name, _files.Create(name));
+        try
+        {
+            prepared.File.Allocate(_options.SegmentBytes);
+        }
+        catch (LogFileException)
+        {
+            Discard(prepared);
+            throw;
+        }
+        return prepared;
+    }
+
+    /// <summary>Gives up a file that holds nothing. Should even its deletion fail, the next start sees that it is empty.</summary>
+    private void Discard(PreparedFile prepared)
+    {
+        prepared.File.Dispose();
+        try
+        {
+            _files.Delete(prepared.Name);
+        }
+        catch (LogFileException e)
+        {
+            BackgroundError = e.Message;
+        }
+    }
+
+    // ---- Syncing -----------------------------------------------------------------------------------------------------------------------
+
+    /// <summary>Syncs what is written now (or only segments that are full); false when the disk failed, now or before.</summary>
+    private bool TrySync(bool finishedOnly)
+    {
+        lock (_syncGate)
+        {
+            if (_phase != Phase.Open) return false;
+            var dirty = new List<(Segment Segment, long Length)>();
+            long target;
+            ulong sequence;
+            bool directory = false;
+            lock (_gate)
+            {
+                if (_current is null) return true;
+                foreach (Segment segment in _segments)
+                {
+                    if (segment.SyncedLength == segment.Length || finishedOnly && segment == _current) continue;
+                    dirty.Add((segment, segment.Length));
+                    directory |= !segment.IsInDirectory;
+                }
+                target = finishedOnly ? _current.StreamStart : _written;
+                sequence = finishedOnly ? _current.Header.FirstSequence - 1 : _writtenSequence;
+            }
+            try
+            {
+                if (directory) _files.SyncDirectory();
+                foreach ((Segment segment, long length) in dirty)
+                {
+                    segment.IsInDirectory = true;
+                    segment.File!.SyncData();
+                    lock (_gate) segment.SyncedLength = length;
+                }
+            }
+            catch (LogFileException e)
+            {
+                Fail(e);
+                return false;
+            }
+            lock (_gate)
+            {
+                // A failure meanwhile, seen by another thread, may concern these very bytes.
+                if (_phase != Phase.Open) return false;
+                if (target > _synced)
+                {
+                    _synced = target;
+                    Volatile.Write(ref _syncedSequence, sequence);
+                }
+            }
+            return true;
+        }
+    }
+
+    /// <summary>The worker's sync round. Returns in how many milliseconds the next is due; negative: when asked.</summary>
+    internal int PerformSync(bool now)
+    {
+        const int intervalMs = 1000;
+        if (_phase != Phase.Open) return -1;
+        long nowMs = Environment.TickCount64;
+        bool all = _fsync switch
+        {
+            FsyncPolicy.Always => true,
+            FsyncPolicy.EverySecond => now || nowMs - _lastSyncMs >= intervalMs || UnsyncedBytes > _options.RetainedTailBytes / 2,
+            _ => false,
+        };
+        if (all)
+        {
+            // Cleared first: what is written from here on asks for the next round.
+            Volatile.Write(ref _syncScheduled, false);
+            _lastSyncMs = nowMs;
+        }
+        TrySync(finishedOnly: !all);
+        if (HasFileWork) _worker.WantFileWork();
+        if (_fsync != FsyncPolicy.EverySecond || !Volatile.Read(ref _syncScheduled)) return -1;
+        return (int)Math.Clamp(_lastSyncMs + intervalMs - Environment.TickCount64, 1, intervalMs);
+    }
+
+    private long UnsyncedBytes
+    {
+        get
+        {
+            lock (_gate) return _written - _synced;
+        }
+    }
+
+    // ---- The worker's file work --------------------------------------------------------------------------------------------------------
+
+    /// <summary>The last error of background work that does not endanger entries (a rename, truncation or deletion, tried again later);
+    /// null when there was none since it last went well.</summary>
+    public string? BackgroundError { get; private set; }
+
+    private bool HasFileWork
+    {
+        get
+        {
+            lock (_gate)
+            {
+                foreach (Segment segment in _segments)
+                {
+                    if (NeedsWork(segment)) return true;
+                }
+                return _toDelete.Count > 0;
+            }
+        }
+    }
+
+    private bool NeedsWork(Segment segment) =>
+        !segment.IsNamed || segment != _current && !segment.IsFinished && segment.SyncedLength == segment.Length;
+
+    /// <summary>The worker's round for files: names, finishes, prepares and deletes; after a failure writes the tail again.</summary>
+    internal void PerformFileWork()
+    {
+        lock (_fileWorkGate) DoFileWork();
+    }
+
+    private void DoFileWork()
+    {
+        if (_phase == Phase.Rewriting) Rewrite();
+        if (_phase != Phase.Open) return;
+        try
+        {
+            Segment[] work;
+            lock (_gate) work = [.. _segments.Where(NeedsWork)];
+            foreach (Segment segment in work)
+            {
+                Name(segment);
+                bool finish;
+                lock (_gate) finish = segment != _current && segment.SyncedLength == segment.Length;
+                if (finish) Finish(segment);
+            }
+            PrepareAhead();
+            DeleteDropped();
+            BackgroundError = null;
+        }
+        catch (LogFileException e)
+        {
+            BackgroundError = e.Message;
+        }
+    }
+
+    /// <summary>Gives a segment's file, known by its header until now, its name.</summary>
+    private void Name(Segment segment)
+    {
+        if (segment.IsNamed) return;
+        string name = segment.Header.FileName();
+        _files.Rename(segment.Name, name);
+        lock (_gate) segment.Name = name;
+    }
+
+    /// <summary>Cuts a full and synced segment to its length: from now on its bytes are final.</summary>
+    private void Finish(Segment segment)
+    {
+        if (segment.IsFinished) return;
+        if (segment.File!.Length > segment.Length)
+        {
+            segment.File.Truncate(segment.Length);
+            segment.File.SyncData();
+        }
+        segment.File.Dispose();
+        lock (_gate)
+        {
+            segment.File = null;
+            segment.IsFinished = true;
+        }
+    }
+
+    private void PrepareAhead()
+    {
+        bool made = false;
+        while (true)
+        {
+            lock (_gate)
+            {
+                bool wanted = _prepareAsked || _current is { } current && current.Room < SegmentRoom / 2;
+                if (!wanted || _prepared.Count >= _prepareTarget) break;
+            }
+            PreparedFile prepared = Prepare();
+            lock (_gate) _prepared.Enqueue(prepared);
+            made = true;
+        }
+        _prepareAsked = false;
+        if (!made) return;
+        PreparedFile[] all;
+        lock (_gate) all = [.. _prepared];
+        _files.SyncDirectory();
+        foreach (PreparedFile prepared in all) prepared.IsInDirectory = true;
+    }
+
+    private void DeleteDropped()
+    {
+        bool deleted = false;
+        while (true)
+        {
+            string? name;
+            lock (_gate)
+            {
+                if (!_toDelete.TryPeek(out name)) break;
+            }
+            _files.Delete(name);
+            deleted = true;
+            lock (_gate) _toDelete.Dequeue();
+        }
+        if (deleted) _files.SyncDirectory();
+    }
+
+    /// <summary>Writes the mark of a clean end, syncs, and leaves finished files only.</summary>
+    private void CloseFiles()
+    {
+        lock (_fileWorkGate)
+        {
+            if (_phase is Phase.Failed or Phase.Rewriting)
+            {
+                _phase = Phase.Rewriting;
+                Rewrite();
+                Emit();
+            }
+            // A segment without a group, behind a clean end, says nothing: without it the end before is the end again.
+            bool empty = _openedClean && _written == 0 && _current is { Length: LogFormat.SegmentHeaderBytes };
+            if (empty)
+            {
+                Segment segment = _current!;
+                lock (_gate)
+                {
+                    _segments.Remove(segment);
+                    _toDelete.Enqueue(segment.Name);
+                    _current = null;
+                }
+                segment.File!.Dispose();
+            }
+            else
+            {
+                Group.EncodeHeader(_group, GroupKind.End, 0, 0, _last + 1);
+                Sealed(LogFormat.GroupHeaderBytes);
+                Emit();
+                // First what it vouches for, then the mark: Emit wrote it, so one sync does both, and a torn one is an unclean end.
+                TrySync(finishedOnly: false);
+            }
+            if (_phase != Phase.Open) throw new LogFileException("close", _files.FullName(""), Error.Text, Error.State == LogState.Full);
+
+            lock (_gate)
+            {
+                _current = null;
+                while (_prepared.TryDequeue(out PreparedFile? prepared))
+                {
+                    prepared.File.Dispose();
+                    _toDelete.Enqueue(prepared.Name);
+                }
+            }
+            foreach (Segment segment in _segments)
+            {
+                Name(segment);
+                Finish(segment);
+            }
+            DeleteDropped();
+            _files.SyncDirectory();
+        }
+    }
+
+    // ---- Chunks ------------------------------------------------------------------------------------------------------------------------
+
+    /// <summary>Goes on in another chunk with room for a group of <paramref name="need"/> bytes.</summary>
+    private Chunk NextChunk(long need)
+    {
+        Chunk chunk;
+        if (_spare is { } spare && spare.Capacity >= need)
+        {
+            chunk = spare;
+            _spare = null;
+        }
+        else chunk = new Chunk(Math.Max(ChunkBytes, need));
+        chunk.StreamStart = _sealed;
+        chunk.Sealed = 0;
+        chunk.Next = null;
+        lock (_gate) _chunk.Next = chunk;
+        return _chunk = chunk;
+    }
+
+    /// <summary>Lets go of chunks whose groups are synced, and of the oldest when more is unsynced than is to be kept.</summary>
+    private void ReleaseChunks()
+    {
+        if (_phase != Phase.Open) return;
+        while (_writing.StreamEnd == _written && _writing.Next is { } next) _writing = next;
+        long synced = Volatile.Read(ref _synced);
+        while (_oldest != _writing && (_oldest.StreamEnd <= synced || _written - _oldest.StreamStart > _options.RetainedTailBytes))
+        {
+            Chunk released = _oldest;
+            lock (_gate) _oldest = released.Next!;
+            if (_spare is null && released.Capacity == ChunkBytes) _spare = released;
+            else released.Free();
+        }
+        // Everything synced: the chunk is used again from its start, whose pages are warm.
+        if (_oldest == _chunk && _chunk.Sealed > 0 && _chunk.StreamEnd == synced && _groupEntries == 0 && !_streaming)
+        {
+            long carried = _entry == null ? 0 : _cursor - _entry;
+            byte* from = _entry;
+            _chunk.StreamStart = _sealed;
+            _chunk.Sealed = 0;
+            OpenGroup(from, carried, 0);
+            if (from != null) _entry = _group + LogFormat.GroupHeaderBytes;
+        }
+    }
+
+    /// <summary>A segment file that this log writes or has found.</summary>
+    private sealed class Segment
+    {
+        /// <summary>The file's name now: a prepared file's until the worker has renamed it.</summary>
+        public required string Name;
+        public SegmentHeader Header;
+
+        /// <summary>Open until the segment is finished.</summary>
+        public ILogFile? File;
+        public long Capacity;
+
+        /// <summary>Written bytes, header included.</summary>
+        public long Length;
+
+        /// <summary>How many of them are known to be durable.</summary>
+        public long SyncedLength;
+
+        /// <summary>The last entry that ends in it.</summary>
+        public ulong LastSequence;
+
+        /// <summary>Where in the stream of groups its first group lies.</summary>
+        public long StreamStart;
+
+        /// <summary>Whether the file's directory entry is durable.</summary>
+        public bool IsInDirectory;
+        public bool IsFinished;
+        public bool AskedForNext;
+
+        public long Room => Capacity - Length;
+
+        public bool IsNamed => !Name.StartsWith(LogFormat.PreparedPrefix, StringComparison.Ordinal);
+    }
+
+    private sealed class PreparedFile(string name, ILogFile file)
+    {
+        public string Name { get; } = name;
+
+        public ILogFile File { get; } = file;
+
+        public bool IsInDirectory { get; set; }
+    }
+}
