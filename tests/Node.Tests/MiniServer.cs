@@ -86,7 +86,7 @@ internal sealed unsafe class MiniServer : IConnectionHandler, IDisposable
             ParseStatus status = parser.ParseNext(data, length, ref position, _arguments, out int first, out int count);
             if (status == ParseStatus.Incomplete)
             {
-                connection.BytesWanted = parser.BytesWanted > 0 ? length - position + parser.BytesWanted : 0;
+                connection.BytesWanted = parser.BytesWanted;
                 break;
             }
 

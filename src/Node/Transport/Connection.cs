@@ -68,9 +68,9 @@ public abstract unsafe class Connection
     public long BytesSent { get; internal set; }
 
     /// <summary>
-    /// Set in <see cref="IConnectionHandler.OnReceive"/> together with consuming less than everything: do not call again before
-    /// so many bytes, counted from the first unconsumed one, are there. Input beyond the shared buffer is then received straight
-    /// into a private buffer of exactly this size. The handler has checked it against its limits; it holds for one call.
+    /// Set in <see cref="IConnectionHandler.OnReceive"/>: do not call again before so many more bytes are there. Input beyond the
+    /// shared buffer is then received straight into a private buffer of exactly that size. The handler has checked it
+    /// against its limits; it holds for one call.
     /// </summary>
     public long BytesWanted { get; set; }
 
@@ -88,6 +88,9 @@ public abstract unsafe class Connection
 
     /// <summary>Whether it is closed, or will be once its output is sent. No more input is presented.</summary>
     public bool IsClosing { get; private set; }
+
+    /// <summary>Where <see cref="BytesWanted"/> puts the end of the input that the handler waits for; 0 when it waits for none.</summary>
+    internal long InputWanted { get; set; }
 
     internal LoopTransport Transport { get; }
 

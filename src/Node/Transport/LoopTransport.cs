@@ -195,7 +195,7 @@ public abstract unsafe class LoopTransport : ITransport
         }
 
         long have = connection.InputLength;
-        long wanted = connection.BytesWanted;
+        long wanted = connection.InputWanted;
         byte* buffer = _receiveBuffer;
         long room;
         if (wanted > ReceiveBufferBytes || have > ReceiveBufferBytes / 2)
@@ -244,10 +244,11 @@ public abstract unsafe class LoopTransport : ITransport
     private void Present(Connection connection, byte* data, long length)
     {
         long consumed = 0;
-        if (length >= connection.BytesWanted)
+        if (length >= connection.InputWanted)
         {
             connection.BytesWanted = 0;
             consumed = Handler.OnReceive(connection, data, length);
+            connection.InputWanted = connection.BytesWanted > 0 ? length - consumed + connection.BytesWanted : 0;
         }
 
         Keep(connection, data, length, consumed);

@@ -1,0 +1,158 @@
+using System.Net.Sockets;
+using System.Threading.Channels;
+using Leither.Node.Logging;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Options;
+
+namespace Leither.Node.Http;
+
+/// <summary>
+/// HTTP on the one port: sockets that turned out to speak it are handed over, with the bytes they already sent, to a Kestrel in
+/// this process. It starts with the first of them: loading it costs more than all the rest of the node's start.
+/// </summary>
+public sealed class HttpGateway : IAsyncDisposable
+{
+    /// <summary>Connections that wait for Kestrel to take them; more are turned away.</summary>
+    private const int MaxWaiting = 1024;
+
+    /// <summary>How long requests under way get to finish when the node stops.</summary>
+    private static readonly TimeSpan _stopLimit = TimeSpan.FromSeconds(2);
+
+    private readonly INodeStatus _status;
+    private readonly NodeLog _log;
+    private readonly Channel<HandedConnection> _handed = Channel.CreateBounded<HandedConnection>(MaxWaiting);
+    private readonly object _gate = new();
+    private Task<KestrelServer>? _server;
+
+    /// <summary>Creates the gateway; nothing is started.</summary>
+    public HttpGateway(INodeStatus status, NodeLog log)
+    {
+        _status = status;
+        _log = log;
+    }
+
+    /// <summary>Whether an HTTP request was ever seen.</summary>
+    public bool IsStarted => _server is not null;
+
+    /// <summary>Takes over a connection. Returns at once; on any thread.</summary>
+    /// <param name="socket">The socket, owned from now on.</param>
+    /// <param name="received">What was received from it.</param>
+    public void Take(Socket socket, byte[] received)
+    {
+        if (!_handed.Writer.TryWrite(new HandedConnection(socket, received)))
+        {
+            _log.Verbose("Closing an HTTP connection: too many wait");
+            socket.Dispose();
+            return;
+        }
+
+        lock (_gate)
+        {
+            _server ??= Task.Run(StartAsync);
+        }
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        _handed.Writer.TryComplete();
+        if (_server is not null)
+        {
+            using CancellationTokenSource limit = new(_stopLimit);
+            KestrelServer server = await _server;
+            await server.StopAsync(limit.Token);
+            server.Dispose();
+        }
+
+        while (_handed.Reader.TryRead(out HandedConnection waiting))
+        {
+            waiting.Socket.Dispose();
+        }
+    }
+
+    private async Task<KestrelServer> StartAsync()
+    {
+        try
+        {
+            KestrelServerOptions options = new() { AddServerHeader = false };
+            options.Listen(HandoffListener.Place);
+            KestrelServer server = new(Options.Create(options), new HandoffListenerFactory(_handed.Reader), NullLoggerFactory.Instance);
+            await server.StartAsync(new StatusApplication(_status), CancellationToken.None);
+            _log.Verbose("HTTP is served");
+            return server;
+        }
+        catch (Exception e)
+        {
+            // Nobody awaits this task before the node stops, so the reason is told here.
+            _log.Warning($"HTTP could not be started: {e.Message}");
+            throw;
+        }
+    }
+}
+
+/// <summary>A socket with the bytes that were read from it.</summary>
+internal readonly record struct HandedConnection(Socket Socket, byte[] Received);
+
+/// <summary>Makes Kestrel listen on the queue of handed connections.</summary>
+internal sealed class HandoffListenerFactory(ChannelReader<HandedConnection> handed) : IConnectionListenerFactory
+{
+    public ValueTask<IConnectionListener> BindAsync(System.Net.EndPoint endpoint, CancellationToken cancellationToken = default) =>
+        ValueTask.FromResult<IConnectionListener>(new HandoffListener(handed));
+}
+
+/// <summary>Accepts what the port handed over.</summary>
+internal sealed class HandoffListener(ChannelReader<HandedConnection> handed) : IConnectionListener
+{
+    private readonly SocketConnectionContextFactory _contexts = new(new SocketConnectionFactoryOptions(), NullLogger.Instance);
+    private readonly CancellationTokenSource _unbound = new();
+
+    /// <summary>Stands for an address where Kestrel asks for one.</summary>
+    public static System.Net.EndPoint Place { get; } = new UriEndPoint(new Uri("handoff://port"));
+
+    public System.Net.EndPoint EndPoint => Place;
+
+    public async ValueTask<ConnectionContext?> AcceptAsync(CancellationToken cancellationToken = default)
+    {
+        using CancellationTokenSource either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _unbound.Token);
+        while (true)
+        {
+            HandedConnection next;
+            try
+            {
+                next = await handed.ReadAsync(either.Token);
+            }
+            catch (Exception e) when (e is OperationCanceledException or ChannelClosedException)
+            {
+                return null;
+            }
+
+            try
+            {
+                ConnectionContext context = _contexts.Create(next.Socket);
+                context.Transport = new ReplayedPipe(next.Received, context.Transport);
+                return context;
+            }
+            catch (Exception e) when (e is SocketException or ObjectDisposedException)
+            {
+                // The client is gone already.
+                next.Socket.Dispose();
+            }
+        }
+    }
+
+    public ValueTask UnbindAsync(CancellationToken cancellationToken = default)
+    {
+        _unbound.Cancel();
+        return ValueTask.CompletedTask;
+    }
+
+    public ValueTask DisposeAsync()
+    {
+        _unbound.Dispose();
+        _contexts.Dispose();
+        return ValueTask.CompletedTask;
+    }
+}
