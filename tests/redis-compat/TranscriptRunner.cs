@@ -21,7 +21,6 @@ public sealed class TranscriptRunner(ServerProcess server) : IDisposable
         control.Call("FLUSHALL");
         var clients = new Dictionary<string, RespClient>();
         var lastCommand = new Dictionary<string, byte[][]>();
-        int blocked = 0;
         try
         {
             foreach (Step step in one.Steps)
@@ -43,10 +42,11 @@ public sealed class TranscriptRunner(ServerProcess server) : IDisposable
                 switch (step.Kind)
                 {
                     case StepKind.Block:
+                        long blocked = Info("blocked_clients");
                         client.Queue(step.Arguments);
                         client.Flush();
                         lastCommand[step.Client] = step.Arguments;
-                        blocked = WaitForBlocked(client);
+                        WaitUntil(() => Info("blocked_clients") > blocked || client.WaitReadable(TimeSpan.Zero));
                         seen(step, []);
                         break;
                     case StepKind.Read:
@@ -69,17 +69,6 @@ public sealed class TranscriptRunner(ServerProcess server) : IDisposable
         {
             foreach (RespClient client in clients.Values) client.Dispose();
             WaitUntil(() => Info("connected_clients") <= 1);
-        }
-
-        int WaitForBlocked(RespClient client)
-        {
-            long now = 0;
-            WaitUntil(() =>
-            {
-                now = Info("blocked_clients");
-                return now > blocked || client.WaitReadable(TimeSpan.Zero);
-            });
-            return (int)now;
         }
     }
 
