@@ -58,7 +58,7 @@ public sealed class Session(long id, IClientConnection connection, Mimei mimei, 
     /// <summary>Where its replies go.</summary>
     public RespWriter Output { get; } = connection.Output;
     /// <summary>The parser of its requests.</summary>
-    internal RequestParser Parser { get; } = new();
+    public RequestParser Parser { get; } = new();
 
     /// <summary>Selected database.</summary>
     public int DatabaseIndex { get; set; }

@@ -1,0 +1,87 @@
+using Leither.MmDb;
+using Leither.Node.Transport;
+using Leither.Resp;
+
+namespace Leither.Node;
+
+/// <summary>Carries sessions over connections: what arrives goes to the dispatcher, what it replies goes back.</summary>
+public sealed unsafe class SessionHandler : IConnectionHandler
+{
+    private readonly Server _server;
+    private readonly Action _stop;
+
+    /// <summary>Creates the handler.</summary>
+    /// <param name="server">The sessions' server.</param>
+    /// <param name="stop">Called once when a client or signal asked to shut down and the turn is over.</param>
+    public SessionHandler(Server server, Action stop)
+    {
+        _server = server;
+        _stop = stop;
+    }
+
+    /// <inheritdoc/>
+    public void OnOpen(Connection connection)
+    {
+        if (_server.Sessions.Count >= _server.Options.MaxClients)
+        {
+            _server.Stats.ConnectionsRejected++;
+            connection.Output.Error("ERR max number of clients reached"u8);
+            connection.Close(afterOutput: true);
+            return;
+        }
+
+        connection.Session = _server.Open(new ClientConnection(connection));
+    }
+
+    /// <inheritdoc/>
+    public long OnReceive(Connection connection, byte* data, long length)
+    {
+        if (connection.Session is not Session session)
+        {
+            return length;
+        }
+
+        long consumed = _server.Dispatcher.Execute(session, data, length);
+        connection.BytesWanted = consumed < length || session.Parser.BytesWanted > 0 ? session.Parser.BytesWanted : 0;
+        return consumed;
+    }
+
+    /// <inheritdoc/>
+    public void OnClose(Connection connection)
+    {
+        if (connection.Session is Session session)
+        {
+            _server.Close(session);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void EndTurn()
+    {
+        _server.EndTurn();
+        if (_server.Shutdown is not null)
+        {
+            _stop();
+        }
+    }
+
+    /// <inheritdoc/>
+    public int Tick(long nowMs) => 100;
+
+    /// <summary>A connection as its session sees it.</summary>
+    private sealed class ClientConnection(Connection connection) : IClientConnection
+    {
+        public string RemoteAddress => connection.RemoteAddress;
+        public string LocalAddress => connection.LocalAddress;
+        public long Descriptor => connection.Descriptor;
+        public bool IsLocal => connection.IsLocal;
+        public bool IsUnixSocket => connection.IsUnix;
+        public RespWriter Output => connection.Output;
+        public long InputBytes => connection.InputLength;
+        public long InputCapacity => connection.InputCapacity;
+        public void SendOutput() => connection.SendOutput();
+        public void Close(bool afterOutput) => connection.Close(afterOutput);
+        public void Pause() => connection.Pause();
+        public void Resume() => connection.Resume();
+    }
+}
