@@ -461,10 +461,7 @@ public unsafe struct SortedTree
         int kept = at == count && leaf == _last ? count : at == 0 && leaf == _first ? 0 : count / 2;
         Leaf* right = NewLeaf(heap);
         right->Count = 0;
-        right->Previous = leaf;
-        right->Next = leaf->Next;
-        *(leaf->Next == null ? &((SortedTree*)Unsafe.AsPointer(ref this))->_last : &leaf->Next->Previous) = right;
-        leaf->Next = right;
+        LinkAfter(leaf, right);
         MoveEntries(leaf, kept, right, 0, count - kept);
         if (at <= kept && kept < count)
         {
@@ -483,7 +480,7 @@ public unsafe struct SortedTree
     {
         Inner* parent = step.Node;
         int index = step.Index;
-        int enough = (_leafCapacity >> 3) + 1;
+        int enough = (_leafCapacity >> 3) + 2; // two at least: room is left for the new entry
         Leaf* right = index + 1 < parent->Count ? (Leaf*)Children(parent)[index + 1] : null;
         if (right != null && _leafCapacity - right->Count >= enough)
         {
@@ -868,42 +865,43 @@ public unsafe struct SortedTree
 
     // Number of ascending scores below (or up to) one. One step halves the array without a branch; then all are compared,
     // several at once: its cache lines arrive together, and nothing is mispredicted.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static int CountScores(double* scores, int count, double score, bool inclusive)
     {
-        int half = count >> 1;
-        int index = inclusive ? (scores[half] <= score ? half : 0) : (scores[half] < score ? half : 0);
         if (count == 0)
         {
             return 0;
         }
 
+        int half = count >> 1;
+        bool above = inclusive ? scores[half] <= score : scores[half] < score;
+        int index = half & -Unsafe.BitCast<bool, byte>(above);
         int end = index + count - half;
-        if (Vector256.IsHardwareAccelerated)
+        if (!Vector256.IsHardwareAccelerated)
         {
-            Vector256<double> key = Vector256.Create(score);
-            Vector256<long> below = Vector256<long>.Zero;
-            int start = index;
-            for (; index + 4 <= end; index += 4)
+            while (index < end && (inclusive ? scores[index] <= score : scores[index] < score))
             {
-                Vector256<double> four = Vector256.Load(scores + index);
-                below -= (inclusive ? Vector256.LessThanOrEqual(four, key) : Vector256.LessThan(four, key)).AsInt64();
+                index++;
             }
 
-            int found = start + (int)Vector256.Sum(below);
-            for (; index < end; index++)
-            {
-                found += (inclusive ? scores[index] <= score : scores[index] < score) ? 1 : 0;
-            }
-
-            return found;
+            return index;
         }
 
-        while (index < end && (inclusive ? scores[index] <= score : scores[index] < score))
+        Vector256<double> key = Vector256.Create(score);
+        Vector256<long> below = Vector256<long>.Zero;
+        int found = index;
+        for (; index + 4 <= end; index += 4)
         {
-            index++;
+            Vector256<double> four = Vector256.Load(scores + index);
+            below -= (inclusive ? Vector256.LessThanOrEqual(four, key) : Vector256.LessThan(four, key)).AsInt64();
         }
 
-        return index;
+        for (; index < end; index++)
+        {
+            found += Unsafe.BitCast<bool, byte>(inclusive ? scores[index] <= score : scores[index] < score);
+        }
+
+        return found + (int)Vector256.Sum(below);
     }
 
     private static long Sum(long* counts, int count)
@@ -995,6 +993,21 @@ public unsafe struct SortedTree
         Records(inner)[index] = Records(smallest)[0];
     }
 
+    private void LinkAfter(Leaf* leaf, Leaf* added)
+    {
+        added->Previous = leaf;
+        added->Next = leaf->Next;
+        leaf->Next = added;
+        if (added->Next == null)
+        {
+            _last = added;
+        }
+        else
+        {
+            added->Next->Previous = added;
+        }
+    }
+
     private void Unlink(Leaf* leaf)
     {
         if (leaf->Previous == null)
@@ -1066,7 +1079,7 @@ public unsafe struct SortedTree
     private static long* Counts(Inner* inner) => (long*)((byte*)inner + NodeHeader) + (3 * MaxInnerCapacity);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static ReadOnlySpan<byte> Member(byte* record) => Record.Key(record);
+    private static ReadOnlySpan<byte> Member(byte* record) => Record.KeySpan(record);
 
     internal struct Leaf
     {
