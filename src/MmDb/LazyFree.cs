@@ -120,7 +120,13 @@ public sealed unsafe class LazyFree
         if (item.Encoding == DataEncoding.SortedTree && !item.Started)
         {
             // The tree's leaves only point to the members: its nodes go first, the members' records with the table.
-            SortedTree.Destroy(((SortedSetStructure*)item.Structure)->Tree, _keyspace.Heap);
+            while (!SortedTree.DestroySome(_keyspace.Heap, ((SortedSetStructure*)item.Structure)->Tree, 64))
+            {
+                if (deadline != long.MaxValue && Stopwatch.GetTimestamp() > deadline)
+                {
+                    return false;
+                }
+            }
         }
 
         item.Started = true;

@@ -2,4 +2,3 @@
 namespace Leither.MmDb.Values;
 #pragma warning disable
 public unsafe struct Quicklist { public long NodeCount; public bool DropHeadNode(Leither.MmDb.Memory.NativeHeap h) => false; public static void Destroy(Leither.MmDb.Memory.NativeHeap h, Quicklist* q) { } }
-public unsafe struct SortedTree { public static void Destroy(SortedTree* t, Leither.MmDb.Memory.NativeHeap h) { } }

@@ -63,9 +63,9 @@ public unsafe struct SortedTree
     }
 
     /// <summary>Frees the tree (not the records).</summary>
-    public static void Destroy(SortedTree* tree, NativeHeap heap)
+    public static void Destroy(NativeHeap heap, SortedTree* tree)
     {
-        while (!DestroySome(tree, heap, int.MaxValue))
+        while (!DestroySome(heap, tree, int.MaxValue))
         {
         }
     }
@@ -74,7 +74,7 @@ public unsafe struct SortedTree
     /// Frees up to <paramref name="nodes"/> leaves; true when the tree is gone. After the first call the tree may only be
     /// destroyed further. Reads no member, so the records may be gone already.
     /// </summary>
-    public static bool DestroySome(SortedTree* tree, NativeHeap heap, int nodes)
+    public static bool DestroySome(NativeHeap heap, SortedTree* tree, int nodes)
     {
         for (; nodes > 0 && tree->_root != null; nodes--)
         {

@@ -153,7 +153,7 @@ public sealed unsafe class SortedTreeTests : IDisposable
         }
 
         int slices = 1;
-        while (!SortedTree.DestroySome(_tree, _heap, 10))
+        while (!SortedTree.DestroySome(_heap, _tree, 10))
         {
             slices++;
         }
@@ -288,7 +288,7 @@ public sealed unsafe class SortedTreeTests : IDisposable
             Record.Free(_heap, (byte*)entry.Record);
         }
 
-        SortedTree.Destroy(_tree, _heap);
+        SortedTree.Destroy(_heap, _tree);
         Assert.Equal(0, _heap.UsedBytes);
     }
 
