@@ -13,8 +13,8 @@ namespace Leither.Resp;
 /// </remarks>
 public sealed unsafe class ArgBuffer : IDisposable
 {
-    // 16 KiB of slices: a batch of 32 ordinary commands many times over. More is given back by Clear.
-    private const int KeptCapacity = 1024;
+    // 128 KiB of slices: more than a full receive buffer of ordinary commands has. What exceeds it is given back by Clear.
+    private const int KeptCapacity = 8192;
     private const int ArenaBlockSize = 4096;
 
     private Slice* _items;

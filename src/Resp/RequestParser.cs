@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
@@ -26,6 +27,17 @@ public sealed unsafe class RequestParser : IDisposable
 {
     // Kept between incomplete commands: half a kilobyte. A longer list is freed with its command.
     private const int KeptArguments = 32;
+
+    // "*1\r\n$0\r\n\r\n" and "$0\r\n\r\n": the fast way may look at so many bytes before it knows more.
+    private const int ShortestCommand = 10;
+    private const int ShortestArgument = 6;
+
+    // The first four bytes of a header with zeros for digits, as a little-endian word.
+    private const uint CountOneDigit = 0x0A0D_302A;     // *0\r\n
+    private const uint CountTwoDigits = 0x0D30_302A;    // *00\r
+    private const uint BulkOneDigit = 0x0A0D_3024;      // $0\r\n
+    private const uint BulkTwoDigits = 0x0D30_3024;     // $00\r
+    private const uint NoDigits = uint.MaxValue;
 
     private readonly RespLimits _limits;
     private Argument* _arguments;
@@ -88,52 +100,53 @@ public sealed unsafe class RequestParser : IDisposable
     {
         byte* p = buffer + position;
         byte* end = buffer + length;
-        if (_stage != Stage.Start || end - p < 6 || *p != '*')
-            return ParseResumable(buffer, length, ref position, args, out firstArg, out argCount);
+        if (_stage != Stage.Start || end - p < ShortestCommand)
+            goto Resumable;
 
-        uint count = (uint)(p[1] - '0');
-        if (count - 1 < 9 && p[2] == '\r')
+        uint word = *(uint*)p;
+        uint count = OneDigit(word, CountOneDigit);
+        if (count - 1 <= 8)
         {
             p += 4;
         }
-        else if (count - 1 < 9 && p[3] == '\r' && (uint)(p[2] - '0') < 10)
-        {
-            count = count * 10 + p[2] - '0';
-            p += 5;
-            if (count > RespLimits.MaxUnauthenticatedArguments && AuthenticationRequired)
-                return ParseResumable(buffer, length, ref position, args, out firstArg, out argCount);
-        }
         else
         {
-            return ParseResumable(buffer, length, ref position, args, out firstArg, out argCount);
+            count = TwoDigits(word, CountTwoDigits);
+            if (count == NoDigits || (count > RespLimits.MaxUnauthenticatedArguments && AuthenticationRequired))
+                goto Resumable;
+            p += 5;
         }
 
         Slice* slot = args.Reserve((int)count);
         Slice* lastSlot = slot + count;
         do
         {
-            // The shortest argument is "$0\r\n\r\n", so these six bytes can be looked at.
-            if (end - p < 6 || *p != '$')
-                return ParseResumable(buffer, length, ref position, args, out firstArg, out argCount);
-            uint size = (uint)(p[1] - '0');
-            if (size < 10 && p[2] == '\r')
+            if (end - p < ShortestArgument)
+                goto Resumable;
+            word = *(uint*)p;
+            uint size = OneDigit(word, BulkOneDigit);
+            if (size <= 9)
             {
                 p += 4;
             }
-            else if (size - 1 < 9 && (uint)(p[2] - '0') < 10 && p[3] == '\r')
-            {
-                size = size * 10 + p[2] - '0';
-                p += 5;
-            }
             else
             {
-                int header = ReadSize(p, end, out size);
-                if (header == 0)
-                    return ParseResumable(buffer, length, ref position, args, out firstArg, out argCount);
-                p += header;
+                size = TwoDigits(word, BulkTwoDigits);
+                if (size != NoDigits)
+                {
+                    p += 5;
+                }
+                else
+                {
+                    ulong header = ReadSize(p, end);
+                    if (header == 0)
+                        goto Resumable;
+                    size = (uint)header;
+                    p += header >> 32;
+                }
             }
             if (end - p < (long)size + 2)
-                return ParseResumable(buffer, length, ref position, args, out firstArg, out argCount);
+                goto Resumable;
             *slot = new Slice(p, (int)size);
             p += size + 2;
         }
@@ -144,6 +157,9 @@ public sealed unsafe class RequestParser : IDisposable
         args.Advance((int)count);
         position = p - buffer;
         return ParseStatus.Complete;
+
+    Resumable:
+        return ParseResumable(buffer, length, ref position, args, out firstArg, out argCount);
     }
 
     /// <summary>Forgets an incomplete command, as when a connection is reused.</summary>
@@ -165,23 +181,39 @@ public sealed unsafe class RequestParser : IDisposable
     }
 
     /// <summary>
-    /// Reads "$N\r\n" with three to eight digits, a length that no check refuses; returns how long it is, or 0 if it takes a closer
-    /// look.
+    /// The digit in the four bytes "*D\r\n" or "$D\r\n"; more than 9 if they are anything else. One subtraction and one comparison test all four:
+    /// what differs from the pattern anywhere but in the digit becomes high bits.
     /// </summary>
-    private int ReadSize(byte* p, byte* end, out uint size)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static uint OneDigit(uint word, uint pattern) => BitOperations.RotateRight(word - pattern, 8);
+
+    /// <summary>The number in the four bytes "*DD\r" or "$DD\r", 10 to 99; <see cref="NoDigits"/> if they are anything else.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static uint TwoDigits(uint word, uint pattern)
     {
-        size = 0;
+        uint digits = BitOperations.RotateRight(word - pattern, 8);
+        return digits <= 0x0909 && (digits & 0xFF) - 1 <= 8 ? (digits & 0xFF) * 10 + (digits >> 8) : NoDigits;
+    }
+
+    /// <summary>
+    /// Reads "$N\r\n" with one to eight digits, a length that no check refuses. The length of this header in the upper half, N in the lower; or
+    /// 0 if it takes a closer look. (An out parameter would keep the caller's loop from holding the size in a register.)
+    /// </summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private ulong ReadSize(byte* p, byte* end)
+    {
         byte* q = p + 1;
         byte* last = end - q > 9 ? q + 8 : end - 2;
-        if (q >= last || (uint)(*q - '1') > 8)
+        if (q >= last || *p != '$' || (uint)(*q - '1') > 8)
             return 0;
+        uint size = 0;
         do
         {
             size = size * 10 + *q - '0';
         }
         while (++q < last && (uint)(*q - '0') < 10);
         bool plain = *q == '\r' && size <= _limits.ProtoMaxBulkLength && (size <= RespLimits.MaxUnauthenticatedBulkLength || !AuthenticationRequired);
-        return plain ? (int)(q + 2 - p) : 0;
+        return plain ? (ulong)(q + 2 - p) << 32 | size : 0;
     }
 
     private ParseStatus ParseResumable(byte* buffer, long length, ref long position, ArgBuffer args, out int firstArg, out int argCount)

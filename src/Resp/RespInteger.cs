@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Runtime.CompilerServices;
 
 namespace Leither.Resp;
@@ -124,28 +125,48 @@ public static unsafe class RespInteger
         }
         byte* end = p + CountDigits(rest);
         byte* q = end;
-        while (rest >= 100)
+        while (rest > uint.MaxValue)
         {
             ulong quotient = rest / 100;
-            uint pair = (uint)(rest - quotient * 100);
+            *(ushort*)(q -= 2) = Pair((uint)(rest - quotient * 100));
             rest = quotient;
-            *--q = (byte)('0' + pair % 10);
-            *--q = (byte)('0' + pair / 10);
         }
-        *--q = (byte)('0' + rest % 10);
-        if (rest >= 10)
-            *--q = (byte)('0' + rest / 10);
+        // The rest in 32 bits, where division is cheaper.
+        uint low = (uint)rest;
+        while (low >= 100)
+        {
+            uint quotient = low / 100;
+            *(ushort*)(q -= 2) = Pair(low - quotient * 100);
+            low = quotient;
+        }
+        if (low >= 10)
+            *(ushort*)(q - 2) = Pair(low);
+        else
+            *(q - 1) = (byte)('0' + low);
         return end;
+    }
+
+    /// <summary>Two digits as they stand in memory.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static ushort Pair(uint value)
+    {
+        // 103 / 1024 is close enough to a tenth for all two-digit numbers.
+        uint tens = value * 103 >> 10;
+        return (ushort)(0x3030 + tens + (value - tens * 10 << 8));
     }
 
     private static int CountDigits(ulong value)
     {
-        int digits = 1;
-        while (value >= 10_000)
-        {
-            value /= 10_000;
-            digits += 4;
-        }
-        return digits + (value >= 10 ? 1 : 0) + (value >= 100 ? 1 : 0) + (value >= 1000 ? 1 : 0);
+        // 1233 / 4096 is close to log10(2), so this is the number of digits or one less.
+        int estimate = (BitOperations.Log2(value) + 1) * 1233 >> 12;
+        return estimate + (value >= PowersOfTen[estimate] ? 1 : 0);
     }
+
+    private static ReadOnlySpan<ulong> PowersOfTen =>
+    [
+        1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000,
+        10_000_000_000, 100_000_000_000, 1_000_000_000_000, 10_000_000_000_000, 100_000_000_000_000,
+        1_000_000_000_000_000, 10_000_000_000_000_000, 100_000_000_000_000_000, 1_000_000_000_000_000_000,
+        10_000_000_000_000_000_000,
+    ];
 }

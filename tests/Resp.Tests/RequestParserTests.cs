@@ -16,6 +16,20 @@ public sealed unsafe class RequestParserTests
             Assert.Equal(meaning, Feeding.Parse(input, pieces));
     }
 
+    [Theory]
+    [MemberData(nameof(RequestSamples.All), MemberType = typeof(RequestSamples))]
+    public void A_refused_request_is_refused_whatever_follows(string bytes, string meaning)
+    {
+        // With more behind it a request takes the fast way, which must not be the more tolerant one.
+        if (!meaning.Contains("Protocol error", StringComparison.Ordinal))
+            return;
+        foreach (string more in new[] { "a", "\r\n", "0123456789\r\n", "*1\r\n$4\r\nPING\r\n", new string('x', 200) })
+        {
+            byte[] input = Feeding.Bytes(bytes + more);
+            Assert.Equal(meaning, Feeding.Parse(input, [input.Length]));
+        }
+    }
+
     [Fact]
     public void All_requests_in_one_pipeline_mean_what_each_means_alone()
     {
