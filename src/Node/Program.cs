@@ -1,6 +1,7 @@
 using Leither.Node;
-using Leither.Node.Logging;
-using Leither.Node.Transport;
+using Leither.Node.CommandLine;
 
-int port = args is [_, "-p", var text, ..] ? int.Parse(text) : 4800;
-return NodeHost.Run(new ListenOptions(["127.0.0.1"], port), new NodeLog(TimeProvider.System, Console.Out));
+// The arguments of a run are redis-server's, and the way to it loads nothing that only other commands need.
+return args is ["run", .. var arguments] && !arguments.Any(a => a is "-h" or "--help" or "-?")
+    ? NodeProgram.Run(arguments)
+    : LeitherCommand.Run(args);

@@ -30,7 +30,6 @@ public sealed class ConfigLoader
     private readonly ConfigSettings _settings;
     private readonly Func<string, string> _include;
     private readonly string _productVersion;
-    private readonly List<(string Command, string Name)> _renamedCommands = [];
     private readonly SortedSet<string> _withoutMeaning = new(StringComparer.Ordinal);
     private bool _sawSave;
     private int _includeDepth;
@@ -45,9 +44,6 @@ public sealed class ConfigLoader
         _include = include;
         _productVersion = productVersion;
     }
-
-    /// <summary>Commands to be called otherwise, or with an empty name not at all.</summary>
-    public IReadOnlyList<(string Command, string Name)> RenamedCommands => _renamedCommands;
 
     /// <summary>Keys that were given and have no meaning here, for a warning.</summary>
     public IReadOnlyCollection<string> WithoutMeaning => _withoutMeaning;
@@ -120,13 +116,12 @@ public sealed class ConfigLoader
             case "include" when words.Count == 2:
                 return Include(words[1]);
             case "rename-command" when words.Count == 3:
-                _renamedCommands.Add((words[1], words[2]));
-                return null;
+                return "rename-command is not supported";
             case "loadmodule" when words.Count >= 2:
                 _withoutMeaning.Add(name);
                 return null;
             case "user" when words.Count >= 2:
-                // To pass over a restriction would open what its author meant to close.
+                // Here as for rename-command: to pass over a restriction would open what its author meant to close.
                 return "user directives are not supported: use requirepass";
             case "sentinel" when words.Count > 1:
                 return "sentinel directive while not in sentinel mode";

@@ -169,59 +169,6 @@ public sealed class OutputBufferLimitsKey : ConfigKey<OutputBufferLimits>
         $"{ConfigText.FormatMemory(limit.HardBytes)} {ConfigText.FormatMemory(limit.SoftBytes)} {limit.SoftSeconds}";
 }
 
-/// <summary>Which keyspace events are published; the bits of <c>notify-keyspace-events</c>.</summary>
-[Flags]
-public enum KeyspaceEvents
-{
-    /// <summary>None.</summary>
-    None = 0,
-
-    /// <summary>K: to __keyspace@db__ channels.</summary>
-    Keyspace = 1 << 0,
-
-    /// <summary>E: to __keyevent@db__ channels.</summary>
-    Keyevent = 1 << 1,
-
-    /// <summary>g: commands of all types (DEL, EXPIRE, RENAME, …).</summary>
-    Generic = 1 << 2,
-
-    /// <summary>$: strings.</summary>
-    String = 1 << 3,
-
-    /// <summary>l: lists.</summary>
-    List = 1 << 4,
-
-    /// <summary>s: sets.</summary>
-    Set = 1 << 5,
-
-    /// <summary>h: hashes.</summary>
-    Hash = 1 << 6,
-
-    /// <summary>z: sorted sets.</summary>
-    SortedSet = 1 << 7,
-
-    /// <summary>x: a key expired.</summary>
-    Expired = 1 << 8,
-
-    /// <summary>e: a key was evicted.</summary>
-    Evicted = 1 << 9,
-
-    /// <summary>t: streams.</summary>
-    Stream = 1 << 10,
-
-    /// <summary>m: a key was missed. Not part of A.</summary>
-    KeyMiss = 1 << 11,
-
-    /// <summary>d: types of modules.</summary>
-    Module = 1 << 13,
-
-    /// <summary>n: a key is new. Not part of A.</summary>
-    New = 1 << 14,
-
-    /// <summary>A: all but the rare ones.</summary>
-    All = Generic | String | List | Set | Hash | SortedSet | Expired | Evicted | Stream | Module,
-}
-
 /// <summary><c>notify-keyspace-events</c>: a letter for each class.</summary>
 public sealed class KeyspaceEventsKey : ConfigKey<KeyspaceEvents>
 {

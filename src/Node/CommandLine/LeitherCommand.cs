@@ -1,0 +1,157 @@
+using System.CommandLine;
+using System.CommandLine.Help;
+using System.Net.Sockets;
+using Leither.Node.Configuration;
+using Leither.Resp;
+
+namespace Leither.Node.CommandLine;
+
+/// <summary>
+/// The command line: <c>run</c>, whose arguments are redis-server's and so are not parsed here, and every other word as a RESP command
+/// to the node that runs on a folder.
+/// </summary>
+internal static class LeitherCommand
+{
+    /// <summary>Commands after whose reply more arrives.</summary>
+    private static readonly string[] _endless = ["subscribe", "psubscribe", "ssubscribe", "monitor"];
+
+    /// <summary>Runs the command line; returns the exit code.</summary>
+    public static int Run(string[] arguments)
+    {
+        if (arguments is ["--version" or "-v"])
+        {
+            Console.WriteLine($"Leither {ProductVersion.Text}");
+            return 0;
+        }
+
+        (string[] own, string[] command) = Split(arguments);
+        Option<string?> data = new("--data")
+        {
+            Description = $"The data folder of the node to talk to [default: {DataFolder.Default}]",
+            HelpName = "DIR",
+        };
+        Argument<string[]> words = new("COMMAND")
+        {
+            Description = "A command for the running node and its arguments, as redis-cli takes them: SET greeting hello",
+            Arity = ArgumentArity.ZeroOrMore,
+        };
+        RootCommand root = new("A MiMei node: Redis commands over versioned, content-addressed data.") { data, words };
+        root.Subcommands.Add(RunForHelp());
+        root.SetAction(result =>
+        {
+            if (command.Length > 0)
+            {
+                return Send(result.GetValue(data) ?? DataFolder.Default, command);
+            }
+
+            return new HelpAction().Invoke(result);
+        });
+        return root.Parse(own).Invoke();
+    }
+
+    /// <summary>What is ours ends at the first word that is neither an option nor its value: the rest belongs to a RESP command, options and all.</summary>
+    private static (string[] Own, string[] Command) Split(string[] arguments)
+    {
+        for (int i = 0; i < arguments.Length; i++)
+        {
+            if (arguments[i] == "--data")
+            {
+                i++;
+            }
+            else if (!arguments[i].StartsWith('-'))
+            {
+                return arguments[i] == "run" ? (arguments, []) : (arguments[..i], arguments[i..]);
+            }
+        }
+
+        return (arguments, []);
+    }
+
+    private static Command RunForHelp()
+    {
+        Command run = new("run", """
+            Runs a node until it is told to stop (SIGINT, SIGTERM, SHUTDOWN).
+
+            Takes what redis-server takes: a configuration file, - for the standard input, and --KEY VALUE… for every key of
+            redis.conf, such as --appendfsync always, --maxmemory 2gb, --requirepass SECRET.
+            """);
+        run.Arguments.Add(new Argument<string?>("redis.conf")
+        {
+            Description = "A configuration file in the syntax of redis.conf",
+            Arity = ArgumentArity.ZeroOrOne,
+        });
+        run.Options.Add(new Option<int?>("-p")
+        {
+            Description = $"The port, short for --port [default: {MmDb.Configuration.ConfigKeys.DefaultPort}]",
+            HelpName = "PORT",
+        });
+        run.Options.Add(new Option<string?>("--data")
+        {
+            Description = $"The data folder, the same as --dir; $XDG_DATA_HOME/leither or ~/.leither [default: {DataFolder.Default}]",
+            HelpName = "DIR",
+        });
+        return run;
+    }
+
+    private static int Send(string folder, string[] command)
+    {
+        if (DataFolder.Find(folder) is not { } node)
+        {
+            return NotRunning(folder, command);
+        }
+
+        try
+        {
+            using NodeClient client = NodeClient.Connect(node);
+            if (Environment.GetEnvironmentVariable(NodeClient.PasswordVariable) is { Length: > 0 } password)
+            {
+                client.Send(["AUTH", password]);
+                if (client.Read() is { IsError: true } refused)
+                {
+                    Console.Error.WriteLine($"AUTH failed: {refused.Text}");
+                }
+            }
+
+            return Talk(client, command);
+        }
+        catch (SocketException e) when (e.SocketErrorCode is SocketError.ConnectionRefused or SocketError.AddressNotAvailable)
+        {
+            return NotRunning(folder, command);
+        }
+        catch (Exception e) when (e is SocketException or InvalidDataException)
+        {
+            Console.Error.WriteLine($"The node on {folder} does not answer: {e.Message}");
+            return 1;
+        }
+    }
+
+    private static int Talk(NodeClient client, string[] command)
+    {
+        using Stream output = Console.OpenStandardOutput();
+        bool endless = _endless.Contains(command[0].ToLowerInvariant());
+        client.Send(command);
+        int exitCode = 0;
+        do
+        {
+            if (client.Read() is not { } reply)
+            {
+                // SHUTDOWN answers by going away.
+                return 0;
+            }
+
+            ReplyPrinter.Print(reply, output, forPeople: !Console.IsOutputRedirected);
+            exitCode = reply.IsError ? 1 : 0;
+        }
+        while (endless);
+        return exitCode;
+    }
+
+    private static int NotRunning(string folder, string[] command)
+    {
+        Console.Error.WriteLine($"""
+            No node runs on the data folder {folder}, so there is nobody to send {command[0]} to.
+            Start one with: leither run --data {folder}
+            """);
+        return 1;
+    }
+}

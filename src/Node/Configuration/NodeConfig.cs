@@ -1,0 +1,160 @@
+using System.Text;
+using Leither.MmDb.Configuration;
+using Leither.Node.Logging;
+using Leither.Node.Transport;
+
+namespace Leither.Node.Configuration;
+
+/// <summary>
+/// The configuration of one node: a file in the syntax of redis.conf and the arguments of <c>leither run</c>, which are those of
+/// redis-server, with <c>-p PORT</c> for <c>--port PORT</c> and <c>--data DIR</c> for <c>--dir DIR</c>.
+/// </summary>
+public sealed class NodeConfig
+{
+    private NodeConfig(ConfigSettings settings, string? file, string dataFolder, ConfigLoader loader)
+    {
+        Settings = settings;
+        File = file;
+        DataFolder = dataFolder;
+        WithoutMeaning = loader.WithoutMeaning;
+    }
+
+    /// <summary>The values.</summary>
+    public ConfigSettings Settings { get; }
+
+    /// <summary>Full path of the configuration file, or null.</summary>
+    public string? File { get; }
+
+    /// <summary>Full path of the data folder.</summary>
+    public string DataFolder { get; }
+
+    /// <summary>Keys that were given and have no meaning here.</summary>
+    public IReadOnlyCollection<string> WithoutMeaning { get; }
+
+    /// <summary>Where to listen.</summary>
+    public ListenOptions Listen
+    {
+        get
+        {
+            string socket = Settings.Get(ConfigKeys.UnixSocket);
+            return new ListenOptions(
+                [.. Settings.Get(ConfigKeys.Bind).Select(ConfigText.ToText)],
+                (int)Settings.Get(ConfigKeys.Port),
+                socket.Length == 0 ? null : ConfigText.ToText(socket),
+                (int)Settings.Get(ConfigKeys.UnixSocketPermissions),
+                (int)Settings.Get(ConfigKeys.TcpBacklog),
+                (int)Settings.Get(ConfigKeys.TcpKeepAlive));
+        }
+    }
+
+    /// <summary>An address of this machine at which the node listens.</summary>
+    public string LocalHost
+    {
+        get
+        {
+            string first = Listen.Bind.Select(b => b.TrimStart('-')).FirstOrDefault("127.0.0.1");
+            return first switch
+            {
+                "*" or "0.0.0.0" => "127.0.0.1",
+                "::*" or "::" => "::1",
+                _ => first,
+            };
+        }
+    }
+
+    /// <summary>Reads the file and the arguments.</summary>
+    /// <param name="arguments">What follows <c>leither run</c>.</param>
+    /// <param name="standardInput">Where the configuration named <c>-</c> comes from.</param>
+    /// <exception cref="ConfigException">A line or argument cannot be used.</exception>
+    /// <exception cref="IOException">A file cannot be read; the message says which.</exception>
+    public static NodeConfig Load(IReadOnlyList<string> arguments, Func<Stream> standardInput)
+    {
+        ConfigArguments parsed = ConfigArguments.Parse([.. Rewritten(arguments).Select(ConfigText.FromText)]);
+        ConfigSettings settings = new();
+        settings.Put(ConfigKeys.Directory, ConfigText.FromText(Configuration.DataFolder.Default));
+        ConfigLoader loader = new(settings, ReadIncluded, $"Leither {ProductVersion.Text}");
+        string? file = parsed.File is null ? null : Path.GetFullPath(ConfigText.ToText(parsed.File));
+
+        StringBuilder text = new();
+        if (file is not null)
+        {
+            text.Append(ReadFile(file));
+        }
+
+        if (parsed.FromStandardInput)
+        {
+            using StreamReader reader = new(standardInput(), Encoding.Latin1);
+            text.Append(reader.ReadToEnd());
+        }
+
+        loader.Load(text.Append('\n').Append(parsed.Options).ToString());
+
+        string folder = Path.GetFullPath(ConfigText.ToText(settings.Get(ConfigKeys.Directory)));
+        settings.Put(ConfigKeys.Directory, ConfigText.FromText(folder));
+        return new NodeConfig(settings, file, folder, loader);
+    }
+
+    /// <summary>Puts loglevel and logfile into force.</summary>
+    public void Configure(NodeLog log)
+    {
+        log.Level = (NodeLogLevel)Settings.Get(ConfigKeys.LogLevel);
+        string file = ConfigText.ToText(Settings.Get(ConfigKeys.LogFile));
+        log.File = file.Length == 0 ? null : Path.Combine(DataFolder, file);
+    }
+
+    /// <summary>The product's short options as those of redis-server, behind all others, since a file name may only be the first.</summary>
+    private static List<string> Rewritten(IReadOnlyList<string> arguments)
+    {
+        List<string> first = [];
+        List<string> last = [];
+        for (int i = 0; i < arguments.Count; i++)
+        {
+            // The value of another option may look like one of ours.
+            bool isValue = i > 0 && arguments[i - 1].StartsWith("--", StringComparison.Ordinal) && arguments[i - 1] is not "--save";
+            string? name = isValue ? null : arguments[i] switch
+            {
+                "-p" => "--port",
+                "--data" => "--dir",
+                _ => null,
+            };
+            if (name is not null && i + 1 < arguments.Count)
+            {
+                last.AddRange([name, arguments[++i]]);
+            }
+            else
+            {
+                first.Add(arguments[i]);
+            }
+        }
+
+        return [.. first, .. last];
+    }
+
+    private static string ReadIncluded(string name)
+    {
+        string path = ConfigText.ToText(name);
+        string file = Path.GetFileName(path);
+        if (file.AsSpan().IndexOfAny('*', '?') < 0)
+        {
+            return ReadFile(path);
+        }
+
+        // A pattern that matches nothing is no error: a folder of fragments may be empty.
+        string folder = Path.GetDirectoryName(Path.GetFullPath(path))!;
+        return Directory.Exists(folder)
+            ? string.Concat(Directory.GetFiles(folder, file).Order(StringComparer.Ordinal).Select(f => ReadFile(f) + "\n"))
+            : "";
+    }
+
+    private static string ReadFile(string path)
+    {
+        try
+        {
+            return System.IO.File.ReadAllText(path, Encoding.Latin1);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new IOException($"Fatal error, can't open config file '{path}': {e.Message}", e);
+        }
+    }
+}

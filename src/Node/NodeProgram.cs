@@ -1,0 +1,107 @@
+using System.Runtime.InteropServices;
+using Leither.MmDb;
+using Leither.MmDb.Configuration;
+using Leither.Node.Configuration;
+using Leither.Node.Logging;
+using Leither.Node.Transport;
+
+namespace Leither.Node;
+
+/// <summary><c>leither run</c>: from arguments to a running node, and from a signal to its end.</summary>
+internal static class NodeProgram
+{
+    /// <summary>Runs a node until it is told to stop; returns the exit code.</summary>
+    public static int Run(string[] arguments)
+    {
+        NodeLog log = new(TimeProvider.System, Console.Out);
+        try
+        {
+            NodeConfig config = NodeConfig.Load(arguments, Console.OpenStandardInput);
+            using DataFolder folder = DataFolder.Open(config.DataFolder);
+            // As in Redis, relative paths of the configuration mean the data folder.
+            Environment.CurrentDirectory = folder.Path;
+            config.Configure(log);
+            return Run(config, folder, log);
+        }
+        catch (Exception e) when (e is ConfigException or DataFolderException or ListenException or IOException)
+        {
+            Console.Error.WriteLine(e.Message);
+            return 1;
+        }
+    }
+
+    private static int Run(NodeConfig config, DataFolder folder, NodeLog log)
+    {
+        log.Notice($"Leither version={ProductVersion.Text}, pid={Environment.ProcessId}, just started");
+        log.Notice(config.File is null ? "No configuration file: defaults and arguments are used" : $"Configuration loaded from {config.File}");
+        if (config.WithoutMeaning.Count > 0)
+        {
+            log.Warning($"Accepted, but without meaning here: {string.Join(", ", config.WithoutMeaning)}");
+        }
+
+        using NodeHost host = new(config, folder, log);
+        using PosixSignalRegistration interrupt = OnSignal(PosixSignal.SIGINT, ConfigKeys.ShutdownOnSigint, config, host, log);
+        using PosixSignalRegistration terminate = OnSignal(PosixSignal.SIGTERM, ConfigKeys.ShutdownOnSigterm, config, host, log);
+        using PosixSignalRegistration hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, context => context.Cancel = true);
+        host.Listen();
+        string pidFile = ConfigText.ToText(config.Settings.Get(ConfigKeys.PidFile));
+        if (pidFile.Length > 0)
+        {
+            File.WriteAllText(pidFile, $"{Environment.ProcessId}\n");
+        }
+
+        if (log.File is null)
+        {
+            Console.WriteLine(Banner(config, host));
+        }
+
+        try
+        {
+            return host.Run();
+        }
+        finally
+        {
+            if (pidFile.Length > 0)
+            {
+                File.Delete(pidFile);
+            }
+
+            log.Notice("Leither is now ready to exit, bye bye...");
+        }
+    }
+
+    /// <summary>A first signal stops the node in good order; one more that cannot wait ends it on the spot.</summary>
+    private static PosixSignalRegistration OnSignal(PosixSignal signal, EnumKey key, NodeConfig config, NodeHost host, NodeLog log)
+    {
+        int count = 0;
+        return PosixSignalRegistration.Create(signal, context =>
+        {
+            context.Cancel = true;
+            if (Interlocked.Increment(ref count) > 1)
+            {
+                log.Warning("You insist... exiting now.");
+                Environment.Exit(1);
+            }
+
+            log.Warning($"Received {signal}, scheduling shutdown...");
+            string flags = config.Settings.Show(key);
+            bool? save = flags.Contains("nosave", StringComparison.Ordinal) ? false : flags.Contains("save", StringComparison.Ordinal) ? true : null;
+            host.RequestShutdown(new ShutdownRequest(
+                save, flags.Contains("now", StringComparison.Ordinal), flags.Contains("force", StringComparison.Ordinal)));
+        });
+    }
+
+    private static string Banner(NodeConfig config, NodeHost host)
+    {
+        string next = host.Port > 0 ? $"redis-cli -p {host.Port}" : $"redis-cli -s {config.Listen.UnixSocket}";
+        string where = string.Join(' ', config.Listen.Bind);
+        return $"""
+
+              Leither {ProductVersion.Text}
+              Listening on   {(host.Port > 0 ? $"port {host.Port} ({where})" : config.Listen.UnixSocket)}
+              Data folder    {config.DataFolder}
+              Next           {next}
+
+            """;
+    }
+}
