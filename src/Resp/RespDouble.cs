@@ -8,6 +8,11 @@ namespace Leither.Resp;
 /// Doubles as Redis 7.2 reads and writes them: the shortest decimal that reads back as the same double, integers
 /// without a point, exponents as <c>1e+20</c> and <c>1.5e-7</c>.
 /// </summary>
+/// <remarks>
+/// One known difference: Redis's algorithm (Grisu2) misses the shortest digits for about one fraction in two thousand, and then
+/// replies 8.703430000000001 for a score that was set to 8.70343. Here the digits are always the shortest. Redis 7.0 wrote
+/// seventeen digits (<c>%.17g</c>) instead.
+/// </remarks>
 public static unsafe class RespDouble
 {
     /// <summary>The most bytes that <see cref="Format(double, byte*)"/> writes: a sign, 17 digits, a point, zeros or an exponent.</summary>
