@@ -16,11 +16,11 @@ public unsafe partial struct KeyTable
     private const long MaxEntriesPerRecord = 4;
 
     /// <summary>Buckets between reading a record's address and reading its key while rehashing.</summary>
-    private const int PrefetchDistance = 3;
+    private const int PrefetchDistance = 4;
 
     /// <summary>
     /// Takes all records of the segment at a position out of the table, so that a big table is emptied in slices: call until it
-    /// returns 0, and free the records. Records inserted meanwhile behind the position stay.
+    /// returns 0, and free the records. What is inserted meanwhile behind the position may stay.
     /// </summary>
     /// <param name="heap">The table's heap.</param>
     /// <param name="cursor">0 to start, then what the last step returned.</param>
@@ -229,10 +229,12 @@ public unsafe partial struct KeyTable
         // Of two, the top bit of the bucket number in the source chooses: the first half of the buckets goes to the first.
         int buckets = (int)(source & 63) + 1;
         int boundary = high == 0 ? buckets : buckets / 2;
+        int newBit = 63 - BucketDepth(source);
         int lowCount = 0;
         highCount = 0;
         ulong* spare = null;
         var words = stackalloc ulong[SlotsPerBucket];
+        var filled = stackalloc int[2];
         for (int b = 0; b < PrefetchDistance && b < buckets; b++)
         {
             PrefetchKeys(BucketAt(source, b));
@@ -243,17 +245,16 @@ public unsafe partial struct KeyTable
             {
                 PrefetchKeys(BucketAt(source, b + PrefetchDistance));
             }
-            ulong target = b < boundary ? low : high;
-            int moved = 0;
+            // All of a bucket goes to two neighbours that are empty until now; the next bit of the hash says to which.
+            ulong* pair = b < boundary ? BucketAt(low, 2 * b) : BucketAt(high, 2 * (b - boundary));
+            filled[0] = filled[1] = 0;
+            ulong* bucket = BucketAt(source, b);
             bool isOverflow = false;
-            for (ulong* bucket = BucketAt(source, b); bucket != null;)
+            do
             {
                 int used = UsedSlots(bucket);
                 var next = (ulong*)bucket[LinkIndex];
-                for (int i = 0; i < used; i++)
-                {
-                    words[i] = bucket[i];
-                }
+                new ReadOnlySpan<ulong>(bucket, used).CopyTo(new Span<ulong>(words, SlotsPerBucket));
                 if (isOverflow)
                 {
                     bucket[LinkIndex] = (ulong)spare;
@@ -263,19 +264,29 @@ public unsafe partial struct KeyTable
                 {
                     var record = (byte*)(words[i] & RecordMask);
                     ulong hash = heap.Hash(Record.Key(record), Record.KeyLength(record));
-                    Place(BucketOf(target, hash), words[i], heap, &spare);
+                    int side = (int)(hash >> newBit) & 1;
+                    ulong* target = pair + (side * (BucketBytes / sizeof(ulong)));
+                    int at = filled[side]++;
+                    if (at < SlotsPerBucket)
+                    {
+                        target[at] = words[i];
+                    }
+                    else
+                    {
+                        PlaceInOverflow(target, words[i], heap, &spare);
+                    }
                 }
-                moved += used;
                 isOverflow = true;
                 bucket = next;
             }
+            while (bucket != null);
             if (b < boundary)
             {
-                lowCount += moved;
+                lowCount += filled[0] + filled[1];
             }
             else
             {
-                highCount += moved;
+                highCount += filled[0] + filled[1];
             }
         }
         FreeChain(heap, spare);
@@ -286,7 +297,9 @@ public unsafe partial struct KeyTable
     {
         for (int i = 0; i < SlotsPerBucket; i++)
         {
-            Bytes.Prefetch((void*)(bucket[i] & RecordMask));
+            var record = (byte*)(bucket[i] & RecordMask);
+            Bytes.Prefetch(record);
+            Bytes.Prefetch(record + 24);
         }
     }
 

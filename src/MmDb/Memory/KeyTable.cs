@@ -29,8 +29,8 @@ namespace Leither.MmDb.Memory;
 /// <list type="bullet">
 /// <item>Doubling or splitting a segment turns each bucket into two neighbours, halving and merging do the opposite. So "every record
 /// below this position has been returned" survives any of them, which is SCAN's guarantee.</item>
-/// <item>In a chain (bucket, overflow buckets) the slots in use come first in every bucket, and only the last bucket may have free
-/// slots if it is the only one, else only the first overflow bucket has. So inserting and removing look at two lines at most.</item>
+/// <item>In every bucket of a chain (a bucket and its overflow buckets) the slots in use come first, and none is free anywhere
+/// but in the first overflow bucket, or in the bucket itself while it has none. So inserting and removing look at two lines at most.</item>
 /// <item>The count stands in the segment's first directory entry only. At 1023 it sticks (only crowded segments that cannot
 /// split get there) until the segment is counted again.</item>
 /// <item>No step moves more than one segment's records, except that the directory doubles and halves as a whole.</item>
@@ -51,6 +51,9 @@ public unsafe partial struct KeyTable
     private const int MaxCount = 1023;
     private const int CountShift = 48;
     private const int ShiftShift = 58;
+
+    /// <summary>Shift of a segment that is one bucket at local depth 0; each bit of depth takes one off.</summary>
+    private const int MaxShift = 58;
     private const ulong CountOne = 1UL << CountShift;
     private const ulong CountMask = (ulong)MaxCount << CountShift;
     private const ulong RecordMask = (1UL << PositionBits) - 1;
@@ -455,8 +458,6 @@ public unsafe partial struct KeyTable
         Debug.Assert(((ulong)segment & ~SegmentMask) == 0, "segments are aligned to cache lines");
         return ((ulong)(MaxShift - localDepth - bucketBits) << ShiftShift) | ((ulong)count << CountShift) | (ulong)segment | ((1UL << bucketBits) - 1);
     }
-
-    private const int MaxShift = 58;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static int BucketDepth(ulong entry) => MaxShift - (int)(entry >> ShiftShift);
