@@ -52,6 +52,15 @@ public sealed unsafe class Database
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal ulong* FindSlot(in Key key) => Keys->Find(key.Hash, key.Name, key.Length);
 
+    /// <summary>Whether a key is held, expired or not.</summary>
+    internal bool Holds(ReadOnlySpan<byte> name)
+    {
+        fixed (byte* p = name)
+        {
+            return FindSlot(_keyspace.KeyOf(p, name.Length)) != null;
+        }
+    }
+
     /// <summary>
     /// The record of a live key, or null. An expired key is hidden and noted, so that the keyspace deletes it in an entry of its
     /// own once this command is done. Counts a keyspace hit or miss and touches the key's idle time or frequency.

@@ -17,6 +17,10 @@ public sealed unsafe class Dispatcher : IDisposable
     /// <summary>Commands in a batch at most.</summary>
     public const int MaxBatch = 32;
 
+    /// <summary>Of a command that is quick by nature, so many first calls are timed, and then one in <see cref="TimedEvery"/>: reading the clock would cost as much as the command.</summary>
+    private const int TimedFromStart = 64;
+    private const int TimedEvery = 16;
+
     private readonly Server _server;
     private readonly CommandContext _context;
     private readonly ArgBuffer _args = new();
@@ -49,11 +53,19 @@ public sealed unsafe class Dispatcher : IDisposable
             Keyspace keyspace = mimei.Keyspace;
             session.LastInteractionMs = keyspace.NowMs = _server.NowMs;
             bool again = true;
-            while (again && !session.IsClosing && session.Blocked is null && !_server.IsPausedFor(session))
+            while (again && !session.IsClosing && session.Blocked is null && session.Postponed is null)
             {
                 again = RunBatch(session, keyspace, data, length, ref position);
             }
+
+            if (_server.PausedUntilMs == 0 && _server.PostponedCount > 0)
+            {
+                _server.RunPostponed();
+            }
         }
+
+        session.BytesReceived += position;
+        _server.Stats.BytesReceived += position;
 
         session.Connection.SendOutput();
         return position;
@@ -66,7 +78,8 @@ public sealed unsafe class Dispatcher : IDisposable
         RequestParser parser = session.Parser;
         bool authenticated = session.IsAuthenticated;
         parser.AuthenticationRequired = !authenticated;
-        int limit = authenticated ? MaxBatch : 1, parsed = 0;
+        // One at a time, where a command may be the one that is held back.
+        int limit = authenticated && _server.PausedUntilMs == 0 ? MaxBatch : 1, parsed = 0;
         ParseStatus status = ParseStatus.Complete;
         _args.Clear();
         while (parsed < limit)
@@ -116,7 +129,9 @@ public sealed unsafe class Dispatcher : IDisposable
         Run(session, keyspace, parsed);
         if (status == ParseStatus.Error && !session.IsClosing)
         {
-            session.Output.Error(Encoding.UTF8.GetBytes("ERR " + Encoding.UTF8.GetString(parser.Error)));
+            byte[] error = Encoding.UTF8.GetBytes("ERR " + Encoding.UTF8.GetString(parser.Error));
+            session.Output.Error(error);
+            _server.Stats.CountError(error);
             session.CloseAfterReply();
         }
 
@@ -149,13 +164,19 @@ public sealed unsafe class Dispatcher : IDisposable
         ReplyMode mode = session.ReplyMode;
         long mark = session.Output.BytesWritten;
         Check(session, spec, args, count, hash);
-        if (mode == ReplyMode.SkipNext || (mode == ReplyMode.Off && session.ReplyMode == ReplyMode.Off))
+        if (mode == ReplyMode.SkipNext && session.ReplyMode == ReplyMode.SkipNext)
+        {
+            session.ReplyMode = ReplyMode.On;
+        }
+        else if (session.ReplyMode != mode)
+        {
+            return;
+        }
+
+        // What SUBSCRIBE and its like answer are pushes, not replies.
+        if (spec is not { AllowedWhileSubscribed: true, Group: CommandGroup.PubSub })
         {
             session.Output.Truncate(session.Output.Length - (session.Output.BytesWritten - mark));
-            if (mode == ReplyMode.SkipNext && session.ReplyMode == ReplyMode.SkipNext)
-            {
-                session.ReplyMode = ReplyMode.On;
-            }
         }
     }
 
@@ -181,18 +202,17 @@ public sealed unsafe class Dispatcher : IDisposable
 
         if (!spec.Accepts(count))
         {
-            Reject(session, spec);
-            _context.WrongArity();
+            Refuse(session, spec, $"ERR wrong number of arguments for '{spec.FullName}' command");
             return;
         }
 
-        if ((session.NeedsChecks || _server.NeedsChecks || (spec.Flags & (CommandFlags.DenyOom | CommandFlags.Write)) != 0)
+        if ((session.NeedsChecks || _server.NeedsChecks || (spec.Flags & (CommandFlags.DenyOom | CommandFlags.Write | CommandFlags.Protected)) != 0)
             && !Allowed(session, spec, args, count))
         {
             return;
         }
 
-        if (session.Transaction is not null && !spec.Has(CommandFlags.NoMulti))
+        if (session.Transaction is not null && !spec.Has(CommandFlags.NotQueued))
         {
             Transactions.Queue(session, spec, args, count);
             session.Output.Queued();
@@ -201,6 +221,37 @@ public sealed unsafe class Dispatcher : IDisposable
 
         Call(session, spec);
     }
+
+    /// <summary>Runs a command that CLIENT PAUSE held back, through all checks, as if it had just arrived.</summary>
+    internal void RunPostponed(Session session, QueuedCommand command)
+    {
+        session.Mimei.Keyspace.NowMs = _server.NowMs;
+        CommandSpec spec = command.Spec.Parent ?? command.Spec;
+        ulong hash = 0;
+        if (spec.FirstKey > 0 && command.Count > spec.FirstKey)
+        {
+            Slice key = command.Args[spec.FirstKey];
+            hash = session.Mimei.Keyspace.KeyOf(key.Pointer, key.Length).Hash;
+        }
+
+        RunOne(session, spec, command.Args, command.Count, hash);
+        session.Connection.SendOutput();
+    }
+
+    /// <summary>Replies an error instead of running a command. It spoils the transaction that the command belongs to, and ends one that it was to run.</summary>
+    private void Refuse(Session session, CommandSpec spec, string error)
+    {
+        Reject(session, spec);
+        if (spec == TransactionCommands.Exec)
+        {
+            Transactions.End(session);
+            error = "EXECABORT Transaction discarded because of: " + (error.StartsWith("ERR ", StringComparison.Ordinal) ? error[4..] : error);
+        }
+
+        _context.Error(error);
+    }
+
+    private void Refuse(Session session, CommandSpec spec, ReadOnlySpan<byte> error) => Refuse(session, spec, Encoding.UTF8.GetString(error));
 
     private static void Reject(Session session, CommandSpec spec)
     {
@@ -246,8 +297,7 @@ public sealed unsafe class Dispatcher : IDisposable
                 return spec;
             }
 
-            Reject(session, spec);
-            _context.WrongArity();
+            Refuse(session, spec, $"ERR wrong number of arguments for '{spec.FullName}' command");
             return null;
         }
 
@@ -289,31 +339,48 @@ public sealed unsafe class Dispatcher : IDisposable
             return false;
         }
 
+        if (spec.Has(CommandFlags.Protected) && !_server.AllowsDebug(session))
+        {
+            Refuse(session, spec, Errors.DebugNotAllowed);
+            return false;
+        }
+
         if (!session.IsAuthenticated && !spec.Has(CommandFlags.NoAuth))
         {
-            Reject(session, spec);
-            _context.Error(Errors.NoAuth);
+            Refuse(session, spec, Errors.NoAuth);
+            return false;
+        }
+
+        if (session.Transaction is not null && spec.Has(CommandFlags.NoMulti))
+        {
+            Refuse(session, spec, Errors.NotInTransaction);
+            return false;
+        }
+
+        // EXEC is what it runs.
+        CommandFlags flags = spec == TransactionCommands.Exec ? spec.Flags | session.TransactionFlags : spec.Flags;
+        if (_context.Keyspace.Options.MaxMemory != 0 && !_context.Keyspace.MakeRoom()
+            && ((flags & CommandFlags.DenyOom) != 0 || (session.Transaction is not null && (flags & CommandFlags.NotQueued) == 0)))
+        {
+            Refuse(session, spec, Errors.OutOfMemory);
+            return false;
+        }
+
+        if ((flags & CommandFlags.Write) != 0 && !_server.LogAccepts(session, args, count, out string? refusal))
+        {
+            Refuse(session, spec, refusal);
             return false;
         }
 
         if (session.SubscriptionCount > 0 && session.Output.Version == 2 && !spec.AllowedWhileSubscribed)
         {
-            Reject(session, spec);
-            _context.Error($"ERR Can't execute '{spec.FullName}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context");
+            Refuse(session, spec, $"ERR Can't execute '{spec.FullName}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context");
             return false;
         }
 
-        if (spec.Has(CommandFlags.DenyOom) && _context.Keyspace.Options.MaxMemory != 0 && !_context.Keyspace.MakeRoom())
+        if (_server.PausedUntilMs != 0 && (!_server.PausesWritesOnly || (flags & (CommandFlags.Write | CommandFlags.MayReplicate)) != 0))
         {
-            Reject(session, spec);
-            _context.Error(Errors.OutOfMemory);
-            return false;
-        }
-
-        if (spec.Has(CommandFlags.Write) && !_server.LogAccepts(session, args, count, out string? refusal))
-        {
-            Reject(session, spec);
-            _context.Error(refusal);
+            _server.Postpone(session, new QueuedCommand(spec, args, count));
             return false;
         }
 
@@ -324,30 +391,45 @@ public sealed unsafe class Dispatcher : IDisposable
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void Call(Session session, CommandSpec spec)
     {
+        _server.Running = session;
         session.LastCommand = spec;
         session.CommandCount++;
         _server.Stats.CommandsProcessed++;
-        spec.Stats.Calls++;
-        if (spec.Has(CommandFlags.Fast) && !_server.TimesEveryCommand)
+        long calls = spec.Stats.Calls++;
+        if (!spec.Has(CommandFlags.Fast) || _server.WatchesEveryCommand)
         {
-            spec.Handler(_context);
+            CallTimed(spec, 1);
+        }
+        else if (calls < TimedFromStart || calls % TimedEvery == 0)
+        {
+            CallTimed(spec, calls < TimedFromStart ? 1 : TimedEvery);
         }
         else
         {
-            CallTimed(spec);
+            spec.Handler(_context);
         }
 
         Finish(spec);
     }
 
-    private void CallTimed(CommandSpec spec)
+    /// <summary>Runs a handler and takes note of how long it took, on behalf of <paramref name="weight"/> calls.</summary>
+    private void CallTimed(CommandSpec spec, int weight)
     {
-        long start = Stopwatch.GetTimestamp();
         Session session = _context.Session;
         Slice* args = _context.Args;
-        int count = _context.Count;
+        int count = _context.Count, database = session.DatabaseIndex;
+        bool isRetry = _context.IsRetry;
+        long start = Stopwatch.GetTimestamp();
         spec.Handler(_context);
-        _server.Timed(session, spec, args, count, Stopwatch.GetTimestamp() - start);
+        if (!_context.DidBlock)
+        {
+            _server.Timed(session, spec, args, count, Stopwatch.GetTimestamp() - start, weight);
+        }
+
+        if (_server.Monitors.Count > 0 && !isRetry && (spec.Flags & (CommandFlags.SkipMonitor | CommandFlags.Admin)) == 0)
+        {
+            _server.Monitors.Feed(session, database, spec, args, count);
+        }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -356,9 +438,16 @@ public sealed unsafe class Dispatcher : IDisposable
         Keyspace keyspace = _context.Keyspace;
         keyspace.Effects.EndEntry();
         keyspace.DeleteNotedExpired();
+        _server.SendLaterPushes();
         if (_context.Failed)
         {
             spec.Stats.Failed++;
+        }
+
+        if (_context.DidBlock)
+        {
+            // It counts once, when it is served.
+            spec.Stats.Calls--;
         }
 
         if (keyspace.HasReady)
@@ -383,10 +472,15 @@ public sealed unsafe class Dispatcher : IDisposable
         session.CommandCount++;
         _server.Stats.CommandsProcessed++;
         spec.Stats.Calls++;
-        CallTimed(spec);
+        CallTimed(spec, 1);
         if (_context.Failed)
         {
             spec.Stats.Failed++;
+        }
+
+        if (_context.DidBlock)
+        {
+            spec.Stats.Calls--;
         }
     }
 

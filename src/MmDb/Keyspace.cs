@@ -68,6 +68,8 @@ public sealed unsafe class Keyspace : IDisposable
     public long Dirty { get; set; }
     /// <summary>Whether this node decides on expiry and eviction; a follower does not.</summary>
     public bool IsWriter { get; set; } = true;
+    /// <summary>Nothing expires and nothing is evicted at present (CLIENT PAUSE).</summary>
+    public bool IsFrozen { get; set; }
     /// <summary>The snapshot under way, or null: a value about to change is captured for it first.</summary>
     internal Snapshot? Snapshot { get; set; }
     /// <summary>Whether expired keys are looked for in the background (DEBUG SET-ACTIVE-EXPIRE).</summary>
@@ -101,7 +103,7 @@ public sealed unsafe class Keyspace : IDisposable
     /// <summary>Remembers an expired key that a command met, to be deleted when the command is done.</summary>
     internal void NoteExpired(Database database, in Key key)
     {
-        if (IsWriter && _noted.Count < MaxNotedExpired)
+        if (IsWriter && !IsFrozen && _noted.Count < MaxNotedExpired)
         {
             _noted.Add((database, key.ToArray()));
         }

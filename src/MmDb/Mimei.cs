@@ -35,6 +35,7 @@ public sealed class Mimei : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        PubSub.Dispose();
         Log?.Dispose();
         Keyspace.Dispose();
     }

@@ -1,5 +1,7 @@
+using System.Diagnostics;
 using System.Diagnostics.CodeAnalysis;
 using Leither.MmDb.Commands;
+using Leither.MmDb.Configuration;
 using Leither.MmDb.Log;
 
 namespace Leither.MmDb;
@@ -8,7 +10,7 @@ namespace Leither.MmDb;
 /// What the sessions of one node share: the command table, the default MiMei, the registry of clients, counters and the clock.
 /// It knows no sockets: the node presents received bytes to <see cref="Dispatcher"/> and sends what lands in each session's output.
 /// </summary>
-public sealed unsafe class Server : IDisposable
+public sealed unsafe partial class Server : IDisposable
 {
     private long _nextSessionId = 1;
 
@@ -16,7 +18,8 @@ public sealed unsafe class Server : IDisposable
     /// <param name="mimei">Where a connection starts.</param>
     /// <param name="options">Settings.</param>
     /// <param name="time">The clock.</param>
-    public Server(Mimei mimei, ServerOptions options, TimeProvider time)
+    /// <param name="settings">The configuration that CONFIG shows and changes; without one it is made from the options.</param>
+    public Server(Mimei mimei, ServerOptions options, TimeProvider time, ConfigSettings? settings = null)
     {
         Mimei = mimei;
         Options = options;
@@ -26,6 +29,17 @@ public sealed unsafe class Server : IDisposable
         Blocking = new Blocking(this);
         Dispatcher = new Dispatcher(this);
         mimei.Keyspace.NowMs = StartedMs;
+        mimei.PubSub.Server = this;
+        Monitors = new Monitors(this);
+        Span<byte> id = stackalloc byte[20];
+        for (int i = 0; i < id.Length; i++)
+        {
+            id[i] = (byte)mimei.Keyspace.Random.Below(256);
+        }
+
+        RunId = Convert.ToHexStringLower(id);
+        ReplicationId = RunId;
+        Settings = SettingsBinding.Bind(this, settings);
     }
 
     /// <summary>The default MiMei.</summary>
@@ -49,6 +63,21 @@ public sealed unsafe class Server : IDisposable
     /// <summary>Asked for by SHUTDOWN or a signal: the node stops at the end of the turn.</summary>
     public ShutdownRequest? Shutdown { get; set; }
 
+    /// <summary>The configuration.</summary>
+    public ConfigSettings Settings { get; }
+    /// <summary>The configuration file that CONFIG REWRITE writes; empty: none was given.</summary>
+    public string ConfigFile { get; set; } = "";
+    /// <summary>What INFO calls run_id: drawn at every start.</summary>
+    public string RunId { get; }
+    /// <summary>What INFO calls master_replid; DEBUG CHANGE-REPL-ID draws another.</summary>
+    public string ReplicationId { get; internal set; }
+    /// <summary>Clients that see every command (MONITOR).</summary>
+    internal Monitors Monitors { get; }
+    /// <summary>Commands that took long.</summary>
+    internal SlowLog SlowLog { get; } = new();
+    /// <summary>Events that took long.</summary>
+    internal LatencyMonitor Latency { get; } = new();
+
     /// <summary>The clock's reading now, in Unix milliseconds.</summary>
     public long NowMs => Time.GetUtcNow().ToUnixTimeMilliseconds();
 
@@ -59,7 +88,7 @@ public sealed unsafe class Server : IDisposable
         {
             IsAuthenticated = Options.RequirePass.Length == 0,
         };
-        session.IsRefused = Options.ProtectedMode && Options.RequirePass.Length == 0 && !connection.IsLocal;
+        session.IsRefused = IsRefused(connection);
         Sessions.Add(session.Id, session);
         Stats.ConnectionsReceived++;
         return session;
@@ -73,8 +102,43 @@ public sealed unsafe class Server : IDisposable
             Blocking.Remove(session);
             Transactions.Unwatch(session);
             session.Mimei.PubSub.RemoveAll(session);
+            StopMonitoring(session);
+            PostponedCount -= session.Postponed is null ? 0 : 1;
+            session.Postponed = null;
+            Stats.BytesSent += session.Output.BytesWritten;
             session.Parser.Dispose();
             session.IsClosing = true;
+        }
+    }
+
+    /// <summary>All counters back to zero (CONFIG RESETSTAT).</summary>
+    internal void ResetStatistics()
+    {
+        Stats.Reset();
+        Stats.BytesSent -= BytesWritten;
+        Mimei.Keyspace.Stats.Reset();
+        foreach (CommandSpec spec in Commands.All)
+        {
+            spec.Stats.Reset();
+            foreach (CommandSpec sub in spec.Subcommands)
+            {
+                sub.Stats.Reset();
+            }
+        }
+    }
+
+    /// <summary>Bytes written for clients since the start, sent or about to be.</summary>
+    internal long BytesWritten
+    {
+        get
+        {
+            long bytes = Stats.BytesSent;
+            foreach (Session session in Sessions.Values)
+            {
+                bytes += session.Output.BytesWritten;
+            }
+
+            return bytes;
         }
     }
 
@@ -90,50 +154,110 @@ public sealed unsafe class Server : IDisposable
     /// <summary>Until when commands are held back, in Unix milliseconds (CLIENT PAUSE); 0: they are not.</summary>
     public long PausedUntilMs { get; private set; }
 
-    /// <summary>Holds back the commands of all clients until an instant (CLIENT PAUSE), or lets them go on (0).</summary>
+    /// <summary>Whether only writes are held back.</summary>
+    public bool PausesWritesOnly { get; private set; }
+
+    /// <summary>Commands that are held back.</summary>
+    internal int PostponedCount { get; private set; }
+
+    /// <summary>Holds back the commands of all clients until an instant (CLIENT PAUSE). Nothing expires and nothing is evicted meanwhile.</summary>
     public void Pause(long untilMs, bool writesOnly)
     {
-        PausedUntilMs = untilMs;
-        PausesWritesOnly = writesOnly;
-        if (untilMs == 0)
+        // A second pause may prolong the first one and widen it, never the contrary.
+        PausesWritesOnly = writesOnly && (PausedUntilMs == 0 || PausesWritesOnly);
+        PausedUntilMs = Math.Max(PausedUntilMs, untilMs);
+        Mimei.Keyspace.IsFrozen = true;
+    }
+
+    /// <summary>Ends the pause now; what was held back runs when the running command is done.</summary>
+    internal void EndPause()
+    {
+        PausedUntilMs = 0;
+        PausesWritesOnly = false;
+        Mimei.Keyspace.IsFrozen = false;
+    }
+
+    /// <summary>Runs what a pause that is over has held back, and lets its clients go on.</summary>
+    internal void RunPostponed()
+    {
+        foreach (Session session in PostponedCount == 0 ? [] : Sessions.Values.ToArray())
         {
-            foreach (Session session in Sessions.Values)
+            // One of them may be a new CLIENT PAUSE.
+            if (session.Postponed is { } command && PausedUntilMs == 0)
             {
-                if (session.IsPaused)
-                {
-                    session.IsPaused = false;
-                    session.Connection.Resume();
-                }
+                session.Postponed = null;
+                PostponedCount--;
+                Dispatcher.RunPostponed(session, command);
+                session.Connection.Resume();
             }
         }
     }
 
-    /// <summary>Whether only writes are held back.</summary>
-    public bool PausesWritesOnly { get; private set; }
-
-    /// <summary>Whether a session's commands are held back at present; if so, its input is presented again later.</summary>
-    internal bool IsPausedFor(Session session)
+    /// <summary>Keeps a command until the pause is over, and with it all that its client sends after it.</summary>
+    internal void Postpone(Session session, QueuedCommand command)
     {
-        if (PausedUntilMs == 0 || PausesWritesOnly || session.IsMonitor)
-        {
-            return false;
-        }
-
-        session.IsPaused = true;
+        session.Postponed = command;
+        PostponedCount++;
         session.Connection.Pause();
-        return true;
     }
 
     /// <summary>Whether every command needs the seldom checks.</summary>
-    internal bool NeedsChecks => false;
+    internal bool NeedsChecks => PausedUntilMs != 0 || Mimei.Keyspace.Options.MaxMemory != 0;
 
-    /// <summary>Whether each command is timed by itself; otherwise those that are quick by nature are not timed at all.</summary>
-    internal bool TimesEveryCommand => Options.SlowLogMicroseconds is >= 0 and < 1000;
+    /// <summary>Whether each command is looked at by itself; otherwise those that are quick by nature are timed now and then.</summary>
+    internal bool WatchesEveryCommand { get; private set; }
 
-    /// <summary>Takes note of how long a command took.</summary>
-    internal void Timed(Session session, CommandSpec spec, Resp.Slice* args, int count, long elapsed)
+    /// <summary>Decides on <see cref="WatchesEveryCommand"/> again, after what it depends on has changed.</summary>
+    internal void WatchAsNeeded() =>
+        WatchesEveryCommand = Monitors.Count > 0 || Options.SlowLogMicroseconds is >= 0 and < 1000 || Options.LatencyThresholdMs > 0;
+
+    /// <summary>Shows every command to a session from now on.</summary>
+    internal void StartMonitoring(Session session)
     {
-        spec.Stats.Ticks += elapsed;
+        session.IsMonitor = true;
+        Monitors.Add(session);
+        WatchAsNeeded();
+    }
+
+    /// <summary>Ends <see cref="StartMonitoring"/>.</summary>
+    internal void StopMonitoring(Session session)
+    {
+        if (session.IsMonitor)
+        {
+            session.IsMonitor = false;
+            Monitors.Remove(session);
+            WatchAsNeeded();
+        }
+    }
+
+    /// <summary>Whether a session may use DEBUG.</summary>
+    internal bool AllowsDebug(Session session) => Settings.Show(ConfigKeys.EnableDebugCommand) switch
+    {
+        "yes" => true,
+        "local" => session.Connection.IsLocal,
+        _ => false,
+    };
+
+    /// <summary>Takes note of how long a command took, on behalf of so many calls.</summary>
+    internal void Timed(Session session, CommandSpec spec, Resp.Slice* args, int count, long elapsed, int weight)
+    {
+        CommandStats stats = spec.Stats;
+        stats.Ticks += elapsed * weight;
+        long nanoseconds = Stopwatch.Frequency == 1_000_000_000 ? elapsed : (long)(elapsed * 1e9 / Stopwatch.Frequency);
+        if (Options.TracksLatency)
+        {
+            (stats.Latency ??= new LatencyHistogram()).Record(nanoseconds, weight);
+        }
+
+        if (Options.SlowLogMicroseconds >= 0 && nanoseconds / 1000 >= Options.SlowLogMicroseconds && !spec.Has(CommandFlags.SkipSlowLog))
+        {
+            SlowLog.Add(session, spec, args, count, NowMs / 1000, nanoseconds / 1000, Options.SlowLogMaxLength);
+        }
+
+        if (Options.LatencyThresholdMs > 0 && nanoseconds / 1_000_000 >= Options.LatencyThresholdMs)
+        {
+            Latency.Add(spec.Has(CommandFlags.Fast) ? "fast-command" : "command", nanoseconds / 1_000_000, NowMs / 1000);
+        }
     }
 
     /// <summary>Whether a write can be logged; otherwise the error that refuses it before it runs.</summary>
@@ -160,6 +284,18 @@ public sealed unsafe class Server : IDisposable
         return false;
     }
 
+    /// <summary>Decides again whom protected mode keeps out, and who needs no password, after the configuration changed.</summary>
+    internal void RefuseAsNeeded()
+    {
+        foreach (Session session in Sessions.Values)
+        {
+            session.IsRefused = IsRefused(session.Connection);
+            session.IsAuthenticated |= Options.RequirePass.Length == 0;
+        }
+    }
+
+    private bool IsRefused(IClientConnection connection) => Options.ProtectedMode && Options.RequirePass.Length == 0 && !connection.IsLocal;
+
     /// <summary>Tells a client from elsewhere that protected mode keeps it out, and ends its connection.</summary>
     internal void RefuseProtected(Session session)
     {
@@ -172,6 +308,8 @@ public sealed unsafe class Server : IDisposable
     public void Dispose()
     {
         Dispatcher.Dispose();
+        Monitors.Dispose();
+        _laterPushes.Dispose();
         Mimei.Dispose();
     }
 }
@@ -195,6 +333,18 @@ public sealed class ServerOptions
     public int IdleTimeoutSeconds { get; set; }
     /// <summary>slowlog-log-slower-than, in microseconds; negative: off.</summary>
     public long SlowLogMicroseconds { get; set; } = 10_000;
+    /// <summary>slowlog-max-len.</summary>
+    public long SlowLogMaxLength { get; set; } = 128;
+    /// <summary>latency-monitor-threshold, in milliseconds; 0: off.</summary>
+    public long LatencyThresholdMs { get; set; }
+    /// <summary>latency-tracking.</summary>
+    public bool TracksLatency { get; set; } = true;
+    /// <summary>latency-tracking-info-percentiles.</summary>
+    public IReadOnlyList<double> LatencyPercentiles { get; set; } = [50, 99, 99.9];
+    /// <summary>hz: how often a second the periodic work runs.</summary>
+    public int Hz { get; set; } = 10;
+    /// <summary>client-output-buffer-limit.</summary>
+    public OutputBufferLimits OutputLimits { get; set; } = ConfigKeys.ClientOutputBufferLimit.Default;
     /// <summary>The port it serves.</summary>
     public int Port { get; set; } = 4800;
     /// <summary>Redis's version whose behaviour is matched; clients read it in HELLO and INFO.</summary>
@@ -206,6 +356,20 @@ public sealed class ServerStats
 {
     private readonly Dictionary<string, long> _errors = [];
 
+    /// <summary>Clients disconnected for their output (client-output-buffer-limit).</summary>
+    public long OutputLimitDisconnections { get; set; }
+    /// <summary>Commands a second, of late.</summary>
+    public RateMeter Commands { get; } = new();
+    /// <summary>Bytes received a second, of late.</summary>
+    public RateMeter Input { get; } = new();
+    /// <summary>Bytes written a second, of late.</summary>
+    public RateMeter Output { get; } = new();
+    /// <summary>Most bytes of memory that were in use at a time.</summary>
+    public long PeakUsedBytes { get; set; }
+    /// <summary>Calls of the cron.</summary>
+    public long CronCalls { get; set; }
+    /// <summary>Rejected logins.</summary>
+    public long AuthenticationsDenied { get; set; }
     /// <summary>Connections accepted.</summary>
     public long ConnectionsReceived { get; set; }
     /// <summary>Connections refused for maxclients.</summary>
@@ -233,7 +397,8 @@ public sealed class ServerStats
     /// <summary>Back to zero (CONFIG RESETSTAT).</summary>
     public void Reset()
     {
-        ConnectionsReceived = ConnectionsRejected = CommandsProcessed = BytesReceived = BytesSent = ErrorReplies = 0;
+        ConnectionsReceived = ConnectionsRejected = CommandsProcessed = BytesReceived = ErrorReplies = 0;
+        OutputLimitDisconnections = AuthenticationsDenied = PeakUsedBytes = CronCalls = 0;
         _errors.Clear();
     }
 }

@@ -88,6 +88,8 @@ public sealed class Session(long id, IClientConnection connection, Mimei mimei, 
 
     /// <summary>The queue between MULTI and EXEC; null outside.</summary>
     public List<QueuedCommand>? Transaction { get; set; }
+    /// <summary>The flags of all queued commands together.</summary>
+    internal CommandFlags TransactionFlags { get; set; }
     /// <summary>A command was refused while queueing: EXEC will say EXECABORT.</summary>
     public bool TransactionAborted { get; set; }
     /// <summary>A watched key was changed: EXEC replies null.</summary>
@@ -106,10 +108,31 @@ public sealed class Session(long id, IClientConnection connection, Mimei mimei, 
     /// <summary>Number of subscriptions of all kinds.</summary>
     public int SubscriptionCount => (Channels?.Count ?? 0) + (Patterns?.Count ?? 0) + (ShardChannels?.Count ?? 0);
 
+    /// <summary>Its subscriptions of a kind; null while there are none.</summary>
+    internal HashSet<byte[]>? Subscriptions(SubscriptionKind kind) => kind switch
+    {
+        SubscriptionKind.Channel => Channels,
+        SubscriptionKind.Pattern => Patterns,
+        _ => ShardChannels,
+    };
+
+    /// <summary>Makes room for its first subscription of a kind.</summary>
+    internal HashSet<byte[]> BeginSubscriptions(SubscriptionKind kind)
+    {
+        HashSet<byte[]> names = new(ByteStringComparer.Instance);
+        _ = kind switch
+        {
+            SubscriptionKind.Channel => Channels = names,
+            SubscriptionKind.Pattern => Patterns = names,
+            _ => ShardChannels = names,
+        };
+        return names;
+    }
+
     /// <summary>CLIENT REPLY's state.</summary>
     public ReplyMode ReplyMode { get; set; }
-    /// <summary>Its input is held back by CLIENT PAUSE.</summary>
-    internal bool IsPaused { get; set; }
+    /// <summary>The command that CLIENT PAUSE holds back, with all input after it.</summary>
+    internal QueuedCommand? Postponed { get; set; }
     /// <summary>CLIENT NO-EVICT.</summary>
     public bool NoEvict { get; set; }
     /// <summary>CLIENT NO-TOUCH.</summary>
@@ -118,12 +141,19 @@ public sealed class Session(long id, IClientConnection connection, Mimei mimei, 
     public bool IsMonitor { get; set; }
     /// <summary>The connection ends once its replies are out (QUIT, protocol errors, CLIENT KILL).</summary>
     public bool IsClosing { get; set; }
-    /// <summary>Bytes that it had in its output when the soft limit was first passed, and since when.</summary>
+    /// <summary>Since when its output has been above the soft limit, in Unix milliseconds; 0: it is not.</summary>
     internal long SoftLimitSinceMs { get; set; }
-    /// <summary>Whether its commands need more checks than usual: refused, not logged in, or subscribed.</summary>
-    internal bool NeedsChecks => IsRefused || !IsAuthenticated || SubscriptionCount > 0;
+    /// <summary>Whether its commands need more checks than usual: refused, not logged in, in a transaction, or subscribed.</summary>
+    internal bool NeedsChecks => IsRefused || !IsAuthenticated || Transaction is not null || SubscriptionCount > 0;
     /// <summary>The class whose output limits apply.</summary>
     public ClientClass Class => SubscriptionCount > 0 ? ClientClass.PubSub : ClientClass.Normal;
+
+    /// <summary>Ends the connection at once; what waits to be sent is dropped.</summary>
+    public void CloseNow()
+    {
+        IsClosing = true;
+        Connection.Close(afterOutput: false);
+    }
 
     /// <summary>Ends the connection after its replies were sent.</summary>
     public void CloseAfterReply()
@@ -147,10 +177,14 @@ public enum ReplyMode
 }
 
 /// <summary>A key under WATCH.</summary>
-/// <param name="Database">Database number.</param>
-/// <param name="Key">Name.</param>
-internal sealed record WatchedKey(int Database, byte[] Key)
+/// <param name="database">Database number.</param>
+/// <param name="key">Name.</param>
+internal sealed class WatchedKey(int database, byte[] key)
 {
+    /// <summary>Database number.</summary>
+    public int Database { get; } = database;
+    /// <summary>Name.</summary>
+    public byte[] Key { get; } = key;
     /// <summary>The key was already expired when it was watched: its removal is then no change.</summary>
-    public bool WasExpired { get; init; }
+    public bool WasExpired { get; set; }
 }

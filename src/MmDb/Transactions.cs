@@ -7,15 +7,48 @@ namespace Leither.MmDb;
 internal static unsafe class Transactions
 {
     /// <summary>Keeps a command for EXEC.</summary>
-    public static void Queue(Session session, CommandSpec spec, Slice* args, int count) =>
-        session.Transaction!.Add(new QueuedCommand(spec, args, count));
+    public static void Queue(Session session, CommandSpec spec, Slice* args, int count)
+    {
+        // What can no longer run need not be kept.
+        if (!session.TransactionAborted && !session.WatchBroken)
+        {
+            session.Transaction!.Add(new QueuedCommand(spec, args, count));
+            session.TransactionFlags |= spec.Flags;
+        }
+    }
 
     /// <summary>Ends a transaction, run or not: the queue and the watches go.</summary>
     public static void End(Session session)
     {
         session.Transaction = null;
+        session.TransactionFlags = CommandFlags.None;
         session.TransactionAborted = false;
         Unwatch(session);
+    }
+
+    /// <summary>Whether a watched key has expired since it was watched: nobody may have met it yet, but it is gone.</summary>
+    public static bool HasExpiredWatch(Session session)
+    {
+        foreach (WatchedKey watched in session.Watched)
+        {
+            if (watched.WasExpired)
+            {
+                continue;
+            }
+
+            Keyspace keyspace = session.Mimei.Keyspace;
+            Database database = keyspace.Databases[watched.Database];
+            fixed (byte* p = watched.Key)
+            {
+                Key key = keyspace.KeyOf(p, watched.Key.Length);
+                if (database.FindSlot(key) != null && database.Peek(key) == null)
+                {
+                    return true;
+                }
+            }
+        }
+
+        return false;
     }
 
     /// <summary>Watches a key of the session's database.</summary>
@@ -38,6 +71,36 @@ internal static unsafe class Transactions
         sessions.Add(session);
         bool expired = database.FindSlot(key) != null && database.Peek(key) == null;
         session.Watched.Add(new WatchedKey(database.Index, name) { WasExpired = expired });
+    }
+
+    /// <summary>A watched key changed: whoever watches it cannot run its transaction.</summary>
+    public static void Touch(Database database, ReadOnlySpan<byte> name)
+    {
+        if (!database.Watchers.GetAlternateLookup<ReadOnlySpan<byte>>().TryGetValue(name, out List<Session>? sessions))
+        {
+            return;
+        }
+
+        foreach (Session session in sessions)
+        {
+            foreach (WatchedKey watched in session.Watched)
+            {
+                if (watched.Database != database.Index || !watched.Key.AsSpan().SequenceEqual(name))
+                {
+                    continue;
+                }
+
+                if (watched.WasExpired && !database.Holds(name))
+                {
+                    // It was gone already; from now on its return is a change.
+                    watched.WasExpired = false;
+                }
+                else
+                {
+                    session.WatchBroken = true;
+                }
+            }
+        }
     }
 
     /// <summary>Forgets all that a session watches.</summary>

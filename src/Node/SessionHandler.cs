@@ -66,7 +66,7 @@ public sealed unsafe class SessionHandler : IConnectionHandler
     }
 
     /// <inheritdoc/>
-    public int Tick(long nowMs) => 100;
+    public int Tick(long nowMs) => _server.Cron(_server.NowMs);
 
     /// <summary>A connection as its session sees it.</summary>
     private sealed class ClientConnection(Connection connection) : IClientConnection

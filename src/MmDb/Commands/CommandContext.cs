@@ -94,8 +94,43 @@ public sealed unsafe class CommandContext
     /// <summary>Replies an error whose text is made for the case, and counts it.</summary>
     public void Error(string text)
     {
-        byte[] bytes = System.Text.Encoding.UTF8.GetBytes(text);
+        byte[] bytes = System.Text.Encoding.Latin1.GetBytes(text);
         Error(bytes.AsSpan());
+    }
+
+    /// <summary>Replies a help text: how subcommands are given, and then these lines.</summary>
+    public void Help(params ReadOnlySpan<string> lines)
+    {
+        Reply.Array(lines.Length + 3);
+        Reply.Simple(System.Text.Encoding.UTF8.GetBytes($"{ContainerName} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
+        foreach (string line in lines)
+        {
+            Reply.Simple(System.Text.Encoding.UTF8.GetBytes(line));
+        }
+
+        Reply.Simple("HELP"u8);
+        Reply.Simple("    Print this help."u8);
+    }
+
+    /// <summary>Replies that the subcommand does not take these arguments.</summary>
+    public void SubcommandSyntax() => Error($"ERR unknown subcommand or wrong number of arguments for '{Text(1, 128)}'. Try {ContainerName} HELP.");
+
+    /// <summary>A word as text for a message, shortened.</summary>
+    public string Text(int index, int maxBytes = int.MaxValue) =>
+        System.Text.Encoding.Latin1.GetString(_args[index].Span[..Math.Min(maxBytes, _args[index].Length)]);
+
+    private string ContainerName => (Spec.Parent ?? Spec).Name.ToUpperInvariant();
+
+    /// <summary>Replies an integer argument's error with a text of its own, unless it is one within bounds.</summary>
+    public bool TryLong(int index, long min, long max, ReadOnlySpan<byte> error, out long value)
+    {
+        if (_args[index].TryLong(out value) && value >= min && value <= max)
+        {
+            return true;
+        }
+
+        Error(error);
+        return false;
     }
 
     /// <summary>Replies the arity error of the running command.</summary>

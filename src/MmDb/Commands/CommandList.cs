@@ -10,6 +10,9 @@ public static class CommandList
     public static IEnumerable<CommandSpec> All() =>
     [
         .. ConnectionCommands.All,
+        .. ClientCommands.All,
+        .. PubSubCommands.All,
+        .. ConfigCommands.All,
         .. StringCommands.All,
         .. KeyCommands.All,
         .. ServerCommands.All,

@@ -83,6 +83,10 @@ public enum CommandFlags
     AllowBusy = 1 << 17,
     /// <summary>Its first argument after the command must exist as a key for it to do anything.</summary>
     NoMandatoryKeys = 1 << 18,
+    /// <summary>Needs leave by configuration (enable-debug-command).</summary>
+    Protected = 1 << 19,
+    /// <summary>Runs at once even between MULTI and EXEC.</summary>
+    NotQueued = 1 << 23,
     /// <summary>Ends a batch: what it does changes how the commands after it are run (SELECT, EXEC, a blocking one).</summary>
     EndsBatch = 1 << 24,
 }
@@ -325,12 +329,18 @@ public sealed class CommandStats
 {
     /// <summary>Calls that ran.</summary>
     public long Calls { get; set; }
-    /// <summary>Time in them, in ticks of 100 ns.</summary>
+    /// <summary>Time in them, in ticks of <see cref="System.Diagnostics.Stopwatch"/>.</summary>
     public long Ticks { get; set; }
+    /// <summary>How long calls took; null until one was timed.</summary>
+    public LatencyHistogram? Latency { get; set; }
     /// <summary>Refused before running.</summary>
     public long Rejected { get; set; }
     /// <summary>Ran and replied an error.</summary>
     public long Failed { get; set; }
     /// <summary>Back to zero (CONFIG RESETSTAT).</summary>
-    public void Reset() => Calls = Ticks = Rejected = Failed = 0;
+    public void Reset()
+    {
+        Calls = Ticks = Rejected = Failed = 0;
+        Latency = null;
+    }
 }

@@ -79,6 +79,10 @@ public sealed unsafe class CommandTable
         }
     }
 
+    /// <summary>A subcommand that is there.</summary>
+    internal static CommandSpec FindSub(CommandSpec container, string name) =>
+        Array.Find(container.Subcommands, s => s.Name == name) ?? throw new ArgumentException($"{container.Name} has no subcommand {name}.", nameof(name));
+
     /// <summary>A subcommand by its name in any case, or null.</summary>
     public static CommandSpec? FindSub(CommandSpec container, Slice name)
     {

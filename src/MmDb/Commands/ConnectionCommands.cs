@@ -1,6 +1,6 @@
 namespace Leither.MmDb.Commands;
 
-/// <summary>Commands for the connection itself: PING, ECHO, SELECT, QUIT, HELLO, AUTH, RESET, CLIENT.</summary>
+/// <summary>Commands for the connection itself: PING, ECHO, SELECT, QUIT, HELLO, AUTH, RESET. CLIENT has a file of its own.</summary>
 public static unsafe class ConnectionCommands
 {
     /// <summary>PING [message]</summary>
@@ -44,15 +44,59 @@ public static unsafe class ConnectionCommands
         Group = CommandGroup.Connection,
         Complexity = "O(1)",
         Summary = "Closes the connection.",
-        Flags = CommandFlags.AllowBusy | CommandFlags.NoScript | CommandFlags.Loading | CommandFlags.Stale | CommandFlags.Fast | CommandFlags.NoAuth | CommandFlags.NoMulti | CommandFlags.EndsBatch,
+        Flags = CommandFlags.AllowBusy | CommandFlags.NoScript | CommandFlags.Loading | CommandFlags.Stale | CommandFlags.Fast | CommandFlags.NoAuth | CommandFlags.EndsBatch | CommandFlags.NotQueued,
         DeprecatedSince = "7.2.0",
         ReplacedBy = "just closing the connection",
         AllowedWhileSubscribed = true,
         Handler = &RunQuit,
     };
 
+    /// <summary>HELLO [protover [AUTH username password] [SETNAME clientname]]</summary>
+    public static readonly CommandSpec Hello = new("hello", -1)
+    {
+        Since = "6.0.0",
+        Group = CommandGroup.Connection,
+        Complexity = "O(1)",
+        Summary = "Handshakes with the Redis server.",
+        Flags = CommandFlags.NoScript | CommandFlags.Loading | CommandFlags.Stale | CommandFlags.Fast | CommandFlags.NoAuth | CommandFlags.AllowBusy | CommandFlags.EndsBatch,
+        History = [("6.2.0", "`protover` made optional; when called without arguments the command reports the current connection's context.")],
+        Args =
+        [
+            Arg.Block(
+                "arguments",
+                Arg.Integer("protover"),
+                Arg.Block("auth", Arg.String("username"), Arg.String("password")).Token("AUTH").Optional(),
+                Arg.String("clientname").Token("SETNAME").Optional()).Optional(),
+        ],
+        Handler = &RunHello,
+    };
+
+    /// <summary>AUTH [username] password</summary>
+    public static readonly CommandSpec Auth = new("auth", -2)
+    {
+        Group = CommandGroup.Connection,
+        Complexity = "O(N) where N is the number of passwords defined for the user",
+        Summary = "Authenticates the connection.",
+        Flags = CommandFlags.NoScript | CommandFlags.Loading | CommandFlags.Stale | CommandFlags.Fast | CommandFlags.NoAuth | CommandFlags.AllowBusy | CommandFlags.EndsBatch,
+        History = [("6.0.0", "Added ACL style (username and password).")],
+        Args = [Arg.String("username").Optional().Since("6.0.0"), Arg.String("password")],
+        Handler = &RunAuth,
+    };
+
+    /// <summary>RESET</summary>
+    public static readonly CommandSpec Reset = new("reset", 1)
+    {
+        Since = "6.2.0",
+        Group = CommandGroup.Connection,
+        Complexity = "O(1)",
+        Summary = "Resets the connection.",
+        Flags = CommandFlags.NoScript | CommandFlags.Loading | CommandFlags.Stale | CommandFlags.Fast | CommandFlags.NoAuth | CommandFlags.AllowBusy | CommandFlags.EndsBatch | CommandFlags.NotQueued,
+        AllowedWhileSubscribed = true,
+        Handler = &RunReset,
+    };
+
     /// <summary>The family.</summary>
-    public static IEnumerable<CommandSpec> All => [Ping, Echo, Select, Quit];
+    public static IEnumerable<CommandSpec> All => [Ping, Echo, Select, Quit, Hello, Auth, Reset];
 
     private static void RunPing(CommandContext c)
     {
@@ -82,9 +126,9 @@ public static unsafe class ConnectionCommands
 
     private static void RunSelect(CommandContext c)
     {
-        if (!c[1].TryLong(out long index))
+        if (!c[1].TryInt(out int index))
         {
-            c.Error(Errors.InvalidDbIndex);
+            c.Error(c[1].TryLong(out _) ? Errors.DbIndexOutOfRange : Errors.NotInteger);
         }
         else if (index < 0 || index >= c.Keyspace.Databases.Length)
         {
@@ -92,7 +136,7 @@ public static unsafe class ConnectionCommands
         }
         else
         {
-            c.Session.DatabaseIndex = (int)index;
+            c.Session.DatabaseIndex = index;
             c.Reply.Ok();
         }
     }
@@ -101,5 +145,140 @@ public static unsafe class ConnectionCommands
     {
         c.Reply.Ok();
         c.Session.CloseAfterReply();
+    }
+
+    private static void RunHello(CommandContext c)
+    {
+        Session session = c.Session;
+        long version = 0;
+        if (c.Count >= 2)
+        {
+            if (!c.TryLong(1, long.MinValue, long.MaxValue, "ERR Protocol version is not an integer or out of range"u8, out version))
+            {
+                return;
+            }
+
+            if (version is < 2 or > 3)
+            {
+                c.Error("NOPROTO unsupported protocol version"u8);
+                return;
+            }
+        }
+
+        int user = 0, name = 0;
+        for (int i = 2; i < c.Count; i++)
+        {
+            int left = c.Count - 1 - i;
+            if (c.Is(i, "auth"u8) && left >= 2)
+            {
+                user = i + 1;
+                i += 2;
+            }
+            else if (c.Is(i, "setname"u8) && left >= 1)
+            {
+                name = ++i;
+                if (!ClientCommands.IsPrintable(c[name].Span))
+                {
+                    c.Error(ClientCommands.BadName);
+                    return;
+                }
+            }
+            else
+            {
+                c.Error($"ERR Syntax error in HELLO option '{c.Text(i)}'");
+                return;
+            }
+        }
+
+        if (user != 0 && !TryLogIn(c, c[user].Span, c[user + 1].Span))
+        {
+            return;
+        }
+
+        if (!session.IsAuthenticated)
+        {
+            c.Error("NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time"u8);
+            return;
+        }
+
+        if (name != 0)
+        {
+            session.Name = c[name].Span.ToArray();
+        }
+
+        if (version != 0)
+        {
+            c.Reply.Version = (int)version;
+        }
+
+        c.Reply.Map(7);
+        c.Reply.Bulk("server"u8);
+        c.Reply.Bulk("redis"u8);
+        c.Reply.Bulk("version"u8);
+        c.Reply.Bulk(System.Text.Encoding.ASCII.GetBytes(ServerOptions.RedisVersion));
+        c.Reply.Bulk("proto"u8);
+        c.Reply.Integer(c.Reply.Version);
+        c.Reply.Bulk("id"u8);
+        c.Reply.Integer(session.Id);
+        c.Reply.Bulk("mode"u8);
+        c.Reply.Bulk("standalone"u8);
+        c.Reply.Bulk("role"u8);
+        c.Reply.Bulk("master"u8);
+        c.Reply.Bulk("modules"u8);
+        c.Reply.EmptyArray();
+    }
+
+    private static void RunAuth(CommandContext c)
+    {
+        if (c.Count > 3)
+        {
+            c.Error(Errors.Syntax);
+            return;
+        }
+
+        if (c.Count == 2 && c.Server.Options.RequirePass.Length == 0)
+        {
+            c.Error("ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?"u8);
+            return;
+        }
+
+        if (TryLogIn(c, c.Count == 2 ? "default"u8 : c[1].Span, c[c.Count - 1].Span))
+        {
+            c.Reply.Ok();
+        }
+    }
+
+    /// <summary>Logs the session in, or replies why not. Without a password of its own the default user takes any.</summary>
+    private static bool TryLogIn(CommandContext c, ReadOnlySpan<byte> user, ReadOnlySpan<byte> password)
+    {
+        string wanted = c.Server.Options.RequirePass;
+        bool known = user.SequenceEqual("default"u8);
+        // The time that this takes does not depend on where two passwords differ.
+        bool right = wanted.Length == 0 || System.Security.Cryptography.CryptographicOperations.FixedTimeEquals(
+            System.Security.Cryptography.SHA256.HashData(System.Text.Encoding.Latin1.GetBytes(wanted)), System.Security.Cryptography.SHA256.HashData(password));
+        if (known && right)
+        {
+            c.Session.IsAuthenticated = true;
+            return true;
+        }
+
+        c.Server.Stats.AuthenticationsDenied++;
+        c.Error(Errors.WrongPass);
+        return false;
+    }
+
+    private static void RunReset(CommandContext c)
+    {
+        Session session = c.Session;
+        c.Server.StopMonitoring(session);
+        session.DatabaseIndex = 0;
+        c.Reply.Version = 2;
+        session.IsAuthenticated = c.Server.Options.RequirePass.Length == 0;
+        Transactions.End(session);
+        c.Mimei.PubSub.RemoveAll(session);
+        session.Name = [];
+        session.ReplyMode = ReplyMode.On;
+        session.NoEvict = session.NoTouch = false;
+        c.Reply.Simple("RESET"u8);
     }
 }

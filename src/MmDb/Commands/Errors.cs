@@ -63,6 +63,8 @@ public static class Errors
     public static ReadOnlySpan<byte> DiscardWithoutMulti => "ERR DISCARD without MULTI"u8;
     /// <summary>WATCH inside MULTI.</summary>
     public static ReadOnlySpan<byte> WatchInMulti => "ERR WATCH inside MULTI is not allowed"u8;
+    /// <summary>A command that cannot be queued.</summary>
+    public static ReadOnlySpan<byte> NotInTransaction => "ERR Command not allowed inside a transaction"u8;
     /// <summary>A queued command was refused.</summary>
     public static ReadOnlySpan<byte> ExecAborted => "EXECABORT Transaction discarded because of previous errors."u8;
 
@@ -70,6 +72,8 @@ public static class Errors
 
     /// <summary>No password was given yet.</summary>
     public static ReadOnlySpan<byte> NoAuth => "NOAUTH Authentication required."u8;
+    /// <summary>DEBUG while enable-debug-command does not allow it.</summary>
+    public static ReadOnlySpan<byte> DebugNotAllowed => "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server."u8;
     /// <summary>The password is wrong.</summary>
     public static ReadOnlySpan<byte> WrongPass => "WRONGPASS invalid username-password pair or user is disabled."u8;
     /// <summary>A client from elsewhere, while no password or rights are set.</summary>

@@ -159,7 +159,7 @@ public sealed unsafe partial class Effects
         _keyspace.Dirty++;
         if (_database.Watchers.Count > 0)
         {
-            BreakWatches(_database, key.Span);
+            Transactions.Touch(_database, key.Span);
         }
     }
 
@@ -171,17 +171,6 @@ public sealed unsafe partial class Effects
         if (_database.Waiting.Count > 0)
         {
             _keyspace.SignalReady(_database, key);
-        }
-    }
-
-    private static void BreakWatches(Database database, ReadOnlySpan<byte> key)
-    {
-        if (database.Watchers.GetAlternateLookup<ReadOnlySpan<byte>>().TryGetValue(key, out List<Session>? sessions))
-        {
-            foreach (Session session in sessions)
-            {
-                session.WatchBroken = true;
-            }
         }
     }
 

@@ -1,0 +1,151 @@
+using Leither.MmDb.Configuration;
+using Leither.Resp;
+
+namespace Leither.MmDb;
+
+/// <content>
+/// What happens without a client's asking: the periodic work, in slices of at most about a millisecond, and pushes with the limits of
+/// what may wait for a client.
+/// </content>
+public sealed unsafe partial class Server
+{
+    private static readonly TimeSpan _sliceBudget = TimeSpan.FromMilliseconds(1);
+
+    /// <summary>Rates are sampled, and clients looked over, at most so often.</summary>
+    private const long SampleEveryMs = 100;
+
+    /// <summary>Every client is looked at once in so many milliseconds.</summary>
+    private const long ClientSweepMs = 1000;
+
+    private readonly RespWriter _laterPushes = new();
+    private Session? _laterPushesFor;
+    private long _lastSampleMs, _lastSweepMs;
+
+    /// <summary>The session whose command runs; its own RESP3 pushes wait for the end of the reply.</summary>
+    internal Session? Running { get; set; }
+
+    /// <summary>
+    /// The periodic work: blocked clients whose time is over, the end of a pause, idle clients, output limits, rates, slices of freeing.
+    /// </summary>
+    /// <param name="nowMs">Unix milliseconds.</param>
+    /// <returns>In how many milliseconds it wants to be called again at the latest.</returns>
+    public int Cron(long nowMs)
+    {
+        Stats.CronCalls++;
+        bool moreToFree = false;
+        lock (Mimei.Gate)
+        {
+            Keyspace keyspace = Mimei.Keyspace;
+            keyspace.NowMs = nowMs;
+            Blocking.TimeOutDue(nowMs);
+            if (PausedUntilMs != 0 && PausedUntilMs <= nowMs)
+            {
+                EndPause();
+                RunPostponed();
+            }
+
+            if (nowMs - _lastSampleMs >= SampleEveryMs)
+            {
+                _lastSampleMs = nowMs;
+                Stats.Commands.Sample(Stats.CommandsProcessed, nowMs);
+                Stats.Input.Sample(Stats.BytesReceived, nowMs);
+                Stats.Output.Sample(BytesWritten, nowMs);
+                Stats.PeakUsedBytes = Math.Max(Stats.PeakUsedBytes, keyspace.UsedBytes);
+            }
+
+            if (nowMs - _lastSweepMs >= ClientSweepMs)
+            {
+                _lastSweepMs = nowMs;
+                foreach (Session session in Sessions.Values)
+                {
+                    CloseIfIdle(session, nowMs);
+                    CloseIfOverLimit(session, nowMs);
+                }
+            }
+
+            moreToFree = keyspace.LazyFree.Step(_sliceBudget);
+        }
+
+        long next = 1000 / Math.Max(1, Options.Hz);
+        next = moreToFree ? Math.Min(next, 1) : next;
+        next = Blocking.NextDeadlineMs is var deadline && deadline != 0 ? Math.Min(next, deadline - nowMs) : next;
+        next = PausedUntilMs != 0 ? Math.Min(next, PausedUntilMs - nowMs) : next;
+        return (int)Math.Max(0, next);
+    }
+
+    /// <summary>Copies a push into a session's output. While the session's own command runs, a RESP3 push waits until its reply is whole.</summary>
+    internal void Push(Session session, byte* message, long length)
+    {
+        if (session == Running && session.Output.Version > 2)
+        {
+            _laterPushesFor = session;
+            _laterPushes.Raw(message, length);
+            return;
+        }
+
+        session.Output.Raw(message, length);
+        Pushed(session);
+    }
+
+    /// <summary>Sends what waited for the end of a reply.</summary>
+    internal void SendLaterPushes()
+    {
+        Running = null;
+        if (_laterPushesFor is { } session)
+        {
+            _laterPushesFor = null;
+            session.Output.Raw(_laterPushes.Data, _laterPushes.Length);
+            _laterPushes.Release();
+            Pushed(session);
+        }
+    }
+
+    /// <summary>Something was written for a session that it did not ask for just now.</summary>
+    internal void Pushed(Session session)
+    {
+        CloseIfOverLimit(session, Mimei.Keyspace.NowMs);
+        session.Connection.SendOutput();
+    }
+
+    /// <summary>Ends a session that reads too slowly for what is written for it (client-output-buffer-limit).</summary>
+    internal void CloseIfOverLimit(Session session, long nowMs)
+    {
+        OutputBufferLimits limits = Options.OutputLimits;
+        OutputBufferLimit limit = session.Class switch
+        {
+            ClientClass.PubSub => limits.PubSub,
+            ClientClass.Replica => limits.Replica,
+            _ => limits.Normal,
+        };
+        long waiting = session.Output.Length;
+        bool over = limit.HardBytes != 0 && waiting >= limit.HardBytes;
+        if (limit.SoftBytes == 0 || waiting < limit.SoftBytes)
+        {
+            session.SoftLimitSinceMs = 0;
+        }
+        else if (session.SoftLimitSinceMs == 0)
+        {
+            session.SoftLimitSinceMs = nowMs;
+        }
+        else
+        {
+            over |= nowMs - session.SoftLimitSinceMs > limit.SoftSeconds * 1000;
+        }
+
+        if (over && !session.IsClosing)
+        {
+            Stats.OutputLimitDisconnections++;
+            session.CloseNow();
+        }
+    }
+
+    private void CloseIfIdle(Session session, long nowMs)
+    {
+        if (Options.IdleTimeoutSeconds > 0
+            && nowMs - session.LastInteractionMs > Options.IdleTimeoutSeconds * 1000L
+            && session.Blocked is null && session.Postponed is null && session.SubscriptionCount == 0 && !session.IsMonitor)
+        {
+            session.CloseNow();
+        }
+    }
+}
