@@ -71,13 +71,33 @@ public sealed unsafe class Database
         byte* record = Peek(key);
         if (record == null)
         {
-            _keyspace.Stats.KeyspaceMisses++;
+            Missed(key);
             return null;
         }
 
         _keyspace.Stats.KeyspaceHits++;
         _keyspace.Touch(record);
         return record;
+    }
+
+    /// <summary>As <see cref="Lookup"/>, for commands that look at a key but do not use its value: counts, but does not touch (EXISTS, TYPE, TTL).</summary>
+    public byte* LookupWithoutTouch(in Key key)
+    {
+        byte* record = Peek(key);
+        if (record == null)
+        {
+            Missed(key);
+            return null;
+        }
+
+        _keyspace.Stats.KeyspaceHits++;
+        return record;
+    }
+
+    private void Missed(in Key key)
+    {
+        _keyspace.Stats.KeyspaceMisses++;
+        _keyspace.Notify(KeyspaceEvents.KeyMiss, "keymiss"u8, this, key);
     }
 
     /// <summary>As <see cref="Lookup"/>, for commands about to write: touches the key, but is no hit or miss.</summary>
@@ -93,7 +113,7 @@ public sealed unsafe class Database
         return record;
     }
 
-    /// <summary>As <see cref="Lookup"/>, but leaves no trace: neither counts nor touches (OBJECT, TTL, EXISTS of a watcher).</summary>
+    /// <summary>As <see cref="Lookup"/>, but leaves no trace: neither counts nor touches (WATCH, DEL).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public byte* Peek(in Key key)
     {

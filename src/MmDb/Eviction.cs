@@ -36,5 +36,8 @@ internal static unsafe class Eviction
         return periods > counter ? 0 : counter - periods;
     }
 
+    /// <summary>Seconds since a record was last used.</summary>
+    public static long IdleSeconds(Keyspace keyspace, byte* record) => (keyspace.NowMs / 1000 - Record.Lru(record)) & 0xFFFFFF;
+
     private static uint Minutes(long nowMs) => (uint)(nowMs / 60_000 & 0xFFFF) << 8;
 }

@@ -126,9 +126,13 @@ public sealed unsafe class Keyspace : IDisposable
             fixed (byte* p = name)
             {
                 Key key = KeyOf(p, name.Length);
-                Effects.Use(database);
-                Effects.Expire(key, NowMs);
-                Effects.EndEntry();
+                ulong* slot = database.FindSlot(key);
+                if (slot != null && Record.HasExpire(KeyTable.Get(slot)) && IsExpired(KeyTable.Get(slot)))
+                {
+                    Effects.Use(database);
+                    Effects.Expire(key, NowMs);
+                    Effects.EndEntry();
+                }
             }
         }
 

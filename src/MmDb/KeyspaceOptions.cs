@@ -43,7 +43,7 @@ public sealed class KeyspaceOptions
     /// <summary>Effort of active expiry, 1 to 10.</summary>
     public int ActiveExpireEffort { get; set; } = 1;
     /// <summary>When small collections become big ones.</summary>
-    public PackedThresholds Packed;
+    public PackedThresholds Packed = PackedThresholds.Default;
     /// <summary>Keyspace events that somebody asked for.</summary>
     public KeyspaceEvents NotifyEvents { get; set; }
     /// <summary>proto-max-bulk-len, which is also the longest string.</summary>

@@ -14,7 +14,10 @@ public static class CommandList
         .. PubSubCommands.All,
         .. ConfigCommands.All,
         .. StringCommands.All,
+        .. BitmapCommands.All,
         .. KeyCommands.All,
+        .. ExpireCommands.All,
+        .. ObjectCommands.All,
         .. ServerCommands.All,
         .. TransactionCommands.All,
     ];

@@ -41,8 +41,46 @@ public static class Errors
     public static ReadOnlySpan<byte> IncrementNaN => "ERR increment would produce NaN or Infinity"u8;
     /// <summary>A string that would pass the limit.</summary>
     public static ReadOnlySpan<byte> StringTooLong => "ERR string exceeds maximum allowed size (proto-max-bulk-len)"u8;
+    /// <summary>LCS asked both ways.</summary>
+    public static ReadOnlySpan<byte> LcsLengthAndIndexes => "ERR If you want both the length and indexes, please just use IDX."u8;
+    /// <summary>LCS of what is no string.</summary>
+    public static ReadOnlySpan<byte> LcsNotStrings => "ERR The specified keys must contain string values"u8;
+    /// <summary>LCS of strings whose table would be too large.</summary>
+    public static ReadOnlySpan<byte> LcsTooLarge => "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len"u8;
     /// <summary>A negative offset.</summary>
     public static ReadOnlySpan<byte> OffsetOutOfRange => "ERR offset is out of range"u8;
+
+    // Bitmaps.
+
+    /// <summary>A bit that is neither 0 nor 1.</summary>
+    public static ReadOnlySpan<byte> NotBit => "ERR bit is not an integer or out of range"u8;
+    /// <summary>A bit offset that is none, or too far.</summary>
+    public static ReadOnlySpan<byte> BitOffset => "ERR bit offset is not an integer or out of range"u8;
+    /// <summary>BITPOS of another bit.</summary>
+    public static ReadOnlySpan<byte> BitArgument => "ERR The bit argument must be 1 or 0."u8;
+    /// <summary>BITOP NOT of several.</summary>
+    public static ReadOnlySpan<byte> BitOpNot => "ERR BITOP NOT must be called with a single source key."u8;
+    /// <summary>A type that BITFIELD does not know.</summary>
+    public static ReadOnlySpan<byte> BitFieldType => "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is."u8;
+    /// <summary>An overflow rule that BITFIELD does not know.</summary>
+    public static ReadOnlySpan<byte> BitFieldOverflow => "ERR Invalid OVERFLOW type specified"u8;
+    /// <summary>BITFIELD_RO that would write.</summary>
+    public static ReadOnlySpan<byte> BitFieldReadOnly => "ERR BITFIELD_RO only supports the GET subcommand"u8;
+
+    // Keys.
+
+    /// <summary>A cursor of SCAN and its like that is no number.</summary>
+    public static ReadOnlySpan<byte> InvalidCursor => "ERR invalid cursor"u8;
+    /// <summary>Not a signed 32-bit integer.</summary>
+    public static ReadOnlySpan<byte> NotInt32 => "ERR value is out of range, value must between -2147483648 and 2147483647"u8;
+    /// <summary>EXPIRE NX with another condition.</summary>
+    public static ReadOnlySpan<byte> ExpireConditions => "ERR NX and XX, GT or LT options at the same time are not compatible"u8;
+    /// <summary>EXPIRE GT with LT.</summary>
+    public static ReadOnlySpan<byte> ExpireDirections => "ERR GT and LT options at the same time are not compatible"u8;
+    /// <summary>OBJECT FREQ without an LFU policy.</summary>
+    public static ReadOnlySpan<byte> FrequencyNotTracked => "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust."u8;
+    /// <summary>OBJECT IDLETIME under an LFU policy.</summary>
+    public static ReadOnlySpan<byte> IdleTimeNotTracked => "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust."u8;
 
     // Time limits.
 

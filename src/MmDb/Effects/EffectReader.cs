@@ -43,6 +43,13 @@ internal unsafe ref struct EffectReader(byte* bytes, long length)
         return value <= int.MaxValue ? (int)value : throw new UnknownEffectException("a number in the entry is too large");
     }
 
+    /// <summary>A byte or bit offset within a value; no value reaches further than 2^40.</summary>
+    public long Offset()
+    {
+        ulong value = Varint();
+        return value < 1UL << 40 ? (long)value : throw new UnknownEffectException("an offset in the entry is too large");
+    }
+
     public long Zigzag()
     {
         ulong value = Varint();

@@ -54,6 +54,8 @@ public enum EffectTag : byte
     StringSetBit = 22,
     /// <summary><c>key destination, n operation, n count, key…</c>: BITOP's operation 0 AND, 1 OR, 2 XOR, 3 NOT.</summary>
     StringBitOp = 23,
+    /// <summary><c>key, n offset, n width, i64 value</c>: BITFIELD; the width's low bits of the value stand at that bit offset, after zeros where the string was shorter.</summary>
+    StringSetBits = 24,
 
     /// <summary><c>key, bytes field, bytes value</c>.</summary>
     HashSet = 32,

@@ -125,19 +125,21 @@ public sealed unsafe partial class Effects
     public void Copy(in Key from, Database database, in Key to)
     {
         Database source = _database;
-        ulong* slot = Open(from);
-        Append(EffectTag.Copy, from).Varint((ulong)database.Index);
-        new EffectWriter(_log).Bytes(to.Name, to.Length);
-        if (slot == null || (source == database && from.Span.SequenceEqual(to.Span)))
+        bool exists = Open(from) != null;
+        _database = database;
+        ulong* target = Open(to);
+        _database = source;
+        EffectWriter writer = Append(EffectTag.Copy, from);
+        writer.Varint((ulong)database.Index);
+        writer.Bytes(to.Name, to.Length);
+        if (!exists || (source == database && from.Span.SequenceEqual(to.Span)))
         {
             return;
         }
 
         _database = database;
-        ulong* target = database.FindSlot(to);
         if (target != null)
         {
-            _keyspace.Snapshot?.BeforeChange(database, KeyTable.Get(target));
             Drop(to, target);
         }
 

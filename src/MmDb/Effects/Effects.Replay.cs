@@ -14,9 +14,17 @@ public sealed unsafe partial class Effects
     {
         var reader = new EffectReader(body, length);
         Use(_keyspace.Databases[0]);
-        while (!reader.AtEnd)
+        _replaying = true;
+        try
         {
-            Apply(ref reader, (EffectTag)reader.Byte());
+            while (!reader.AtEnd)
+            {
+                Apply(ref reader, (EffectTag)reader.Byte());
+            }
+        }
+        finally
+        {
+            _replaying = false;
         }
     }
 

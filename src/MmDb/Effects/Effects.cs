@@ -24,6 +24,7 @@ public sealed unsafe partial class Effects
     private WriteLog? _log;
     private HybridClock _clock;
     private int _loggedDatabase;
+    private bool _replaying;
 
     internal Effects(Keyspace keyspace)
     {
@@ -84,7 +85,7 @@ public sealed unsafe partial class Effects
 
     private ulong* OpenSlow(in Key key, ulong* slot, byte* record)
     {
-        if (_log != null && _keyspace.IsWriter && Record.HasExpire(record) && _keyspace.IsExpired(record))
+        if (!_replaying && _keyspace.IsWriter && Record.HasExpire(record) && _keyspace.IsExpired(record))
         {
             Expire(key, _keyspace.NowMs);
             return null;
