@@ -107,6 +107,8 @@ public abstract class ServerProcess : IDisposable
             RedirectStandardInput = true,
             UseShellExecute = false,
             WorkingDirectory = DataDir,
+            // SORT ALPHA compares as the locale says: both servers must live in the same one.
+            Environment = { ["LC_ALL"] = "C" },
         };
         lock (log) log.Clear();
         process = Process.Start(start) ?? throw new InvalidOperationException($"Cannot start {command[0]}");

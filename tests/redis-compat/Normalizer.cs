@@ -50,7 +50,8 @@ public static class Normalizer
     private static string Word(IReadOnlyList<byte[]> command, int index) =>
         index < command.Count ? Encoding.Latin1.GetString(command[index]).ToUpperInvariant() : "";
 
-    private static RespValue SortElements(RespValue reply)
+    /// <summary>The reply with its elements in byte order.</summary>
+    public static RespValue SortElements(RespValue reply)
     {
         if (!reply.IsAggregate) return reply;
         return new RespValue(reply.Kind, null, [.. reply.Items.OrderBy(item => item.ToString(), StringComparer.Ordinal)]);
