@@ -50,7 +50,9 @@ public sealed class NodeHost : INodeStatus, IDisposable
     public void Listen()
     {
         _transport.Listen(_config.Listen);
-        _folder.Announce(new RunningNode(Environment.ProcessId, _config.LocalHost, Port, _config.Listen.UnixSocket, ProductVersion.Text));
+        string? socket = _config.Listen.UnixSocket;
+        _folder.Announce(new RunningNode(
+            Environment.ProcessId, _config.LocalHost, Port, socket is null ? null : Path.GetFullPath(socket), ProductVersion.Text));
     }
 
     /// <summary>Serves until asked to stop; returns the exit code.</summary>

@@ -44,7 +44,18 @@ internal sealed unsafe class MiniServer : IConnectionHandler, IDisposable
     public T Ask<T>(Func<MiniServer, T> question)
     {
         TaskCompletionSource<T> answer = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        Transport.Post(() => answer.SetResult(question(this)));
+        Transport.Post(() =>
+        {
+            try
+            {
+                answer.SetResult(question(this));
+            }
+            catch (Exception e)
+            {
+                // A failed assertion belongs to the test, not to the loop.
+                answer.SetException(e);
+            }
+        });
         return answer.Task.WaitAsync(TimeSpan.FromSeconds(60)).GetAwaiter().GetResult();
     }
 

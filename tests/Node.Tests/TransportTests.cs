@@ -90,7 +90,7 @@ public abstract class TransportTests(string kind)
         Assert.True(value == client.Read().Text);
         Assert.Equal("PONG", client.Read().Text);
         send.Wait();
-        Assert.Equal(0, server.Ask(s => s.Connections[0].InputCapacity));
+        server.Until(s => s.Connections[0].InputCapacity == 0);
     }
 
     [Fact]
@@ -106,11 +106,11 @@ public abstract class TransportTests(string kind)
             client.SendRaw(piece);
         }
 
-        server.Until(s => s.Connections[0].InputLength >= size);
+        server.Until(s => s.Connections.Any(c => c.InputLength >= size));
         Assert.InRange(server.Ask(s => s.Connections[0].InputCapacity), size, size + 1024);
         client.SendRaw("\r\n");
         Assert.Equal(size, client.Read().Integer);
-        Assert.Equal(0, server.Ask(s => s.Connections[0].InputCapacity));
+        server.Until(s => s.Connections[0].InputCapacity == 0);
     }
 
     [Fact]
@@ -121,16 +121,16 @@ public abstract class TransportTests(string kind)
         using RespClient other = server.Connect();
         const int big = 40 * 1024 * 1024;
         slow.SendRaw($"BIG {big}\r\nPING\r\n");
-        server.Until(s => s.Connections[0].OutputMemory > 1024 * 1024);
+        server.Until(s => s.Connections.Any(c => c.OutputMemory > 1024 * 1024));
         for (int i = 0; i < 100; i++)
         {
             Assert.Equal("PONG", other.Call("PING").Text);
         }
 
-        Assert.Equal(0, server.Ask(s => s.Connections[1].OutputMemory));
+        Assert.Equal(1, server.Ask(s => s.Connections.Count(c => c.OutputMemory > 0)));
         Assert.Equal(big, slow.Read().Text.Length);
         Assert.Equal("PONG", slow.Read().Text);
-        server.Until(s => s.Connections[0].OutputMemory == 0);
+        server.Until(s => s.Connections.All(c => c.OutputMemory == 0));
     }
 
     [Fact]
@@ -292,7 +292,7 @@ public abstract class TransportTests(string kind)
             }
         });
         Assert.Equal("PONG", other.Call("PING").Text);
-        Assert.Equal(1, server.Ask(s => s.Closed));
+        server.Until(s => s.Closed == 1);
     }
 
     [Fact]
@@ -321,7 +321,7 @@ public abstract class TransportTests(string kind)
         }
 
         Assert.Equal(count + 1, first.Call("COUNT").Integer);
-        Assert.Equal(0, server.Ask(s => s.Connections.Sum(c => c.InputCapacity + c.OutputMemory)));
+        server.Until(s => s.Connections.Sum(c => c.InputCapacity + c.OutputMemory) == 0);
         Assert.True(ResidentBytes() - before < count * 100_000L, "The process has grown by more than its clients' own buffers");
         foreach (RespClient client in idle)
         {

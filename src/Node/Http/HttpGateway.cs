@@ -23,7 +23,8 @@ public sealed class HttpGateway : IAsyncDisposable
 
     private readonly INodeStatus _status;
     private readonly NodeLog _log;
-    private readonly Channel<HandedConnection> _handed = Channel.CreateBounded<HandedConnection>(MaxWaiting);
+    private readonly Channel<HandedConnection> _http1 = Channel.CreateBounded<HandedConnection>(MaxWaiting);
+    private readonly Channel<HandedConnection> _http2 = Channel.CreateBounded<HandedConnection>(MaxWaiting);
     private readonly object _gate = new();
     private Task<KestrelServer>? _server;
 
@@ -42,7 +43,9 @@ public sealed class HttpGateway : IAsyncDisposable
     /// <param name="received">What was received from it.</param>
     public void Take(Socket socket, byte[] received)
     {
-        if (!_handed.Writer.TryWrite(new HandedConnection(socket, received)))
+        // Without TLS Kestrel takes either version on an endpoint, never both; HTTP/2's preface tells them apart.
+        Channel<HandedConnection> handed = received.AsSpan().StartsWith("PRI"u8) ? _http2 : _http1;
+        if (!handed.Writer.TryWrite(new HandedConnection(socket, received)))
         {
             _log.Verbose("Closing an HTTP connection: too many wait");
             socket.Dispose();
@@ -58,7 +61,8 @@ public sealed class HttpGateway : IAsyncDisposable
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {
-        _handed.Writer.TryComplete();
+        _http1.Writer.TryComplete();
+        _http2.Writer.TryComplete();
         if (_server is not null)
         {
             using CancellationTokenSource limit = new(_stopLimit);
@@ -67,7 +71,7 @@ public sealed class HttpGateway : IAsyncDisposable
             server.Dispose();
         }
 
-        while (_handed.Reader.TryRead(out HandedConnection waiting))
+        while (_http1.Reader.TryRead(out HandedConnection waiting) || _http2.Reader.TryRead(out waiting))
         {
             waiting.Socket.Dispose();
         }
@@ -78,8 +82,9 @@ public sealed class HttpGateway : IAsyncDisposable
         try
         {
             KestrelServerOptions options = new() { AddServerHeader = false };
-            options.Listen(HandoffListener.Place);
-            KestrelServer server = new(Options.Create(options), new HandoffListenerFactory(_handed.Reader), NullLoggerFactory.Instance);
+            options.Listen(new HandoffPlace("http1", _http1.Reader), listen => listen.Protocols = HttpProtocols.Http1);
+            options.Listen(new HandoffPlace("http2", _http2.Reader), listen => listen.Protocols = HttpProtocols.Http2);
+            KestrelServer server = new(Options.Create(options), new HandoffListenerFactory(), NullLoggerFactory.Instance);
             await server.StartAsync(new StatusApplication(_status), CancellationToken.None);
             _log.Verbose("HTTP is served");
             return server;
@@ -96,23 +101,30 @@ public sealed class HttpGateway : IAsyncDisposable
 /// <summary>A socket with the bytes that were read from it.</summary>
 internal readonly record struct HandedConnection(Socket Socket, byte[] Received);
 
-/// <summary>Makes Kestrel listen on the queue of handed connections.</summary>
-internal sealed class HandoffListenerFactory(ChannelReader<HandedConnection> handed) : IConnectionListenerFactory
+/// <summary>Stands for an address where Kestrel asks for one: a queue of handed connections.</summary>
+internal sealed class HandoffPlace(string name, ChannelReader<HandedConnection> handed) : System.Net.EndPoint
 {
+    public ChannelReader<HandedConnection> Handed => handed;
+
+    public override string ToString() => name;
+}
+
+/// <summary>Makes Kestrel listen on the queues of handed connections.</summary>
+internal sealed class HandoffListenerFactory : IConnectionListenerFactory, IConnectionListenerFactorySelector
+{
+    public bool CanBind(System.Net.EndPoint endpoint) => endpoint is HandoffPlace;
+
     public ValueTask<IConnectionListener> BindAsync(System.Net.EndPoint endpoint, CancellationToken cancellationToken = default) =>
-        ValueTask.FromResult<IConnectionListener>(new HandoffListener(handed));
+        ValueTask.FromResult<IConnectionListener>(new HandoffListener((HandoffPlace)endpoint));
 }
 
 /// <summary>Accepts what the port handed over.</summary>
-internal sealed class HandoffListener(ChannelReader<HandedConnection> handed) : IConnectionListener
+internal sealed class HandoffListener(HandoffPlace place) : IConnectionListener
 {
     private readonly SocketConnectionContextFactory _contexts = new(new SocketConnectionFactoryOptions(), NullLogger.Instance);
     private readonly CancellationTokenSource _unbound = new();
 
-    /// <summary>Stands for an address where Kestrel asks for one.</summary>
-    public static System.Net.EndPoint Place { get; } = new UriEndPoint(new Uri("handoff://port"));
-
-    public System.Net.EndPoint EndPoint => Place;
+    public System.Net.EndPoint EndPoint => place;
 
     public async ValueTask<ConnectionContext?> AcceptAsync(CancellationToken cancellationToken = default)
     {
@@ -122,7 +134,7 @@ internal sealed class HandoffListener(ChannelReader<HandedConnection> handed) : 
             HandedConnection next;
             try
             {
-                next = await handed.ReadAsync(either.Token);
+                next = await place.Handed.ReadAsync(either.Token);
             }
             catch (Exception e) when (e is OperationCanceledException or ChannelClosedException)
             {

@@ -1,0 +1,150 @@
+// A process is waited for beside its output.
+#pragma warning disable xUnit1031
+using System.Diagnostics;
+using System.Net.Sockets;
+using Leither.Node.CommandLine;
+using Leither.Resp;
+using Leither.TestKit;
+using Xunit;
+
+namespace Leither.Node.Tests;
+
+/// <summary>The program as a process.</summary>
+public sealed class ProgramTests
+{
+    [Fact]
+    public void A_node_runs_answers_commands_of_the_command_line_and_stops_on_SIGTERM()
+    {
+        using LeitherServer server = LeitherServer.StartNew("--hz", "20", "--io-threads", "4");
+        (int code, string output, string _) = Leither("--data", server.DataDir, "SET", "greeting", "hello world");
+        Assert.Equal((0, "OK\n"), (code, output));
+        Assert.Equal((0, "hello world\n"), Leither("--data", server.DataDir, "GET", "greeting").Short);
+        (code, output, _) = Leither("--data", server.DataDir, "NONSENSE", "--help");
+        Assert.Equal(1, code);
+        Assert.StartsWith("ERR unknown command 'NONSENSE', with args beginning with: '--help'", output, StringComparison.Ordinal);
+
+        server.Stop();
+        Assert.Contains("Accepted, but without meaning here: io-threads", server.Log, StringComparison.Ordinal);
+        Assert.Contains("Received SIGTERM, scheduling shutdown...", server.Log, StringComparison.Ordinal);
+        Assert.Contains("ready to exit, bye bye...", server.Log, StringComparison.Ordinal);
+        (code, _, string error) = Leither("--data", server.DataDir, "PING");
+        Assert.Equal(1, code);
+        Assert.StartsWith($"No node runs on the data folder {server.DataDir}", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_second_node_on_a_folder_or_port_does_not_start()
+    {
+        using LeitherServer server = LeitherServer.StartNew();
+        (int code, _, string error) = Leither("run", "-p", "0", "--unixsocket", "s", "--data", server.DataDir);
+        Assert.Equal(1, code);
+        Assert.Contains($"in use by another node (process {server.ProcessId})", error, StringComparison.Ordinal);
+
+        using TempDir other = new();
+        (code, _, error) = Leither("run", "--port", $"{server.Port}", "--bind", "127.0.0.1", "--data", other.Path);
+        Assert.Equal(1, code);
+        Assert.StartsWith($"Could not create server TCP listening socket 127.0.0.1:{server.Port}: Address already in use", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_folder_is_free_again_after_a_kill()
+    {
+        using LeitherServer server = LeitherServer.StartNew();
+        server.Kill();
+        server.Start();
+        using RespClient client = server.Connect();
+        Assert.Equal("PONG", client.Call("PING").Text);
+    }
+
+    [Fact]
+    public void A_node_may_listen_on_a_unix_socket_alone()
+    {
+        using TempDir folder = new();
+        using Process node = Start("run", "--port", "0", "--unixsocket", "node.sock", "--data", folder.Path);
+        try
+        {
+            string path = folder.File("node.sock");
+            for (int i = 0; i < 3000 && DataFolderIsSilent(folder.Path); i++)
+            {
+                Thread.Sleep(10);
+            }
+
+            using RespClient client = RespClient.ConnectUnix(path);
+            Assert.Equal("PONG", client.Call("PING").Text);
+            Assert.Equal((0, "PONG\n"), Leither("--data", folder.Path, "PING").Short);
+        }
+        finally
+        {
+            node.Kill();
+            node.WaitForExit();
+        }
+    }
+
+    [Fact]
+    public void A_wrong_configuration_is_told_as_redis_tells_it()
+    {
+        (int code, _, string error) = Leither("run", "--maxmemory", "much");
+        Assert.Equal(1, code);
+        Assert.Contains("*** FATAL CONFIG FILE ERROR (Leither ", error, StringComparison.Ordinal);
+        Assert.EndsWith(">>> 'maxmemory \"much\"'\nargument must be a memory value\n", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Help_and_version_are_there()
+    {
+        Assert.StartsWith("Leither ", Leither("--version").Output, StringComparison.Ordinal);
+        foreach (string[] arguments in (string[][])[[], ["--help"], ["run", "--help"]])
+        {
+            (int code, string output, _) = Leither(arguments);
+            Assert.Equal(0, code);
+            Assert.Contains("Usage:", output, StringComparison.Ordinal);
+        }
+    }
+
+    [Theory]
+    [InlineData("+OK\r\n", "OK\n", "OK\n")]
+    [InlineData("-ERR no\r\n", "(error) ERR no\n", "ERR no\n")]
+    [InlineData(":-5\r\n", "(integer) -5\n", "-5\n")]
+    [InlineData("$-1\r\n", "(nil)\n", "\n")]
+    [InlineData("$5\r\na\"\n\u0001b\r\n", "\"a\\\"\\n\\x01b\"\n", "a\"\n\u0001b\n")]
+    [InlineData("*0\r\n", "(empty array)\n", "\n")]
+    [InlineData("*2\r\n$1\r\na\r\n*2\r\n:1\r\n$-1\r\n", "1) \"a\"\n2) 1) (integer) 1\n   2) (nil)\n", "a\n1\n\n")]
+    public void Replies_are_printed_as_redis_cli_does(string reply, string forPeople, string bare)
+    {
+        RespReader reader = new(System.Text.Encoding.Latin1.GetBytes(reply));
+        Assert.Equal(ReadStatus.Complete, RespReply.TryRead(ref reader, out RespReply? parsed));
+        foreach ((bool people, string expected) in ((bool, string)[])[(true, forPeople), (false, bare)])
+        {
+            using MemoryStream output = new();
+            ReplyPrinter.Print(parsed!, output, people);
+            Assert.Equal(expected, System.Text.Encoding.Latin1.GetString(output.ToArray()));
+        }
+    }
+
+    private static bool DataFolderIsSilent(string path) => Configuration.DataFolder.Find(path) is null;
+
+    private static Process Start(params string[] arguments)
+    {
+        ProcessStartInfo start = new(Path.Combine(AppContext.BaseDirectory, "leither"), arguments)
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        return Process.Start(start)!;
+    }
+
+    private static Result Leither(params string[] arguments)
+    {
+        using Process process = Start(arguments);
+        Task<string> error = process.StandardError.ReadToEndAsync();
+        string output = process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+        return new Result(process.ExitCode, output, error.GetAwaiter().GetResult());
+    }
+
+    private sealed record Result(int Code, string Output, string Error)
+    {
+        /// <summary>The exit code and the output, where the error output does not matter.</summary>
+        public (int Code, string Output) Short => (Code, Output);
+    }
+}
