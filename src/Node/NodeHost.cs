@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using Leither.MmDb;
 using Leither.MmDb.Configuration;
+using Leither.MmDb.Log;
 using Leither.MmDb.Values;
 using Leither.Node.Configuration;
 using Leither.Node.Http;
@@ -32,6 +33,11 @@ public sealed class NodeHost : INodeStatus, IDisposable
         };
         ulong seed = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong)));
         Mimei mimei = new("default", new Keyspace(keyspaceOptions, seed));
+        if (config.Settings.Get(ConfigKeys.AppendOnly))
+        {
+            mimei.Log = OpenLog(mimei.Keyspace);
+        }
+
         ServerOptions serverOptions = new();
         _server = new Server(mimei, serverOptions, TimeProvider.System);
         _http = new HttpGateway(this, log);
@@ -41,6 +47,28 @@ public sealed class NodeHost : INodeStatus, IDisposable
         config.Settings.OnChange(() => Relisten("Unable to listen on this port. Check server logs."), ConfigKeys.Port);
         config.Settings.OnChange(KeepFolder, ConfigKeys.Directory);
     }
+
+    private WriteLog OpenLog(Keyspace keyspace)
+    {
+        var files = new LogFiles(Path.Combine(_folder.Path, "log"));
+        WriteLog opened = Persistence.Recover(keyspace, files, new LogOptions { Fsync = Fsync() });
+        _log.Notice($"Log: {opened.Recovery}");
+        _config.Settings.OnChange(
+            () =>
+            {
+                opened.Fsync = Fsync();
+                return null;
+            },
+            ConfigKeys.AppendFsync);
+        return opened;
+    }
+
+    private FsyncPolicy Fsync() => _config.Settings.Show(ConfigKeys.AppendFsync) switch
+    {
+        "always" => FsyncPolicy.Always,
+        "no" => FsyncPolicy.No,
+        _ => FsyncPolicy.EverySecond,
+    };
 
     /// <summary>The TCP port listened on, or 0.</summary>
     public int Port => _transport.BoundPort;
@@ -60,6 +88,7 @@ public sealed class NodeHost : INodeStatus, IDisposable
     {
         _log.Notice("Ready to accept connections");
         _transport.Run();
+        _server.Mimei.Log?.Close();
         return 0;
     }
 

@@ -67,6 +67,7 @@ internal static class LogFormat
     public const int PartOffsetBytes = 8;
     public const int EntryHeaderBytes = 10;
     public const byte EntryFormat = 1;
+    public const byte HasExtensions = 1;
     public const ushort Version = 1;
     public const ulong SegmentMagic = 0x676F_4C68_7469_654C; // "LeithLog"
     public const ushort GroupMagic = 0x674C;                 // "Lg"
