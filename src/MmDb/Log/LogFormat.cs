@@ -51,7 +51,7 @@ internal enum GroupKind : byte
     /// <summary>A further part of it.</summary>
     Middle = 3,
 
-    /// <summary>Its last part: only now does it count.</summary>
+    /// <summary>Its last part, possibly its only one: only now does it count.</summary>
     Last = 4,
 
     /// <summary>A clean end: the writer synced everything and wrote nothing afterwards.</summary>
@@ -73,6 +73,7 @@ internal static class LogFormat
     public const ushort GroupMagic = 0x674C;                 // "Lg"
     public const string SegmentSuffix = ".seg";
     public const string PreparedPrefix = "prepared-";
+    public const string RewritePrefix = "rewrite-";
 }
 
 /// <summary>The header of a segment file, decoded.</summary>

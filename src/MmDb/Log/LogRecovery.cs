@@ -65,8 +65,8 @@ internal sealed unsafe class LogRecovery : IDisposable
         /// <summary>What the file holds, and how much of it is groups that count (header included).</summary>
         public long FileLength, Length;
 
-        /// <summary>The last entry that ends in it.</summary>
-        public ulong LastSequence;
+        /// <summary>The last entry that ends in it, and the last of which it holds any part.</summary>
+        public ulong LastSequence, LastTouched;
 
         public ulong First => Header.FirstSequence;
     }
@@ -85,7 +85,11 @@ internal sealed unsafe class LogRecovery : IDisposable
 
     public ulong MaxEpoch { get; private set; }
 
-    public uint MaxGeneration { get; private set; }
+    /// <summary>The last entry known to be durable, whatever the system's cache held when the files were read.</summary>
+    public ulong Vouched { get; private set; }
+
+    /// <summary>The largest number among the names of prepared files.</summary>
+    public int PreparedFiles { get; private set; }
 
     public RecoveryReport Report(ulong epoch) => new()
     {
@@ -130,11 +134,16 @@ internal sealed unsafe class LogRecovery : IDisposable
     private void FindSegments()
     {
         var found = new List<Found>();
+        var rewritten = new List<string>();
         foreach (string name in _files.List())
         {
-            if (name.StartsWith(LogFormat.PreparedPrefix, StringComparison.Ordinal)) FindPrepared(name, found);
+            if (HasPrefix(name, LogFormat.PreparedPrefix)) FindPrepared(name, found);
+            else if (HasPrefix(name, LogFormat.RewritePrefix)) rewritten.Add(name);
             else if (SegmentHeader.TryParseName(name, out SegmentHeader named)) found.Add(ReadHeader(name, named));
         }
+        // The rest of a rewritten tail counts when its first segment got its header: then all of it was complete.
+        int others = found.Count;
+        foreach (string name in rewritten) FindRewritten(name, found, others);
         found.Sort(static (a, b) =>
         {
             int order = a.Header.Epoch.CompareTo(b.Header.Epoch);
@@ -154,8 +163,10 @@ internal sealed unsafe class LogRecovery : IDisposable
             }
             _chain.Add(segment);
         }
-        if (_chain.Count > 0) MaxGeneration = _chain[^1].Header.Generation;
     }
+
+    private static bool HasPrefix(string name, string prefix) =>
+        name.StartsWith(prefix, StringComparison.Ordinal) && name.EndsWith(LogFormat.SegmentSuffix, StringComparison.Ordinal);
 
     private static bool SameRun(Found a, Found b) => a.Header.Epoch == b.Header.Epoch && a.Header.Generation == b.Header.Generation;
 
@@ -186,17 +197,53 @@ internal sealed unsafe class LogRecovery : IDisposable
     /// <summary>A prepared file is a segment when it has a segment's header: the crash came before it was renamed. Else it is empty.</summary>
     private void FindPrepared(string name, List<Found> found)
     {
+        ReadOnlySpan<char> number = name.AsSpan(LogFormat.PreparedPrefix.Length, name.Length - LogFormat.PreparedPrefix.Length - LogFormat.SegmentSuffix.Length);
+        if (int.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out int n)) PreparedFiles = Math.Max(PreparedFiles, n);
+
         byte* bytes = stackalloc byte[LogFormat.SegmentHeaderBytes];
         using ILogFile file = _files.Open(name);
         bool whole = file.Read(0, bytes, LogFormat.SegmentHeaderBytes) == LogFormat.SegmentHeaderBytes;
-        if (!whole || !SegmentHeader.TryDecode(bytes, out SegmentHeader header, out ushort version) || version != LogFormat.Version)
+        if (!whole || !SegmentHeader.TryDecode(bytes, out SegmentHeader header, out ushort version))
         {
+            RequireNoGroups(name);
             _empty.Add(name);
             return;
+        }
+        if (version != LogFormat.Version)
+        {
+            throw new LogCorruptedException(_files.FullName(name), 0, header.FirstSequence, $"its format version is {version}, and this program knows {LogFormat.Version}");
         }
         string newName = header.FileName();
         _files.Rename(name, newName);
         found.Add(new Found { Name = newName, Header = header, FileLength = file.Length });
+    }
+
+    private void FindRewritten(string name, List<Found> found, int others)
+    {
+        byte* bytes = stackalloc byte[LogFormat.SegmentHeaderBytes];
+        using ILogFile file = _files.Open(name);
+        bool whole = file.Read(0, bytes, LogFormat.SegmentHeaderBytes) == LogFormat.SegmentHeaderBytes;
+        if (whole && SegmentHeader.TryDecode(bytes, out SegmentHeader header, out _))
+        {
+            var segment = new Found { Name = name, Header = header, FileLength = file.Length };
+            if (found.Take(others).Any(first => SameRun(first, segment) && Compare(first, segment) < 0))
+            {
+                segment.Name = header.FileName();
+                _files.Rename(name, segment.Name);
+                found.Add(segment);
+                return;
+            }
+        }
+        _empty.Add(name);
+    }
+
+    /// <summary>Makes sure that a prepared file whose header cannot be read never got a group.</summary>
+    private void RequireNoGroups(string name)
+    {
+        var file = new Found { Name = name, Header = default, HeaderIsBad = true };
+        Load(file);
+        (int groups, _) = Scan(file, 0, out long first);
+        if (groups > 0) throw new LogCorruptedException(_files.FullName(name), 0, 0, $"its header is damaged, and {groups} whole groups follow, the first at {first}");
     }
 
     // ---- Replay ------------------------------------------------------------------------------------------------------------------------
@@ -245,6 +292,8 @@ internal sealed unsafe class LogRecovery : IDisposable
             return Corrupt(index, 0, _sequence, $"it begins with entry {segment.First} where {_sequence} must follow");
         }
 
+        Vouched = Math.Max(Vouched, segment.Header.SyncedSequence);
+        if (index > 0 && !SameRun(_chain[index - 1], segment)) Vouched = Math.Max(Vouched, segment.First - 1);
         uint seed = segment.Header.Crc;
         while (!Reached(next) && Group.TryRead(_file + at, segment.FileLength - at, seed, out Group group))
         {
@@ -253,6 +302,7 @@ internal sealed unsafe class LogRecovery : IDisposable
                 return Corrupt(index, at, _sequence, $"a valid group begins with entry {group.FirstSequence} where {_sequence} must follow");
             }
             _cleanEnd = group.Kind == GroupKind.End;
+            Vouched = Math.Max(Vouched, Vouches(group));
             if (group.Kind == GroupKind.Whole)
             {
                 if (!ReplayWhole(group)) return Corrupt(index, at, _sequence, "a group's checksum is right, but not its entries' lengths");
@@ -262,6 +312,7 @@ internal sealed unsafe class LogRecovery : IDisposable
         }
         segment.Length = at;
         segment.LastSequence = _sequence - 1;
+        segment.LastTouched = _offset == 0 ? _sequence - 1 : _sequence;
         if (next is null ? IsZero(at, segment.FileLength) : Reached(next)) return true;
         return Damaged(index, at);
     }
@@ -271,7 +322,8 @@ internal sealed unsafe class LogRecovery : IDisposable
 
     private bool FitsOffset(in Group group) => group.Kind switch
     {
-        GroupKind.Middle or GroupKind.Last => group.PartOffset == _offset && _offset > 0,
+        GroupKind.Middle => group.PartOffset == _offset && _offset > 0,
+        GroupKind.Last => group.PartOffset == _offset,
         _ => group.PartOffset == 0 && _offset == 0,
     };
 
@@ -301,7 +353,7 @@ internal sealed unsafe class LogRecovery : IDisposable
 
     private void ReplayPart(in Group group, int index, long at)
     {
-        if (group.Kind == GroupKind.First) (_largeSegment, _largeAt) = (index, at);
+        if (_offset == 0) (_largeSegment, _largeAt) = (index, at);
         long bytes = group.PayloadBytes - LogFormat.PartOffsetBytes;
         long total = (long)_offset + bytes;
         bool wanted = _sequence > _checkpoint.Sequence && _visitor is not null;
@@ -365,27 +417,11 @@ internal sealed unsafe class LogRecovery : IDisposable
         Found segment = _chain[index];
         ulong lost = _sequence;
 
-        // Later whole groups in this file. Under a damaged header their seed is what the header holds or what it should hold.
-        ReadOnlySpan<uint> seeds = !segment.HeaderIsBad ? [segment.Header.Crc]
-            : segment.FileLength < LogFormat.SegmentHeaderBytes ? []
-            : [Unsafe.ReadUnaligned<uint>(_file + 124), Crc32C.Compute(0, _file, 124)];
-        long firstLater = -1;
-        int laterGroups = 0;
-        ulong vouched = 0;
-        for (long i = at + 1; i + LogFormat.GroupHeaderBytes <= segment.FileLength;)
-        {
-            if (!TryReadLater(_file + i, segment.FileLength - i, seeds, out Group group))
-            {
-                i++;
-                continue;
-            }
-            if (firstLater < 0) firstLater = i;
-            laterGroups++;
-            vouched = Math.Max(vouched, Vouches(group));
-            i += group.TotalBytes;
-        }
-        // Lost pages read as zeros up to the end of a sector; anything else was written like that, and did not come from a crash.
-        bool lostPages = LooksLost(at, firstLater < 0 ? segment.FileLength : firstLater);
+        (int laterGroups, ulong vouched) = Scan(segment, at + 1, out long firstLater);
+        // Lost pages read as zeros up to the end of a sector; anything else was written like that, and did not come from a crash. When a
+        // segment is missing, a prepared file may be it: one whose header and whose new name did not get to the disk.
+        bool lostPages = LooksLost(at, firstLater < 0 ? segment.FileLength : firstLater)
+            || at > 0 && firstLater < 0 && _empty.Count > 0 && IsZero(at, segment.FileLength);
 
         // Later segments.
         for (int i = index + 1; i < _chain.Count; i++)
@@ -394,7 +430,8 @@ internal sealed unsafe class LogRecovery : IDisposable
             if (!SameRun(segment, later)) vouched = Math.Max(vouched, later.First - 1);
             if (later.HeaderIsBad) continue;
             vouched = Math.Max(vouched, later.Header.SyncedSequence);
-            (int groups, ulong byGroups) = ScanSegment(later);
+            Load(later);
+            (int groups, ulong byGroups) = Scan(later, LogFormat.SegmentHeaderBytes, out _);
             laterGroups += groups;
             vouched = Math.Max(vouched, byGroups);
         }
@@ -416,7 +453,7 @@ internal sealed unsafe class LogRecovery : IDisposable
         if (Unsafe.ReadUnaligned<ushort>(at) != LogFormat.GroupMagic) return false;
         // A client may have written the magic many times; a plausible sequence is cheaper to check than a checksum.
         ulong sequence = Unsafe.ReadUnaligned<ulong>(at + 16);
-        if (sequence < _sequence || sequence - _sequence > LogOptions.MaxSegmentBytes) return false;
+        if (_sequence != 0 && (sequence < _sequence || sequence - _sequence > LogOptions.MaxSegmentBytes)) return false;
         foreach (uint seed in seeds)
         {
             if (Group.TryRead(at, available, seed, out group)) return true;
@@ -426,19 +463,25 @@ internal sealed unsafe class LogRecovery : IDisposable
 
     private static ulong Vouches(in Group group) => group.Kind == GroupKind.End ? group.FirstSequence - 1 : group.SyncedSequence;
 
-    private (int Groups, ulong Vouched) ScanSegment(Found segment)
+    /// <summary>Looks for whole groups anywhere from an offset of the loaded segment on: how many there are, what they vouch for, and where
+    /// the first is (-1: nowhere).</summary>
+    private (int Groups, ulong Vouched) Scan(Found segment, long from, out long first)
     {
-        Load(segment);
-        ReadOnlySpan<uint> seeds = [segment.Header.Crc];
+        // Under a damaged header their seed is what the header holds or what it should hold.
+        ReadOnlySpan<uint> seeds = !segment.HeaderIsBad ? [segment.Header.Crc]
+            : segment.FileLength < LogFormat.SegmentHeaderBytes ? []
+            : [Unsafe.ReadUnaligned<uint>(_file + 124), Crc32C.Compute(0, _file, 124)];
+        first = -1;
         int groups = 0;
         ulong vouched = 0;
-        for (long i = LogFormat.SegmentHeaderBytes; i + LogFormat.GroupHeaderBytes <= segment.FileLength;)
+        for (long i = from; i + LogFormat.GroupHeaderBytes <= segment.FileLength;)
         {
             if (!TryReadLater(_file + i, segment.FileLength - i, seeds, out Group group))
             {
                 i++;
                 continue;
             }
+            if (first < 0) first = i;
             groups++;
             vouched = Math.Max(vouched, Vouches(group));
             i += group.TotalBytes;
@@ -472,29 +515,19 @@ internal sealed unsafe class LogRecovery : IDisposable
         for (int i = _chain.Count - 1; i > index; i--)
         {
             _cutBytes += ContentLength(_chain[i], 0);
-            _files.Delete(_chain[i].Name);
+            _superseded.Add(_chain[i].Name);
         }
         _chain.RemoveRange(index + 1, _chain.Count - index - 1);
         _cutBytes += ContentLength(segment, at);
         _cleanEnd = false;
-        CutFile(index, at);
         if (_cutBytes == 0) _cutFile = null;
-    }
-
-    private void CutFile(int index, long at)
-    {
-        Found segment = _chain[index];
         if (at <= LogFormat.SegmentHeaderBytes)
         {
-            _empty.Add(segment.Name);
+            _superseded.Add(segment.Name);
             _chain.RemoveAt(index);
             return;
         }
-        using (ILogFile file = _files.Open(segment.Name))
-        {
-            file.Truncate(at);
-            file.SyncData();
-        }
+        // The file itself is cut when the new segment stands.
         segment.Length = at;
         segment.LastSequence = _sequence - 1;
     }
@@ -538,7 +571,13 @@ internal sealed unsafe class LogRecovery : IDisposable
                 }
                 lost.SyncData();
             }
-            CutFile(index, at);
+            using (ILogFile file = _files.Open(segment.Name))
+            {
+                file.Truncate(at);
+                file.SyncData();
+            }
+            segment.FileLength = segment.Length = at;
+            segment.LastSequence = _sequence - 1;
         }
         _files.SyncDirectory();
         _cleanEnd = false;

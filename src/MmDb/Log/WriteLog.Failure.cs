@@ -87,6 +87,7 @@ public sealed unsafe partial class WriteLog
         {
             _retryAtMs = 0;
             if (_sealed > Volatile.Read(ref _written)) Flush();
+            if (_entry == null) TrimPrepared(nowMs);
         }
     }
 
@@ -171,6 +172,10 @@ public sealed unsafe partial class WriteLog
     /// Writes everything sealed after the last successful sync to new segments, syncs them, and goes on there. When it fails, the new files are
     /// given up and the next try begins from the same place.
     /// </summary>
+    /// <remarks>
+    /// The header of the first new segment is written last, when all the rest is durable: it makes the new generation valid, all of it at once.
+    /// Without it the other new segments, which have names of their own until then, mean nothing to recovery.
+    /// </remarks>
     private void Rewrite()
     {
         lock (_syncGate)
@@ -197,11 +202,7 @@ public sealed unsafe partial class WriteLog
                     {
                         Group group = Group.Trusted(at);
                         Segment? segment = made.Count == 0 ? null : made[^1];
-                        if (segment is null || segment.Room < group.TotalBytes)
-                        {
-                            segment = BeginSegment(group.FirstSequence, group.PartOffset);
-                            made.Add(segment);
-                        }
+                        if (segment is null || segment.Room < group.TotalBytes) segment = BeginRewrite(made, group);
                         Group.Seal(at, segment.Header.Crc, _syncedSequence);
                         WriteFully(segment.File!, segment.Name, segment.Length, at, group.TotalBytes);
                         segment.Length += group.TotalBytes;
@@ -210,31 +211,66 @@ public sealed unsafe partial class WriteLog
                         at += group.TotalBytes;
                     }
                 }
-                if (made.Count == 0)
-                {
-                    // Nothing waits. Whether the disk takes anything shows a prepared file; the next group will begin a segment with it.
-                    PreparedFile prepared = Prepare();
-                    prepared.File.SyncData();
-                    lock (_gate) _prepared.Enqueue(prepared);
-                }
                 foreach (Segment segment in made)
                 {
+                    if (segment != made[0]) WriteHeader(segment);
                     segment.File!.SyncData();
                     segment.SyncedLength = segment.Length;
                     segment.IsInDirectory = true;
                 }
                 _files.SyncDirectory();
+                if (made.Count > 0)
+                {
+                    WriteHeader(made[0]);
+                    made[0].File!.SyncData();
+                }
+                else
+                {
+                    // Nothing waits. A prepared file shows whether the disk works; the next group will begin a segment with it.
+                    PreparedFile prepared = Prepare();
+                    lock (_gate) _prepared.Enqueue(prepared);
+                }
                 Adopt(old, made, start, written);
             }
             catch (LogFileException e)
             {
-                foreach (Segment segment in made) Discard(new PreparedFile(segment.Name, segment.File!));
+                GiveUp(made);
                 lock (_gate)
                 {
                     _error = new LogError(e.IsFull ? LogState.Full : LogState.Failed, e.Message);
                     _phase = Phase.Failed;
                 }
             }
+        }
+    }
+
+    /// <summary>Another segment for the rewritten tail, to begin with <paramref name="first"/>.</summary>
+    private Segment BeginRewrite(List<Segment> made, Group first)
+    {
+        PreparedFile prepared = TakePrepared() ?? Prepare();
+        Segment segment = NewSegment(prepared, first.FirstSequence, first.PartOffset);
+        made.Add(segment);
+        if (made.Count > 1)
+        {
+            string name = $"{LogFormat.RewritePrefix}{_generation}-{made.Count}{LogFormat.SegmentSuffix}";
+            _files.Rename(segment.Name, name);
+            segment.Name = name;
+        }
+        return segment;
+    }
+
+    /// <summary>Gives up a rewritten tail. Its first segment goes first: should its header have got to the disk, and its deletion fail, then all of
+    /// the tail is there and counts.</summary>
+    private void GiveUp(List<Segment> made)
+    {
+        foreach (Segment segment in made) segment.File!.Dispose();
+        try
+        {
+            foreach (Segment segment in made) _files.Delete(segment.Name);
+        }
+        catch (LogFileException e)
+        {
+            BackgroundError = e.Message;
         }
     }
 
@@ -247,7 +283,9 @@ public sealed unsafe partial class WriteLog
             foreach (Segment segment in old)
             {
                 if (segment.IsFinished) continue;
-                if (segment.StreamStart >= start)
+                // A segment that holds nothing yet is still the durable mark that this epoch was opened, if no other takes its place.
+                bool isMark = made.Count == 0 && segment.SyncedLength > 0;
+                if (segment.StreamStart >= start && !isMark)
                 {
                     _segments.Remove(segment);
                     _toDelete.Enqueue(segment.Name);
@@ -278,7 +316,7 @@ public sealed unsafe partial class WriteLog
         {
             try
             {
-                if (segment.StreamStart < start) segment.File!.Truncate(segment.Length);
+                if (segment.StreamStart < start || made.Count == 0) segment.File!.Truncate(segment.Length);
             }
             catch (LogFileException e)
             {

@@ -28,8 +28,10 @@ public sealed unsafe partial class WriteLog
 
     /// <summary>Where this epoch began, and the epoch of the entry before that.</summary>
     private readonly ulong _epochFirst, _previousEpoch;
+    private readonly List<(Segment Segment, long Length)> _dirty = []; // TrySync's, under _syncGate
     private int _preparedCounter;
     private int _prepareTarget = 1;
+    private long _rotations, _rotationsSeen, _prepareTargetCheckedMs;
     private volatile bool _prepareAsked;
 
     private Chunk _oldest, _writing;
@@ -105,6 +107,7 @@ public sealed unsafe partial class WriteLog
     /// </summary>
     public void Flush()
     {
+        ObjectDisposedException.ThrowIf(_phase == Phase.Closed, this);
         if (_groupEntries > 0)
         {
             long carried = _entry == null ? 0 : _cursor - _entry;
@@ -119,7 +122,8 @@ public sealed unsafe partial class WriteLog
         if (_phase == Phase.Open && _synced < _written)
         {
             if (_fsync == FsyncPolicy.Always) TrySync(finishedOnly: false);
-            else if (_fsync == FsyncPolicy.EverySecond && !Volatile.Read(ref _syncScheduled))
+            else if (_fsync == FsyncPolicy.EverySecond
+                && (!Volatile.Read(ref _syncScheduled) || _written - Volatile.Read(ref _synced) > _options.RetainedTailBytes / 2))
             {
                 Volatile.Write(ref _syncScheduled, true);
                 _worker.WantSync();
@@ -144,6 +148,12 @@ public sealed unsafe partial class WriteLog
     {
         lock (_gate)
         {
+            // A rewritten tail is one thing until all of it is named.
+            foreach (Segment segment in _segments)
+            {
+                if (!segment.IsNamed) return;
+            }
+
             // A segment can go when the one after it begins at or before the first entry needed, and not in the middle of it.
             int below = 0;
             long bytes = 0;
@@ -177,7 +187,7 @@ public sealed unsafe partial class WriteLog
         {
             while (_phase == Phase.Open && _written < _sealed)
             {
-                while (_writing.StreamEnd == _written) _writing = _writing.Next!;
+                while (_writing.StreamEnd <= _written) _writing = _writing.Next!;
                 byte* at = _writing.Base + (_written - _writing.StreamStart);
                 Group group = Group.Trusted(at);
                 if (_current is null || _current.Room < group.TotalBytes) Rotate(group);
@@ -235,6 +245,7 @@ public sealed unsafe partial class WriteLog
             _segments.Add(next);
             _current = next;
         }
+        _rotations++;
         _worker.WantSync();
         _worker.WantFileWork();
     }
@@ -243,6 +254,29 @@ public sealed unsafe partial class WriteLog
     private Segment BeginSegment(ulong firstSequence, ulong entryOffset)
     {
         PreparedFile prepared = TakePrepared() ?? Prepare();
+        Segment segment = NewSegment(prepared, firstSequence, entryOffset);
+        try
+        {
+            WriteHeader(segment);
+        }
+        catch (LogFileException)
+        {
+            Discard(prepared);
+            throw;
+        }
+        return segment;
+    }
+
+    private static void WriteHeader(Segment segment)
+    {
+        byte* bytes = stackalloc byte[LogFormat.SegmentHeaderBytes];
+        segment.Header.Encode(bytes);
+        WriteFully(segment.File!, segment.Name, 0, bytes, LogFormat.SegmentHeaderBytes);
+    }
+
+    /// <summary>A segment whose header is not in its file yet.</summary>
+    private Segment NewSegment(PreparedFile prepared, ulong firstSequence, ulong entryOffset)
+    {
         var header = new SegmentHeader
         {
             Generation = _generation,
@@ -254,16 +288,7 @@ public sealed unsafe partial class WriteLog
             Salt = _options.Salt(),
         };
         byte* bytes = stackalloc byte[LogFormat.SegmentHeaderBytes];
-        header.Encode(bytes);
-        try
-        {
-            WriteFully(prepared.File, prepared.Name, 0, bytes, LogFormat.SegmentHeaderBytes);
-        }
-        catch (LogFileException)
-        {
-            Discard(prepared);
-            throw;
-        }
+        header.Encode(bytes); // for the checksum, which the groups are seeded with
         return new Segment
         {
             Name = prepared.Name,
@@ -290,6 +315,29 @@ public sealed unsafe partial class WriteLog
         }
     }
 
+    /// <summary>A log that was busy and is not any more gives back files that it had prepared in plenty.</summary>
+    private void TrimPrepared(long nowMs)
+    {
+        const int intervalMs = 10_000;
+        if (nowMs - _prepareTargetCheckedMs < intervalMs) return;
+        _prepareTargetCheckedMs = nowMs;
+        bool idle = _rotations == _rotationsSeen;
+        _rotationsSeen = _rotations;
+        if (!idle) return;
+        lock (_gate)
+        {
+            _prepareTarget = Math.Max(1, _prepareTarget / 2);
+            if (_prepared.Count <= _prepareTarget) return;
+            while (_prepared.Count > _prepareTarget)
+            {
+                PreparedFile surplus = _prepared.Dequeue();
+                surplus.File.Dispose();
+                _toDelete.Enqueue(surplus.Name);
+            }
+        }
+        _worker.WantFileWork();
+    }
+
     /// <summary>Creates and preallocates a file for a segment to come.</summary>
     private PreparedFile Prepare()
     {
@@ -298,6 +346,8 @@ public sealed unsafe partial class WriteLog
         try
         {
             prepared.File.Allocate(_options.SegmentBytes);
+            // Its length is durable before it holds anything: a file that a crash left too short would look like one that was cut.
+            prepared.File.SyncData();
         }
         catch (LogFileException)
         {
@@ -329,7 +379,8 @@ public sealed unsafe partial class WriteLog
         lock (_syncGate)
         {
             if (_phase != Phase.Open) return false;
-            var dirty = new List<(Segment Segment, long Length)>();
+            List<(Segment Segment, long Length)> dirty = _dirty;
+            dirty.Clear();
             long target;
             ulong sequence;
             bool directory = false;
@@ -440,24 +491,33 @@ public sealed unsafe partial class WriteLog
     {
         if (_phase == Phase.Rewriting) Rewrite();
         if (_phase != Phase.Open) return;
-        try
+        string? error = null;
+        Segment[] work;
+        lock (_gate) work = [.. _segments.Where(NeedsWork)];
+        foreach (Segment segment in work)
         {
-            Segment[] work;
-            lock (_gate) work = [.. _segments.Where(NeedsWork)];
-            foreach (Segment segment in work)
+            Try(() =>
             {
                 Name(segment);
                 bool finish;
                 lock (_gate) finish = segment != _current && segment.SyncedLength == segment.Length;
                 if (finish) Finish(segment);
-            }
-            PrepareAhead();
-            DeleteDropped();
-            BackgroundError = null;
+            });
         }
-        catch (LogFileException e)
+        Try(DeleteDropped); // before more space is asked for
+        Try(PrepareAhead);
+        BackgroundError = error;
+
+        void Try(Action action)
         {
-            BackgroundError = e.Message;
+            try
+            {
+                action();
+            }
+            catch (LogFileException e)
+            {
+                error = e.Message;
+            }
         }
     }
 
@@ -467,7 +527,11 @@ public sealed unsafe partial class WriteLog
         if (segment.IsNamed) return;
         string name = segment.Header.FileName();
         _files.Rename(segment.Name, name);
-        lock (_gate) segment.Name = name;
+        lock (_gate)
+        {
+            segment.Name = name;
+            segment.IsNamed = true;
+        }
     }
 
     /// <summary>Cuts a full and synced segment to its length: from now on its bytes are final.</summary>
@@ -501,7 +565,12 @@ public sealed unsafe partial class WriteLog
             lock (_gate) _prepared.Enqueue(prepared);
             made = true;
         }
-        _prepareAsked = false;
+        if (_prepareAsked)
+        {
+            _prepareAsked = false;
+            lock (_gate) _error = default;
+            _full = false;
+        }
         if (!made) return;
         PreparedFile[] all;
         lock (_gate) all = [.. _prepared];
@@ -602,7 +671,7 @@ public sealed unsafe partial class WriteLog
     private void ReleaseChunks()
     {
         if (_phase != Phase.Open) return;
-        while (_writing.StreamEnd == _written && _writing.Next is { } next) _writing = next;
+        while (_writing.StreamEnd <= _written && _writing.Next is { } next) _writing = next;
         long synced = Volatile.Read(ref _synced);
         while (_oldest != _writing && (_oldest.StreamEnd <= synced || _written - _oldest.StreamStart > _options.RetainedTailBytes))
         {
@@ -653,7 +722,7 @@ public sealed unsafe partial class WriteLog
 
         public long Room => Capacity - Length;
 
-        public bool IsNamed => !Name.StartsWith(LogFormat.PreparedPrefix, StringComparison.Ordinal);
+        public bool IsNamed;
     }
 
     private sealed class PreparedFile(string name, ILogFile file)

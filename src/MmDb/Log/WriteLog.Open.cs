@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using System.Runtime.InteropServices;
 
 namespace Leither.MmDb.Log;
 
@@ -60,10 +61,12 @@ public sealed unsafe partial class WriteLog
                 SyncedLength = found.Length,
                 LastSequence = found.LastSequence,
                 IsInDirectory = true,
+                IsNamed = true,
                 IsFinished = true,
             });
         }
 
+        _preparedCounter = recovery.PreparedFiles;
         _oldest = _writing = _chunk = new Chunk(ChunkBytes);
         try
         {
@@ -86,19 +89,31 @@ public sealed unsafe partial class WriteLog
     [MemberNotNull(nameof(_current))]
     private void BeginFirstSegment(LogRecovery recovery, LogRecovery.Found? newest)
     {
-        // What the files hold beyond their groups is zeros, and the newest segment may never have been synced.
+        // What an ended process wrote may be in the system's cache only. The new segment vouches for it: so it is synced first. And should a
+        // sync have failed in that process, the system may call pages clean that never got to the disk: so they are written again before.
         foreach (LogRecovery.Found found in recovery.Chain)
         {
-            if (found.FileLength <= found.Length && found != newest) continue;
-            using ILogFile file = _files.Open(found.Name);
-            if (found.FileLength > found.Length) file.Truncate(found.Length);
-            file.SyncData();
+            if (found.LastTouched <= recovery.Vouched && found != newest) continue;
+            WriteAgain(found);
         }
+        _files.SyncDirectory();
 
         Segment segment = BeginSegment(_last + 1, 0);
         segment.File!.SyncData();
         segment.SyncedLength = segment.Length;
         Name(segment);
+        _files.SyncDirectory();
+        segment.IsInDirectory = true;
+
+        // Only now that the new segment says where the log goes on, what lies beyond that place is taken away: a crash at any point in between
+        // leaves a log that reads the same.
+        foreach (LogRecovery.Found found in recovery.Chain)
+        {
+            if (found.FileLength <= found.Length) continue;
+            using ILogFile file = _files.Open(found.Name);
+            file.Truncate(found.Length);
+            file.SyncData();
+        }
         foreach (string name in recovery.Superseded) _files.Delete(name);
         if (newest is not null && newest.Header.Epoch == Epoch && newest.First > _last)
         {
@@ -106,8 +121,29 @@ public sealed unsafe partial class WriteLog
             _segments.RemoveAt(_segments.Count - 1);
         }
         _files.SyncDirectory();
-        segment.IsInDirectory = true;
         _segments.Add(segment);
         _current = segment;
+    }
+
+    /// <summary>Writes the bytes of a segment over themselves, and syncs them.</summary>
+    private void WriteAgain(LogRecovery.Found found)
+    {
+        using ILogFile file = _files.Open(found.Name);
+        byte* buffer = (byte*)NativeMemory.Alloc(ChunkBytes);
+        try
+        {
+            for (long at = 0; at < found.Length;)
+            {
+                int n = file.Read(at, buffer, (int)Math.Min(ChunkBytes, found.Length - at));
+                if (n == 0) throw new LogFileException("read", _files.FullName(found.Name), "the file became shorter", isFull: false);
+                WriteFully(file, found.Name, at, buffer, n);
+                at += n;
+            }
+        }
+        finally
+        {
+            NativeMemory.Free(buffer);
+        }
+        file.SyncData();
     }
 }

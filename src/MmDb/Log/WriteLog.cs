@@ -235,6 +235,7 @@ public sealed unsafe partial class WriteLog : IDisposable
     [MethodImpl(MethodImplOptions.NoInlining)]
     private void MakeRoom(int bytes)
     {
+        ObjectDisposedException.ThrowIf(_phase == Phase.Closed, this);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes, _streamThreshold);
         if (_streaming) NextPart(bytes);
         else if (_entry != null && EntryBytes + bytes > _streamThreshold) BeginStreaming(bytes);
@@ -301,9 +302,19 @@ public sealed unsafe partial class WriteLog : IDisposable
         SealWhole();
         _streaming = true;
         _streamedBytes = 0;
-        WriteEarly();
-        OpenGroup(body, carried, more, LogFormat.PartOffsetBytes);
-        _entry = _group + LogFormat.GroupHeaderBytes + LogFormat.PartOffsetBytes;
+        // It may have filled its group to the end, so parts of it are put together elsewhere.
+        NextChunk(0);
+        while (true)
+        {
+            long part = Math.Min(carried, _streamThreshold);
+            OpenPart(body, part, 0);
+            body += part;
+            carried -= part;
+            if (carried == 0) break;
+            SealPart(last: false);
+        }
+        Emit();
+        if (_limit - _cursor < more) NextPart(more);
     }
 
     /// <summary>Seals what the entry in progress has gathered as a part, and opens the next.</summary>
@@ -311,7 +322,12 @@ public sealed unsafe partial class WriteLog : IDisposable
     {
         SealPart(last: false);
         Emit();
-        OpenGroup(null, 0, more, LogFormat.PartOffsetBytes);
+        OpenPart(null, 0, more);
+    }
+
+    private void OpenPart(byte* from, long carried, long more)
+    {
+        OpenGroup(from, carried, more, LogFormat.PartOffsetBytes);
         _entry = _group + LogFormat.GroupHeaderBytes + LogFormat.PartOffsetBytes;
     }
 
