@@ -54,7 +54,7 @@ internal enum GroupKind : byte
     /// <summary>Its last part, possibly its only one: only now does it count.</summary>
     Last = 4,
 
-    /// <summary>A clean end: the writer synced everything and wrote nothing afterwards.</summary>
+    /// <summary>A clean end: everything before was synced, and nothing was written afterwards.</summary>
     End = 5,
 }
 

@@ -302,7 +302,7 @@ internal sealed unsafe class LogRecovery : IDisposable
                 return Corrupt(index, at, _sequence, $"a valid group begins with entry {group.FirstSequence} where {_sequence} must follow");
             }
             _cleanEnd = group.Kind == GroupKind.End;
-            Vouched = Math.Max(Vouched, Vouches(group));
+            Vouched = Math.Max(Vouched, group.SyncedSequence);
             if (group.Kind == GroupKind.Whole)
             {
                 if (!ReplayWhole(group)) return Corrupt(index, at, _sequence, "a group's checksum is right, but not its entries' lengths");
@@ -461,8 +461,6 @@ internal sealed unsafe class LogRecovery : IDisposable
         return false;
     }
 
-    private static ulong Vouches(in Group group) => group.Kind == GroupKind.End ? group.FirstSequence - 1 : group.SyncedSequence;
-
     /// <summary>Looks for whole groups anywhere from an offset of the loaded segment on: how many there are, what they vouch for, and where
     /// the first is (-1: nowhere).</summary>
     private (int Groups, ulong Vouched) Scan(Found segment, long from, out long first)
@@ -483,7 +481,7 @@ internal sealed unsafe class LogRecovery : IDisposable
             }
             if (first < 0) first = i;
             groups++;
-            vouched = Math.Max(vouched, Vouches(group));
+            vouched = Math.Max(vouched, group.SyncedSequence);
             i += group.TotalBytes;
         }
         return (groups, vouched);

@@ -607,7 +607,7 @@ public sealed unsafe partial class WriteLog
                 Emit();
             }
             // A segment without a group, behind a clean end, says nothing: without it the end before is the end again.
-            bool empty = _openedClean && _written == 0 && _current is { Length: LogFormat.SegmentHeaderBytes };
+            bool empty = _cleanEndRemains && _written == 0 && _current is { Length: LogFormat.SegmentHeaderBytes };
             if (empty)
             {
                 Segment segment = _current!;
@@ -621,11 +621,14 @@ public sealed unsafe partial class WriteLog
             }
             else
             {
-                Group.EncodeHeader(_group, GroupKind.End, 0, 0, _last + 1);
-                Sealed(LogFormat.GroupHeaderBytes);
-                Emit();
-                // First what it vouches for, then the mark: Emit wrote it, so one sync does both, and a torn one is an unclean end.
-                TrySync(finishedOnly: false);
+                // First what the mark vouches for, then the mark. Should it be torn, the end was not a clean one.
+                if (TrySync(finishedOnly: false))
+                {
+                    Group.EncodeHeader(_group, GroupKind.End, 0, 0, _last + 1);
+                    Sealed(LogFormat.GroupHeaderBytes);
+                    Emit();
+                    TrySync(finishedOnly: false);
+                }
             }
             if (_phase != Phase.Open) throw new LogFileException("close", _files.FullName(""), Error.Text, Error.State == LogState.Full);
 

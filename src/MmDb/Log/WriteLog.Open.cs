@@ -6,7 +6,9 @@ namespace Leither.MmDb.Log;
 // Opening: recovery, then a first segment of our own.
 public sealed unsafe partial class WriteLog
 {
-    private readonly bool _openedClean;
+    // The empty segment whose place ours took; and whether, without ours, the log would still end with the mark of a clean end.
+    private readonly string? _replaced;
+    private readonly bool _cleanEndRemains;
 
     /// <summary>What opening found and did.</summary>
     public RecoveryReport Recovery { get; }
@@ -41,14 +43,18 @@ public sealed unsafe partial class WriteLog
         _streamThreshold = (int)Math.Min(StreamThresholdBytes, SegmentRoom / 4);
 
         _last = _writtenSequence = _syncedSequence = recovery.LastSequence;
-        _openedClean = recovery.CleanEnd && !recovery.IsNew;
         LogRecovery.Found? newest = recovery.Chain.Count > 0 ? recovery.Chain[^1] : null;
         Epoch = recovery.CleanEnd ? Math.Max(recovery.MaxEpoch, 1) : recovery.MaxEpoch + 1;
         LogRecovery.Found? sameEpoch = recovery.Chain.FirstOrDefault(s => s.Header.Epoch == Epoch);
         _epochFirst = sameEpoch?.First ?? _last + 1;
         _previousEpoch = sameEpoch?.Header.PreviousEpoch ?? newest?.Header.Epoch ?? 0;
-        // A segment of this epoch without an entry has the name that ours would have: the next generation takes its place.
-        if (newest is not null && newest.Header.Epoch == Epoch) _generation = newest.Header.Generation + (newest.First > _last ? 1u : 0u);
+        // A segment of this epoch without an entry has the name that ours would have: ours, of the next generation, takes its place.
+        if (newest is not null && newest.Header.Epoch == Epoch)
+        {
+            _replaced = newest.First > _last ? newest.Name : null;
+            _generation = newest.Header.Generation + (_replaced is not null ? 1u : 0u);
+        }
+        _cleanEndRemains = recovery.CleanEnd && !recovery.IsNew && _replaced is null;
 
         foreach (LogRecovery.Found found in recovery.Chain)
         {
@@ -115,9 +121,9 @@ public sealed unsafe partial class WriteLog
             file.SyncData();
         }
         foreach (string name in recovery.Superseded) _files.Delete(name);
-        if (newest is not null && newest.Header.Epoch == Epoch && newest.First > _last)
+        if (_replaced is not null)
         {
-            _files.Delete(newest.Name);
+            _files.Delete(_replaced);
             _segments.RemoveAt(_segments.Count - 1);
         }
         _files.SyncDirectory();
