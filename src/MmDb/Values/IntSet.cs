@@ -129,7 +129,7 @@ public static unsafe class IntSet
     private static int WidthOf(long value) =>
         value == (short)value ? sizeof(short) : value == (int)value ? sizeof(int) : sizeof(long);
 
-    // Index of the first integer that is not smaller. The step is a conditional move: no branch to mispredict.
+    // Index of the first integer that is not smaller. Each step adds the half or nothing: no branch to mispredict.
     private static int LowerBound<T>(T* values, int count, T value)
         where T : unmanaged, IBinaryInteger<T>
     {
@@ -137,7 +137,7 @@ public static unsafe class IntSet
         while (count > 1)
         {
             int half = count >> 1;
-            values += values[half - 1] < value ? half : 0;
+            values += half & -Unsafe.BitCast<bool, byte>(values[half - 1] < value);
             count -= half;
         }
 

@@ -234,6 +234,24 @@ public static unsafe class Pack
         byte* p = data + from;
         byte* end = data + length;
         byte lead = value.Lead;
+        if (lead is >= String6 + sizeof(uint) and < Integer13)
+        {
+            // Names of one length mostly differ near their ends: four bytes there tell nearly all of them apart.
+            int lastFour = lead - String6 - sizeof(uint);
+            uint wanted = Unsafe.ReadUnaligned<uint>(in value.Bytes[lastFour]);
+            while (p < end)
+            {
+                if (*p == lead && *(uint*)(p + 1 + lastFour) == wanted && value.EqualsAfterLead(p))
+                {
+                    return (int)(p - data);
+                }
+
+                p = After(p, skip);
+            }
+
+            return None;
+        }
+
         while (p < end)
         {
             if (*p == lead && value.EqualsAfterLead(p))
@@ -241,11 +259,7 @@ public static unsafe class Pack
                 return (int)(p - data);
             }
 
-            p += SizeAt(p);
-            for (int i = 0; i < skip; i++)
-            {
-                p += SizeAt(p);
-            }
+            p = After(p, skip);
         }
 
         return None;
@@ -409,6 +423,19 @@ public static unsafe class Pack
     }
 
     internal static void WriteCount(byte* data, int count) => *(ushort*)data = (ushort)Math.Min(count, Saturated);
+
+    // The entry after this one and as many more.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static byte* After(byte* p, int skip)
+    {
+        p += SizeAt(p);
+        for (; skip > 0; skip--)
+        {
+            p += SizeAt(p);
+        }
+
+        return p;
+    }
 
     // Size of the entry at p. The common short forms first; the rest in one call.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

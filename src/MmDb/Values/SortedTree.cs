@@ -134,8 +134,8 @@ public unsafe struct SortedTree
         ReadOnlySpan<byte> member = Member(record);
         Step* path = stackalloc Step[MaxHeight];
         Leaf* leaf = Descend(path, score, member);
-        int at = LowerBound(leaf, score, member);
-        if (at == leaf->Count || Records(leaf)[at] != record)
+        int at = Find(leaf, score, record, member);
+        if (at < 0)
         {
             return false;
         }
@@ -159,8 +159,8 @@ public unsafe struct SortedTree
         ReadOnlySpan<byte> member = Member(record);
         Step* path = stackalloc Step[MaxHeight];
         Leaf* leaf = Descend(path, oldScore, member);
-        int at = LowerBound(leaf, oldScore, member);
-        if (at == leaf->Count || Records(leaf)[at] != record)
+        int at = Find(leaf, oldScore, record, member);
+        if (at < 0)
         {
             return false;
         }
@@ -214,8 +214,8 @@ public unsafe struct SortedTree
         ReadOnlySpan<byte> member = Member(newRecord);
         Step* path = stackalloc Step[MaxHeight];
         Leaf* leaf = Descend(path, score, member);
-        int at = LowerBound(leaf, score, member);
-        if (at == leaf->Count || Records(leaf)[at] != oldRecord)
+        int at = Find(leaf, score, oldRecord, member);
+        if (at < 0)
         {
             return false;
         }
@@ -371,6 +371,17 @@ public unsafe struct SortedTree
             RemoveFrom(heap, path, leaf, (int)at, here);
             count -= here;
         }
+    }
+
+    /// <summary>Moves whatever of the tree lies in memory that is being evacuated; gives the tree's address, which may be another.</summary>
+    public static SortedTree* Relocate(NativeHeap heap, SortedTree* tree)
+    {
+        if (tree->_root != null)
+        {
+            tree->_root = tree->RelocateNode(heap, tree->_root, tree->_height);
+        }
+
+        return (SortedTree*)Moved(heap, (byte*)tree, (nuint)sizeof(SortedTree));
     }
 
     /// <summary>Throws if anything that must stay true is not. For tests and DEBUG commands: reads the whole tree.</summary>
@@ -768,6 +779,53 @@ public unsafe struct SortedTree
         _ => CountBelow(bound.Member, inclusive),
     };
 
+    private byte* RelocateNode(NativeHeap heap, byte* node, int level)
+    {
+        if (level > 0)
+        {
+            node = Moved(heap, node, InnerBytes);
+            byte** children = Children((Inner*)node);
+            for (int i = 0; i < ((Inner*)node)->Count; i++)
+            {
+                children[i] = RelocateNode(heap, children[i], level - 1);
+            }
+
+            return node;
+        }
+
+        Leaf* old = (Leaf*)node;
+        Leaf* leaf = (Leaf*)Moved(heap, node, LeafBytes);
+        if (leaf != old)
+        {
+            _first = leaf->Previous == null ? leaf : _first;
+            _last = leaf->Next == null ? leaf : _last;
+            if (leaf->Previous != null)
+            {
+                leaf->Previous->Next = leaf;
+            }
+
+            if (leaf->Next != null)
+            {
+                leaf->Next->Previous = leaf;
+            }
+        }
+
+        return (byte*)leaf;
+    }
+
+    private static byte* Moved(NativeHeap heap, byte* old, nuint size)
+    {
+        if (!heap.IsEvacuating(old, size))
+        {
+            return old;
+        }
+
+        byte* moved = heap.Alloc(size);
+        Buffer.MemoryCopy(old, moved, size, size);
+        heap.Free(old, size);
+        return moved;
+    }
+
     private static Leaf* Smallest(byte* node, int level)
     {
         for (; level > 0; level--)
@@ -816,6 +874,20 @@ public unsafe struct SortedTree
         }
 
         return index;
+    }
+
+    // Where the leaf has this very record with this score, or -1. Where scores differ no member is looked at.
+    private static int Find(Leaf* leaf, double score, byte* record, ReadOnlySpan<byte> member)
+    {
+        double* scores = Scores(leaf);
+        int count = leaf->Count;
+        int index = CountScores(scores, count, score, false);
+        if (index < count && scores[index] == score && Records(leaf)[index] != record)
+        {
+            index += CountTies(scores + index, Records(leaf) + index, count - index, score, member, false);
+        }
+
+        return index < count && scores[index] == score && Records(leaf)[index] == record ? index : -1;
     }
 
     private static bool IsBelow(Leaf* leaf, int at, double score, ReadOnlySpan<byte> member)
@@ -906,8 +978,15 @@ public unsafe struct SortedTree
 
     private static long Sum(long* counts, int count)
     {
-        long sum = 0;
-        for (int i = 0; i < count; i++)
+        int i = 0;
+        Vector256<long> four = Vector256<long>.Zero;
+        for (; i + 4 <= count; i += 4)
+        {
+            four += Vector256.Load(counts + i);
+        }
+
+        long sum = Vector256.Sum(four);
+        for (; i < count; i++)
         {
             sum += counts[i];
         }

@@ -162,6 +162,33 @@ public sealed unsafe class SortedTreeTests : IDisposable
         Assert.Equal(0, _heap.UsedBytes);
     }
 
+    [Fact]
+    public void Relocation_moves_what_lies_in_sparse_memory()
+    {
+        List<nint> holes = [];
+        Create(SortedTree.MaxLeafCapacity, SortedTree.MaxInnerCapacity);
+        for (int i = 0; i < 20_000; i++)
+        {
+            Insert(i * 7919 % 20_000, Name(i));
+            if (i % 5 == 0)
+            {
+                holes.Add((nint)_heap.Alloc(1024));
+                holes.Add((nint)_heap.Alloc(2048));
+            }
+        }
+
+        for (int i = 0; i < holes.Count; i++)
+        {
+            _heap.Free((byte*)holes[i], i % 2 == 0 ? 1024u : 2048u);
+        }
+
+        Assert.True(_heap.BeginCompaction());
+        _tree = SortedTree.Relocate(_heap, _tree);
+        _heap.EndCompaction();
+        AssertSame();
+        Destroy();
+    }
+
     private static byte[] Name(int i) => Encoding.ASCII.GetBytes($"m{i:d8}");
 
     private void AssertLex(string min, string max, long from, long to)
