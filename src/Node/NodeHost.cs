@@ -2,7 +2,6 @@ using System.Security.Cryptography;
 using Leither.MmDb;
 using Leither.MmDb.Configuration;
 using Leither.MmDb.Log;
-using Leither.MmDb.Values;
 using Leither.Node.Configuration;
 using Leither.Node.Http;
 using Leither.Node.Logging;
@@ -26,49 +25,23 @@ public sealed class NodeHost : INodeStatus, IDisposable
         _config = config;
         _folder = folder;
         _log = log;
-        KeyspaceOptions keyspaceOptions = new()
-        {
-            Databases = (int)config.Settings.Get(ConfigKeys.Databases),
-            Packed = PackedThresholds.Default,
-        };
         ulong seed = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong)));
-        Mimei mimei = new("default", new Keyspace(keyspaceOptions, seed));
+        Mimei mimei = new("default", new Keyspace(SettingsBinding.KeyspaceOptions(config.Settings), seed));
         if (config.Settings.Get(ConfigKeys.AppendOnly))
         {
             mimei.Log = OpenLog(mimei.Keyspace);
         }
 
-        ServerOptions serverOptions = new();
-        _server = new Server(mimei, serverOptions, TimeProvider.System);
+        LimitClients();
+        _server = new Server(mimei, SettingsBinding.ServerOptions(config.Settings), TimeProvider.System, config.Settings)
+        {
+            ConfigFile = config.File ?? "",
+        };
         _http = new HttpGateway(this, log);
         _transport = TransportFactory.Create(new PortHandler(new SessionHandler(_server, () => _transport!.Stop()), _http.Take, log), log);
-        new EngineSettings(config.Settings, keyspaceOptions, serverOptions, _transport, log).Bind();
-        config.Settings.OnChange(() => Relisten("Failed to bind to specified addresses."), ConfigKeys.Bind);
-        config.Settings.OnChange(() => Relisten("Unable to listen on this port. Check server logs."), ConfigKeys.Port);
-        config.Settings.OnChange(KeepFolder, ConfigKeys.Directory);
+        LimitInput();
+        FollowSettings();
     }
-
-    private WriteLog OpenLog(Keyspace keyspace)
-    {
-        var files = new LogFiles(Path.Combine(_folder.Path, "log"));
-        WriteLog opened = Persistence.Recover(keyspace, files, new LogOptions { Fsync = Fsync() });
-        _log.Notice($"Log: {opened.Recovery}");
-        _config.Settings.OnChange(
-            () =>
-            {
-                opened.Fsync = Fsync();
-                return null;
-            },
-            ConfigKeys.AppendFsync);
-        return opened;
-    }
-
-    private FsyncPolicy Fsync() => _config.Settings.Show(ConfigKeys.AppendFsync) switch
-    {
-        "always" => FsyncPolicy.Always,
-        "no" => FsyncPolicy.No,
-        _ => FsyncPolicy.EverySecond,
-    };
 
     /// <summary>The TCP port listened on, or 0.</summary>
     public int Port => _transport.BoundPort;
@@ -111,6 +84,28 @@ public sealed class NodeHost : INodeStatus, IDisposable
         _server.Dispose();
     }
 
+    private WriteLog OpenLog(Keyspace keyspace)
+    {
+        LogFiles files = new(Path.Combine(_folder.Path, "log"));
+        WriteLog opened = Persistence.Recover(keyspace, files, new LogOptions { Fsync = Fsync() });
+        _log.Notice($"Log: {opened.Recovery}");
+        _config.Settings.OnChange(
+            () =>
+            {
+                opened.Fsync = Fsync();
+                return null;
+            },
+            ConfigKeys.AppendFsync);
+        return opened;
+    }
+
+    private FsyncPolicy Fsync() => _config.Settings.Show(ConfigKeys.AppendFsync) switch
+    {
+        "always" => FsyncPolicy.Always,
+        "no" => FsyncPolicy.No,
+        _ => FsyncPolicy.EverySecond,
+    };
+
     private NodeStatus Status()
     {
         Keyspace keyspace = _server.Mimei.Keyspace;
@@ -120,6 +115,52 @@ public sealed class NodeHost : INodeStatus, IDisposable
             _server.Sessions.Count,
             keyspace.Databases.Sum(d => d.Count),
             keyspace.UsedBytes);
+    }
+
+    /// <summary>What CONFIG SET changes in the program; what it changes in the server is tied there.</summary>
+    private void FollowSettings()
+    {
+        ConfigSettings settings = _config.Settings;
+        settings.OnChange(() => Relisten("Failed to bind to specified addresses."), ConfigKeys.Bind);
+        settings.OnChange(() => Relisten("Unable to listen on this port. Check server logs."), ConfigKeys.Port);
+        settings.OnChange(KeepFolder, ConfigKeys.Directory);
+        settings.OnChange(static () => "the log is turned on or off when the node starts", ConfigKeys.AppendOnly);
+        settings.OnChange(CheckClients, ConfigKeys.MaxClients);
+        settings.OnChange(LimitInput, ConfigKeys.ClientQueryBufferLimit);
+        settings.OnChange(
+            () =>
+            {
+                _log.Level = (NodeLogLevel)settings.Get(ConfigKeys.LogLevel);
+                return null;
+            },
+            ConfigKeys.LogLevel);
+    }
+
+    private string? LimitInput()
+    {
+        _transport.MaxInputBytes = (long)Math.Min((ulong)_config.Settings.Get(ConfigKeys.ClientQueryBufferLimit), long.MaxValue);
+        return null;
+    }
+
+    /// <summary>At start a node makes do with as many clients as the system allows, as Redis does.</summary>
+    private void LimitClients()
+    {
+        long wanted = _config.Settings.Get(ConfigKeys.MaxClients);
+        long possible = OpenFiles.MakeRoomFor(wanted);
+        if (possible < wanted)
+        {
+            _log.Warning($"You requested maxclients of {wanted}, but the limit of open files allows {possible}. Raise it with 'ulimit -n'");
+            _config.Settings.Put(ConfigKeys.MaxClients, possible);
+        }
+    }
+
+    private string? CheckClients()
+    {
+        long wanted = _config.Settings.Get(ConfigKeys.MaxClients);
+        long possible = OpenFiles.MakeRoomFor(wanted);
+        return possible < wanted
+            ? $"The operating system is not able to handle the specified number of clients, try with {possible}"
+            : null;
     }
 
     private string? Relisten(string error)

@@ -42,7 +42,7 @@ public sealed unsafe class SessionHandler : IConnectionHandler
         }
 
         long consumed = _server.Dispatcher.Execute(session, data, length);
-        connection.BytesWanted = consumed < length || session.Parser.BytesWanted > 0 ? session.Parser.BytesWanted : 0;
+        connection.BytesWanted = session.Parser.BytesWanted;
         return consumed;
     }
 

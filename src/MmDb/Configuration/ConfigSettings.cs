@@ -7,7 +7,7 @@ namespace Leither.MmDb.Configuration;
 public sealed class ConfigSettings
 {
     private readonly object[] _values = [.. ConfigKeys.All.Select(k => k.DefaultValue)];
-    private readonly Dictionary<ConfigKey, Func<string?>> _appliers = [];
+    private readonly List<(ConfigKey Key, Func<string?> Apply)> _appliers = [];
 
     /// <summary>The value of a key.</summary>
     public T Get<T>(ConfigKey<T> key)
@@ -28,7 +28,7 @@ public sealed class ConfigSettings
     {
         foreach (ConfigKey key in keys)
         {
-            _appliers.Add(key, apply);
+            _appliers.Add((key, apply));
         }
     }
 
@@ -157,26 +157,28 @@ public sealed class ConfigSettings
         List<Func<string?>> applied = [];
         foreach (ConfigKey key in changed)
         {
-            if (!_appliers.TryGetValue(key, out Func<string?>? apply) || applied.Contains(apply))
+            foreach (Func<string?> apply in _appliers.Where(a => a.Key == key).Select(a => a.Apply).Where(a => !applied.Contains(a)).ToArray())
             {
-                continue;
-            }
-
-            applied.Add(apply);
-            if (apply() is { } error)
-            {
-                old.CopyTo(_values, 0);
-                foreach (Func<string?> undo in applied)
+                applied.Add(apply);
+                if (apply() is { } error)
                 {
-                    // The old values were in force a moment ago.
-                    _ = undo();
+                    TakeBack(applied, old);
+                    return Failed(key.Name, error);
                 }
-
-                return Failed(key.Name, error);
             }
         }
 
         return null;
+    }
+
+    private void TakeBack(List<Func<string?>> applied, object[] old)
+    {
+        old.CopyTo(_values, 0);
+        foreach (Func<string?> undo in applied)
+        {
+            // The old values were in force a moment ago.
+            _ = undo();
+        }
     }
 
     private static string Failed(string name, string why) => $"CONFIG SET failed (possibly related to argument '{name}') - {why}";
