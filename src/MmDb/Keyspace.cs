@@ -43,6 +43,8 @@ public sealed unsafe class Keyspace : IDisposable
         }
 
         LazyFree = new LazyFree(this);
+        Expiry = new Expiry(this);
+        Eviction = new Eviction(this);
         Effects = new Effects(this);
     }
 
@@ -58,6 +60,10 @@ public sealed unsafe class Keyspace : IDisposable
     public KeyspaceStats Stats { get; } = new();
     /// <summary>Removed values that are freed in slices.</summary>
     public LazyFree LazyFree { get; }
+    /// <summary>Looks for expired keys that nobody asks for.</summary>
+    internal Expiry Expiry { get; }
+    /// <summary>Keeps memory below maxmemory.</summary>
+    internal Eviction Eviction { get; }
     /// <summary>The keyspace's chance.</summary>
     public FastRandom Random;
     /// <summary>The seed of all key hashes.</summary>
@@ -92,7 +98,7 @@ public sealed unsafe class Keyspace : IDisposable
     {
         if (!Options.SuppressTouch)
         {
-            uint stamp = Options.UsesLfu ? Eviction.TouchedFrequency(this, record) : (uint)(NowMs / 1000) & 0xFFFFFF;
+            uint stamp = AccessStamp.Used(this, record);
             if (Record.Lru(record) != stamp)
             {
                 Record.SetLru(record, stamp);
@@ -181,7 +187,7 @@ public sealed unsafe class Keyspace : IDisposable
     }
 
     /// <summary>Evicts until memory is below the limit; false when that cannot be reached.</summary>
-    internal bool MakeRoom() => Heap.UsedBytes <= Options.MaxMemory;
+    internal bool MakeRoom() => Heap.UsedBytes <= Options.MaxMemory || Eviction.MakeRoom();
 
     /// <summary>Bytes in use: values, keys and tables.</summary>
     public long UsedBytes => Heap.UsedBytes;

@@ -54,7 +54,7 @@ public sealed unsafe class PubSub : IDisposable
 
         foreach ((byte[] pattern, HashSet<Session> subscribers) in _patterns)
         {
-            if (Glob.Matches(pattern, channel))
+            if (GlobPattern.Matches(pattern, channel))
             {
                 receivers += Send("pmessage"u8, pattern, channel, message, subscribers);
             }

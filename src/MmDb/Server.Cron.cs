@@ -25,14 +25,15 @@ public sealed unsafe partial class Server
     internal Session? Running { get; set; }
 
     /// <summary>
-    /// The periodic work: blocked clients whose time is over, the end of a pause, idle clients, output limits, rates, slices of freeing.
+    /// The periodic work: blocked clients whose time is over, the end of a pause, idle clients, output limits, rates, slices of expiry, eviction
+    /// and freeing.
     /// </summary>
     /// <param name="nowMs">Unix milliseconds.</param>
     /// <returns>In how many milliseconds it wants to be called again at the latest.</returns>
     public int Cron(long nowMs)
     {
         Stats.CronCalls++;
-        bool moreToFree = false;
+        bool moreToFree, moreToExpire;
         lock (Mimei.Gate)
         {
             Keyspace keyspace = Mimei.Keyspace;
@@ -63,11 +64,14 @@ public sealed unsafe partial class Server
                 }
             }
 
+            moreToExpire = keyspace.Expiry.Step(_sliceBudget);
             moreToFree = keyspace.LazyFree.Step(_sliceBudget);
+            moreToFree |= keyspace.Eviction.IsNeeded && keyspace.MakeRoom() && keyspace.Eviction.IsNeeded;
         }
 
         long next = 1000 / Math.Max(1, Options.Hz);
         next = moreToFree ? Math.Min(next, 1) : next;
+        next = moreToExpire ? Math.Min(next, Expiry.RestMs) : next;
         next = Blocking.NextDeadlineMs is var deadline && deadline != 0 ? Math.Min(next, deadline - nowMs) : next;
         next = PausedUntilMs != 0 ? Math.Min(next, PausedUntilMs - nowMs) : next;
         return (int)Math.Max(0, next);

@@ -86,7 +86,7 @@ public static unsafe class ConfigCommands
         }
 
         IReadOnlyList<(string Name, string Value)> found = c.Server.Settings.Match(
-            patterns, static (pattern, name) => Glob.Matches(Encoding.Latin1.GetBytes(pattern), Encoding.Latin1.GetBytes(name), ignoreCase: true));
+            patterns, static (pattern, name) => GlobPattern.Matches(Encoding.Latin1.GetBytes(pattern), Encoding.Latin1.GetBytes(name), ignoreCase: true));
         c.Reply.Map(found.Count);
         foreach ((string name, string value) in found)
         {

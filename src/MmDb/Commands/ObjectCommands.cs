@@ -1,4 +1,3 @@
-using System.Text;
 using Leither.MmDb.Memory;
 using Leither.MmDb.Values;
 
@@ -128,7 +127,7 @@ public static unsafe class ObjectCommands
             return;
         }
 
-        c.Reply.Integer(Eviction.DecayedFrequency(c.Keyspace, record));
+        c.Reply.Integer(AccessStamp.Frequency(c.Keyspace, record));
     }
 
     private static void RunIdleTime(CommandContext c)
@@ -144,7 +143,7 @@ public static unsafe class ObjectCommands
             return;
         }
 
-        c.Reply.Integer(Eviction.IdleSeconds(c.Keyspace, record));
+        c.Reply.Integer(AccessStamp.IdleSeconds(c.Keyspace, record));
     }
 
     private static void RunRefCount(CommandContext c)
@@ -182,30 +181,17 @@ public static unsafe class ObjectCommands
         return false;
     }
 
-    private static void RunHelp(CommandContext c)
-    {
-        string[] lines =
-        [
-            "OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-            "ENCODING <key>",
-            "    Return the kind of internal representation used in order to store the value",
-            "    associated with a <key>.",
-            "FREQ <key>",
-            "    Return the access frequency index of the <key>. The returned integer is",
-            "    proportional to the logarithm of the recent access frequency of the key.",
-            "IDLETIME <key>",
-            "    Return the idle time of the <key>, that is the approximated number of",
-            "    seconds elapsed since the last access to the key.",
-            "REFCOUNT <key>",
-            "    Return the number of references of the value associated with the specified",
-            "    <key>.",
-            "HELP",
-            "    Print this help.",
-        ];
-        c.Reply.Array(lines.Length);
-        foreach (string line in lines)
-        {
-            c.Reply.Simple(Encoding.ASCII.GetBytes(line));
-        }
-    }
+    private static void RunHelp(CommandContext c) => c.Help(
+        "ENCODING <key>",
+        "    Return the kind of internal representation used in order to store the value",
+        "    associated with a <key>.",
+        "FREQ <key>",
+        "    Return the access frequency index of the <key>. The returned integer is",
+        "    proportional to the logarithm of the recent access frequency of the key.",
+        "IDLETIME <key>",
+        "    Return the idle time of the <key>, that is the approximated number of",
+        "    seconds elapsed since the last access to the key.",
+        "REFCOUNT <key>",
+        "    Return the number of references of the value associated with the specified",
+        "    <key>.");
 }

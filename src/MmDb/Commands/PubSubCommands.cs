@@ -272,7 +272,7 @@ public static unsafe class PubSubCommands
         long mark = c.Reply.BeginDeferred(), count = 0;
         foreach (byte[] name in channels.Keys)
         {
-            if (c.Count == 2 || Glob.Matches(c[2].Span, name))
+            if (c.Count == 2 || GlobPattern.Matches(c[2].Span, name))
             {
                 c.Reply.Bulk(name);
                 count++;

@@ -202,7 +202,7 @@ public sealed unsafe partial class Effects
 
     private void Adopt(in Key key, byte* record, long expireAt)
     {
-        Record.SetLru(record, _keyspace.Options.UsesLfu ? Eviction.FirstFrequency(_keyspace) : (uint)(_keyspace.NowMs / 1000) & 0xFFFFFF);
+        Record.SetLru(record, AccessStamp.New(_keyspace));
         if (_keyspace.Snapshot is { } snapshot)
         {
             Record.SetSnapshotEpoch(record, snapshot.Epoch);
