@@ -16,6 +16,7 @@ public static class CommandList
         .. StringCommands.All,
         .. BitmapCommands.All,
         .. KeyCommands.All,
+        .. ListCommands.All,
         .. ExpireCommands.All,
         .. ObjectCommands.All,
         .. ServerCommands.All,

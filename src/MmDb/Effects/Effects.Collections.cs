@@ -8,6 +8,7 @@ public sealed unsafe partial class Effects
     /// <summary>A deep copy of a big collection's structure.</summary>
     private void* CopyStructure(DataEncoding encoding, void* structure) => encoding switch
     {
+        DataEncoding.Quicklist => CopyQuicklist((Quicklist*)structure),
         _ => throw new InvalidOperationException($"{encoding} has no structure of its own"),
     };
 }
