@@ -34,6 +34,21 @@ public sealed unsafe class Blocking(Server server)
     /// <summary>Number of blocked clients.</summary>
     public int Count { get; private set; }
 
+    /// <summary>Number of blocked clients that give up at some time.</summary>
+    public int CountWithDeadline
+    {
+        get
+        {
+            int count = 0;
+            foreach (((Session, BlockedState State) wait, _) in _deadlines.UnorderedItems)
+            {
+                count += wait.State.IsOver ? 0 : 1;
+            }
+
+            return count;
+        }
+    }
+
     /// <summary>The earliest deadline, in Unix milliseconds, or 0.</summary>
     public long NextDeadlineMs
     {

@@ -26,6 +26,8 @@ public sealed class Mimei : IDisposable
     public PubSub PubSub { get; }
     /// <summary>Its log; null when the node runs without one (appendonly no).</summary>
     public WriteLog? Log { get; set; }
+    /// <summary>Makes checkpoints; null when the node keeps no files.</summary>
+    public ICheckpointer? Checkpointer { get; set; }
     /// <summary>
     /// Taken once for a batch of commands, and for each slice of background work. An I/O thread never waits for it: it tries, and
     /// comes back to the connection later.

@@ -25,6 +25,7 @@ public sealed unsafe partial class Server : IDisposable
         Options = options;
         Time = time;
         StartedMs = time.GetUtcNow().ToUnixTimeMilliseconds();
+        StartUsedBytes = mimei.Keyspace.UsedBytes;
         Commands = new CommandTable(CommandList.All());
         Blocking = new Blocking(this);
         Dispatcher = new Dispatcher(this);
@@ -65,6 +66,8 @@ public sealed unsafe partial class Server : IDisposable
 
     /// <summary>The configuration.</summary>
     public ConfigSettings Settings { get; }
+    /// <summary>Bytes of memory that were in use when it was made.</summary>
+    internal long StartUsedBytes { get; }
     /// <summary>The configuration file that CONFIG REWRITE writes; empty: none was given.</summary>
     public string ConfigFile { get; set; } = "";
     /// <summary>What INFO calls run_id: drawn at every start.</summary>

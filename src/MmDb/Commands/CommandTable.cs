@@ -79,6 +79,14 @@ public sealed unsafe class CommandTable
         }
     }
 
+    /// <summary>A command or, as in <c>config|get</c>, a subcommand, in any case; or null.</summary>
+    public CommandSpec? FindFull(string name)
+    {
+        int bar = name.IndexOf('|', StringComparison.Ordinal);
+        CommandSpec? spec = Find(System.Text.Encoding.Latin1.GetBytes(bar < 0 ? name : name[..bar]));
+        return bar < 0 || spec is null ? spec : Array.Find(spec.Subcommands, s => s.Name.Equals(name[(bar + 1)..], StringComparison.OrdinalIgnoreCase));
+    }
+
     /// <summary>A subcommand that is there.</summary>
     internal static CommandSpec FindSub(CommandSpec container, string name) =>
         Array.Find(container.Subcommands, s => s.Name == name) ?? throw new ArgumentException($"{container.Name} has no subcommand {name}.", nameof(name));

@@ -1,0 +1,417 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Text;
+using Leither.MmDb.Configuration;
+
+namespace Leither.MmDb.Commands;
+
+/// <summary>INFO: what the server says of itself, section by section, with every field that Redis 7.2 has.</summary>
+public static unsafe class InfoCommands
+{
+    /// <summary>INFO [section …]</summary>
+    public static readonly CommandSpec Info = new("info", -1)
+    {
+        Group = CommandGroup.Server,
+        Complexity = "O(1)",
+        Summary = "Returns information and statistics about the server.",
+        Flags = CommandFlags.Loading | CommandFlags.Stale,
+        Categories = ["dangerous"],
+        History = [("7.0.0", "Added support for taking multiple section arguments.")],
+        Tips = ["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
+        Args = [Arg.String("section").Multiple().Optional()],
+        Handler = &RunInfo,
+    };
+
+    /// <summary>The family.</summary>
+    public static IEnumerable<CommandSpec> All => [Info];
+
+    private static readonly string[] _sections =
+    [
+        "server", "clients", "memory", "persistence", "stats", "replication", "cpu", "modules", "commandstats", "errorstats", "latencystats",
+        "cluster", "keyspace",
+    ];
+
+    private static void RunInfo(CommandContext c)
+    {
+        HashSet<string> wanted = new(StringComparer.OrdinalIgnoreCase);
+        for (int i = 1; i < c.Count; i++)
+        {
+            wanted.Add(c.Text(i));
+        }
+
+        bool all = wanted.Contains("all") || wanted.Contains("everything"), usual = c.Count == 1 || wanted.Contains("default");
+        var text = new StringBuilder();
+        foreach (string section in _sections)
+        {
+            bool isUsual = section is not ("commandstats" or "latencystats");
+            if (all || wanted.Contains(section) || (usual && isUsual) || (section == "modules" && wanted.Contains("module_list")))
+            {
+                _ = text.Length == 0 ? text : text.Append("\r\n");
+                Section(c, new Fields(text), section);
+            }
+        }
+
+        c.Reply.Verbatim("txt"u8, Encoding.Latin1.GetBytes(text.ToString()));
+    }
+
+    /// <summary>Lines of name and value.</summary>
+    private readonly struct Fields(StringBuilder text)
+    {
+        public void Title(string title) => text.Append("# ").Append(title).Append("\r\n");
+
+        public void Add(string name, string value) => text.Append(name).Append(':').Append(value).Append("\r\n");
+
+        public void Add(string name, long value) => text.Append(name).Append(':').Append(value).Append("\r\n");
+
+        public void Add(string name, bool value) => Add(name, value ? 1 : 0);
+
+        public void Add(string name, double value, int digits = 2) => Add(name, value.ToString("F" + digits, CultureInfo.InvariantCulture));
+
+        /// <summary>A number of bytes, and again for people.</summary>
+        public void Bytes(string name, long value)
+        {
+            Add(name, value);
+            Add(name + "_human", Human(value));
+        }
+
+        public void Zeros(params ReadOnlySpan<string> names)
+        {
+            foreach (string name in names)
+            {
+                Add(name, 0);
+            }
+        }
+    }
+
+    private static void Section(CommandContext c, Fields f, string section)
+    {
+        switch (section)
+        {
+            case "server":
+                Server(c, f);
+                break;
+            case "clients":
+                Clients(c, f);
+                break;
+            case "memory":
+                Memory(c, f);
+                break;
+            case "persistence":
+                Persistence(c, f);
+                break;
+            case "stats":
+                Stats(c, f);
+                break;
+            case "replication":
+                Replication(c, f);
+                break;
+            case "cpu":
+                Cpu(f);
+                break;
+            case "modules":
+                f.Title("Modules");
+                break;
+            case "commandstats":
+                f.Title("Commandstats");
+                ForEach(c, spec => CommandStat(f, spec));
+                break;
+            case "errorstats":
+                f.Title("Errorstats");
+                foreach ((string error, long count) in c.Server.Stats.Errors.OrderBy(static e => e.Key, StringComparer.Ordinal))
+                {
+                    f.Add("errorstat_" + error, $"count={count}");
+                }
+
+                break;
+            case "latencystats":
+                f.Title("Latencystats");
+                ForEach(c, spec => LatencyStat(c, f, spec));
+                break;
+            case "cluster":
+                f.Title("Cluster");
+                f.Add("cluster_enabled", 0);
+                break;
+            default:
+                f.Title("Keyspace");
+                foreach (Database database in c.Keyspace.Databases)
+                {
+                    if (database.Count > 0)
+                    {
+                        f.Add($"db{database.Index}", $"keys={database.Count},expires={database.Expires->Count},avg_ttl={database.AverageTtlMs}");
+                    }
+                }
+
+                break;
+        }
+    }
+
+    private static void Server(CommandContext c, Fields f)
+    {
+        Server server = c.Server;
+        DateTimeOffset now = server.Time.GetUtcNow();
+        long uptime = (now.ToUnixTimeMilliseconds() - server.StartedMs) / 1000;
+        Version version = Environment.Version;
+        int hz = server.Options.Hz;
+        f.Title("Server");
+        f.Add("redis_version", ServerOptions.RedisVersion);
+        f.Add("redis_git_sha1", "00000000");
+        f.Add("redis_git_dirty", 0);
+        f.Add("redis_build_id", "0");
+        f.Add("redis_mode", "standalone");
+        f.Add("os", RuntimeInformation.OSDescription);
+        f.Add("arch_bits", IntPtr.Size * 8);
+        f.Add("monotonic_clock", "POSIX clock_gettime");
+        f.Add("multiplexing_api", OperatingSystem.IsLinux() ? "epoll" : "sockets");
+        f.Add("atomicvar_api", "none");
+        f.Add("gcc_version", "0.0.0");
+        f.Add("dotnet_version", $"{version.Major}.{version.Minor}.{version.Build}");
+        f.Add("process_id", Environment.ProcessId);
+        f.Add("process_supervised", "no");
+        f.Add("run_id", server.RunId);
+        f.Add("tcp_port", server.Options.Port);
+        f.Add("server_time_usec", (now - DateTimeOffset.UnixEpoch).Ticks / TimeSpan.TicksPerMicrosecond);
+        f.Add("uptime_in_seconds", uptime);
+        f.Add("uptime_in_days", uptime / 86400);
+        f.Add("hz", hz);
+        f.Add("configured_hz", hz);
+        f.Add("lru_clock", (c.NowMs / 1000) & 0xFFFFFF);
+        f.Add("executable", Environment.ProcessPath ?? "");
+        f.Add("config_file", server.ConfigFile);
+        f.Add("io_threads_active", 0);
+        f.Add("listener0", $"name=tcp,bind={server.Settings.Show(ConfigKeys.Bind)},port={server.Options.Port}");
+    }
+
+    private static void Clients(CommandContext c, Fields f)
+    {
+        Server server = c.Server;
+        long input = 0, output = 0;
+        foreach (Session session in server.Sessions.Values)
+        {
+            input = Math.Max(input, session.Connection.InputBytes);
+            output = Math.Max(output, session.Output.Length);
+        }
+
+        long keys = 0;
+        foreach (Database database in c.Keyspace.Databases)
+        {
+            keys += database.Waiting.Count;
+        }
+
+        f.Title("Clients");
+        f.Add("connected_clients", server.Sessions.Count);
+        f.Add("cluster_connections", 0);
+        f.Add("maxclients", server.Options.MaxClients);
+        f.Add("client_recent_max_input_buffer", input);
+        f.Add("client_recent_max_output_buffer", output);
+        f.Add("blocked_clients", server.Blocking.Count + server.PostponedCount);
+        f.Add("tracking_clients", 0);
+        f.Add("clients_in_timeout_table", server.Blocking.CountWithDeadline);
+        f.Add("total_blocking_keys", keys);
+        f.Add("total_blocking_keys_on_nokey", 0);
+    }
+
+    private static void Memory(CommandContext c, Fields f)
+    {
+        Server server = c.Server;
+        long used = c.Keyspace.UsedBytes, resident = Environment.WorkingSet, held = c.Keyspace.Heap.ResidentBytes;
+        long total = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes, buffers = 0;
+        foreach (Session session in server.Sessions.Values)
+        {
+            buffers += session.Connection.InputCapacity + session.Output.Capacity;
+        }
+
+        long peak = server.Stats.PeakUsedBytes = Math.Max(server.Stats.PeakUsedBytes, used);
+        long startup = server.StartUsedBytes, overhead = Math.Min(used, startup), data = used - overhead;
+        f.Title("Memory");
+        f.Bytes("used_memory", used);
+        f.Bytes("used_memory_rss", resident);
+        f.Bytes("used_memory_peak", peak);
+        f.Add("used_memory_peak_perc", Percent(used, peak));
+        f.Add("used_memory_overhead", overhead);
+        f.Add("used_memory_startup", startup);
+        f.Add("used_memory_dataset", data);
+        f.Add("used_memory_dataset_perc", Percent(data, Math.Max(1, used - startup)));
+        f.Add("allocator_allocated", used);
+        f.Add("allocator_active", held);
+        f.Add("allocator_resident", held);
+        f.Bytes("total_system_memory", total);
+        f.Zeros("used_memory_lua", "used_memory_vm_eval");
+        f.Add("used_memory_lua_human", Human(0));
+        f.Zeros("used_memory_scripts_eval", "number_of_cached_scripts", "number_of_functions", "number_of_libraries", "used_memory_vm_functions");
+        f.Bytes("used_memory_vm_total", 0);
+        f.Zeros("used_memory_functions");
+        f.Bytes("used_memory_scripts", 0);
+        f.Bytes("maxmemory", c.Keyspace.Options.MaxMemory);
+        f.Add("maxmemory_policy", server.Settings.Show(ConfigKeys.MaxMemoryPolicy));
+        f.Add("allocator_frag_ratio", Ratio(held, used));
+        f.Add("allocator_frag_bytes", held - used);
+        f.Add("allocator_rss_ratio", 1.0);
+        f.Add("allocator_rss_bytes", 0);
+        f.Add("rss_overhead_ratio", Ratio(resident, held));
+        f.Add("rss_overhead_bytes", resident - held);
+        f.Add("mem_fragmentation_ratio", Ratio(resident, used));
+        f.Add("mem_fragmentation_bytes", resident - used);
+        f.Zeros("mem_not_counted_for_evict", "mem_replication_backlog", "mem_total_replication_buffers", "mem_clients_slaves");
+        f.Add("mem_clients_normal", buffers);
+        f.Zeros("mem_cluster_links", "mem_aof_buffer");
+        f.Add("mem_allocator", "leither-slabs");
+        f.Add("active_defrag_running", 0);
+        f.Add("lazyfree_pending_objects", c.Keyspace.LazyFree.PendingCount);
+        f.Add("lazyfreed_objects", c.Keyspace.LazyFree.FreedCount);
+    }
+
+    private static void Persistence(CommandContext c, Fields f)
+    {
+        ICheckpointer? checkpointer = c.Mimei.Checkpointer;
+        bool running = checkpointer is { IsRunning: true };
+        long elapsed = running ? (c.NowMs - checkpointer!.StartedMs) / 1000 : -1, last = checkpointer is { LastDurationMs: >= 0 } done ? done.LastDurationMs / 1000 : -1;
+        bool logs = c.Mimei.Log is not null;
+        f.Title("Persistence");
+        f.Zeros("loading", "async_loading", "current_cow_peak", "current_cow_size", "current_cow_size_age");
+        f.Add("current_fork_perc", 0.0);
+        f.Zeros("current_save_keys_processed", "current_save_keys_total");
+        f.Add("rdb_changes_since_last_save", c.Keyspace.Dirty);
+        f.Add("rdb_bgsave_in_progress", running);
+        f.Add("rdb_last_save_time", (checkpointer?.LastSavedMs ?? c.Server.StartedMs) / 1000);
+        f.Add("rdb_last_bgsave_status", checkpointer is { LastSucceeded: false } ? "err" : "ok");
+        f.Add("rdb_last_bgsave_time_sec", last);
+        f.Add("rdb_current_bgsave_time_sec", elapsed);
+        f.Add("rdb_saves", checkpointer?.Count ?? 0);
+        f.Zeros("rdb_last_cow_size", "rdb_last_load_keys_expired", "rdb_last_load_keys_loaded");
+        f.Add("aof_enabled", logs);
+        f.Zeros("aof_rewrite_in_progress", "aof_rewrite_scheduled");
+        f.Add("aof_last_rewrite_time_sec", last);
+        f.Add("aof_current_rewrite_time_sec", -1);
+        f.Add("aof_last_bgrewrite_status", checkpointer is { LastSucceeded: false } ? "err" : "ok");
+        f.Zeros("aof_rewrites", "aof_rewrites_consecutive_failures");
+        f.Add("aof_last_write_status", c.Mimei.Log is { } log && !log.CanAccept(0, out _) ? "err" : "ok");
+        f.Zeros("aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size");
+        if (logs)
+        {
+            f.Zeros("aof_current_size", "aof_base_size", "aof_pending_rewrite", "aof_buffer_length", "aof_pending_bio_fsync", "aof_delayed_fsync");
+        }
+    }
+
+    private static void Stats(CommandContext c, Fields f)
+    {
+        ServerStats stats = c.Server.Stats;
+        KeyspaceStats keyspace = c.Keyspace.Stats;
+        PubSub pubSub = c.Mimei.PubSub;
+        f.Title("Stats");
+        f.Add("total_connections_received", stats.ConnectionsReceived);
+        f.Add("total_commands_processed", stats.CommandsProcessed);
+        f.Add("instantaneous_ops_per_sec", (long)stats.Commands.PerSecond);
+        f.Add("total_net_input_bytes", stats.BytesReceived);
+        f.Add("total_net_output_bytes", c.Server.BytesWritten);
+        f.Zeros("total_net_repl_input_bytes", "total_net_repl_output_bytes");
+        f.Add("instantaneous_input_kbps", stats.Input.PerSecond / 1024);
+        f.Add("instantaneous_output_kbps", stats.Output.PerSecond / 1024);
+        f.Add("instantaneous_input_repl_kbps", 0.0);
+        f.Add("instantaneous_output_repl_kbps", 0.0);
+        f.Add("rejected_connections", stats.ConnectionsRejected);
+        f.Zeros("sync_full", "sync_partial_ok", "sync_partial_err");
+        f.Add("expired_keys", keyspace.ExpiredKeys);
+        f.Add("expired_stale_perc", keyspace.ExpiredStalePercent);
+        f.Add("expired_time_cap_reached_count", keyspace.ExpiredTimeCapReached);
+        f.Add("expire_cycle_cpu_milliseconds", 0);
+        f.Add("evicted_keys", keyspace.EvictedKeys);
+        f.Zeros("evicted_clients", "total_eviction_exceeded_time", "current_eviction_exceeded_time");
+        f.Add("keyspace_hits", keyspace.KeyspaceHits);
+        f.Add("keyspace_misses", keyspace.KeyspaceMisses);
+        f.Add("pubsub_channels", pubSub.Channels.Count);
+        f.Add("pubsub_patterns", pubSub.Patterns.Count);
+        f.Add("pubsubshard_channels", pubSub.ShardChannels.Count);
+        f.Zeros(
+            "latest_fork_usec", "total_forks", "migrate_cached_sockets", "slave_expires_tracked_keys", "active_defrag_hits", "active_defrag_misses",
+            "active_defrag_key_hits", "active_defrag_key_misses", "total_active_defrag_time", "current_active_defrag_time", "tracking_total_keys",
+            "tracking_total_items", "tracking_total_prefixes", "unexpected_error_replies");
+        f.Add("total_error_replies", stats.ErrorReplies);
+        f.Zeros(
+            "dump_payload_sanitizations", "total_reads_processed", "total_writes_processed", "io_threaded_reads_processed", "io_threaded_writes_processed",
+            "reply_buffer_shrinks", "reply_buffer_expands", "eventloop_cycles", "eventloop_duration_sum", "eventloop_duration_cmd_sum",
+            "instantaneous_eventloop_cycles_per_sec", "instantaneous_eventloop_duration_usec");
+        f.Add("acl_access_denied_auth", stats.AuthenticationsDenied);
+        f.Zeros("acl_access_denied_cmd", "acl_access_denied_key", "acl_access_denied_channel");
+    }
+
+    private static void Replication(CommandContext c, Fields f)
+    {
+        f.Title("Replication");
+        f.Add("role", "master");
+        f.Add("connected_slaves", 0);
+        f.Add("master_failover_state", "no-failover");
+        f.Add("master_replid", c.Server.ReplicationId);
+        f.Add("master_replid2", new string('0', 40));
+        f.Add("master_repl_offset", 0);
+        f.Add("second_repl_offset", -1);
+        f.Zeros("repl_backlog_active");
+        f.Add("repl_backlog_size", 1 << 20);
+        f.Zeros("repl_backlog_first_byte_offset", "repl_backlog_histlen");
+    }
+
+    private static void Cpu(Fields f)
+    {
+        Environment.ProcessCpuUsage usage = Environment.CpuUsage;
+        f.Title("CPU");
+        f.Add("used_cpu_sys", usage.PrivilegedTime.TotalSeconds, 6);
+        f.Add("used_cpu_user", usage.UserTime.TotalSeconds, 6);
+        f.Add("used_cpu_sys_children", 0.0, 6);
+        f.Add("used_cpu_user_children", 0.0, 6);
+        f.Add("used_cpu_sys_main_thread", usage.PrivilegedTime.TotalSeconds, 6);
+        f.Add("used_cpu_user_main_thread", usage.UserTime.TotalSeconds, 6);
+    }
+
+    private static void ForEach(CommandContext c, Action<CommandSpec> visit)
+    {
+        foreach (CommandSpec spec in c.Server.Commands.All)
+        {
+            visit(spec);
+            foreach (CommandSpec sub in spec.Subcommands)
+            {
+                visit(sub);
+            }
+        }
+    }
+
+    private static void CommandStat(Fields f, CommandSpec spec)
+    {
+        CommandStats stats = spec.Stats;
+        if (stats.Calls != 0 || stats.Failed != 0 || stats.Rejected != 0)
+        {
+            long microseconds = (long)(stats.Ticks * (1e6 / Stopwatch.Frequency));
+            double each = stats.Calls == 0 ? 0 : (double)microseconds / stats.Calls;
+            f.Add("cmdstat_" + spec.FullName, string.Create(
+                CultureInfo.InvariantCulture,
+                $"calls={stats.Calls},usec={microseconds},usec_per_call={each:F2},rejected_calls={stats.Rejected},failed_calls={stats.Failed}"));
+        }
+    }
+
+    private static void LatencyStat(CommandContext c, Fields f, CommandSpec spec)
+    {
+        if (spec.Stats.Latency is { } histogram)
+        {
+            f.Add("latency_percentiles_usec_" + spec.FullName, string.Join(',', c.Server.Options.LatencyPercentiles.Select(p => string.Create(
+                CultureInfo.InvariantCulture, $"p{p:0.######}={histogram.Percentile(p) / 1000.0:F3}"))));
+        }
+    }
+
+    private static string Percent(long part, long whole) => string.Create(CultureInfo.InvariantCulture, $"{(whole == 0 ? 0 : part * 100.0 / whole):F2}%");
+
+    private static double Ratio(long a, long b) => b == 0 ? 0 : (double)a / b;
+
+    /// <summary>A number of bytes for people.</summary>
+    internal static string Human(long bytes)
+    {
+        double value = bytes;
+        string units = "BKMGTPE";
+        int unit = 0;
+        while (value >= 1024 && unit < units.Length - 1)
+        {
+            value /= 1024;
+            unit++;
+        }
+
+        return unit == 0 ? $"{bytes}B" : string.Create(CultureInfo.InvariantCulture, $"{value:F2}{units[unit]}");
+    }
+}

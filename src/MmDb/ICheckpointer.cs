@@ -1,0 +1,30 @@
+namespace Leither.MmDb;
+
+/// <summary>
+/// Makes checkpoints of one MiMei: the whole state at one position of its log, in a file, so that start-up is short and the log is
+/// bounded. SAVE, BGSAVE, BGREWRITEAOF, SHUTDOWN and DEBUG RELOAD ask it; all members are called behind the MiMei's gate.
+/// </summary>
+public interface ICheckpointer
+{
+    /// <summary>Whether one is being made in the background.</summary>
+    bool IsRunning { get; }
+    /// <summary>When the running one was begun, in Unix milliseconds.</summary>
+    long StartedMs { get; }
+    /// <summary>When the last one was completed, in Unix milliseconds; the start of the node before the first.</summary>
+    long LastSavedMs { get; }
+    /// <summary>How long the last one took, in milliseconds; -1 before the first.</summary>
+    long LastDurationMs { get; }
+    /// <summary>Whether the last one succeeded.</summary>
+    bool LastSucceeded { get; }
+    /// <summary>How many were completed.</summary>
+    long Count { get; }
+
+    /// <summary>Makes one now and waits for it. Returns null, or what went wrong.</summary>
+    string? Save();
+
+    /// <summary>Begins one in the background. Returns null, or what went wrong.</summary>
+    string? Start();
+
+    /// <summary>Empties the keyspace and loads it again from the newest checkpoint and the log after it. Returns null, or what went wrong.</summary>
+    string? Reload();
+}
