@@ -159,7 +159,7 @@ public static unsafe class CommandCommands
             }
             else if (c.Is(3, "pattern"u8))
             {
-                wanted = s => Glob.Matches(pattern, Encoding.ASCII.GetBytes(s.FullName), ignoreCase: true);
+                wanted = s => GlobPattern.Matches(pattern, Encoding.ASCII.GetBytes(s.FullName), ignoreCase: true);
             }
             else
             {
