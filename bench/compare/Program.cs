@@ -1,1 +1,307 @@
-return 0;
+// Compares servers side by side: the same load, in turns (A B C A B C …), medians, ratios to redis-server.
+// The table goes to standard output; what happens meanwhile to standard error. bench/README.md says what is measured.
+
+using System.Diagnostics;
+using System.Globalization;
+using System.Text.Json;
+
+namespace Leither.Compare;
+
+internal static class Program
+{
+    private const int Connections = 50;
+
+    private static readonly List<Row> Rows = [];
+    private static string[] names = ["redis", "garnet", "leither"];
+    private static string only = "";
+    private static bool quick;
+    private static bool json;
+    private static string logging = "both";
+    private static int[] pipelines = [1, 16, 64];
+    private static int rounds = 3;
+
+    private sealed record Row(string Work, string Unit, Dictionary<string, double> Values, bool LessIsBetter = true);
+
+    private static int Main(string[] args)
+    {
+        for (int i = 0; i < args.Length; i++)
+        {
+            switch (args[i])
+            {
+                case "--quick": quick = true; break;
+                case "--json": json = true; break;
+                case "--only" when i + 1 < args.Length: only = args[++i]; break;
+                case "--servers" when i + 1 < args.Length: names = args[++i].Split(','); break;
+                case "--log" when i + 1 < args.Length: logging = args[++i]; break;
+                case "--rounds" when i + 1 < args.Length: rounds = int.Parse(args[++i], CultureInfo.InvariantCulture); break;
+                case "--pipeline" when i + 1 < args.Length: pipelines = [.. args[++i].Split(',').Select(p => int.Parse(p, CultureInfo.InvariantCulture))]; break;
+                default:
+                    Console.Error.WriteLine("""
+                        leither-compare [--quick] [--only WORK] [--servers redis,garnet,leither] [--log on|off|both] [--pipeline 1,16,64] [--rounds 3] [--json]
+
+                          --quick    everything once, with small loads: under three minutes
+                          --only     what contains this text: a work ("GET", "ZADD", ...), "memory", "churn", "pause", "start"
+                        """);
+                    return args[i] is "--help" or "-h" ? 0 : 2;
+            }
+        }
+
+        if (quick) rounds = 1;
+        Native.PinThisThread(Environment.ProcessorCount > 1 ? 1 : 0);
+        if (logging is "both" or "on") Throughput(log: true);
+        if (logging is "off" || (logging == "both" && !quick)) Throughput(log: false);
+        if (Wanted("memory")) Memory();
+        if (Wanted("churn")) Churn();
+        if (Wanted("start")) StartUp();
+        if (Wanted("pause")) Pause();
+        Print();
+        return 0;
+    }
+
+    private static bool Wanted(string work) => only.Length == 0 || work.Contains(only, StringComparison.OrdinalIgnoreCase);
+
+    private static void Throughput(bool log)
+    {
+        Works.Measured[] works = [.. Works.Table.Where(w => Wanted(w.Name))];
+        if (works.Length == 0) return;
+        string mode = log ? "log on" : "log off";
+        using var servers = new Servers(names, log);
+        foreach (Server server in servers.All)
+        {
+            Say($"{mode}: loading {server.Name}");
+            // What a work stands on may be loaded by one before it in the table.
+            foreach (Works.Measured work in Works.Table)
+            {
+                if (!works.Contains(work) && !works.Any(w => Follows(w.Name, work.Name))) continue;
+                foreach ((Work load, long requests) in work.Load) Load(server, load, requests);
+            }
+        }
+
+        foreach (Works.Measured work in works)
+        {
+            foreach (int pipeline in pipelines)
+            {
+                long requests = (pipeline switch { 1 => 60_000, < 32 => 300_000, _ => 500_000 }) / (quick ? 3 : 1);
+                if (work.Name.Contains("KiB", StringComparison.Ordinal) && pipeline > 1) requests /= 2;
+                var runs = servers.All.ToDictionary(s => s.Name, _ => new List<(double Cpu, LoadResult Load)>());
+                for (int round = 0; round < rounds; round++)
+                {
+                    foreach (Server server in servers.All)
+                    {
+                        // Lists stay as long as they are.
+                        if (work.Name == "LPOP") new LoadGenerator().Run(server.Port, Works.Table.Single(w => w.Name == "LPUSH").Work, Connections, 64, requests, seed: Draw());
+                        var generator = new LoadGenerator();
+                        double before = server.CpuSeconds();
+                        LoadResult load = generator.Run(server.Port, work.Work, Connections, pipeline, requests, seed: Draw());
+                        double cpu = (server.CpuSeconds() - before) * 1e6 / load.Requests;
+                        if (load.Errors > 0) Say($"{server.Name} replied {load.Errors} errors to {work.Name}");
+                        runs[server.Name].Add((cpu, load));
+                    }
+                }
+
+                string label = $"{work.Name}, pipeline {pipeline}, {mode}";
+                Add(label, "CPU us/request", runs, r => r.Cpu);
+                Add(label, "k requests/s", runs, r => r.Load.PerSecond / 1000, lessIsBetter: false);
+                Add(label, "p50 us", runs, r => r.Load.P50);
+                Add(label, "p99 us", runs, r => r.Load.P99);
+                Add(label, "p99.9 us", runs, r => r.Load.P999);
+                Say(label + ": " + string.Join(", ", runs.Select(r => $"{r.Key} {Median(r.Value.Select(v => v.Cpu)):0.00} us")));
+            }
+        }
+
+        static bool Follows(string work, string loadedBy) => (work, loadedBy) switch
+        {
+            ("SET 16 B", "GET 16 B") or ("SET 1 KiB", "GET 1 KiB") or ("LPOP", "LPUSH") => true,
+            _ => false,
+        };
+    }
+
+    private static void Memory()
+    {
+        foreach ((string name, Work load, long requests, long items) in Works.Memory)
+        {
+            var values = new Dictionary<string, double>();
+            foreach (string server in names)
+            {
+                using var one = new Servers([server], log: false);
+                if (one.All.Count == 0) continue;
+                Server s = one.All[0];
+                long count = quick ? requests / 4 : requests;
+                long before = s.Resident();
+                Load(s, load, count);
+                values[server] = (double)(s.Resident() - before) / (quick ? items / 4 : items);
+            }
+
+            Rows.Add(new Row("memory: " + name, "bytes/item", values));
+            Say($"memory: {name}: {string.Join(", ", values.Select(v => $"{v.Key} {v.Value:0.0}"))}");
+        }
+    }
+
+    private static void Churn()
+    {
+        var values = new Dictionary<string, double>();
+        foreach (string server in names)
+        {
+            using var one = new Servers([server], log: false);
+            if (one.All.Count == 0) continue;
+            Server s = one.All[0];
+            new LoadGenerator().Run(s.Port, Works.Churn(200_000, 2048), Connections, 16, long.MaxValue, TimeSpan.FromSeconds(quick ? 4 : 30), Draw());
+            new LoadGenerator().Run(s.Port, Works.Churn(200_000, 256), Connections, 16, long.MaxValue, TimeSpan.FromSeconds(quick ? 2 : 15), Draw());
+            long used = s.Info("memory", "used_memory");
+            values[server] = used == 0 ? 0 : (double)s.Resident() / used;
+        }
+
+        Rows.Add(new Row("churn: values resized at random, then small", "resident/used", values));
+    }
+
+    private static void StartUp()
+    {
+        int keys = quick ? 200_000 : 1_000_000;
+        var accept = new Dictionary<string, double>();
+        var resident = new Dictionary<string, double>();
+        var restart = new Dictionary<string, double>();
+        foreach (string name in names)
+        {
+            using var one = new Servers([name], log: true);
+            if (one.All.Count == 0) continue;
+            Server s = one.All[0];
+            accept[name] = one.StartTimes[0].TotalSeconds;
+            Thread.Sleep(1000);
+            resident[name] = s.Resident() / 1048576.0;
+            Load(s, Works.Strings(32), keys);
+            Thread.Sleep(1500);
+            s.Stop();
+            var clock = Stopwatch.StartNew();
+            try
+            {
+                s.Start();
+                restart[name] = clock.Elapsed.TotalSeconds;
+                string size = s.Call("DBSIZE").Trim();
+                if (size != $":{keys}") Say($"{name} has {size} of {keys} keys after its restart");
+            }
+            catch (Exception e) when (e is InvalidOperationException or TimeoutException)
+            {
+                Say($"{name} did not start again: {e.Message}");
+            }
+        }
+
+        Rows.Add(new Row("fresh start", "s until it answers", accept));
+        Rows.Add(new Row("fresh start", "MiB resident", resident));
+        Rows.Add(new Row($"start with {keys / 1000} k keys in the log", "s until it answers", restart));
+    }
+
+    private static void Pause()
+    {
+        int keys = quick ? 500_000 : 5_000_000;
+        var p999 = new Dictionary<string, double>();
+        var longest = new Dictionary<string, double>();
+        var growing = new Dictionary<string, double>();
+        foreach (string name in names)
+        {
+            using var one = new Servers([name], log: true);
+            if (one.All.Count == 0) continue;
+            Server s = one.All[0];
+            growing[name] = new LoadGenerator().Run(s.Port, Works.Strings(32), Connections, 16, keys).Max / 1000;
+            LoadResult load = new LoadGenerator().Run(s.Port, Works.Mixed(keys, 32), Connections, 1, long.MaxValue, TimeSpan.FromSeconds(quick ? 3 : 15), Draw());
+            p999[name] = load.P999;
+            longest[name] = load.Max / 1000;
+        }
+
+        string label = $"pause: {keys / 1_000_000.0:0.#} M keys, GET and SET";
+        Rows.Add(new Row(label, "p99.9 us", p999));
+        Rows.Add(new Row(label, "longest ms", longest));
+        Rows.Add(new Row($"pause: growing to {keys / 1_000_000.0:0.#} M keys, pipeline 16", "longest ms", growing));
+    }
+
+    private static void Load(Server server, Work load, long requests)
+    {
+        LoadResult result = new LoadGenerator().Run(server.Port, load, Connections, 64, requests);
+        if (result.Errors > 0) Say($"{server.Name} replied {result.Errors} errors while {load.Name} was loaded");
+    }
+
+    private static ulong Draw() => (ulong)Random.Shared.NextInt64();
+
+    private static void Add(string work, string unit, Dictionary<string, List<(double Cpu, LoadResult Load)>> runs, Func<(double Cpu, LoadResult Load), double> value, bool lessIsBetter = true) =>
+        Rows.Add(new Row(work, unit, runs.ToDictionary(r => r.Key, r => Median(r.Value.Select(value))), lessIsBetter));
+
+    private static double Median(IEnumerable<double> values)
+    {
+        double[] sorted = [.. values.Order()];
+        return sorted.Length % 2 == 1 ? sorted[sorted.Length / 2] : (sorted[(sorted.Length / 2) - 1] + sorted[sorted.Length / 2]) / 2;
+    }
+
+    private static void Say(string line) => Console.Error.WriteLine(line);
+
+    private static void Print()
+    {
+        if (json)
+        {
+            Console.WriteLine(JsonSerializer.Serialize(Rows.Select(r => new { r.Work, r.Unit, r.Values })));
+            return;
+        }
+
+        string[] shown = [.. names.Where(n => Rows.Any(r => r.Values.ContainsKey(n)))];
+        var lines = new List<string[]> { (string[])["work", "unit", .. shown, .. shown.Where(n => n != "redis").Select(n => n + "/redis")] };
+        string previous = "";
+        foreach (Row row in Rows)
+        {
+            lines.Add(
+            [
+                row.Work == previous ? "" : row.Work, row.Unit, .. shown.Select(n => row.Values.TryGetValue(n, out double v) ? Format(v) : "-"),
+                .. shown.Where(n => n != "redis").Select(n => row.Values.TryGetValue(n, out double v) && row.Values.TryGetValue("redis", out double r) && r > 0
+                    ? (v / r).ToString("0.00", CultureInfo.InvariantCulture) : "-"),
+            ]);
+            previous = row.Work;
+        }
+
+        int[] widths = [.. Enumerable.Range(0, lines[0].Length).Select(c => lines.Max(l => l[c].Length))];
+        for (int i = 0; i < lines.Count; i++)
+        {
+            Console.WriteLine(string.Join("  ", lines[i].Select((cell, c) => c < 2 ? cell.PadRight(widths[c]) : cell.PadLeft(widths[c]))).TrimEnd());
+            if (i == 0) Console.WriteLine(string.Join("  ", widths.Select(w => new string('-', w))));
+        }
+    }
+
+    private static string Format(double value) => value switch
+    {
+        >= 100 => value.ToString("0", CultureInfo.InvariantCulture),
+        >= 10 => value.ToString("0.0", CultureInfo.InvariantCulture),
+        _ => value.ToString("0.00", CultureInfo.InvariantCulture),
+    };
+
+    /// <summary>Some servers, running.</summary>
+    private sealed class Servers : IDisposable
+    {
+        public List<Server> All { get; } = [];
+
+        public List<TimeSpan> StartTimes { get; } = [];
+
+        public Servers(string[] names, bool log)
+        {
+            foreach (string name in names)
+            {
+                if (Server.Prepare(name, log, out string note) is not { } server)
+                {
+                    Say(note);
+                    continue;
+                }
+
+                All.Add(server);
+                try
+                {
+                    StartTimes.Add(server.Start());
+                }
+                catch
+                {
+                    Dispose();
+                    throw;
+                }
+            }
+        }
+
+        public void Dispose()
+        {
+            foreach (Server server in All) server.Dispose();
+        }
+    }
+}
