@@ -123,6 +123,7 @@ public sealed class NodeHost : INodeStatus, IDisposable
         ConfigSettings settings = _config.Settings;
         settings.OnChange(() => Relisten("Failed to bind to specified addresses."), ConfigKeys.Bind);
         settings.OnChange(() => Relisten("Unable to listen on this port. Check server logs."), ConfigKeys.Port);
+        settings.OnChange(() => Relisten("Failed to set the keepalive. Check server logs."), ConfigKeys.TcpKeepAlive);
         settings.OnChange(KeepFolder, ConfigKeys.Directory);
         settings.OnChange(static () => "the log is turned on or off when the node starts", ConfigKeys.AppendOnly);
         settings.OnChange(CheckClients, ConfigKeys.MaxClients);

@@ -47,6 +47,60 @@ public sealed class ProgramTests
     }
 
     [Fact]
+    public void Clients_beyond_the_limit_of_open_files_wait_until_others_go()
+    {
+        if (!OperatingSystem.IsLinux())
+        {
+            return;
+        }
+
+        using LeitherServer server = LeitherServer.StartNew();
+        using RespClient first = server.Connect();
+        Assert.Equal("PONG", first.Call("PING").Text);
+        const int room = 5;
+        ulong open = (ulong)Directory.GetFiles($"/proc/{server.ProcessId}/fd").Length;
+        ulong[] limit = [open + room, open + room];
+        Assert.Equal(0, prlimit(server.ProcessId, 7, limit, null));
+
+        List<RespClient> served = [.. Enumerable.Range(0, room).Select(_ => server.Connect())];
+        Assert.All(served, c => Assert.Equal("PONG", c.Call("PING").Text));
+        using RespClient waiting = server.Connect();
+        waiting.Queue("PING");
+        waiting.Flush();
+        Assert.Equal("PONG", first.Call("PING").Text);
+        served.ForEach(c => c.Dispose());
+        Assert.Equal("PONG", waiting.Read().Text);
+        Assert.Contains("Too many open files. Accepting rests", server.Log, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_running_node_moves_to_the_port_that_it_is_told()
+    {
+        using LeitherServer server = LeitherServer.StartNew();
+        using RespClient client = server.Connect();
+        int port = Ports.Free();
+        Assert.Equal("OK", client.Call("CONFIG", "SET", "port", $"{port}", "tcp-keepalive", "60").Text);
+        using RespClient moved = RespClient.Connect(port);
+        Assert.Equal("PONG", moved.Call("PING").Text);
+        Assert.Equal("PONG", client.Call("PING").Text);
+        Assert.Equal((0, "PONG\n"), Leither("--data", server.DataDir, "PING").Short);
+        Assert.ThrowsAny<SocketException>(() => server.Connect());
+
+        Assert.Equal(
+            "ERR CONFIG SET failed (possibly related to argument 'dir') - can't set protected config",
+            client.Call("CONFIG", "SET", "dir", "/tmp").Text);
+        using Socket taken = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        taken.Bind(new System.Net.IPEndPoint(System.Net.IPAddress.Any, 0));
+        taken.Listen();
+        int busy = ((System.Net.IPEndPoint)taken.LocalEndPoint!).Port;
+        Assert.Equal(
+            "ERR CONFIG SET failed (possibly related to argument 'port') - Unable to listen on this port. Check server logs.",
+            client.Call("CONFIG", "SET", "port", $"{busy}").Text);
+        Assert.Equal($"{port}", client.Call("CONFIG", "GET", "port")[1].Text);
+        Assert.Equal("PONG", moved.Call("PING").Text);
+    }
+
+    [Fact]
     public void A_folder_is_free_again_after_a_kill()
     {
         using LeitherServer server = LeitherServer.StartNew();
@@ -120,6 +174,9 @@ public sealed class ProgramTests
             Assert.Equal(expected, System.Text.Encoding.Latin1.GetString(output.ToArray()));
         }
     }
+
+    [System.Runtime.InteropServices.DllImport("libc")]
+    private static extern int prlimit(int pid, int resource, ulong[] limit, ulong[]? old);
 
     private static bool DataFolderIsSilent(string path) => Configuration.DataFolder.Find(path) is null;
 
