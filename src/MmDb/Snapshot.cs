@@ -11,4 +11,7 @@ internal sealed unsafe class Snapshot
 
     /// <summary>Captures what a record holds before it changes.</summary>
     public void BeforeChange(Database database, byte* record) => throw new NotSupportedException();
+
+    /// <summary>Captures an element of a big collection before it changes or goes.</summary>
+    public void BeforeElement(void* structure, byte* element) => throw new NotSupportedException();
 }

@@ -26,5 +26,7 @@ public static class CommandList
         .. ObjectCommands.All,
         .. ServerCommands.All,
         .. TransactionCommands.All,
+        .. HashCommands.All,
+        .. SetCommands.All,
     ];
 }

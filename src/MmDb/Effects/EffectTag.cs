@@ -63,6 +63,8 @@ public enum EffectTag : byte
     HashRemove = 33,
     /// <summary><c>key, bytes field, z delta</c>.</summary>
     HashAdd = 34,
+    /// <summary><c>key, n count, bytes field or value…</c>: as <see cref="HashSet"/>, for fields and values in turn; the count is of both.</summary>
+    HashSetMany = 35,
 
     /// <summary><c>key, n side, n count, bytes element…</c>: pushes in the given order; side 0 is the head, 1 the tail.</summary>
     ListPush = 48,
