@@ -396,7 +396,7 @@ public sealed unsafe class Dispatcher : IDisposable
         session.CommandCount++;
         _server.Stats.CommandsProcessed++;
         long calls = spec.Stats.Calls++;
-        if (!spec.Has(CommandFlags.Fast) || _server.WatchesEveryCommand)
+        if (!spec.IsQuick || _server.WatchesEveryCommand)
         {
             CallTimed(spec, 1);
         }

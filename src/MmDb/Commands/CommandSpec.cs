@@ -308,6 +308,8 @@ public sealed unsafe class CommandSpec(string name, int arity)
     public string FullName => Parent is null ? Name : Parent.Name + "|" + Name;
     /// <summary>Index of the first key when it is fixed, else 0: the dispatcher hashes and prefetches it.</summary>
     public int FirstKey { get; internal set; }
+    /// <summary>Whether it is over at once whatever it is given: flagged fast, or of constant cost. Such commands are timed now and then only.</summary>
+    public bool IsQuick { get; internal set; }
     /// <summary>Counters for INFO commandstats.</summary>
     public CommandStats Stats { get; } = new();
 

@@ -126,6 +126,7 @@ public sealed unsafe class CommandTable
 
     private static void Prepare(CommandSpec spec)
     {
+        spec.IsQuick = spec.Has(CommandFlags.Fast) || spec.Complexity is "O(1)";
         foreach (KeySpec key in spec.Keys)
         {
             if (key.Index > 0 && key.Keyword is null && key.KeyNumIndex == -1 && (key.Access & KeyAccess.NotKey) == 0)
