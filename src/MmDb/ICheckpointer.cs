@@ -27,4 +27,9 @@ public interface ICheckpointer
 
     /// <summary>Empties the keyspace and loads it again from the newest checkpoint and the log after it. Returns null, or what went wrong.</summary>
     string? Reload();
+
+    /// <summary>A slice of the running one, or the decision to begin one by itself. The periodic work calls it.</summary>
+    /// <param name="nowMs">Unix milliseconds.</param>
+    /// <returns>Whether it wants to be called again soon.</returns>
+    bool Step(long nowMs);
 }

@@ -19,21 +19,21 @@ public sealed unsafe partial class Server
 
     private readonly RespWriter _laterPushes = new();
     private Session? _laterPushesFor;
-    private long _lastSampleMs, _lastSweepMs;
+    private long _lastSampleMs, _lastSweepMs, _commandsAtLastCron;
 
     /// <summary>The session whose command runs; its own RESP3 pushes wait for the end of the reply.</summary>
     internal Session? Running { get; set; }
 
     /// <summary>
-    /// The periodic work: blocked clients whose time is over, the end of a pause, idle clients, output limits, rates, slices of expiry, eviction
-    /// and freeing.
+    /// The periodic work: blocked clients whose time is over, the end of a pause, idle clients, output limits, rates, slices of expiry, eviction,
+    /// freeing and checkpoints.
     /// </summary>
     /// <param name="nowMs">Unix milliseconds.</param>
     /// <returns>In how many milliseconds it wants to be called again at the latest.</returns>
     public int Cron(long nowMs)
     {
         Stats.CronCalls++;
-        bool moreToFree, moreToExpire;
+        bool moreToFree, moreToExpire, moreToSave;
         lock (Mimei.Gate)
         {
             Keyspace keyspace = Mimei.Keyspace;
@@ -67,10 +67,16 @@ public sealed unsafe partial class Server
             moreToExpire = keyspace.Expiry.Step(_sliceBudget);
             moreToFree = keyspace.LazyFree.Step(_sliceBudget);
             moreToFree |= keyspace.Eviction.IsNeeded && keyspace.MakeRoom() && keyspace.Eviction.IsNeeded;
+            moreToSave = Mimei.Checkpointer is { } checkpointer && checkpointer.Step(nowMs);
         }
+
+        // Between two slices of a checkpoint clients get their turn; where nobody asks for one, slice follows slice.
+        bool idle = Stats.CommandsProcessed == _commandsAtLastCron;
+        _commandsAtLastCron = Stats.CommandsProcessed;
 
         long next = 1000 / Math.Max(1, Options.Hz);
         next = moreToFree ? Math.Min(next, 1) : next;
+        next = moreToSave ? Math.Min(next, idle ? 0 : 1) : next;
         next = moreToExpire ? Math.Min(next, Expiry.RestMs) : next;
         next = Blocking.NextDeadlineMs is var deadline && deadline != 0 ? Math.Min(next, deadline - nowMs) : next;
         next = PausedUntilMs != 0 ? Math.Min(next, PausedUntilMs - nowMs) : next;
