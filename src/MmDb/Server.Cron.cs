@@ -45,6 +45,11 @@ public sealed unsafe partial class Server
                 RunPostponed();
             }
 
+            if (IsCronPaused)
+            {
+                return 1000 / Math.Max(1, Options.Hz);
+            }
+
             if (nowMs - _lastSampleMs >= SampleEveryMs)
             {
                 _lastSampleMs = nowMs;
@@ -145,6 +150,7 @@ public sealed unsafe partial class Server
         if (over && !session.IsClosing)
         {
             Stats.OutputLimitDisconnections++;
+            Warn?.Invoke($"Client id={session.Id} addr={session.Connection.RemoteAddress} is closed for overcoming of output buffer limits");
             session.CloseNow();
         }
     }

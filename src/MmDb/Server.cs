@@ -66,6 +66,10 @@ public sealed unsafe partial class Server : IDisposable
 
     /// <summary>The configuration.</summary>
     public ConfigSettings Settings { get; }
+    /// <summary>Takes warnings for the node's log; null: they are dropped.</summary>
+    public Action<string>? Warn { get; set; }
+    /// <summary>Periodic work that nobody waits for rests (DEBUG PAUSE-CRON).</summary>
+    internal bool IsCronPaused { get; set; }
     /// <summary>Bytes of memory that were in use when it was made.</summary>
     internal long StartUsedBytes { get; }
     /// <summary>The configuration file that CONFIG REWRITE writes; empty: none was given.</summary>

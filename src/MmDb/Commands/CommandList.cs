@@ -15,6 +15,8 @@ public static class CommandList
         .. ConfigCommands.All,
         .. CommandCommands.All,
         .. InfoCommands.All,
+        .. MemoryCommands.All,
+        .. DebugCommands.All,
         .. SlowlogCommands.All,
         .. LatencyCommands.All,
         .. AclCommands.All,

@@ -1,0 +1,215 @@
+using System.Buffers.Binary;
+using System.Runtime.CompilerServices;
+using System.Security.Cryptography;
+using Leither.MmDb.Memory;
+using Leither.Resp;
+
+namespace Leither.MmDb.Values;
+
+/// <summary>
+/// The digest of data that DEBUG DIGEST shows: equal for equal data, whatever the layout and order in memory, and equal to Redis's
+/// for the same data. What has no order is mixed by exclusive or; what has is mixed by hashing on.
+/// </summary>
+/// <remarks>It is for comparing in tests; nothing rests on SHA-1's strength.</remarks>
+public static unsafe class ValueDigest
+{
+    /// <summary>Length of a digest.</summary>
+    public const int Size = SHA1.HashSizeInBytes;
+
+    /// <summary>The digest of all databases.</summary>
+    public static void OfKeyspace(Keyspace keyspace, Span<byte> digest)
+    {
+        digest.Clear();
+        Span<byte> one = stackalloc byte[Size], number = stackalloc byte[4];
+        NativeList<nint> bucket = default;
+        foreach (Database database in keyspace.Databases)
+        {
+            if (database.Count == 0)
+            {
+                continue;
+            }
+
+            BinaryPrimitives.WriteInt32BigEndian(number, database.Index);
+            Mix(digest, number);
+            ulong cursor = 0;
+            do
+            {
+                bucket.Clear();
+                cursor = database.Keys->ScanBucket(cursor, ref bucket);
+                foreach (nint pointer in bucket.Span)
+                {
+                    one.Clear();
+                    Mix(one, Record.KeySpan((byte*)pointer));
+                    OfValue((byte*)pointer, one);
+                    Xor(digest, one);
+                }
+            }
+            while (cursor != 0);
+        }
+
+        bucket.Dispose();
+    }
+
+    /// <summary>Mixes a record's value and whether it expires into a digest.</summary>
+    public static void OfValue(byte* record, Span<byte> digest)
+    {
+        Span<byte> number = stackalloc byte[4];
+        BinaryPrimitives.WriteInt32BigEndian(number, Record.Type(record));
+        Mix(digest, number);
+        switch ((DataType)Record.Type(record))
+        {
+            case DataType.String:
+                byte* scratch = stackalloc byte[StringValue.MaxIntegerText];
+                byte* bytes = StringValue.Bytes(record, scratch, out long length);
+                Mix(digest, new ReadOnlySpan<byte>(bytes, (int)length));
+                break;
+            case DataType.List:
+                MixList(record, digest);
+                break;
+            case DataType.Set:
+                MixElements(record, digest, stackalloc byte[PackValue.MaxIntegerDigits], static (d, member, _, _) => Xor(d, member));
+                break;
+            case DataType.Hash:
+                MixElements(record, digest, stackalloc byte[PackValue.MaxIntegerDigits], static (d, field, value, _) => XorPair(d, field, value));
+                break;
+            case DataType.SortedSet:
+                MixElements(record, digest, stackalloc byte[PackValue.MaxIntegerDigits], static (d, member, _, score) =>
+                {
+                    byte* text = stackalloc byte[RespDouble.MaxLength];
+                    XorPair(d, member, new ReadOnlySpan<byte>(text, RespDouble.Format(score, text)));
+                });
+                break;
+            default:
+                throw new InvalidOperationException($"{(DataType)Record.Type(record)} has no digest.");
+        }
+
+        if (Record.HasExpire(record))
+        {
+            Xor(digest, "!!expire!!"u8);
+        }
+    }
+
+    private delegate void ElementMixer(Span<byte> digest, ReadOnlySpan<byte> element, ReadOnlySpan<byte> value, double score);
+
+    private static void MixList(byte* record, Span<byte> digest)
+    {
+        Span<byte> scratch = stackalloc byte[PackValue.MaxIntegerDigits];
+        if (Record.Encoding(record) == (int)DataEncoding.Quicklist)
+        {
+            for (QuicklistCursor cursor = Record.NativePointer<Quicklist>(record)->First(); cursor.IsValid; cursor.MoveNext())
+            {
+                Mix(digest, cursor.ToSpan(scratch));
+            }
+
+            return;
+        }
+
+        byte* pack = Record.ValueBytes(record, out long length);
+        for (int entry = Pack.First(pack, (int)length); entry != Pack.None; entry = Pack.Next(pack, (int)length, entry))
+        {
+            Mix(digest, Pack.ToSpan(pack, entry, scratch));
+        }
+    }
+
+    /// <summary>Mixes the elements of a set, hash or sorted set, packed or big.</summary>
+    private static void MixElements(byte* record, Span<byte> digest, Span<byte> scratch, ElementMixer mix)
+    {
+        var encoding = (DataEncoding)Record.Encoding(record);
+        bool hasPairs = Record.Type(record) != (int)DataType.Set;
+        if (encoding is DataEncoding.HashTable or DataEncoding.SortedTree)
+        {
+            MixTable(encoding == DataEncoding.HashTable ? Record.NativePointer<KeyTable>(record) : Record.NativePointer<SortedSetStructure>(record)->Members, encoding, digest, mix);
+            return;
+        }
+
+        byte* data = Record.ValueBytes(record, out long length);
+        if (encoding == DataEncoding.IntSet)
+        {
+            for (int i = 0; i < IntSet.Count(data, (int)length); i++)
+            {
+                _ = IntSet.At(data, i).TryFormat(scratch, out int digits, default, System.Globalization.CultureInfo.InvariantCulture);
+                mix(digest, scratch[..digits], default, 0);
+            }
+
+            return;
+        }
+
+        Span<byte> second = stackalloc byte[PackValue.MaxIntegerDigits];
+        int entry = Pack.First(data, (int)length);
+        while (entry != Pack.None)
+        {
+            scoped ReadOnlySpan<byte> element = Pack.ToSpan(data, entry, scratch), value = default;
+            if (hasPairs)
+            {
+                entry = Pack.Next(data, (int)length, entry);
+                value = Pack.ToSpan(data, entry, second);
+            }
+
+            mix(digest, element, value, Record.Type(record) == (int)DataType.SortedSet ? Score(value) : 0);
+            entry = Pack.Next(data, (int)length, entry);
+        }
+    }
+
+    private static double Score(ReadOnlySpan<byte> text)
+    {
+        fixed (byte* p = text)
+        {
+            return new Slice(p, text.Length).TryDouble(out double score) ? score : throw new InvalidOperationException("A packed score is no number.");
+        }
+    }
+
+    private static void MixTable(KeyTable* table, DataEncoding encoding, Span<byte> digest, ElementMixer mix)
+    {
+        NativeList<nint> bucket = default;
+        ulong cursor = 0;
+        do
+        {
+            bucket.Clear();
+            cursor = table->ScanBucket(cursor, ref bucket);
+            foreach (nint pointer in bucket.Span)
+            {
+                byte* element = (byte*)pointer;
+                byte* value = Record.ValueBytes(element, out long length);
+                mix(
+                    digest, Record.KeySpan(element), new ReadOnlySpan<byte>(value, (int)length),
+                    encoding == DataEncoding.SortedTree ? Unsafe.ReadUnaligned<double>(value) : 0);
+            }
+        }
+        while (cursor != 0);
+        bucket.Dispose();
+    }
+
+    /// <summary>Mixes two texts that belong together, in their order.</summary>
+    private static void XorPair(Span<byte> digest, ReadOnlySpan<byte> first, ReadOnlySpan<byte> second)
+    {
+        Span<byte> pair = stackalloc byte[Size];
+        pair.Clear();
+        Mix(pair, first);
+        Mix(pair, second);
+        Xor(digest, pair);
+    }
+
+    /// <summary>Mixes in something whose place matters.</summary>
+    private static void Mix(Span<byte> digest, ReadOnlySpan<byte> bytes)
+    {
+        Xor(digest, bytes);
+        Span<byte> before = stackalloc byte[Size];
+        digest.CopyTo(before);
+#pragma warning disable CA5350 // The digest is Redis's, to be compared with it.
+        SHA1.HashData(before, digest);
+#pragma warning restore CA5350
+    }
+
+    /// <summary>Mixes in something whose place does not matter.</summary>
+    private static void Xor(Span<byte> digest, ReadOnlySpan<byte> bytes)
+    {
+        Span<byte> hash = stackalloc byte[Size];
+#pragma warning disable CA5350 // As above.
+        SHA1.HashData(bytes, hash);
+#pragma warning restore CA5350
+        for (int i = 0; i < Size; i++)
+        {
+            digest[i] ^= hash[i];
+        }
+    }
+}
