@@ -74,6 +74,10 @@ internal static class LogFormat
     public const string SegmentSuffix = ".seg";
     public const string PreparedPrefix = "prepared-";
     public const string RewritePrefix = "rewrite-";
+
+    /// <summary>The name of the file with that number (from 1) while the tail of the log is written again.</summary>
+    public static string RewriteName(uint generation, int number) =>
+        string.Create(CultureInfo.InvariantCulture, $"{RewritePrefix}{generation}-{number}{SegmentSuffix}");
 }
 
 /// <summary>The header of a segment file, decoded.</summary>

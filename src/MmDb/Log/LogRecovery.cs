@@ -141,9 +141,10 @@ internal sealed unsafe class LogRecovery : IDisposable
             else if (HasPrefix(name, LogFormat.RewritePrefix)) rewritten.Add(name);
             else if (SegmentHeader.TryParseName(name, out SegmentHeader named)) found.Add(ReadHeader(name, named));
         }
-        // The rest of a rewritten tail counts when its first segment got its header: then all of it was complete.
-        int others = found.Count;
-        foreach (string name in rewritten) FindRewritten(name, found, others);
+        // A rewritten tail counts when its first segment got its header, or is a segment already: then all of it was complete.
+        foreach (string name in rewritten) FindRewritten(name, found, isFirst: true);
+        int firsts = found.Count;
+        foreach (string name in rewritten) FindRewritten(name, found, isFirst: false, firsts);
         found.Sort(static (a, b) =>
         {
             int order = a.Header.Epoch.CompareTo(b.Header.Epoch);
@@ -218,15 +219,16 @@ internal sealed unsafe class LogRecovery : IDisposable
         found.Add(new Found { Name = newName, Header = header, FileLength = file.Length });
     }
 
-    private void FindRewritten(string name, List<Found> found, int others)
+    private void FindRewritten(string name, List<Found> found, bool isFirst, int firsts = 0)
     {
+        if (isFirst != name.EndsWith("-1" + LogFormat.SegmentSuffix, StringComparison.Ordinal)) return;
         byte* bytes = stackalloc byte[LogFormat.SegmentHeaderBytes];
         using ILogFile file = _files.Open(name);
         bool whole = file.Read(0, bytes, LogFormat.SegmentHeaderBytes) == LogFormat.SegmentHeaderBytes;
         if (whole && SegmentHeader.TryDecode(bytes, out SegmentHeader header, out _))
         {
             var segment = new Found { Name = name, Header = header, FileLength = file.Length };
-            if (found.Take(others).Any(first => SameRun(first, segment) && Compare(first, segment) < 0))
+            if (isFirst || found.Take(firsts).Any(first => SameRun(first, segment) && Compare(first, segment) < 0))
             {
                 segment.Name = header.FileName();
                 _files.Rename(name, segment.Name);

@@ -27,6 +27,9 @@ public sealed unsafe partial class WriteLog
         Closed,
     }
 
+    /// <summary>What an entry may need beyond the bytes that its command named: headers, tags, lengths.</summary>
+    private const int EntrySlackBytes = 256;
+
     private volatile Phase _phase;
     private volatile bool _full;
     private LogError _error;
@@ -50,14 +53,14 @@ public sealed unsafe partial class WriteLog
     }
 
     /// <summary>
-    /// Whether an entry of up to <paramref name="bytes"/> can be logged: to be asked before a command executes, since after that it must be.
-    /// True means that its space is preallocated.
+    /// Whether an entry of about <paramref name="bytes"/> can be logged: to be asked before a command executes, since after that it must be.
+    /// True means that its space is preallocated. An entry that turns out larger still gets in; should there be no space, it waits in memory.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool CanAccept(long bytes, out LogError error)
     {
         // Common case: it fits the open group, and that the current segment.
-        if (_phase == Phase.Open && bytes + EntryOverheadBytes <= _promised - _cursor)
+        if (_phase == Phase.Open && bytes + EntrySlackBytes <= _promised - _cursor)
         {
             error = default;
             return true;
@@ -103,8 +106,8 @@ public sealed unsafe partial class WriteLog
         // The segments that this entry and all that waits may need at worst. A segment is left when a piece (at most _streamThreshold, which
         // bounds entries written whole and single reservations) does not fit any more; each piece that ends a group costs a header.
         const int overhead = LogFormat.GroupHeaderBytes + LogFormat.PartOffsetBytes;
-        long need = _sealed - _written + (_cursor - _group) + bytes + EntryOverheadBytes;
-        need += overhead * (4 + need / MinGroupRoom);
+        long need = _sealed - _written + (_cursor - _group) + bytes + EntrySlackBytes;
+        need += overhead * (4 + need / (_chunkBytes / 16));
         long segments = 0;
         if (need > (_current?.Room ?? 0))
         {
@@ -174,7 +177,7 @@ public sealed unsafe partial class WriteLog
     /// </summary>
     /// <remarks>
     /// The header of the first new segment is written last, when all the rest is durable: it makes the new generation valid, all of it at once.
-    /// Without it the other new segments, which have names of their own until then, mean nothing to recovery.
+    /// Without it these files, which have names of their own until then, mean nothing to recovery.
     /// </remarks>
     private void Rewrite()
     {
@@ -211,6 +214,7 @@ public sealed unsafe partial class WriteLog
                         at += group.TotalBytes;
                     }
                 }
+                _files.SyncDirectory(); // under the name of a prepared file, one with a header would count by itself
                 foreach (Segment segment in made)
                 {
                     if (segment != made[0]) WriteHeader(segment);
@@ -218,7 +222,6 @@ public sealed unsafe partial class WriteLog
                     segment.SyncedLength = segment.Length;
                     segment.IsInDirectory = true;
                 }
-                _files.SyncDirectory();
                 if (made.Count > 0)
                 {
                     WriteHeader(made[0]);
@@ -250,12 +253,9 @@ public sealed unsafe partial class WriteLog
         PreparedFile prepared = TakePrepared() ?? Prepare();
         Segment segment = NewSegment(prepared, first.FirstSequence, first.PartOffset);
         made.Add(segment);
-        if (made.Count > 1)
-        {
-            string name = $"{LogFormat.RewritePrefix}{_generation}-{made.Count}{LogFormat.SegmentSuffix}";
-            _files.Rename(segment.Name, name);
-            segment.Name = name;
-        }
+        string name = LogFormat.RewriteName(_generation, made.Count);
+        _files.Rename(segment.Name, name);
+        segment.Name = name;
         return segment;
     }
 
@@ -309,6 +309,7 @@ public sealed unsafe partial class WriteLog
             Volatile.Write(ref _syncedSequence, written);
             _error = default;
             _full = false;
+            Volatile.Write(ref _syncScheduled, false); // a round that was asked for may have been turned away
             _phase = Phase.Open;
         }
         // The old files may well be beyond repair. Nothing depends on them: recovery goes by the new segments' headers.

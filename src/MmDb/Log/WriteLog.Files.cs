@@ -49,6 +49,7 @@ public sealed unsafe partial class WriteLog
         set
         {
             _fsync = value;
+            Volatile.Write(ref _syncScheduled, true); // what an easier policy left unsynced
             _worker.WantSync();
         }
     }
@@ -662,7 +663,7 @@ public sealed unsafe partial class WriteLog
             chunk = spare;
             _spare = null;
         }
-        else chunk = new Chunk(Math.Max(ChunkBytes, need));
+        else chunk = new Chunk(Math.Max(_chunkBytes, need));
         chunk.StreamStart = _sealed;
         chunk.Sealed = 0;
         chunk.Next = null;
@@ -680,7 +681,7 @@ public sealed unsafe partial class WriteLog
         {
             Chunk released = _oldest;
             lock (_gate) _oldest = released.Next!;
-            if (_spare is null && released.Capacity == ChunkBytes) _spare = released;
+            if (_spare is null && released.Capacity == _chunkBytes) _spare = released;
             else released.Free();
         }
         // Everything synced: the chunk is used again from its start, whose pages are warm.

@@ -40,6 +40,7 @@ public sealed unsafe partial class WriteLog
         _options = options;
         _worker = options.Worker;
         _fsync = options.Fsync;
+        _chunkBytes = Math.Clamp(options.SegmentBytes, MinChunkBytes, MaxChunkBytes);
         _streamThreshold = (int)Math.Min(StreamThresholdBytes, SegmentRoom / 4);
 
         _last = _writtenSequence = _syncedSequence = recovery.LastSequence;
@@ -73,7 +74,7 @@ public sealed unsafe partial class WriteLog
         }
 
         _preparedCounter = recovery.PreparedFiles;
-        _oldest = _writing = _chunk = new Chunk(ChunkBytes);
+        _oldest = _writing = _chunk = new Chunk(_chunkBytes);
         try
         {
             BeginFirstSegment(recovery, newest);
@@ -135,12 +136,12 @@ public sealed unsafe partial class WriteLog
     private void WriteAgain(LogRecovery.Found found)
     {
         using ILogFile file = _files.Open(found.Name);
-        byte* buffer = (byte*)NativeMemory.Alloc(ChunkBytes);
+        byte* buffer = (byte*)NativeMemory.Alloc(MaxChunkBytes);
         try
         {
             for (long at = 0; at < found.Length;)
             {
-                int n = file.Read(at, buffer, (int)Math.Min(ChunkBytes, found.Length - at));
+                int n = file.Read(at, buffer, (int)Math.Min(MaxChunkBytes, found.Length - at));
                 if (n == 0) throw new LogFileException("read", _files.FullName(found.Name), "the file became shorter", isFull: false);
                 WriteFully(file, found.Name, at, buffer, n);
                 at += n;

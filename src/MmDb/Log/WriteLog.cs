@@ -28,10 +28,7 @@ public sealed unsafe partial class WriteLog : IDisposable
     /// <summary>Entries that wait for the end of the turn are written early beyond this many bytes.</summary>
     private const int MaxUnwrittenBytes = 1 << 20;
 
-    private const int ChunkBytes = 1 << 20;
-
-    /// <summary>A chunk with less room than this is left for a new one, so that groups do not become slivers.</summary>
-    private const int MinGroupRoom = 32 << 10;
+    private const int MaxChunkBytes = 1 << 20, MinChunkBytes = 16 << 10;
 
     private const int EntryOverheadBytes = LogFormat.LengthPrefixBytes + LogFormat.EntryHeaderBytes;
 
@@ -52,7 +49,7 @@ public sealed unsafe partial class WriteLog : IDisposable
     private bool _streaming;
     private ulong _streamedBytes;
 
-    private readonly int _streamThreshold;
+    private readonly int _streamThreshold, _chunkBytes;
 
     /// <summary>The last entry that was ended.</summary>
     public ulong LastSequence => _last;
@@ -282,7 +279,8 @@ public sealed unsafe partial class WriteLog : IDisposable
         if (_room < need || _room < SegmentRoom / 16) _room = SegmentRoom;
 
         Chunk chunk = _chunk;
-        if (chunk.End - chunk.SealedEnd < Math.Max(need, MinGroupRoom)) chunk = NextChunk(need);
+        // Nor in the last sliver of a chunk.
+        if (chunk.End - chunk.SealedEnd < Math.Max(need, _chunkBytes / 16)) chunk = NextChunk(need);
         byte* start = chunk.SealedEnd + LogFormat.GroupHeaderBytes + prefix;
         if (carried > 0) Buffer.MemoryCopy(from, start, carried, carried);
         _group = chunk.SealedEnd;
