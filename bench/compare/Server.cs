@@ -43,7 +43,7 @@ internal sealed class Server : IDisposable
             "redis" => ["redis-server", "--port", p, "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--appendonly", log ? "yes" : "no", "--appendfsync", "everysec", "--auto-aof-rewrite-percentage", "0", "--protected-mode", "no"],
             "leither" => [FindLeither(), "run", "-p", p, "--data", folder, "--appendonly", log ? "yes" : "no", "--appendfsync", "everysec", "--save", ""],
             "garnet" when Garnet.Value is { } garnet =>
-                [garnet, "--port", p, "--bind", "127.0.0.1", "--memory", "8g", "--page", "32m", "--index", "1g", "--logger-level", "Error", "--checkpointdir", folder, "--logdir", folder, .. log ? new[] { "--aof", "--aof-commit-freq", "1000" } : []],
+                [garnet, "--port", p, "--bind", "127.0.0.1", "--memory", "8g", "--page", "16m", "--index", "1g", "--logger-level", "Error", "--device-type", "RandomAccess", "--checkpointdir", folder, .. log ? new[] { "--aof", "--aof-commit-freq", "1000", "--aof-page-size", "64m", "--aof-memory", "256m" } : []],
             _ => null,
         };
         if (command is null)
