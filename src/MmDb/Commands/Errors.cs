@@ -82,6 +82,35 @@ public static class Errors
     /// <summary>OBJECT IDLETIME under an LFU policy.</summary>
     public static ReadOnlySpan<byte> IdleTimeNotTracked => "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust."u8;
 
+    // Sorted sets.
+
+    /// <summary>ZADD NX with XX.</summary>
+    public static ReadOnlySpan<byte> AddConditions => "ERR XX and NX options at the same time are not compatible"u8;
+    /// <summary>ZADD GT with LT, or either with NX.</summary>
+    public static ReadOnlySpan<byte> AddDirections => "ERR GT, LT, and/or NX options at the same time are not compatible"u8;
+    /// <summary>ZADD INCR of several members.</summary>
+    public static ReadOnlySpan<byte> IncrementOfSeveral => "ERR INCR option supports a single increment-element pair"u8;
+    /// <summary>A score that would be no number.</summary>
+    public static ReadOnlySpan<byte> ScoreNaN => "ERR resulting score is not a number (NaN)"u8;
+    /// <summary>A range of scores that is none.</summary>
+    public static ReadOnlySpan<byte> NotScoreRange => "ERR min or max is not a float"u8;
+    /// <summary>A range of members that is none.</summary>
+    public static ReadOnlySpan<byte> NotLexRange => "ERR min or max not valid string range item"u8;
+    /// <summary>ZRANGE LIMIT without BYSCORE or BYLEX.</summary>
+    public static ReadOnlySpan<byte> LimitOfRanks => "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX"u8;
+    /// <summary>ZRANGE BYLEX WITHSCORES.</summary>
+    public static ReadOnlySpan<byte> WithScoresByLex => "ERR syntax error, WITHSCORES not supported in combination with BYLEX"u8;
+    /// <summary>A weight that is no number.</summary>
+    public static ReadOnlySpan<byte> WeightNotFloat => "ERR weight value is not a float"u8;
+    /// <summary>A count that cannot be made positive.</summary>
+    public static ReadOnlySpan<byte> NotNegatable => "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807"u8;
+    /// <summary>A numkeys that is no positive number.</summary>
+    public static ReadOnlySpan<byte> NumKeys => "ERR numkeys should be greater than 0"u8;
+    /// <summary>A count that is no positive number.</summary>
+    public static ReadOnlySpan<byte> CountNotPositive => "ERR count should be greater than 0"u8;
+    /// <summary>A limit below zero, or no number.</summary>
+    public static ReadOnlySpan<byte> LimitNegative => "ERR LIMIT can't be negative"u8;
+
     // Time limits.
 
     /// <summary>A blocking timeout that is no number.</summary>

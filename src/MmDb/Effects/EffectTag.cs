@@ -90,14 +90,14 @@ public enum EffectTag : byte
     /// <summary><c>key destination, n operation, n count, key…</c>: 0 union, 1 intersection, 2 difference.</summary>
     SetStore = 66,
 
-    /// <summary><c>key, f64 score, bytes member</c>: the member has that score.</summary>
+    /// <summary><c>key, byte conditions, n count, (f64 score, bytes member)…</c>: the members get these scores where the conditions (<see cref="SortedSetConditions"/>) allow it.</summary>
     SortedSetAdd = 80,
     /// <summary><c>key, n count, bytes member…</c>.</summary>
     SortedSetRemove = 81,
     /// <summary><c>key, n first, n last</c>: removes the members of these ranks.</summary>
     SortedSetRemoveRange = 82,
-    /// <summary><c>key destination, n operation, n aggregate, n count, (key, f64 weight)…</c>: operation as in <see cref="SetStore"/>, aggregate 0 sum, 1 min, 2 max.</summary>
+    /// <summary><c>key destination, byte operation, byte aggregate, n count, (f64 weight, key)…</c>: operation as in <see cref="SetStore"/>, aggregate 0 sum, 1 min, 2 max.</summary>
     SortedSetStore = 83,
-    /// <summary><c>key, n count, (f64 score, bytes member)…</c>: the key becomes this sorted set (ZRANGESTORE).</summary>
+    /// <summary><c>key, byte 0, n count, (f64 score, bytes member)…</c>: the key becomes this sorted set (ZRANGESTORE).</summary>
     SortedSetReplace = 84,
 }
