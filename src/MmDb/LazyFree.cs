@@ -62,6 +62,9 @@ public sealed unsafe class LazyFree
         Add(new Item { Encoding = DataEncoding.HashTable, IsDatabase = true, Table = keys });
     }
 
+    /// <summary>Takes over a table of elements that belongs to no key any more.</summary>
+    internal void ReleaseTable(KeyTable* table) => ReleaseStructure(DataEncoding.HashTable, table);
+
     private void ReleaseStructure(DataEncoding encoding, void* structure)
     {
         Item item = encoding switch

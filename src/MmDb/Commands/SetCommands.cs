@@ -127,6 +127,106 @@ public static unsafe class SetCommands
         Handler = &RunSRandMember,
     };
 
+    /// <summary>SINTER key …</summary>
+    public static readonly CommandSpec SInter = new("sinter", -2)
+    {
+        Group = CommandGroup.Set,
+        Complexity = "O(N*M) worst case where N is the cardinality of the smallest set and M is the number of sets.",
+        Summary = "Returns the intersect of multiple sets.",
+        Flags = CommandFlags.ReadOnly,
+        Keys = [KeySpec.At(1, KeyAccess.ReadOnly | KeyAccess.Access, last: -1)],
+        Args = [Arg.Key("key").Multiple()],
+        Tips = ["nondeterministic_output_order"],
+        Handler = &RunSInter,
+    };
+
+    /// <summary>SINTERCARD numkeys key … [LIMIT limit]</summary>
+    public static readonly CommandSpec SInterCard = new("sintercard", -3)
+    {
+        Since = "7.0.0",
+        Group = CommandGroup.Set,
+        Complexity = "O(N*M) worst case where N is the cardinality of the smallest set and M is the number of sets.",
+        Summary = "Returns the number of members of the intersect of multiple sets.",
+        Flags = CommandFlags.ReadOnly,
+        Keys = [KeySpec.Counted(1, KeyAccess.ReadOnly | KeyAccess.Access)],
+        Args = [Arg.Integer("numkeys"), Arg.Key("key").Multiple(), Arg.Integer("limit").Token("LIMIT").Optional()],
+        Handler = &RunSInterCard,
+    };
+
+    /// <summary>SINTERSTORE destination key …</summary>
+    public static readonly CommandSpec SInterStore = new("sinterstore", -3)
+    {
+        Group = CommandGroup.Set,
+        Complexity = "O(N*M) worst case where N is the cardinality of the smallest set and M is the number of sets.",
+        Summary = "Stores the intersect of multiple sets in a key.",
+        Flags = CommandFlags.Write | CommandFlags.DenyOom,
+        Keys =
+        [
+            KeySpec.At(1, KeyAccess.ReadWrite | KeyAccess.Update),
+            KeySpec.At(2, KeyAccess.ReadOnly | KeyAccess.Access, last: -1),
+        ],
+        Args = [Arg.Key("destination"), Arg.Key("key", 1).Multiple()],
+        Handler = &RunSInterStore,
+    };
+
+    /// <summary>SUNION key …</summary>
+    public static readonly CommandSpec SUnion = new("sunion", -2)
+    {
+        Group = CommandGroup.Set,
+        Complexity = "O(N) where N is the total number of elements in all given sets.",
+        Summary = "Returns the union of multiple sets.",
+        Flags = CommandFlags.ReadOnly,
+        Keys = [KeySpec.At(1, KeyAccess.ReadOnly | KeyAccess.Access, last: -1)],
+        Args = [Arg.Key("key").Multiple()],
+        Tips = ["nondeterministic_output_order"],
+        Handler = &RunSUnion,
+    };
+
+    /// <summary>SUNIONSTORE destination key …</summary>
+    public static readonly CommandSpec SUnionStore = new("sunionstore", -3)
+    {
+        Group = CommandGroup.Set,
+        Complexity = "O(N) where N is the total number of elements in all given sets.",
+        Summary = "Stores the union of multiple sets in a key.",
+        Flags = CommandFlags.Write | CommandFlags.DenyOom,
+        Keys =
+        [
+            KeySpec.At(1, KeyAccess.Overwrite | KeyAccess.Update),
+            KeySpec.At(2, KeyAccess.ReadOnly | KeyAccess.Access, last: -1),
+        ],
+        Args = [Arg.Key("destination"), Arg.Key("key", 1).Multiple()],
+        Handler = &RunSUnionStore,
+    };
+
+    /// <summary>SDIFF key …</summary>
+    public static readonly CommandSpec SDiff = new("sdiff", -2)
+    {
+        Group = CommandGroup.Set,
+        Complexity = "O(N) where N is the total number of elements in all given sets.",
+        Summary = "Returns the difference of multiple sets.",
+        Flags = CommandFlags.ReadOnly,
+        Keys = [KeySpec.At(1, KeyAccess.ReadOnly | KeyAccess.Access, last: -1)],
+        Args = [Arg.Key("key").Multiple()],
+        Tips = ["nondeterministic_output_order"],
+        Handler = &RunSDiff,
+    };
+
+    /// <summary>SDIFFSTORE destination key …</summary>
+    public static readonly CommandSpec SDiffStore = new("sdiffstore", -3)
+    {
+        Group = CommandGroup.Set,
+        Complexity = "O(N) where N is the total number of elements in all given sets.",
+        Summary = "Stores the difference of multiple sets in a key.",
+        Flags = CommandFlags.Write | CommandFlags.DenyOom,
+        Keys =
+        [
+            KeySpec.At(1, KeyAccess.Overwrite | KeyAccess.Update),
+            KeySpec.At(2, KeyAccess.ReadOnly | KeyAccess.Access, last: -1),
+        ],
+        Args = [Arg.Key("destination"), Arg.Key("key", 1).Multiple()],
+        Handler = &RunSDiffStore,
+    };
+
     /// <summary>SSCAN key cursor [MATCH pattern] [COUNT count]</summary>
     public static readonly CommandSpec SScan = new("sscan", -3)
     {
@@ -150,7 +250,8 @@ public static unsafe class SetCommands
     /// <summary>The family.</summary>
     public static IEnumerable<CommandSpec> All =>
     [
-        SAdd, SRem, SMembers, SIsMember, SMIsMember, SCard, SMove, SPop, SRandMember, SScan
+        SAdd, SRem, SMembers, SIsMember, SMIsMember, SCard, SMove, SPop, SRandMember, SInter, SInterCard, SInterStore, SUnion, SUnionStore, SDiff,
+        SDiffStore, SScan
     ];
 
     // ------------------------------------------------------------------ members
@@ -533,5 +634,143 @@ public static unsafe class SetCommands
 
         chosen.Dispose();
         members.Dispose();
+    }
+
+    // ------------------------------------------------------------------ algebra
+
+    private static ReadOnlySpan<byte> NumKeysNotPositive => "ERR numkeys should be greater than 0"u8;
+
+    private static ReadOnlySpan<byte> TooManyKeys => "ERR Number of keys can't be greater than number of args"u8;
+
+    private static ReadOnlySpan<byte> LimitNegative => "ERR LIMIT can't be negative"u8;
+
+    private static void RunSInter(CommandContext c) => ReplyFiltered(c, SetOperation.Intersection);
+
+    private static void RunSDiff(CommandContext c) => ReplyFiltered(c, SetOperation.Difference);
+
+    private static void ReplyFiltered(CommandContext c, SetOperation operation)
+    {
+        NativeList<SetValue> sets = default;
+        if (TrySets(c, 1, c.Count - 1, ref sets))
+        {
+            long mark = c.Reply.BeginDeferred(), count = 0;
+            using var members = new SetAlgebra(c.Keyspace, operation, sets.Span);
+            for (; members.MoveNext(); count++)
+            {
+                members.Current.Reply(c.Reply);
+            }
+
+            c.Reply.EndDeferredSet(mark, count);
+        }
+
+        sets.Dispose();
+    }
+
+    private static void RunSUnion(CommandContext c)
+    {
+        NativeList<SetValue> sets = default;
+        if (TrySets(c, 1, c.Count - 1, ref sets))
+        {
+            var union = new SetBuilder(c.Keyspace);
+            SetAlgebra.Unite(sets.Span, ref union);
+            SetValue set = union.Value;
+            c.Reply.Set(set.Count);
+            ReplyAll(c, set);
+            union.Dispose();
+        }
+
+        sets.Dispose();
+    }
+
+    private static void RunSInterCard(CommandContext c)
+    {
+        if (!c[1].TryLong(out long keys) || keys < 1)
+        {
+            c.Error(NumKeysNotPositive);
+            return;
+        }
+
+        if (keys > c.Count - 2)
+        {
+            c.Error(TooManyKeys);
+            return;
+        }
+
+        long limit = 0;
+        for (int i = 2 + (int)keys; i < c.Count; i += 2)
+        {
+            if (i + 1 == c.Count || !c.Is(i, "LIMIT"u8))
+            {
+                c.Error(Errors.Syntax);
+                return;
+            }
+
+            if (!c[i + 1].TryLong(out limit) || limit < 0)
+            {
+                c.Error(LimitNegative);
+                return;
+            }
+        }
+
+        NativeList<SetValue> sets = default;
+        if (TrySets(c, 2, (int)keys, ref sets))
+        {
+            using var members = new SetAlgebra(c.Keyspace, SetOperation.Intersection, sets.Span);
+            long count = 0;
+            while ((limit == 0 || count < limit) && members.MoveNext())
+            {
+                count++;
+            }
+
+            c.Reply.Integer(count);
+        }
+
+        sets.Dispose();
+    }
+
+    private static void RunSUnionStore(CommandContext c) => Store(c, SetOperation.Union, "sunionstore"u8);
+
+    private static void RunSInterStore(CommandContext c) => Store(c, SetOperation.Intersection, "sinterstore"u8);
+
+    private static void RunSDiffStore(CommandContext c) => Store(c, SetOperation.Difference, "sdiffstore"u8);
+
+    private static void Store(CommandContext c, SetOperation operation, ReadOnlySpan<byte> storedEvent)
+    {
+        for (int i = 2; i < c.Count; i++)
+        {
+            if (!c.TryRead(c.Key(i), DataType.Set, out _))
+            {
+                return;
+            }
+        }
+
+        Key destination = c.Key(1);
+        bool existed = c.Database.Peek(destination) != null;
+        long members = c.Effects.SetStore(destination, operation, c.Args + 2, c.Count - 2);
+        c.Reply.Integer(members);
+        if (members > 0)
+        {
+            c.Notify(KeyspaceEvents.Set, storedEvent, destination);
+        }
+        else if (existed)
+        {
+            c.Notify(KeyspaceEvents.Generic, "del"u8, destination);
+        }
+    }
+
+    /// <summary>Looks up the sets at a run of keys, missing ones as default values; or replies the type error.</summary>
+    private static bool TrySets(CommandContext c, int first, int count, ref NativeList<SetValue> sets)
+    {
+        for (int i = first; i < first + count; i++)
+        {
+            if (!c.TryRead(c.Key(i), DataType.Set, out byte* record))
+            {
+                return false;
+            }
+
+            sets.Add(record == null ? default : new SetValue(c.Keyspace, record));
+        }
+
+        return true;
     }
 }

@@ -81,6 +81,115 @@ public sealed unsafe partial class Effects
         return removed;
     }
 
+    /// <summary>
+    /// The destination becomes what the operation makes of the sets at the keys (missing ones are empty), without expiry; it goes if
+    /// that is empty. Nothing happens where a key holds another type. Gives the number of members.
+    /// </summary>
+    public long SetStore(in Key destination, SetOperation operation, Slice* keys, int count)
+    {
+        NativeList<SetValue> sets = default;
+        SetBuilder result = default;
+        try
+        {
+            if (!TrySources(keys, count, ref sets))
+            {
+                return 0;
+            }
+
+            result = Combine(operation, sets.Span);
+            return StoreSet(destination, ref result, operation, keys, count);
+        }
+        finally
+        {
+            result.Dispose();
+            sets.Dispose();
+        }
+    }
+
+    private bool TrySources(Slice* keys, int count, ref NativeList<SetValue> sets)
+    {
+        // All are opened before any is looked at: an expired one goes by that, which may move others' slots, but no record.
+        for (int i = 0; i < count; i++)
+        {
+            ulong* slot = Open(_keyspace.KeyOf(keys[i].Pointer, keys[i].Length));
+            if (slot != null && !IsSet(slot))
+            {
+                return false;
+            }
+
+            sets.Add(slot == null ? default : new SetValue(_keyspace, KeyTable.Get(slot)));
+        }
+
+        return count > 0;
+    }
+
+    private SetBuilder Combine(SetOperation operation, Span<SetValue> sets)
+    {
+        if (operation == SetOperation.Union)
+        {
+            var union = new SetBuilder(_keyspace);
+            SetAlgebra.Unite(sets, ref union);
+            return union;
+        }
+
+        using var members = new SetAlgebra(_keyspace, operation, sets);
+        bool startsAsPack = operation == SetOperation.Intersection && sets[0].Exists && sets[0].Encoding != DataEncoding.IntSet;
+        var result = new SetBuilder(_keyspace, startsAsPack ? DataEncoding.Pack : DataEncoding.IntSet);
+        while (members.MoveNext())
+        {
+            result.Add(members.Current);
+        }
+
+        if (startsAsPack)
+        {
+            result.PreferIntSet();
+        }
+
+        return result;
+    }
+
+    private long StoreSet(in Key destination, ref SetBuilder result, SetOperation operation, Slice* keys, int count)
+    {
+        SetValue set = result.Value;
+        long members = set.Count;
+        ulong* slot = Open(destination);
+        if (members == 0 && slot == null)
+        {
+            return 0;
+        }
+
+        EffectWriter writer = Append(EffectTag.SetStore, destination);
+        writer.Varint((ulong)operation);
+        writer.Varint((ulong)count);
+        for (int i = 0; i < count; i++)
+        {
+            writer.Bytes(keys[i].Pointer, keys[i].Length);
+        }
+
+        if (members == 0)
+        {
+            Drop(destination, slot);
+        }
+        else
+        {
+            int length = set.Table != null ? Record.PointerLength : set.Length;
+            byte* record = slot == null
+                ? Create(destination, DataType.Set, set.Encoding, length)
+                : Replace(destination, slot, DataType.Set, set.Encoding, length, hasExpire: false);
+            if (set.Table != null)
+            {
+                Record.SetNativePointer(record, result.TakeTable());
+            }
+            else
+            {
+                Buffer.MemoryCopy(set.Data, Record.ValueBytes(record, out _), length, length);
+            }
+        }
+
+        Changed(destination);
+        return members;
+    }
+
     private static bool IsSet(ulong* slot) => Record.Type(KeyTable.Get(slot)) == (int)DataType.Set;
 
     /// <summary>Makes the set of a key that is not there, with its first member.</summary>
@@ -241,12 +350,25 @@ public sealed unsafe partial class Effects
 
     private bool ApplySet(ref EffectReader reader, EffectTag tag)
     {
-        if (tag is < EffectTag.SetAdd or > EffectTag.SetRemove)
+        if (tag is < EffectTag.SetAdd or > EffectTag.SetStore)
         {
             return false;
         }
 
         Key key = reader.Key(_keyspace);
+        if (tag == EffectTag.SetStore)
+        {
+            int operation = reader.Int32();
+            Slice* keys = ReadItems(ref reader, out int sources);
+            if (operation > (int)SetOperation.Difference)
+            {
+                throw new UnknownEffectException($"set operation {operation} is not known to this version");
+            }
+
+            SetStore(key, (SetOperation)operation, keys, sources);
+            return true;
+        }
+
         Slice* members = ReadItems(ref reader, out int count);
         if (tag == EffectTag.SetAdd)
         {

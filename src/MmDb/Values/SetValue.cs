@@ -48,6 +48,12 @@ public readonly unsafe struct SetValue
         _table = table;
     }
 
+    /// <summary>Whether it is a set at all: the default value is none.</summary>
+    public bool Exists => _encoding != DataEncoding.Raw;
+
+    /// <summary>Whether another value reads the same memory.</summary>
+    internal bool IsSame(in SetValue other) => _data == other._data && _table == other._table;
+
     /// <summary>Its layout.</summary>
     public DataEncoding Encoding => _encoding;
 
