@@ -1,16 +1,5 @@
 namespace Leither.MmDb.Values;
 
-/// <summary>What is made of several sets. The numbers are stored in <see cref="EffectTag.SetStore"/> and never change.</summary>
-public enum SetOperation
-{
-    /// <summary>The members of any of them.</summary>
-    Union = 0,
-    /// <summary>The members of all of them.</summary>
-    Intersection = 1,
-    /// <summary>The members of the first that are in none of the others.</summary>
-    Difference = 2,
-}
-
 /// <summary>
 /// The members of an intersection or a difference, one after another: those of one set that pass a test by the others. Nothing is
 /// copied, save where a difference has many small sets to subtract: these are united first. Missing keys are default values.
