@@ -90,6 +90,7 @@ public sealed unsafe class Blocking(Server server)
         if (state.DeadlineMs != 0)
         {
             _deadlines.Enqueue((session, state), state.DeadlineMs);
+            server.WakeWithin?.Invoke(state.DeadlineMs - session.Mimei.Keyspace.NowMs);
         }
 
         session.Connection.Pause();

@@ -253,9 +253,9 @@ public sealed unsafe class Dispatcher : IDisposable
 
     private void Refuse(Session session, CommandSpec spec, ReadOnlySpan<byte> error) => Refuse(session, spec, Encoding.UTF8.GetString(error));
 
-    private static void Reject(Session session, CommandSpec spec)
+    private void Reject(Session session, CommandSpec spec)
     {
-        spec.Stats.Rejected++;
+        _server.StatsOf(spec).Rejected++;
         session.TransactionAborted |= session.Transaction is not null;
     }
 
@@ -395,7 +395,7 @@ public sealed unsafe class Dispatcher : IDisposable
         session.LastCommand = spec;
         session.CommandCount++;
         _server.Stats.CommandsProcessed++;
-        long calls = spec.Stats.Calls++;
+        long calls = _server.StatsOf(spec).Calls++;
         if (!spec.IsQuick || _server.WatchesEveryCommand)
         {
             CallTimed(spec, 1);
@@ -441,13 +441,13 @@ public sealed unsafe class Dispatcher : IDisposable
         _server.SendLaterPushes();
         if (_context.Failed)
         {
-            spec.Stats.Failed++;
+            _server.StatsOf(spec).Failed++;
         }
 
         if (_context.DidBlock)
         {
             // It counts once, when it is served.
-            spec.Stats.Calls--;
+            _server.StatsOf(spec).Calls--;
         }
 
         if (keyspace.HasReady)
@@ -471,16 +471,16 @@ public sealed unsafe class Dispatcher : IDisposable
         _context.Start(session, spec, args, command.Count, spec.FirstKey == 0 ? -1 : spec.FirstKey, hash);
         session.CommandCount++;
         _server.Stats.CommandsProcessed++;
-        spec.Stats.Calls++;
+        _server.StatsOf(spec).Calls++;
         CallTimed(spec, 1);
         if (_context.Failed)
         {
-            spec.Stats.Failed++;
+            _server.StatsOf(spec).Failed++;
         }
 
         if (_context.DidBlock)
         {
-            spec.Stats.Calls--;
+            _server.StatsOf(spec).Calls--;
         }
     }
 

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Diagnostics.CodeAnalysis;
+using System.Runtime.CompilerServices;
 using Leither.MmDb.Commands;
 using Leither.MmDb.Configuration;
 using Leither.MmDb.Log;
@@ -12,6 +13,7 @@ namespace Leither.MmDb;
 /// </summary>
 public sealed unsafe partial class Server : IDisposable
 {
+    private readonly CommandStats[] _commandStats;
     private long _nextSessionId = 1;
 
     /// <summary>A server around its default MiMei.</summary>
@@ -27,6 +29,12 @@ public sealed unsafe partial class Server : IDisposable
         StartedMs = time.GetUtcNow().ToUnixTimeMilliseconds();
         StartUsedBytes = mimei.Keyspace.UsedBytes;
         Commands = new CommandTable(CommandList.All());
+        _commandStats = new CommandStats[CommandSpec.Count];
+        for (int i = 0; i < _commandStats.Length; i++)
+        {
+            _commandStats[i] = new CommandStats();
+        }
+
         Blocking = new Blocking(this);
         Dispatcher = new Dispatcher(this);
         mimei.Keyspace.NowMs = StartedMs;
@@ -66,6 +74,8 @@ public sealed unsafe partial class Server : IDisposable
 
     /// <summary>The configuration.</summary>
     public ConfigSettings Settings { get; }
+    /// <summary>Asks the node to call <see cref="Cron"/> in so many milliseconds at the latest; null: it calls often enough.</summary>
+    public Action<long>? WakeWithin { get; set; }
     /// <summary>Takes warnings for the node's log; null: they are dropped.</summary>
     public Action<string>? Warn { get; set; }
     /// <summary>Periodic work that nobody waits for rests (DEBUG PAUSE-CRON).</summary>
@@ -118,6 +128,10 @@ public sealed unsafe partial class Server : IDisposable
         }
     }
 
+    /// <summary>The counters of a command in this server.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal CommandStats StatsOf(CommandSpec spec) => _commandStats[spec.Id];
+
     /// <summary>All counters back to zero (CONFIG RESETSTAT).</summary>
     internal void ResetStatistics()
     {
@@ -126,10 +140,10 @@ public sealed unsafe partial class Server : IDisposable
         Mimei.Keyspace.Stats.Reset();
         foreach (CommandSpec spec in Commands.All)
         {
-            spec.Stats.Reset();
+            StatsOf(spec).Reset();
             foreach (CommandSpec sub in spec.Subcommands)
             {
-                sub.Stats.Reset();
+                StatsOf(sub).Reset();
             }
         }
     }
@@ -174,6 +188,7 @@ public sealed unsafe partial class Server : IDisposable
         PausesWritesOnly = writesOnly && (PausedUntilMs == 0 || PausesWritesOnly);
         PausedUntilMs = Math.Max(PausedUntilMs, untilMs);
         Mimei.Keyspace.IsFrozen = true;
+        WakeWithin?.Invoke(untilMs - NowMs);
     }
 
     /// <summary>Ends the pause now; what was held back runs when the running command is done.</summary>
@@ -248,7 +263,7 @@ public sealed unsafe partial class Server : IDisposable
     /// <summary>Takes note of how long a command took, on behalf of so many calls.</summary>
     internal void Timed(Session session, CommandSpec spec, Resp.Slice* args, int count, long elapsed, int weight)
     {
-        CommandStats stats = spec.Stats;
+        CommandStats stats = StatsOf(spec);
         stats.Ticks += elapsed * weight;
         long nanoseconds = Stopwatch.Frequency == 1_000_000_000 ? elapsed : (long)(elapsed * 1e9 / Stopwatch.Frequency);
         if (Options.TracksLatency)

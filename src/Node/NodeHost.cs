@@ -39,6 +39,8 @@ public sealed class NodeHost : INodeStatus, IDisposable
         };
         _http = new HttpGateway(this, log);
         _transport = TransportFactory.Create(new PortHandler(new SessionHandler(_server, () => _transport!.Stop()), _http.Take, log), log);
+        _server.WakeWithin = _transport.TickWithin;
+        _server.Warn = log.Warning;
         LimitInput();
         FollowSettings();
     }

@@ -265,6 +265,8 @@ public sealed class Arg
 /// <param name="arity">Number of words, the command's own (and its container's) included; negative: at least that many.</param>
 public sealed unsafe class CommandSpec(string name, int arity)
 {
+    private static int _count;
+
     /// <summary>Name in lower case; a subcommand's own word only.</summary>
     public string Name { get; } = name;
     /// <summary>Number of words; negative: at least that many.</summary>
@@ -310,8 +312,10 @@ public sealed unsafe class CommandSpec(string name, int arity)
     public int FirstKey { get; internal set; }
     /// <summary>Whether it is over at once whatever it is given: flagged fast, or of constant cost. Such commands are timed now and then only.</summary>
     public bool IsQuick { get; internal set; }
-    /// <summary>Counters for INFO commandstats.</summary>
-    public CommandStats Stats { get; } = new();
+    /// <summary>A number of its own, from 0; what servers count by command is found by it.</summary>
+    internal int Id { get; } = Interlocked.Increment(ref _count) - 1;
+    /// <summary>How many there are so far.</summary>
+    internal static int Count => Volatile.Read(ref _count);
 
     /// <summary>May be run by a RESP2 client that has subscribed.</summary>
     public bool AllowedWhileSubscribed { get; init; }

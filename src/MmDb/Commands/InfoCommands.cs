@@ -114,7 +114,7 @@ public static unsafe class InfoCommands
                 break;
             case "commandstats":
                 f.Title("Commandstats");
-                ForEach(c, spec => CommandStat(f, spec));
+                ForEach(c, spec => CommandStat(c, f, spec));
                 break;
             case "errorstats":
                 f.Title("Errorstats");
@@ -374,9 +374,9 @@ public static unsafe class InfoCommands
         }
     }
 
-    private static void CommandStat(Fields f, CommandSpec spec)
+    private static void CommandStat(CommandContext c, Fields f, CommandSpec spec)
     {
-        CommandStats stats = spec.Stats;
+        CommandStats stats = c.Server.StatsOf(spec);
         if (stats.Calls != 0 || stats.Failed != 0 || stats.Rejected != 0)
         {
             long microseconds = (long)(stats.Ticks * (1e6 / Stopwatch.Frequency));
@@ -389,7 +389,7 @@ public static unsafe class InfoCommands
 
     private static void LatencyStat(CommandContext c, Fields f, CommandSpec spec)
     {
-        if (spec.Stats.Latency is { } histogram)
+        if (c.Server.StatsOf(spec).Latency is { } histogram)
         {
             f.Add("latency_percentiles_usec_" + spec.FullName, string.Join(',', c.Server.Options.LatencyPercentiles.Select(p => string.Create(
                 CultureInfo.InvariantCulture, $"p{p:0.######}={histogram.Percentile(p) / 1000.0:F3}"))));

@@ -249,7 +249,7 @@ public static unsafe class LatencyCommands
     private static int Histograms(CommandContext c, CommandSpec spec)
     {
         int count = 0;
-        if (spec.Stats.Latency is { } histogram)
+        if (c.Server.StatsOf(spec).Latency is { } histogram)
         {
             count++;
             c.Reply.Bulk(Encoding.ASCII.GetBytes(spec.FullName));

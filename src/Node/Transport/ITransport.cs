@@ -42,6 +42,9 @@ public interface ITransport : IDisposable
     /// <summary>Runs something on the loop thread, within its next turn. From any thread.</summary>
     void Post(Action action);
 
+    /// <summary>Calls <see cref="IConnectionHandler.Tick"/> in so many milliseconds at the latest. On the loop thread.</summary>
+    void TickWithin(long milliseconds);
+
     /// <summary>The longest unconsumed input a connection may pile up before it is closed (<c>client-query-buffer-limit</c>).</summary>
     long MaxInputBytes { get; set; }
 

@@ -350,6 +350,9 @@ public abstract unsafe class LoopTransport : ITransport
         }
     }
 
+    /// <inheritdoc/>
+    public void TickWithin(long milliseconds) => _nextTickMs = Math.Min(_nextTickMs, Environment.TickCount64 + Math.Max(0, milliseconds));
+
     private int NextTimeoutMs()
     {
         if (_sends.Count + _resumes.Count + _closes.Count > 0 || !_posted.IsEmpty)
