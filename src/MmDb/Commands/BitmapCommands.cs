@@ -165,6 +165,7 @@ public static unsafe class BitmapCommands
             return;
         }
 
+        KeepAsBytes(c, key, ref record);
         long old = (long)BitsAt(record, offset, 1, out bool grows);
         if (grows || old != on)
         {
@@ -180,6 +181,16 @@ public static unsafe class BitmapCommands
         if (TryOffset(c, 2, fieldWidth: 0, out long offset) && c.TryRead(c.Key(1), DataType.String, out byte* record))
         {
             c.Reply.Integer((long)BitsAt(record, offset, 1, out _));
+        }
+    }
+
+    /// <summary>A string about to be written to is held as plain bytes, whatever becomes of the write.</summary>
+    private static void KeepAsBytes(CommandContext c, in Key key, ref byte* record)
+    {
+        if (record != null && Record.Encoding(record) != (int)DataEncoding.Raw)
+        {
+            c.Effects.StringToBytes(key);
+            record = c.Database.Peek(key);
         }
     }
 
@@ -569,6 +580,11 @@ public static unsafe class BitmapCommands
         else if (!c.TryReadForWrite(key, DataType.String, out record))
         {
             return;
+        }
+
+        if (lastBit >= 0)
+        {
+            KeepAsBytes(c, key, ref record);
         }
 
         // A string that is too short grows to the last bit named, and counts as changed by every operation.

@@ -27,6 +27,7 @@ public static class CommandList
         .. ListCommands.All,
         .. ExpireCommands.All,
         .. ObjectCommands.All,
+        .. SortCommands.All,
         .. ServerCommands.All,
         .. TransactionCommands.All,
         .. HashCommands.All,

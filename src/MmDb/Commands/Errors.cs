@@ -73,6 +73,8 @@ public static class Errors
     public static ReadOnlySpan<byte> InvalidCursor => "ERR invalid cursor"u8;
     /// <summary>Not a signed 32-bit integer.</summary>
     public static ReadOnlySpan<byte> NotInt32 => "ERR value is out of range, value must between -2147483648 and 2147483647"u8;
+    /// <summary>SORT by what is no number.</summary>
+    public static ReadOnlySpan<byte> SortScore => "ERR One or more scores can't be converted into double"u8;
     /// <summary>EXPIRE NX with another condition.</summary>
     public static ReadOnlySpan<byte> ExpireConditions => "ERR NX and XX, GT or LT options at the same time are not compatible"u8;
     /// <summary>EXPIRE GT with LT.</summary>

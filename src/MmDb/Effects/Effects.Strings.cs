@@ -184,6 +184,19 @@ public sealed unsafe partial class Effects
         }
     }
 
+    /// <summary>
+    /// A string is held as bytes from now on, even where it is an integer: commands that write bits see to that before they look, and
+    /// OBJECT ENCODING tells. How a value is held is not part of the log, so this is no effect of its own.
+    /// </summary>
+    public void StringToBytes(in Key key)
+    {
+        ulong* slot = Open(key);
+        if (slot != null)
+        {
+            Stretch(key, slot, StringValue.Length(KeyTable.Get(slot)), StringValue.Length(KeyTable.Get(slot)));
+        }
+    }
+
     /// <summary>Sets one bit of a string, which grows by zeros to hold it. Does nothing to another type.</summary>
     public void StringSetBit(in Key key, long offset, bool on)
     {

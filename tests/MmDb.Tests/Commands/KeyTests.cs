@@ -69,6 +69,8 @@ public sealed class KeyTests : IDisposable
     [InlineData("INCRBYFLOAT k 1", "embstr")]
     [InlineData("INCR k", "int")]
     [InlineData("SETBIT k 0 1", "raw")]
+    [InlineData("SETBIT old 7 1", "raw")]
+    [InlineData("BITFIELD old SET u8 0 49", "raw")]
     public void Strings_report_the_encoding_that_Redis_would_choose(string command, string encoding)
     {
         _db.Prepare("SET old 1", command);
