@@ -18,7 +18,7 @@ public sealed unsafe class LazyFree
 
     private readonly Keyspace _keyspace;
     private readonly Queue<Item> _queue = new();
-    private NativeList<nint> _bucket;
+    private NativeList<nint> _keys, _elements;
 
     internal LazyFree(Keyspace keyspace) => _keyspace = keyspace;
 
@@ -132,12 +132,14 @@ public sealed unsafe class LazyFree
             }
         }
 
+        // A key's small collection is freed while the keys of its bucket are walked: each level has a list of its own.
+        ref NativeList<nint> bucket = ref item.IsDatabase ? ref _keys : ref _elements;
         item.Started = true;
         do
         {
-            _bucket.Clear();
-            item.Cursor = item.Table->ScanBucket(item.Cursor, ref _bucket);
-            foreach (nint pointer in _bucket.Span)
+            bucket.Clear();
+            item.Cursor = item.Table->ScanBucket(item.Cursor, ref bucket);
+            foreach (nint pointer in bucket.Span)
             {
                 byte* record = (byte*)pointer;
                 ReleaseValue(record);
