@@ -165,7 +165,7 @@ public static unsafe partial class SortedSetCommands
     private static IEnumerable<CommandSpec> Members => [Add, IncrBy, Rem, Card, Score, MScore, Rank, RevRank, RandMember, Scan];
 
     /// <summary>The family.</summary>
-    public static IEnumerable<CommandSpec> All => [.. Members, .. Ranges];
+    public static IEnumerable<CommandSpec> All => [.. Members, .. Ranges, .. Pops, .. Combinations];
 
     // ------------------------------------------------------------------ adding and removing
 

@@ -201,7 +201,7 @@ public sealed unsafe partial class Effects
         }
 
         bool existed = Open(destination) != null;
-        using var combination = new ScoredCombination(_keyspace.Heap, operation, aggregate);
+        using var combination = new ScoredCombination(_keyspace, operation, aggregate);
         bool fits = true;
         for (int i = 0; i < count; i++)
         {

@@ -10,8 +10,9 @@ namespace Leither.MmDb.Values;
 /// The result is the same on every node, to the last bit of every score: scores are combined in the order of the sources'
 /// sizes (equal ones in the order given), whatever layouts they have.
 /// </remarks>
-internal unsafe ref struct ScoredCombination(NativeHeap heap, SetOperation operation, ScoreAggregate aggregate)
+internal unsafe ref struct ScoredCombination(Keyspace keyspace, SetOperation operation, ScoreAggregate aggregate)
 {
+    private readonly NativeHeap _heap = keyspace.Heap;
     private NativeList<ScoredSource> _sources;
     private NativeList<ScoredMember> _items;
     private NativeList<nint> _owned; // blocks of digits, or records of the union's members
@@ -24,7 +25,7 @@ internal unsafe ref struct ScoredCombination(NativeHeap heap, SetOperation opera
     public readonly ScoredMember* Items => _items.Items;
 
     /// <summary>Adds a source: a sorted set's or set's record, or null for a missing key.</summary>
-    public void Add(byte* record, double weight) => _sources.Add(new ScoredSource(record, weight));
+    public void Add(byte* record, double weight) => _sources.Add(new ScoredSource(keyspace, record, weight));
 
     /// <summary>Works the result out, up to so many members (0: all); with a limit it is not the first ones that are found.</summary>
     public void Run(long limit = 0)
@@ -53,17 +54,17 @@ internal unsafe ref struct ScoredCombination(NativeHeap heap, SetOperation opera
         {
             if (_members != null)
             {
-                Record.FreeShell(heap, (byte*)block);
+                Record.FreeShell(_heap, (byte*)block);
             }
             else
             {
-                heap.Free((byte*)block, PackValue.MaxIntegerDigits);
+                _heap.Free((byte*)block, PackValue.MaxIntegerDigits);
             }
         }
 
         if (_members != null)
         {
-            KeyTable.Destroy(heap, _members);
+            KeyTable.Destroy(_heap, _members);
         }
 
         _sources.Dispose();
@@ -90,7 +91,7 @@ internal unsafe ref struct ScoredCombination(NativeHeap heap, SetOperation opera
 
     private void Unite()
     {
-        _members = KeyTable.Create(heap);
+        _members = KeyTable.Create(_heap);
         byte* scratch = stackalloc byte[PackValue.MaxIntegerDigits];
         foreach (ref ScoredSource source in _sources.Span)
         {
@@ -98,7 +99,7 @@ internal unsafe ref struct ScoredCombination(NativeHeap heap, SetOperation opera
             while (reader.Next(scratch, out ScoredMember member))
             {
                 double score = Number(source.Weight * member.Score);
-                ulong hash = heap.Hash(member.Member, member.Length);
+                ulong hash = _heap.Hash(member.Member, member.Length);
                 ulong* slot = _members->Find(hash, member.Member, member.Length);
                 if (slot != null)
                 {
@@ -107,10 +108,10 @@ internal unsafe ref struct ScoredCombination(NativeHeap heap, SetOperation opera
                     continue;
                 }
 
-                byte* record = Record.Create(heap, member.Member, member.Length, 0, 0, hasExpire: false, sizeof(double));
+                byte* record = Record.Create(_heap, member.Member, member.Length, 0, 0, hasExpire: false, sizeof(double));
                 SortedSetValue.SetScore(record, score);
                 _owned.Add((nint)record);
-                _members->Insert(heap, hash, record);
+                _members->Insert(_heap, hash, record);
             }
         }
 
@@ -138,7 +139,7 @@ internal unsafe ref struct ScoredCombination(NativeHeap heap, SetOperation opera
             for (int i = 1; i < sources.Length && stays; i++)
             {
                 double other = member.Score;
-                bool found = sources[i].IsSameAs(sources[0]) || sources[i].TryScore(heap, member, out other);
+                bool found = sources[i].IsSameAs(sources[0]) || sources[i].TryScore(_heap, member, out other);
                 stays = found == (operation == SetOperation.Intersection);
                 if (found && stays)
                 {
@@ -153,7 +154,7 @@ internal unsafe ref struct ScoredCombination(NativeHeap heap, SetOperation opera
 
             if (member.Member == scratch)
             {
-                byte* digits = heap.Alloc(PackValue.MaxIntegerDigits);
+                byte* digits = _heap.Alloc(PackValue.MaxIntegerDigits);
                 new ReadOnlySpan<byte>(scratch, member.Length).CopyTo(new Span<byte>(digits, PackValue.MaxIntegerDigits));
                 _owned.Add((nint)digits);
                 member.Member = digits;

@@ -25,13 +25,14 @@ public enum ScoreAggregate : byte
 }
 
 /// <summary>A sorted set or a set (whose members all have the score 1), as input of a combination; nothing, if the key is missing.</summary>
-internal unsafe struct ScoredSource
+internal readonly unsafe struct ScoredSource
 {
     private readonly byte* _record;
-    private readonly byte* _bytes;
-    private readonly int _length;
+    private readonly bool _isSortedSet;
+    private readonly SortedSetValue _sortedSet;
+    private readonly SetValue _set;
 
-    public ScoredSource(byte* record, double weight)
+    public ScoredSource(Keyspace keyspace, byte* record, double weight)
     {
         _record = record;
         Weight = weight;
@@ -40,19 +41,16 @@ internal unsafe struct ScoredSource
             return;
         }
 
-        switch (Type)
+        _isSortedSet = Record.Type(record) == (int)DataType.SortedSet;
+        if (_isSortedSet)
         {
-            case DataType.SortedSet:
-                Count = new SortedSetValue(record).Count;
-                break;
-            case DataType.Set when Encoding == DataEncoding.HashTable:
-                Count = Record.NativePointer<KeyTable>(record)->Count;
-                break;
-            default:
-                _bytes = Record.ValueBytes(record, out long length);
-                _length = (int)length;
-                Count = Encoding == DataEncoding.IntSet ? IntSet.Count(_bytes, _length) : Pack.Count(_bytes, _length);
-                break;
+            _sortedSet = new SortedSetValue(record);
+            Count = _sortedSet.Count;
+        }
+        else
+        {
+            _set = new SetValue(keyspace, record);
+            Count = _set.Count;
         }
     }
 
@@ -62,78 +60,56 @@ internal unsafe struct ScoredSource
     /// <summary>Number of members.</summary>
     public long Count { get; }
 
-    private readonly DataType Type => (DataType)Record.Type(_record);
-
-    private readonly DataEncoding Encoding => (DataEncoding)Record.Encoding(_record);
-
     /// <summary>Whether a record holds a sorted set or a set.</summary>
     public static bool CanBe(byte* record) => Record.Type(record) is (int)DataType.SortedSet or (int)DataType.Set;
 
     /// <summary>Whether this is the value of the same key.</summary>
-    public readonly bool IsSameAs(in ScoredSource other) => _record == other._record;
+    public bool IsSameAs(in ScoredSource other) => _record == other._record;
 
     /// <summary>The score of a member; false if it is not there.</summary>
-    public readonly bool TryScore(NativeHeap heap, in ScoredMember member, out double score)
+    public bool TryScore(NativeHeap heap, in ScoredMember member, out double score)
     {
         score = 1;
-        if (Count == 0)
-        {
-            return false;
-        }
-
-        if (Type == DataType.SortedSet)
-        {
-            return new SortedSetValue(_record).TryScore(heap, member.Member, member.Length, out score);
-        }
-
-        return Encoding switch
-        {
-            DataEncoding.HashTable => Record.NativePointer<KeyTable>(_record)->Find(heap.Hash(member.Member, member.Length), member.Member, member.Length) != null,
-            DataEncoding.IntSet => PackValue.TryParseInteger(member.Span, out long integer) && IntSet.Contains(_bytes, _length, integer),
-            _ => Pack.Find(_bytes, _length, new PackValue(member.Span)) != Pack.None,
-        };
+        return Count != 0 && (_isSortedSet
+            ? _sortedSet.TryScore(heap, member.Member, member.Length, out score)
+            : _set.Contains(member.Member, member.Length));
     }
 
     /// <summary>Reads the members one after another. Dispose of it.</summary>
-    public readonly Reader Read() => new(this);
+    public Reader Read() => new(this);
 
     /// <summary>Where reading has come to.</summary>
     public ref struct Reader
     {
         private readonly ScoredSource _source;
-        private readonly bool _isSortedSet;
         private SortedSetCursor _cursor;
-        private NativeList<nint> _bucket;
-        private int _next; // of the bucket, the intset's indexes or the pack's offsets
-        private ulong _position; // in the table; 0 also means its end
-        private bool _started;
+        private SetValue.Enumerator _walk;
 
         internal Reader(ScoredSource source)
         {
             _source = source;
-            _isSortedSet = source.Count != 0 && source.Type == DataType.SortedSet;
-            if (_isSortedSet)
+            if (source._isSortedSet)
             {
-                _cursor = new SortedSetValue(source._record).At(0);
+                _cursor = source._sortedSet.At(0);
             }
-            else if (source.Count != 0 && source.Encoding == DataEncoding.Pack)
+            else if (source.Count != 0)
             {
-                _next = Pack.HeaderSize;
+                _walk = source._set.Walk();
             }
         }
 
         /// <summary>The next member; false at the end.</summary>
-        /// <param name="scratch">Room for an integer's digits; the member may lie there.</param>
+        /// <param name="scratch">Room for an integer's digits (<see cref="PackValue.MaxIntegerDigits"/>); the member may lie there.</param>
         /// <param name="member">Receives the member.</param>
         public bool Next(byte* scratch, out ScoredMember member)
         {
-            member = new ScoredMember { Score = 1 };
+            member = default;
             if (_source.Count == 0)
             {
                 return false;
             }
 
-            if (_isSortedSet)
+            if (_source._isSortedSet)
             {
                 if (!_cursor.IsValid)
                 {
@@ -145,57 +121,16 @@ internal unsafe struct ScoredSource
                 return true;
             }
 
-            switch (_source.Encoding)
+            if (!_walk.MoveNext())
             {
-                case DataEncoding.HashTable:
-                    return NextOfTable(ref member);
-                case DataEncoding.IntSet:
-                    if (_next >= _source.Count)
-                    {
-                        return false;
-                    }
-
-                    member.Member = scratch;
-                    member.Length = Resp.RespInteger.Format(IntSet.At(_source._bytes, _next++), scratch);
-                    return true;
-                default:
-                    if (_next >= _source._length)
-                    {
-                        return false;
-                    }
-
-                    if (Pack.Get(_source._bytes, _next, out member.Member, out member.Length, out long integer))
-                    {
-                        member.Member = scratch;
-                        member.Length = Resp.RespInteger.Format(integer, scratch);
-                    }
-
-                    _next = Pack.Skip(_source._bytes, _next, 1);
-                    return true;
-            }
-        }
-
-        public void Dispose() => _bucket.Dispose();
-
-        private bool NextOfTable(ref ScoredMember member)
-        {
-            while (_next >= _bucket.Count)
-            {
-                if (_started && _position == 0)
-                {
-                    return false;
-                }
-
-                _started = true;
-                _bucket.Clear();
-                _next = 0;
-                _position = Record.NativePointer<KeyTable>(_source._record)->ScanBucket(_position, ref _bucket);
+                return false;
             }
 
-            byte* record = (byte*)_bucket[_next++];
-            member.Member = Record.Key(record);
-            member.Length = Record.KeyLength(record);
+            Resp.Slice text = _walk.Current.Text(scratch);
+            member = new ScoredMember { Score = 1, Member = text.Pointer, Length = text.Length };
             return true;
         }
+
+        public void Dispose() => _walk.Dispose();
     }
 }
