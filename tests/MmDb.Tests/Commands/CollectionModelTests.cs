@@ -155,6 +155,26 @@ public sealed class CollectionModelTests
         Assert.Equal(contents, replayed.Contents());
     }
 
+    [Fact]
+    public void A_flushed_database_of_small_and_big_collections_is_freed_whole()
+    {
+        using InProcess db = Start();
+        long empty = db.Keyspace.UsedBytes;
+        for (int i = 0; i < 300; i++)
+        {
+            string members = string.Join(' ', Enumerable.Range(0, i).Select(static m => "m" + m));
+            db.Run($"SADD s{i} x {members}");
+            db.Run($"HSET h{i} x {new string('v', 5000)} {string.Join(' ', Enumerable.Range(0, i).Select(static m => $"f{m} {m}"))}");
+        }
+
+        db.Prepare("FLUSHALL");
+        while (db.Keyspace.LazyFree.Step(TimeSpan.FromSeconds(1)))
+        {
+        }
+
+        Assert.Equal(empty, db.Keyspace.UsedBytes);
+    }
+
     private static InProcess Start()
     {
         var options = new KeyspaceOptions { Packed = PackedThresholds.Default };
