@@ -25,11 +25,11 @@ public interface ICheckpointer
     /// <summary>Begins one in the background. Returns null, or what went wrong.</summary>
     string? Start();
 
-    /// <summary>Empties the keyspace and loads it again from the newest checkpoint and the log after it. Returns null, or what went wrong.</summary>
+    /// <summary>Empties the keyspace and loads it again from a checkpoint that it makes for that. Returns null, or what went wrong.</summary>
     string? Reload();
 
     /// <summary>A slice of the running one, or the decision to begin one by itself. The periodic work calls it.</summary>
     /// <param name="nowMs">Unix milliseconds.</param>
-    /// <returns>Whether it wants to be called again soon.</returns>
-    bool Step(long nowMs);
+    /// <returns>In how many milliseconds it wants to be called again at the latest; 0: as soon as clients have had their turn.</returns>
+    int Step(long nowMs);
 }

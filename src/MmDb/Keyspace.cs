@@ -78,6 +78,8 @@ public sealed unsafe class Keyspace : IDisposable
     public bool IsFrozen { get; set; }
     /// <summary>The snapshot under way, or null: a value about to change is captured for it first.</summary>
     internal Snapshot? Snapshot { get; set; }
+    /// <summary>The marks of snapshots.</summary>
+    internal SnapshotEpochs SnapshotEpochs { get; } = new();
     /// <summary>Whether expired keys are looked for in the background (DEBUG SET-ACTIVE-EXPIRE).</summary>
     public bool ActiveExpireEnabled { get; set; } = true;
 

@@ -38,6 +38,7 @@ public sealed class Mimei : IDisposable
     public void Dispose()
     {
         PubSub.Dispose();
+        (Checkpointer as IDisposable)?.Dispose();
         Log?.Dispose();
         Keyspace.Dispose();
     }

@@ -1,3 +1,4 @@
+using Leither.MmDb.Checkpoints;
 using Leither.MmDb.Log;
 
 namespace Leither.MmDb;
@@ -8,23 +9,79 @@ namespace Leither.MmDb;
 /// </summary>
 public static unsafe class Persistence
 {
-    /// <summary>Opens a MiMei's log, replays it into an empty keyspace, and lets the keyspace record from there on.</summary>
+    /// <summary>
+    /// Loads the newest checkpoint that can be used, replays the log after it into the keyspace, and lets the keyspace record from there on.
+    /// A damaged checkpoint costs nothing as long as the one before it and the log still give the same state.
+    /// </summary>
     /// <param name="keyspace">Empty.</param>
-    /// <param name="files">The log's folder.</param>
+    /// <param name="checkpoints">The folder of checkpoints; null: there are none.</param>
+    /// <param name="files">The log's folder; null: there is none.</param>
     /// <param name="options">The log's settings.</param>
-    /// <returns>The log, which the MiMei owns; its <see cref="WriteLog.Recovery"/> says what was found.</returns>
+    /// <returns>The log, which the MiMei owns, and what was found.</returns>
+    /// <exception cref="CheckpointCorruptedException">A checkpoint is damaged, and what is left does not reach as far as it did.</exception>
     /// <exception cref="LogCorruptedException">The log is damaged in the middle; the message says what to do.</exception>
     /// <exception cref="UnknownEffectException">An entry was written by a newer version.</exception>
-    public static WriteLog Recover(Keyspace keyspace, ILogFiles files, LogOptions options)
+    public static RecoveredState Recover(Keyspace keyspace, ILogFiles? checkpoints, ILogFiles? files, LogOptions options)
+    {
+        var damaged = new List<CheckpointCorruptedException>();
+        Position newest = default;
+        CheckpointInfo? checkpoint = checkpoints is null ? null : LoadNewest(keyspace, checkpoints, damaged, out newest);
+        WriteLog? log = files is null ? null : Replay(keyspace, files, options, checkpoint, damaged);
+        keyspace.Dirty = 0;
+        Position position = log?.LastPosition ?? checkpoint?.Position ?? default;
+        if (damaged.Count > 0 && position.Sequence < newest.Sequence)
+        {
+            log?.Dispose();
+            keyspace.Effects.RecordTo(null, default);
+            throw Lost(damaged[0], $"what is left ends with entry {position.Sequence}", null);
+        }
+
+        return new RecoveredState(log, checkpoint, position, damaged);
+    }
+
+    private static CheckpointInfo? LoadNewest(Keyspace keyspace, ILogFiles files, List<CheckpointCorruptedException> damaged, out Position newest)
+    {
+        CheckpointFiles.DeleteTemporary(files);
+        List<(string Name, Position Position)> found = CheckpointFiles.List(files);
+        newest = found.Count == 0 ? default : found[0].Position;
+        foreach ((string name, _) in found)
+        {
+            try
+            {
+                return CheckpointLoader.Load(files, name, keyspace);
+            }
+            catch (CheckpointCorruptedException e)
+            {
+                damaged.Add(e);
+            }
+        }
+
+        return null;
+    }
+
+    private static WriteLog Replay(Keyspace keyspace, ILogFiles files, LogOptions options, CheckpointInfo? checkpoint, List<CheckpointCorruptedException> damaged)
     {
         // While replaying nobody decides on expiry: the log says what expired and when.
         keyspace.IsWriter = false;
-        WriteLog log = WriteLog.Open(files, options, 0, (sequence, entry, length) => ReplayEntry(keyspace, sequence, entry, length));
-        keyspace.IsWriter = true;
-        keyspace.Dirty = 0;
-        keyspace.Effects.RecordTo(log, new HybridClock(log.Recovery.LastTime));
-        return log;
+        try
+        {
+            Position startAfter = checkpoint?.Position ?? default;
+            WriteLog log = WriteLog.Open(files, options, startAfter, (sequence, entry, length) => ReplayEntry(keyspace, sequence, entry, length));
+            keyspace.Effects.RecordTo(log, new HybridClock(Math.Max(log.Recovery.LastTime, checkpoint?.Time ?? 0)));
+            return log;
+        }
+        catch (LogCorruptedException e) when (damaged.Count > 0)
+        {
+            throw Lost(damaged[0], e.Message, e);
+        }
+        finally
+        {
+            keyspace.IsWriter = true;
+        }
     }
+
+    private static CheckpointCorruptedException Lost(CheckpointCorruptedException damage, string rest, Exception? inner) =>
+        new(damage.File, damage.Offset, $"{damage.Problem}; without it the state cannot be had: {rest}. Restore the file from a copy", inner);
 
     private static void ReplayEntry(Keyspace keyspace, ulong sequence, byte* entry, long length)
     {
@@ -49,3 +106,10 @@ public static unsafe class Persistence
         keyspace.Effects.Replay(entry + body, length - body);
     }
 }
+
+/// <summary>What opening a MiMei gave.</summary>
+/// <param name="Log">Its log, which records from now on; null where it has none.</param>
+/// <param name="Checkpoint">The checkpoint that was loaded; null: none.</param>
+/// <param name="Position">The last entry in its state.</param>
+/// <param name="Damaged">Newer checkpoints that could not be used, and were not needed.</param>
+public sealed record RecoveredState(WriteLog? Log, CheckpointInfo? Checkpoint, Position Position, IReadOnlyList<CheckpointCorruptedException> Damaged);

@@ -33,7 +33,8 @@ public sealed unsafe partial class Server
     public int Cron(long nowMs)
     {
         Stats.CronCalls++;
-        bool moreToFree, moreToExpire, moreToSave;
+        bool moreToFree, moreToExpire;
+        int nextCheckpointStep;
         lock (Mimei.Gate)
         {
             Keyspace keyspace = Mimei.Keyspace;
@@ -72,7 +73,7 @@ public sealed unsafe partial class Server
             moreToExpire = keyspace.Expiry.Step(_sliceBudget);
             moreToFree = keyspace.LazyFree.Step(_sliceBudget);
             moreToFree |= keyspace.Eviction.IsNeeded && keyspace.MakeRoom() && keyspace.Eviction.IsNeeded;
-            moreToSave = Mimei.Checkpointer is { } checkpointer && checkpointer.Step(nowMs);
+            nextCheckpointStep = Mimei.Checkpointer?.Step(nowMs) ?? int.MaxValue;
         }
 
         // Between two slices of a checkpoint clients get their turn; where nobody asks for one, slice follows slice.
@@ -81,7 +82,7 @@ public sealed unsafe partial class Server
 
         long next = 1000 / Math.Max(1, Options.Hz);
         next = moreToFree ? Math.Min(next, 1) : next;
-        next = moreToSave ? Math.Min(next, idle ? 0 : 1) : next;
+        next = Math.Min(next, nextCheckpointStep == 0 && !idle ? 1 : nextCheckpointStep);
         next = moreToExpire ? Math.Min(next, Expiry.RestMs) : next;
         next = Blocking.NextDeadlineMs is var deadline && deadline != 0 ? Math.Min(next, deadline - nowMs) : next;
         next = PausedUntilMs != 0 ? Math.Min(next, PausedUntilMs - nowMs) : next;

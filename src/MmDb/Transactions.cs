@@ -73,6 +73,21 @@ internal static unsafe class Transactions
         session.Watched.Add(new WatchedKey(database.Index, name) { WasExpired = expired });
     }
 
+    /// <summary>All keys of a database are about to go, or to be loaded again: whoever watches one that exists cannot run its transaction.</summary>
+    public static void TouchAll(Keyspace keyspace, Database database)
+    {
+        foreach ((byte[] name, List<Session> sessions) in database.Watchers)
+        {
+            fixed (byte* p = name)
+            {
+                if (database.FindSlot(keyspace.KeyOf(p, name.Length)) != null)
+                {
+                    sessions.ForEach(static s => s.WatchBroken = true);
+                }
+            }
+        }
+    }
+
     /// <summary>A watched key changed: whoever watches it cannot run its transaction.</summary>
     public static void Touch(Database database, ReadOnlySpan<byte> name)
     {

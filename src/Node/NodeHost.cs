@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using Leither.MmDb;
+using Leither.MmDb.Checkpoints;
 using Leither.MmDb.Configuration;
 using Leither.MmDb.Log;
 using Leither.Node.Configuration;
@@ -27,11 +28,7 @@ public sealed class NodeHost : INodeStatus, IDisposable
         _log = log;
         ulong seed = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong)));
         Mimei mimei = new("default", new Keyspace(SettingsBinding.KeyspaceOptions(config.Settings), seed));
-        if (config.Settings.Get(ConfigKeys.AppendOnly))
-        {
-            mimei.Log = OpenLog(mimei.Keyspace);
-        }
-
+        Recover(mimei);
         LimitClients();
         _server = new Server(mimei, SettingsBinding.ServerOptions(config.Settings), TimeProvider.System, config.Settings)
         {
@@ -86,20 +83,55 @@ public sealed class NodeHost : INodeStatus, IDisposable
         _server.Dispose();
     }
 
-    private WriteLog OpenLog(Keyspace keyspace)
+    /// <summary>Brings a MiMei back from the data folder, and lets it make checkpoints there.</summary>
+    private void Recover(Mimei mimei)
     {
-        LogFiles files = new(Path.Combine(_folder.Path, "log"));
-        WriteLog opened = Persistence.Recover(keyspace, files, new LogOptions { Fsync = Fsync() });
-        _log.Notice($"Log: {opened.Recovery}");
-        _config.Settings.OnChange(
-            () =>
+        LogFiles checkpoints = new(_folder.Path);
+        string logFolder = Path.Combine(_folder.Path, "log");
+        bool keepsLog = _config.Settings.Get(ConfigKeys.AppendOnly);
+
+        // A log that was kept once is read even where none is kept any more: it may hold what no checkpoint does.
+        LogFiles? log = keepsLog || Directory.Exists(logFolder) ? new LogFiles(logFolder) : null;
+        RecoveredState state = Persistence.Recover(mimei.Keyspace, checkpoints, log, new LogOptions { Fsync = Fsync() });
+        foreach (CheckpointCorruptedException damaged in state.Damaged)
+        {
+            _log.Warning($"{damaged.Message}. The one before it and the log gave the same state");
+        }
+
+        if (state.Checkpoint is { } loaded)
+        {
+            _log.Notice($"Checkpoint {loaded}");
+        }
+
+        if (state.Log is { } opened)
+        {
+            _log.Notice($"Log: {opened.Recovery}");
+            if (keepsLog)
             {
-                opened.Fsync = Fsync();
-                return null;
-            },
-            ConfigKeys.AppendFsync);
-        return opened;
+                mimei.Log = opened;
+                FollowFsync(opened);
+            }
+            else
+            {
+                mimei.Keyspace.Effects.RecordTo(null, new HybridClock(mimei.Keyspace.Effects.LastTime));
+                opened.Close();
+            }
+        }
+
+        mimei.Checkpointer = new Checkpointer(mimei, checkpoints, state, TimeProvider.System, new CheckpointerOptions
+        {
+            SavePoints = () => _config.Settings.Get(ConfigKeys.Save),
+            Report = text => _log.Notice(text),
+        });
     }
+
+    private void FollowFsync(WriteLog opened) => _config.Settings.OnChange(
+        () =>
+        {
+            opened.Fsync = Fsync();
+            return null;
+        },
+        ConfigKeys.AppendFsync);
 
     private FsyncPolicy Fsync() => _config.Settings.Show(ConfigKeys.AppendFsync) switch
     {

@@ -215,17 +215,7 @@ public sealed unsafe partial class Effects
     private void Empty(Database database)
     {
         _keyspace.Dirty += database.Count;
-        foreach ((byte[] name, List<Session> sessions) in database.Watchers)
-        {
-            fixed (byte* p = name)
-            {
-                if (database.FindSlot(_keyspace.KeyOf(p, name.Length)) != null)
-                {
-                    sessions.ForEach(static s => s.WatchBroken = true);
-                }
-            }
-        }
-
+        Transactions.TouchAll(_keyspace, database);
         foreach (byte[] name in database.Waiting.Keys)
         {
             fixed (byte* p = name)

@@ -38,6 +38,9 @@ public sealed unsafe partial class Effects
     /// <summary>Number of effects applied since the keyspace was made.</summary>
     public long Applied { get; private set; }
 
+    /// <summary>The hybrid time of the last entry.</summary>
+    public ulong LastTime => _clock.Last;
+
     /// <summary>Starts recording into a log; before that, and during replay, effects only apply.</summary>
     /// <param name="log">The log, or null to stop recording.</param>
     /// <param name="clock">Stamps entries.</param>

@@ -161,6 +161,17 @@ public unsafe struct Quicklist
         Link(node, _tail, null);
     }
 
+    /// <summary>Adds a node that is one element, too large for a pack, at the end.</summary>
+    public void AppendPlain(NativeHeap heap, byte* element, int length)
+    {
+        QuicklistNode* node = NewNode(heap, length, growth: 0, slackInFront: false);
+        node->IsPlain = true;
+        Buffer.MemoryCopy(element, node->Data, length, length);
+        node->Length = length;
+        node->Count = 1;
+        Link(node, _tail, null);
+    }
+
     /// <summary>Removes the first element; false if there is none.</summary>
     public bool PopHead(NativeHeap heap)
     {

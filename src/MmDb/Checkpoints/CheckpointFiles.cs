@@ -1,0 +1,54 @@
+using Leither.MmDb.Log;
+
+namespace Leither.MmDb.Checkpoints;
+
+/// <summary>The checkpoints in a folder.</summary>
+internal static class CheckpointFiles
+{
+    /// <summary>How many are kept: should the newest turn out damaged, the one before and the log after it give the same state.</summary>
+    public const int Kept = 2;
+
+    /// <summary>The checkpoints' names and positions, newest first.</summary>
+    public static List<(string Name, Position Position)> List(ILogFiles files)
+    {
+        var found = new List<(string Name, Position Position)>();
+        foreach (string name in files.List())
+        {
+            if (CheckpointFormat.TryParseName(name, out Position position))
+            {
+                found.Add((name, position));
+            }
+        }
+
+        found.Sort(static (a, b) =>
+        {
+            int order = b.Position.Epoch.CompareTo(a.Position.Epoch);
+            return order != 0 ? order : b.Position.Sequence.CompareTo(a.Position.Sequence);
+        });
+        return found;
+    }
+
+    /// <summary>Deletes those that are no longer needed, and what unfinished ones left. Returns the position from which on the log is still needed.</summary>
+    public static Position DeleteOld(ILogFiles files)
+    {
+        List<(string Name, Position Position)> found = List(files);
+        for (int i = Kept; i < found.Count; i++)
+        {
+            files.Delete(found[i].Name);
+        }
+
+        return found.Count == 0 ? default : found[Math.Min(found.Count, Kept) - 1].Position;
+    }
+
+    /// <summary>Deletes what unfinished ones left.</summary>
+    public static void DeleteTemporary(ILogFiles files)
+    {
+        foreach (string name in files.List())
+        {
+            if (CheckpointFormat.IsTemporary(name))
+            {
+                files.Delete(name);
+            }
+        }
+    }
+}

@@ -1,0 +1,327 @@
+using System.Diagnostics;
+using Leither.MmDb.Configuration;
+using Leither.MmDb.Log;
+
+namespace Leither.MmDb.Checkpoints;
+
+/// <summary>What decides on when a MiMei makes checkpoints by itself.</summary>
+public sealed class CheckpointerOptions
+{
+    /// <summary>The save points (<c>save</c>), read each time.</summary>
+    public Func<IReadOnlyList<SavePoint>> SavePoints { get; init; } = static () => [];
+    /// <summary>Bytes of log since the last checkpoint, or its size if that is more, at which another one is made.</summary>
+    public long LogBytes { get; init; } = 64 << 20;
+    /// <summary>Bytes of log that are kept below the checkpoints, for followers to catch up.</summary>
+    public long KeepLogBytes { get; init; } = 16 << 20;
+    /// <summary>Is told what was made and what went wrong, for the node's own log.</summary>
+    public Action<string> Report { get; init; } = static _ => { };
+}
+
+/// <summary>
+/// Makes the checkpoints of one MiMei: asked for (SAVE, BGSAVE), and by itself when the log since the last one grew long or a save point
+/// is reached. One at a time. A failure is reported and tried again; it never stops the MiMei.
+/// </summary>
+/// <remarks>
+/// After a checkpoint the log is cut, but not below the one before: whenever the newest turns out damaged, that one and the log after it
+/// still give the whole state.
+/// </remarks>
+public sealed class Checkpointer : ICheckpointer, IDisposable
+{
+    /// <summary>A checkpoint that was not asked for is tried again so long after one that failed.</summary>
+    private const long RetryMs = 5000;
+
+    /// <summary>How soon to look again whether the disk is through.</summary>
+    private const int DiskPollMs = 5;
+
+    private static readonly long _sliceTicks = Stopwatch.Frequency / 2000;
+
+    private readonly Mimei _mimei;
+    private readonly ILogFiles _files;
+    private readonly CheckpointerOptions _options;
+    private readonly TimeProvider _time;
+    private CheckpointInfo? _last;
+    private Snapshot? _snapshot;
+    private CheckpointWriter? _writer;
+    private bool _wanted;
+    private long _begunTicks, _dirtyAtBegin, _lastTryMs;
+
+    // Without a log positions are counted here: on from where the MiMei was when it was opened.
+    private readonly Position _unlogged;
+    private readonly long _appliedAtOpening;
+
+    // Bytes of log since the last checkpoint = what was replayed at the start + what was appended - what that had come to by then.
+    private readonly long _replayedBytes;
+    private long _logBytesAtLast, _logBytesAtBegin;
+
+    /// <summary>A checkpointer of a MiMei that was just opened.</summary>
+    /// <param name="mimei">The MiMei, its log set.</param>
+    /// <param name="files">Where checkpoints are.</param>
+    /// <param name="recovered">What opening it found.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="options">Settings.</param>
+    public Checkpointer(Mimei mimei, ILogFiles files, RecoveredState recovered, TimeProvider time, CheckpointerOptions? options = null)
+    {
+        _mimei = mimei;
+        _files = files;
+        _time = time;
+        _options = options ?? new CheckpointerOptions();
+        _last = recovered.Checkpoint;
+        _unlogged = new Position(recovered.Position.Epoch + 1, recovered.Position.Sequence);
+        _appliedAtOpening = mimei.Keyspace.Effects.Applied;
+        _replayedBytes = recovered.Log?.Recovery.ReplayedBytes ?? 0;
+        LastSavedMs = NowMs;
+    }
+
+    /// <inheritdoc/>
+    public bool IsRunning => _wanted || _snapshot is not null || _writer is not null;
+    /// <inheritdoc/>
+    public long StartedMs { get; private set; }
+    /// <inheritdoc/>
+    public long LastSavedMs { get; private set; }
+    /// <inheritdoc/>
+    public long LastDurationMs { get; private set; } = -1;
+    /// <inheritdoc/>
+    public bool LastSucceeded { get; private set; } = true;
+    /// <inheritdoc/>
+    public long Count { get; private set; }
+
+    private long NowMs => _time.GetUtcNow().ToUnixTimeMilliseconds();
+
+    private long LogBytes => _replayedBytes + (_mimei.Log?.AppendedBytes ?? 0);
+
+    /// <summary>Whether effects were logged whose entry has not ended: a snapshot here would hold a part of an entry.</summary>
+    private bool InEntry => _mimei.Log is { InEntry: true };
+
+    /// <inheritdoc/>
+    public string? Save()
+    {
+        if (InEntry)
+        {
+            return "a checkpoint cannot be made in the middle of an entry of the log";
+        }
+
+        Cancel();
+        return SaveNow();
+    }
+
+    private string? SaveNow()
+    {
+        Begin();
+        Snapshot snapshot = _snapshot!;
+        CheckpointWriter writer = _writer!;
+        while (!snapshot.Step(Stopwatch.GetTimestamp() + (10 * _sliceTicks)))
+        {
+            writer.WaitForDisk();
+        }
+
+        writer.Complete(snapshot.CapturedKeys);
+        _snapshot = null;
+        writer.Wait();
+        return End();
+    }
+
+    /// <inheritdoc/>
+    public string? Start()
+    {
+        // EXEC may run it between effects: then it begins with the next slice, which comes after the entry's end.
+        _wanted = true;
+        StartedMs = NowMs;
+        if (!InEntry && _snapshot is null && _writer is null)
+        {
+            Begin();
+        }
+
+        return null;
+    }
+
+    /// <inheritdoc/>
+    public string? Reload()
+    {
+        if (Save() is { } error)
+        {
+            return error;
+        }
+
+        try
+        {
+            CheckpointLoader.Load(_files, _last!.Name, _mimei.Keyspace);
+        }
+        catch (CheckpointCorruptedException e)
+        {
+            return e.Message;
+        }
+
+        foreach (Database database in _mimei.Keyspace.Databases)
+        {
+            Transactions.TouchAll(_mimei.Keyspace, database);
+        }
+
+        return null;
+    }
+
+    /// <inheritdoc/>
+    public int Step(long nowMs)
+    {
+        if (_snapshot is { } snapshot)
+        {
+            return Walk(snapshot);
+        }
+
+        if (_writer is { } writer)
+        {
+            if (!writer.IsDone)
+            {
+                return DiskPollMs;
+            }
+
+            writer.Wait();
+            End();
+        }
+
+        if (!InEntry && (_wanted || IsDue(nowMs)))
+        {
+            Begin();
+            return 0;
+        }
+
+        return int.MaxValue;
+    }
+
+    /// <summary>One slice.</summary>
+    private int Walk(Snapshot snapshot)
+    {
+        CheckpointWriter writer = _writer!;
+        if (writer.IsDone && !snapshot.IsCancelled && snapshot.Cancel())
+        {
+            // The disk failed.
+            _snapshot = null;
+            writer.Abandon();
+            return 0;
+        }
+
+        if (writer.IsBehind)
+        {
+            return DiskPollMs;
+        }
+
+        if (snapshot.Step(Stopwatch.GetTimestamp() + _sliceTicks))
+        {
+            _snapshot = null;
+            writer.Complete(snapshot.CapturedKeys);
+        }
+
+        return 0;
+    }
+
+    private bool IsDue(long nowMs)
+    {
+        if (!LastSucceeded && nowMs - _lastTryMs < RetryMs)
+        {
+            return false;
+        }
+
+        if (_mimei.Log is not null && LogBytes - _logBytesAtLast > Math.Max(_options.LogBytes, _last?.Bytes ?? 0))
+        {
+            return true;
+        }
+
+        long dirty = _mimei.Keyspace.Dirty;
+        if (dirty == 0)
+        {
+            return false;
+        }
+
+        foreach (SavePoint point in _options.SavePoints())
+        {
+            if (dirty >= point.Changes && nowMs - LastSavedMs > point.Seconds * 1000)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    private void Begin()
+    {
+        Keyspace keyspace = _mimei.Keyspace;
+        _wanted = false;
+        _begunTicks = Stopwatch.GetTimestamp();
+        _lastTryMs = StartedMs = NowMs;
+        _dirtyAtBegin = keyspace.Dirty;
+        _logBytesAtBegin = LogBytes;
+        Position position = _mimei.Log?.LastPosition
+            ?? new Position(_unlogged.Epoch, _unlogged.Sequence + (ulong)(keyspace.Effects.Applied - _appliedAtOpening));
+        long keys = 0;
+        foreach (Database database in keyspace.Databases)
+        {
+            keys += database.Count;
+        }
+
+        _writer = new CheckpointWriter(_files, new CheckpointHeader(position, keyspace.Effects.LastTime, StartedMs, keyspace.Databases.Length, keys));
+        _snapshot = Snapshot.Begin(keyspace, _writer);
+    }
+
+    /// <summary>Takes the writer's result. Returns null, or what went wrong.</summary>
+    private string? End()
+    {
+        CheckpointWriter writer = _writer!;
+        _writer = null;
+        LastDurationMs = (long)Stopwatch.GetElapsedTime(_begunTicks).TotalMilliseconds;
+        if (writer.Result is not { } made)
+        {
+            LastSucceeded = false;
+            string problem = writer.Error?.Message ?? "it was given up";
+            _options.Report($"Checkpoint failed: {problem}");
+            return problem;
+        }
+
+        LastSucceeded = true;
+        LastSavedMs = NowMs;
+        Count++;
+        _last = made;
+        _logBytesAtLast = _logBytesAtBegin;
+        _mimei.Keyspace.Dirty -= _dirtyAtBegin;
+        _options.Report($"Checkpoint: {made}, in {LastDurationMs} ms");
+        try
+        {
+            Position needed = CheckpointFiles.DeleteOld(_files);
+            _mimei.Log?.DropThrough(needed.Sequence, _options.KeepLogBytes);
+        }
+        catch (LogFileException e)
+        {
+            // They only take space; the next checkpoint tries again.
+            _options.Report($"Old checkpoints stay: {e.Message}");
+        }
+
+        return null;
+    }
+
+    /// <summary>Gives up what runs; returns when another one may begin.</summary>
+    private void Cancel()
+    {
+        _wanted = false;
+        if (_snapshot is { } snapshot)
+        {
+            if (!snapshot.IsCancelled && snapshot.Cancel())
+            {
+                _snapshot = null;
+            }
+            else
+            {
+                snapshot.Step(long.MaxValue);
+                _snapshot = null;
+            }
+        }
+
+        if (_writer is { } writer)
+        {
+            writer.Abandon();
+            writer.Wait();
+            _writer = null;
+        }
+    }
+
+    /// <summary>Gives up what runs, and lets go of its thread.</summary>
+    public void Dispose() => Cancel();
+}
