@@ -35,7 +35,7 @@ public sealed class NodeHost : INodeStatus, IDisposable
             ConfigFile = config.File ?? "",
         };
         _http = new HttpGateway(this, log);
-        _transport = TransportFactory.Create(new PortHandler(new SessionHandler(_server, () => _transport!.Stop()), _http.Take, log), log);
+        _transport = TransportFactory.Create(new PortHandler(new SessionHandler(_server, () => _transport!.Stop(), log), _http.Take, log), log);
         _server.WakeWithin = _transport.TickWithin;
         _server.Warn = log.Warning;
         LimitInput();
@@ -92,7 +92,11 @@ public sealed class NodeHost : INodeStatus, IDisposable
 
         // A log that was kept once is read even where none is kept any more: it may hold what no checkpoint does.
         LogFiles? log = keepsLog || Directory.Exists(logFolder) ? new LogFiles(logFolder) : null;
-        RecoveredState state = Persistence.Recover(mimei.Keyspace, checkpoints, log, new LogOptions { Fsync = Fsync() });
+        RecoveredState state = Persistence.Recover(mimei.Keyspace, checkpoints, log, new LogOptions
+        {
+            Fsync = Fsync(),
+            AllowDataLossAfterCorruption = _config.AllowsDataLossAfterCorruption,
+        });
         foreach (CheckpointCorruptedException damaged in state.Damaged)
         {
             _log.Warning($"{damaged.Message}. The one before it and the log gave the same state");

@@ -1,4 +1,6 @@
 using Leither.MmDb;
+using Leither.MmDb.Log;
+using Leither.Node.Logging;
 using Leither.Node.Transport;
 using Leither.Resp;
 
@@ -9,14 +11,18 @@ public sealed unsafe class SessionHandler : IConnectionHandler
 {
     private readonly Server _server;
     private readonly Action _stop;
+    private readonly NodeLog _log;
+    private LogState _logState = LogState.Open;
 
     /// <summary>Creates the handler.</summary>
     /// <param name="server">The sessions' server.</param>
     /// <param name="stop">Called once when a client or signal asked to shut down and the turn is over.</param>
-    public SessionHandler(Server server, Action stop)
+    /// <param name="log">Where trouble is told.</param>
+    public SessionHandler(Server server, Action stop, NodeLog log)
     {
         _server = server;
         _stop = stop;
+        _log = log;
     }
 
     /// <inheritdoc/>
@@ -56,17 +62,42 @@ public sealed unsafe class SessionHandler : IConnectionHandler
     }
 
     /// <inheritdoc/>
-    public void EndTurn()
+    public bool EndTurn()
     {
         _server.EndTurn();
         if (_server.Shutdown is not null)
         {
             _stop();
         }
+
+        // A reply, a read's too, leaves only after the log that its turn saw is as safe as the configuration says.
+        return _server.Mimei.Log is not { } log || log.AcknowledgeableSequence >= log.LastSequence;
     }
 
     /// <inheritdoc/>
-    public int Tick(long nowMs) => _server.Cron(_server.NowMs);
+    public int Tick(long nowMs)
+    {
+        TellLogState();
+        return _server.Cron(_server.NowMs);
+    }
+
+    private void TellLogState()
+    {
+        if (_server.Mimei.Log is not { } log || log.State == _logState)
+        {
+            return;
+        }
+
+        _logState = log.State;
+        if (_logState == LogState.Open)
+        {
+            _log.Notice("The log takes writes again");
+        }
+        else
+        {
+            _log.Warning($"The log takes no writes until its disk does: {log.Error.Text}");
+        }
+    }
 
     /// <summary>A connection as its session sees it.</summary>
     private sealed class ClientConnection(Connection connection) : IClientConnection

@@ -126,12 +126,16 @@ internal sealed unsafe class MiniServer : IConnectionHandler, IDisposable
         _inCall = false;
     }
 
-    public void EndTurn()
+    /// <summary>While false no reply may leave, as when the disk fails.</summary>
+    public bool MaySend { get; set; } = true;
+
+    public bool EndTurn()
     {
         Enter();
         Turns++;
         _inputInTurn = false;
         _inCall = false;
+        return MaySend;
     }
 
     public int Tick(long nowMs)

@@ -1,6 +1,7 @@
 using System.Text;
 using Leither.MmDb.Configuration;
 using Leither.Node.Configuration;
+using Leither.Node.Logging;
 using Leither.TestKit;
 using Xunit;
 
@@ -52,6 +53,28 @@ public sealed class NodeConfigTests
         Assert.Equal(folder.Path, config.DataFolder);
         Assert.Equal(file, config.File);
         Assert.Equal("-p", config.Settings.Get(ConfigKeys.RequirePass));
+    }
+
+    [Fact]
+    public void Losing_data_is_allowed_for_one_start_by_hand_only()
+    {
+        Assert.False(Load().AllowsDataLossAfterCorruption);
+        NodeConfig config = Load("--port", "1", "--allow-data-loss-after-corruption", "--hz", "11");
+        Assert.True(config.AllowsDataLossAfterCorruption);
+        Assert.Equal((1, 11), (config.Settings.Get(ConfigKeys.Port), config.Settings.Get(ConfigKeys.Hz)));
+    }
+
+    [Fact]
+    public void A_log_file_that_cannot_be_written_is_told_at_once()
+    {
+        using TempDir folder = new();
+        NodeConfig config = Load("--data", folder.Path, "--logfile", "no/such/folder.log");
+        Assert.StartsWith("Can't open the log file: ", Assert.Throws<IOException>(() => config.Configure(new(TimeProvider.System, null))).Message, StringComparison.Ordinal);
+        NodeLog log = new(TimeProvider.System, null);
+        Load("--data", folder.Path, "--logfile", "node.log", "--loglevel", "warning").Configure(log);
+        log.Notice("unsaid");
+        log.Warning("said");
+        Assert.Matches($"^{Environment.ProcessId}:M \\d\\d [A-Z][a-z][a-z] \\d{{4}} \\d\\d:\\d\\d:\\d\\d\\.\\d{{3}} # said\n$", File.ReadAllText(folder.File("node.log")));
     }
 
     [Fact]

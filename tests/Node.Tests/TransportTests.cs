@@ -114,6 +114,27 @@ public abstract class TransportTests(string kind)
     }
 
     [Fact]
+    public void No_reply_leaves_while_the_handler_holds_them_and_all_leave_after()
+    {
+        using MiniServer server = Start();
+        using RespClient client = server.Connect();
+        using RespClient other = server.Connect();
+        Assert.Equal("PONG", client.Call("PING").Text);
+        server.Ask(s => s.MaySend = false);
+        client.SendRaw("ECHO 1\r\nQUIT\r\n");
+        other.SendRaw("ECHO 2\r\n");
+        server.Until(s => s.Connections.Count(c => c.OutputMemory > 0) == 2);
+        long turns = server.Ask(s => s.Turns);
+        server.Until(s => s.Turns > turns + 3);
+        Assert.False(client.WaitReadable(TimeSpan.Zero) || other.WaitReadable(TimeSpan.Zero));
+        server.Ask(s => s.MaySend = true);
+        Assert.Equal("1", client.Read().Text);
+        Assert.Equal("OK", client.Read().Text);
+        Assert.True(client.IsClosedByServer());
+        Assert.Equal("2", other.Read().Text);
+    }
+
+    [Fact]
     public void A_slow_reader_costs_only_its_own_memory()
     {
         using MiniServer server = Start();

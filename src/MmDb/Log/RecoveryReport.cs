@@ -58,7 +58,7 @@ public sealed class LogCorruptedException : IOException
     /// <summary>Names the place, what is wrong there, and what to do.</summary>
     public LogCorruptedException(string file, long offset, ulong sequence, string problem)
         : base($"The log is corrupt at {file}, offset {offset}, entry {sequence}: {problem}. Nothing was changed. Restore the file from a copy, or "
-            + "start once with data loss after corruption allowed: entries from this one on are then dropped, their bytes kept in *.lost files.")
+            + "start once with --allow-data-loss-after-corruption: entries from this one on are then dropped, their bytes kept in *.lost files.")
     {
         File = file;
         Offset = offset;

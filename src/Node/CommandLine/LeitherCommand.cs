@@ -90,6 +90,10 @@ internal static class LeitherCommand
             Description = $"The data folder, the same as --dir; $XDG_DATA_HOME/leither or ~/.leither [default: {DataFolder.Default}]",
             HelpName = "DIR",
         });
+        run.Options.Add(new Option<bool>(NodeConfig.AllowDataLossOption)
+        {
+            Description = "Start once although the log is damaged, without what follows the damage",
+        });
         return run;
     }
 

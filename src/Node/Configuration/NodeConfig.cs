@@ -11,6 +11,9 @@ namespace Leither.Node.Configuration;
 /// </summary>
 public sealed class NodeConfig
 {
+    /// <summary>The option of <see cref="AllowsDataLossAfterCorruption"/>.</summary>
+    public const string AllowDataLossOption = "--allow-data-loss-after-corruption";
+
     private NodeConfig(ConfigSettings settings, string? file, string dataFolder, ConfigLoader loader)
     {
         Settings = settings;
@@ -30,6 +33,12 @@ public sealed class NodeConfig
 
     /// <summary>Keys that were given and have no meaning here.</summary>
     public IReadOnlyCollection<string> WithoutMeaning { get; }
+
+    /// <summary>
+    /// Whether a log that is damaged in its middle is used up to the damage. Given for one start by hand, it is no key of the
+    /// configuration: a file would give it for ever.
+    /// </summary>
+    public bool AllowsDataLossAfterCorruption { get; private init; }
 
     /// <summary>Where to listen.</summary>
     public ListenOptions Listen
@@ -69,7 +78,9 @@ public sealed class NodeConfig
     /// <exception cref="IOException">A file cannot be read; the message says which.</exception>
     public static NodeConfig Load(IReadOnlyList<string> arguments, Func<Stream> standardInput)
     {
-        ConfigArguments parsed = ConfigArguments.Parse([.. Rewritten(arguments).Select(ConfigText.FromText)]);
+        bool allowsLoss = arguments.Contains(AllowDataLossOption);
+        ConfigArguments parsed = ConfigArguments.Parse(
+            [.. Rewritten([.. arguments.Where(a => a != AllowDataLossOption)]).Select(ConfigText.FromText)]);
         ConfigSettings settings = new();
         settings.Put(ConfigKeys.Directory, ConfigText.FromText(Configuration.DataFolder.Default));
         ConfigLoader loader = new(settings, ReadIncluded, $"Leither {ProductVersion.Text}");
@@ -91,15 +102,29 @@ public sealed class NodeConfig
 
         string folder = Path.GetFullPath(ConfigText.ToText(settings.Get(ConfigKeys.Directory)));
         settings.Put(ConfigKeys.Directory, ConfigText.FromText(folder));
-        return new NodeConfig(settings, file, folder, loader);
+        return new NodeConfig(settings, file, folder, loader) { AllowsDataLossAfterCorruption = allowsLoss };
     }
 
     /// <summary>Puts loglevel and logfile into force.</summary>
+    /// <exception cref="IOException">The log file cannot be written.</exception>
     public void Configure(NodeLog log)
     {
         log.Level = (NodeLogLevel)Settings.Get(ConfigKeys.LogLevel);
         string file = ConfigText.ToText(Settings.Get(ConfigKeys.LogFile));
         log.File = file.Length == 0 ? null : Path.Combine(DataFolder, file);
+        if (log.File is null)
+        {
+            return;
+        }
+
+        try
+        {
+            System.IO.File.AppendAllText(log.File, "");
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new IOException($"Can't open the log file: {e.Message}", e);
+        }
     }
 
     /// <summary>The product's short options as those of redis-server, behind all others, since a file name may only be the first.</summary>

@@ -23,7 +23,10 @@ public unsafe interface IConnectionHandler
     void OnClose(Connection connection);
 
     /// <summary>Once in every turn, after all input and before any output: the place of the log's one write().</summary>
-    void EndTurn();
+    /// <returns>
+    /// Whether output may leave. If not (the disk failed), all of it waits, and this is asked again soon and in every turn.
+    /// </returns>
+    bool EndTurn();
 
     /// <summary>The cron.</summary>
     /// <param name="nowMs">Monotonic milliseconds, on the clock of <see cref="Connection.LastInteractionMs"/>.</param>

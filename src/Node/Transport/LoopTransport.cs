@@ -27,6 +27,9 @@ public abstract unsafe class LoopTransport : ITransport
     /// <summary>A paused connection is read this far, to see it close; then its peer has to wait.</summary>
     private const int PausedInputBytes = 64 * 1024;
 
+    /// <summary>How long a turn whose output must not leave waits to ask again.</summary>
+    private const int HeldOutputMs = 10;
+
     /// <summary>How long accepting rests after the system ran out of descriptors or memory.</summary>
     private const int AcceptRestMs = 100;
 
@@ -41,6 +44,7 @@ public abstract unsafe class LoopTransport : ITransport
     private long _nextTickMs;
     private long _acceptAgainMs = long.MaxValue;
     private volatile bool _stopping;
+    private bool _outputHeld;
     private bool _disposed;
 
     private protected LoopTransport(IConnectionHandler handler, NodeLog log)
@@ -355,13 +359,13 @@ public abstract unsafe class LoopTransport : ITransport
 
     private int NextTimeoutMs()
     {
-        if (_sends.Count + _resumes.Count + _closes.Count > 0 || !_posted.IsEmpty)
+        if ((_sends.Count > 0 && !_outputHeld) || _resumes.Count + _closes.Count > 0 || !_posted.IsEmpty)
         {
             return 0;
         }
 
         long wait = Math.Min(_nextTickMs, _acceptAgainMs) - Environment.TickCount64;
-        return (int)Math.Clamp(wait, 0, int.MaxValue);
+        return (int)Math.Clamp(wait, 0, _outputHeld ? HeldOutputMs : int.MaxValue);
     }
 
     private void EndTurn()
@@ -385,8 +389,11 @@ public abstract unsafe class LoopTransport : ITransport
 
         ResumeQueued();
         CloseQueued();
-        Handler.EndTurn();
-        SendQueued();
+        _outputHeld = !Handler.EndTurn();
+        if (!_outputHeld)
+        {
+            SendQueued();
+        }
     }
 
     /// <summary>By index: what one resumed connection does may resume another, which then belongs to this turn too.</summary>
@@ -495,12 +502,16 @@ public abstract unsafe class LoopTransport : ITransport
 
     private void CloseEverything()
     {
-        foreach (Connection connection in Connections.ToArray())
+        if (!_outputHeld)
         {
-            connection.SendOutput();
+            foreach (Connection connection in Connections.ToArray())
+            {
+                connection.SendOutput();
+            }
+
+            SendQueued();
         }
 
-        SendQueued();
         foreach (Connection connection in Connections.ToArray())
         {
             connection.Close(afterOutput: false);

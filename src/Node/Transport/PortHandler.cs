@@ -58,7 +58,7 @@ public sealed unsafe class PortHandler : IConnectionHandler
     public void OnClose(Connection connection) => _resp.OnClose(connection);
 
     /// <inheritdoc/>
-    public void EndTurn() => _resp.EndTurn();
+    public bool EndTurn() => _resp.EndTurn();
 
     /// <inheritdoc/>
     public int Tick(long nowMs) => _resp.Tick(nowMs);
