@@ -607,8 +607,8 @@ public sealed unsafe partial class WriteLog
                 Rewrite();
                 Emit();
             }
-            // A segment without a group, behind a clean end, says nothing: without it the end before is the end again.
-            bool empty = _cleanEndRemains && _written == 0 && _current is { Length: LogFormat.SegmentHeaderBytes };
+            // A segment without a group, behind a clean end that was not dropped, says nothing: without it the end before is the end again.
+            bool empty = _cleanEndRemains && _segments.Count > 1 && _written == 0 && _current is { Length: LogFormat.SegmentHeaderBytes };
             if (empty)
             {
                 Segment segment = _current!;

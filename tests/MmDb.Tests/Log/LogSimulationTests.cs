@@ -80,16 +80,27 @@ public sealed class LogSimulationTests
             int lives = _random.Next(2, 7);
             for (int i = 0; i < lives; i++)
             {
-                WriteLog? log = TryOpen();
-                if (log is null)
+                WriteLog? log = null;
+                try
                 {
-                    Crash(null);
-                    continue;
+                    if (_random.Next(5) == 0) _disk.OperationsLeft = _random.Next(40);
+                    log = TryOpen();
+                    if (log is null)
+                    {
+                        Crash(null);
+                        continue;
+                    }
+                    _disk.OperationsLeft = _random.Next(3) == 0 ? _random.Next(300) : int.MaxValue;
+                    int steps = _random.Next(120);
+                    for (int step = 0; step < steps; step++) Step(log);
+                    if (_random.Next(3) == 0) CloseWell(log);
+                    else Crash(log);
                 }
-                int steps = _random.Next(120);
-                for (int step = 0; step < steps; step++) Step(log);
-                if (_random.Next(3) == 0) CloseWell(log);
-                else Crash(log);
+                catch (SimulatedDisk.ProcessEnded)
+                {
+                    Tell("ended in the middle of an operation");
+                    Crash(log);
+                }
             }
             Heal();
             using WriteLog last = TryOpen()!;
@@ -190,8 +201,7 @@ public sealed class LogSimulationTests
                 log.Begin(time);
                 log.Write(body);
                 if (log.CanAbandon) log.Abandon();
-                else log.End();
-                if (log.LastSequence > (ulong)_entries.Count) Note();
+                else NoteAndEnd();
                 return;
             }
             log.Begin(time);
@@ -209,16 +219,16 @@ public sealed class LogSimulationTests
                 if (_random.Next(20) == 0) log.Flush();
                 if (_random.Next(20) == 0) _worker.Run();
             }
-            log.End();
-            Note();
+            NoteAndEnd();
 
-            void Note()
+            void NoteAndEnd()
             {
                 byte[] entry = new byte[10 + size];
                 entry[0] = 1;
                 BitConverter.TryWriteBytes(entry.AsSpan(2), time);
                 body.CopyTo(entry, 10);
-                _entries.Add(entry);
+                _entries.Add(entry); // first: the process may end while it ends
+                log.End();
                 Assert.Equal((ulong)_entries.Count, log.LastSequence);
             }
         }

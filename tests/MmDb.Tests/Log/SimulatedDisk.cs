@@ -30,6 +30,9 @@ internal sealed unsafe class SimulatedDisk : ILogFiles
     /// sync directory, read, open, list.</summary>
     public Func<string, bool> Fails { get; set; } = static _ => false;
 
+    /// <summary>After so many more operations the process is gone, in the middle of whatever it does: each throws <see cref="ProcessEnded"/>.</summary>
+    public int OperationsLeft { get; set; } = int.MaxValue;
+
     /// <summary>How often each operation was called.</summary>
     public Dictionary<string, int> Calls { get; } = [];
 
@@ -73,6 +76,7 @@ internal sealed unsafe class SimulatedDisk : ILogFiles
     /// <summary>The process ends; the system goes on.</summary>
     public void Kill()
     {
+        OperationsLeft = int.MaxValue;
         foreach (Handle handle in _open) handle.Dead = true;
         _open.Clear();
     }
@@ -144,11 +148,21 @@ internal sealed unsafe class SimulatedDisk : ILogFiles
         _pendingNames.Add(change);
     }
 
+    private void Count(string operation)
+    {
+        if (OperationsLeft <= 0) throw new ProcessEnded();
+        OperationsLeft--;
+        Calls[operation] = Calls.GetValueOrDefault(operation) + 1;
+    }
+
     private void Call(string operation, string name)
     {
-        Calls[operation] = Calls.GetValueOrDefault(operation) + 1;
+        Count(operation);
         if (Fails(operation)) throw new LogFileException(operation, name, "Input/output error", isFull: false);
     }
+
+    /// <summary>Not an error that the log could see: it ends here.</summary>
+    public sealed class ProcessEnded : Exception;
 
     private sealed class Node
     {
@@ -285,7 +299,7 @@ internal sealed unsafe class SimulatedDisk : ILogFiles
         private bool Failing(string operation)
         {
             if (Dead) throw new InvalidOperationException($"{operation} of {_name} by a process that is gone");
-            _disk.Calls[operation] = _disk.Calls.GetValueOrDefault(operation) + 1;
+            _disk.Count(operation);
             return _disk.Fails(operation);
         }
 
