@@ -1,6 +1,7 @@
 // The differential fuzzer: the same random commands go to redis-server and to Leither, in pipelines; every reply and,
 // after each round, everything that is stored is compared. A difference is shrunk to the few commands that it needs.
 //
+// LEITHER_FUZZ_WITHOUT=SORT,COPY leaves commands out (to see what lies behind a known difference).
 // LEITHER_SEED=n runs one seed again; LEITHER_LONG=1 runs millions of commands; REDIS_SERVER names another judge.
 
 using System.Globalization;
@@ -60,6 +61,12 @@ public sealed class FuzzTests : IDisposable
             ];
         bool restart = random.Next(4) == 0;
         List<string[]> commands = new CommandGenerator(random, judgeIsNewer).Draw(RoundLength);
+        if (Environment.GetEnvironmentVariable("LEITHER_FUZZ_WITHOUT") is { Length: > 0 } without)
+        {
+            string[] names = without.Split(',');
+            commands.RemoveAll(command => names.Contains(command[0], StringComparer.OrdinalIgnoreCase));
+        }
+
         return new Round(protocol, setup, restart, commands);
     }
 

@@ -9,7 +9,7 @@ namespace Leither.RedisCompat;
 public sealed class TranscriptRunner(ServerProcess server) : IDisposable
 {
     /// <summary>How long the server may take for anything before the case fails: far more than it needs.</summary>
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
 
     private readonly RespClient control = server.Connect();
 
