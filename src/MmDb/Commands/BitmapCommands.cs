@@ -650,8 +650,12 @@ public static unsafe class BitmapCommands
     private static bool OverflowsSigned(long value, long delta, in FieldOperations field, out long result)
     {
         long max = long.MaxValue >> (64 - field.Width), min = -max - 1;
-        Int128 sum = (Int128)value + delta;
-        bool above = sum > max, below = sum < min;
+        // The room that is left is computed with wrap-around, as Redis does: a SET far below a narrow field's
+        // range counts as above it, and saturates to the highest number.
+        long roomAbove = unchecked(max - value), roomBelow = unchecked(min - value);
+        bool narrow = field.Width != 64;
+        bool above = value > max || (narrow && delta > roomAbove) || (value >= 0 && delta > 0 && delta > roomAbove);
+        bool below = !above && (value < min || (narrow && delta < roomBelow) || (value < 0 && delta < 0 && delta < roomBelow));
         int unused = 64 - field.Width;
         result = field.Overflow == Overflow.Saturate && (above || below)
             ? above ? max : min
