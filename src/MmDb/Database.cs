@@ -61,6 +61,16 @@ public sealed unsafe class Database
         }
     }
 
+    /// <summary>Whether a key is held that has expired.</summary>
+    internal bool HoldsExpired(ReadOnlySpan<byte> name)
+    {
+        fixed (byte* p = name)
+        {
+            ulong* slot = FindSlot(_keyspace.KeyOf(p, name.Length));
+            return slot != null && Record.HasExpire(KeyTable.Get(slot)) && _keyspace.IsExpired(KeyTable.Get(slot));
+        }
+    }
+
     /// <summary>
     /// The record of a live key, or null. An expired key is hidden and noted, so that the keyspace deletes it in an entry of its
     /// own once this command is done. Counts a keyspace hit or miss and touches the key's idle time or frequency.

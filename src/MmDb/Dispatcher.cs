@@ -52,6 +52,7 @@ public sealed unsafe class Dispatcher : IDisposable
         {
             Keyspace keyspace = mimei.Keyspace;
             session.LastInteractionMs = keyspace.NowMs = _server.NowMs;
+            session.PresentedBytes = length;
             bool again = true;
             while (again && !session.IsClosing && session.Blocked is null && session.Postponed is null)
             {
@@ -64,6 +65,7 @@ public sealed unsafe class Dispatcher : IDisposable
             }
         }
 
+        session.PresentedBytes = 0;
         session.BytesReceived += position;
         _server.Stats.BytesReceived += position;
 

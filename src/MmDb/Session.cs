@@ -83,6 +83,8 @@ public sealed class Session(long id, IClientConnection connection, Mimei mimei, 
     public long CommandCount { get; set; }
     /// <summary>The last command's full name.</summary>
     public CommandSpec? LastCommand { get; set; }
+    /// <summary>Bytes that are presented to it at present: the command that runs, and what follows it.</summary>
+    internal long PresentedBytes { get; set; }
     /// <summary>Bytes received.</summary>
     public long BytesReceived { get; set; }
 

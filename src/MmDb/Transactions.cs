@@ -73,21 +73,6 @@ internal static unsafe class Transactions
         session.Watched.Add(new WatchedKey(database.Index, name) { WasExpired = expired });
     }
 
-    /// <summary>All keys of a database are about to go, or to be loaded again: whoever watches one that exists cannot run its transaction.</summary>
-    public static void TouchAll(Keyspace keyspace, Database database)
-    {
-        foreach ((byte[] name, List<Session> sessions) in database.Watchers)
-        {
-            fixed (byte* p = name)
-            {
-                if (database.FindSlot(keyspace.KeyOf(p, name.Length)) != null)
-                {
-                    sessions.ForEach(static s => s.WatchBroken = true);
-                }
-            }
-        }
-    }
-
     /// <summary>A watched key changed: whoever watches it cannot run its transaction.</summary>
     public static void Touch(Database database, ReadOnlySpan<byte> name)
     {
@@ -113,6 +98,45 @@ internal static unsafe class Transactions
                 else
                 {
                     session.WatchBroken = true;
+                }
+            }
+        }
+    }
+
+    /// <summary>A database is about to be emptied, or to hold what another one holds: who watches a key for which that is a change cannot run its transaction.</summary>
+    public static void TouchAll(Database emptied, Database? replacement)
+    {
+        foreach ((byte[] name, List<Session> sessions) in emptied.Watchers)
+        {
+            bool was = emptied.Holds(name), becomes = replacement is not null && replacement.Holds(name);
+            if (!was && !becomes)
+            {
+                continue;
+            }
+
+            bool becomesExpired = becomes && replacement!.HoldsExpired(name);
+            foreach (Session session in sessions)
+            {
+                foreach (WatchedKey watched in session.Watched)
+                {
+                    if (watched.Database != emptied.Index || !watched.Key.AsSpan().SequenceEqual(name))
+                    {
+                        continue;
+                    }
+
+                    // Expired and gone are the same to who watches; only what lives, before or after, is a change.
+                    if (watched.WasExpired && (!becomes || becomesExpired))
+                    {
+                        watched.WasExpired = becomes;
+                    }
+                    else if (!was && becomesExpired)
+                    {
+                        watched.WasExpired = true;
+                    }
+                    else
+                    {
+                        session.WatchBroken = true;
+                    }
                 }
             }
         }

@@ -153,7 +153,7 @@ public sealed class Checkpointer : ICheckpointer, IDisposable
 
         foreach (Database database in _mimei.Keyspace.Databases)
         {
-            Transactions.TouchAll(_mimei.Keyspace, database);
+            Transactions.TouchAll(database, null);
         }
 
         return null;

@@ -361,7 +361,7 @@ public static unsafe class ClientCommands
         text.Append(CultureInfo.InvariantCulture, $"id={session.Id} addr={connection.RemoteAddress} laddr={connection.LocalAddress} fd={connection.Descriptor} ")
             .Append(CultureInfo.InvariantCulture, $"name={Encoding.Latin1.GetString(session.Name)} age={(nowMs - session.CreatedMs) / 1000} idle={(nowMs - session.LastInteractionMs) / 1000} ")
             .Append(CultureInfo.InvariantCulture, $"flags={Flags(session)} db={session.DatabaseIndex} sub={session.Channels?.Count ?? 0} psub={session.Patterns?.Count ?? 0} ssub={session.ShardChannels?.Count ?? 0} ")
-            .Append(CultureInfo.InvariantCulture, $"multi={session.Transaction?.Count ?? -1} qbuf={connection.InputBytes} qbuf-free={Math.Max(0, connection.InputCapacity - connection.InputBytes)} argv-mem=0 multi-mem={queued} ")
+            .Append(CultureInfo.InvariantCulture, $"multi={session.Transaction?.Count ?? -1} qbuf={Math.Max(connection.InputBytes, session.PresentedBytes)} qbuf-free={Math.Max(0, connection.InputCapacity - connection.InputBytes)} argv-mem=0 multi-mem={queued} ")
             .Append(CultureInfo.InvariantCulture, $"rbs={session.Output.Capacity} rbp={session.Output.Capacity} obl={(large ? 0 : waiting)} oll={(large ? 1 : 0)} omem={(large ? waiting : 0)} tot-mem={total} events=r ")
             .Append(CultureInfo.InvariantCulture, $"cmd={session.LastCommand?.FullName ?? "NULL"} user={session.User} redir=-1 resp={session.Output.Version} ")
             .Append(CultureInfo.InvariantCulture, $"lib-name={Encoding.Latin1.GetString(session.LibraryName)} lib-ver={Encoding.Latin1.GetString(session.LibraryVersion)}\n");

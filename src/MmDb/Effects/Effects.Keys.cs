@@ -215,7 +215,7 @@ public sealed unsafe partial class Effects
     private void Empty(Database database)
     {
         _keyspace.Dirty += database.Count;
-        Transactions.TouchAll(_keyspace, database);
+        Transactions.TouchAll(database, null);
         foreach (byte[] name in database.Waiting.Keys)
         {
             fixed (byte* p = name)
@@ -242,8 +242,8 @@ public sealed unsafe partial class Effects
             return;
         }
 
-        BreakSwappedWatches(a, b);
-        BreakSwappedWatches(b, a);
+        Transactions.TouchAll(a, b);
+        Transactions.TouchAll(b, a);
         a.SwapTables(b);
         (a.AverageTtlMs, b.AverageTtlMs) = (b.AverageTtlMs, a.AverageTtlMs);
         (a.ExpireCursor, b.ExpireCursor) = (0, 0);
@@ -255,22 +255,6 @@ public sealed unsafe partial class Effects
                 fixed (byte* p = name)
                 {
                     _keyspace.SignalReady(database, _keyspace.KeyOf(p, name.Length));
-                }
-            }
-        }
-    }
-
-    /// <summary>A watched key that exists on either side changes by the swap.</summary>
-    private void BreakSwappedWatches(Database a, Database b)
-    {
-        foreach ((byte[] name, List<Session> sessions) in a.Watchers)
-        {
-            fixed (byte* p = name)
-            {
-                Key key = _keyspace.KeyOf(p, name.Length);
-                if (a.FindSlot(key) != null || b.FindSlot(key) != null)
-                {
-                    sessions.ForEach(static s => s.WatchBroken = true);
                 }
             }
         }

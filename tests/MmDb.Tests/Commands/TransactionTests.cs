@@ -121,6 +121,20 @@ public sealed class TransactionTests
     }
 
     [Fact]
+    public void A_swap_that_brings_an_expired_key_in_place_of_none_is_no_change()
+    {
+        using var db = new InProcess();
+        db.Prepare("SET x foo PX 1", "SELECT 1", "WATCH x");
+        db.Clock.Advance(2);
+        db.Prepare("SWAPDB 0 1", "MULTI", "PING");
+        Assert.Equal("[+PONG]", db.Run("EXEC"));
+        db.Prepare("SET x bar PX 1", "SELECT 0", "SET x foo PX 1");
+        db.Clock.Advance(2);
+        db.Prepare("WATCH x", "SWAPDB 0 1", "MULTI", "PING");
+        Assert.Equal("[+PONG]", db.Run("EXEC"));
+    }
+
+    [Fact]
     public void A_blocking_command_in_EXEC_replies_as_if_its_time_were_over()
     {
         using var db = new InProcess();
