@@ -361,7 +361,7 @@ public static unsafe class KeyCommands
             foreach (nint pointer in records.Span)
             {
                 byte* record = (byte*)pointer;
-                if ((anyType || Record.Type(record) == (int?)type) && (all || GlobPattern.Matches(pattern, Record.KeySpan(record))) && IsLive(c, record))
+                if ((all || GlobPattern.Matches(pattern, Record.KeySpan(record))) && IsLive(c, record) && (anyType || Record.Type(record) == (int?)type))
                 {
                     matches.Add(pointer);
                 }

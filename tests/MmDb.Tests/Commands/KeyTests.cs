@@ -185,6 +185,8 @@ public sealed class KeyTests : IDisposable
         _db.Prepare("SET here v");
         _db.Clock.Advance(1);
         Assert.Equal("[\"here\"]", _db.Run("KEYS *"));
+        Assert.Equal("[\"0\", []]", _db.Run("SCAN 0 COUNT 1000 TYPE list MATCH gone:1"));
+        Assert.Equal(200, _db.Keyspace.Databases[0].Count);
         Assert.Equal("\"here\"", _db.Run("RANDOMKEY"));
         Assert.Equal("[\"0\", [\"here\"]]", _db.Run("SCAN 0 COUNT 1000"));
         Assert.Equal("[\"0\", []]", _db.Run("SCAN 0 COUNT 1000 MATCH gone*"));
