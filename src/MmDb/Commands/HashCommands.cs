@@ -625,7 +625,7 @@ public static unsafe class HashCommands
         c.Reply.Array(withValues && c.Reply.Version == 2 ? replied * 2 : replied);
         if (count < 0 || count == 1)
         {
-            for (; replied > 0 && !c.Session.IsClosing; replied--)
+            for (; RandomCount.MayDraw(c, replied); replied--)
             {
                 hash.Random(ref c.Keyspace.Random, out Element field, out Element value);
                 ReplyPair(c, field, value, withValues);

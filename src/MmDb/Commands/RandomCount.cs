@@ -24,6 +24,20 @@ internal static class RandomCount
         c.Error($"ERR value is out of range, value must between {-long.MaxValue} and {long.MaxValue}");
         return false;
     }
+
+    /// <summary>
+    /// Whether to draw once more. A count below zero can ask for more than any memory holds: now and then the client's output is held
+    /// against its limit, which ends the connection when it is over.
+    /// </summary>
+    public static bool MayDraw(CommandContext c, long left)
+    {
+        if ((left & 1023) == 0)
+        {
+            c.Server.CloseIfOverLimit(c.Session, c.NowMs);
+        }
+
+        return left > 0 && !c.Session.IsClosing;
+    }
 }
 
 /// <summary>

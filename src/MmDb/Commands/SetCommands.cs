@@ -495,7 +495,7 @@ public static unsafe class SetCommands
         }
 
         c.Reply.Array(-count);
-        for (; count < 0 && !c.Session.IsClosing; count++)
+        for (; RandomCount.MayDraw(c, -count); count++)
         {
             set.Random(ref c.Keyspace.Random).Reply(c.Reply);
         }

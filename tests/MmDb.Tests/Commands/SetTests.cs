@@ -243,6 +243,18 @@ public sealed class SetTests : IDisposable
         Assert.Equal(5000, seen.Count);
     }
 
+    [Theory]
+    [InlineData("SRANDMEMBER s -9000000000000000000")]
+    [InlineData("HRANDFIELD h -4000000000000000000 WITHVALUES")]
+    public void A_count_beyond_all_memory_ends_the_connection_at_its_output_limit(string command)
+    {
+        _db.Prepare("SADD s a", "HSET h f v", "CONFIG SET client-output-buffer-limit \"normal 1mb 0 0\"");
+        InProcess.Client greedy = _db.Connect();
+        greedy.Send(Quoting.Split(command));
+        Assert.True(greedy.IsClosed);
+        Assert.Equal(":1", _db.Run("SCARD s"));
+    }
+
     /// <summary>The bulk strings of a reply.</summary>
     private static string[] Words(string reply) => [.. reply.Split('"').Where(static (_, i) => i % 2 == 1)];
 }
