@@ -23,7 +23,8 @@ internal sealed unsafe class InProcess : IDisposable
     /// <param name="options">Settings; Redis's defaults if null.</param>
     /// <param name="seed">Seeds hashes and the keyspace's chance.</param>
     /// <param name="recording">Whether it keeps a log, which <see cref="Replay"/> reads.</param>
-    public InProcess(KeyspaceOptions? options = null, ulong seed = 42, bool recording = false)
+    /// <param name="open">Brings its MiMei back from files, before the first client comes.</param>
+    public InProcess(KeyspaceOptions? options = null, ulong seed = 42, bool recording = false, Action<InProcess>? open = null)
     {
         Keyspace = new Keyspace(options ?? new KeyspaceOptions(), seed);
         var mimei = new Mimei("test", Keyspace);
@@ -35,6 +36,7 @@ internal sealed unsafe class InProcess : IDisposable
             Keyspace.Effects.RecordTo(mimei.Log, new HybridClock(0));
         }
 
+        open?.Invoke(this);
         Default = Connect();
     }
 
