@@ -6,7 +6,7 @@ using Leither.TestKit;
 namespace Leither.RedisCompat;
 
 /// <summary>Follows one run; remembers what a transaction queued and what was listed before a random pick.</summary>
-public sealed class Comparison(bool judgeIsNewer)
+public sealed class Comparison(bool judgeIsNewer, bool sorting)
 {
     /// <summary>By how much a time to live may differ: what a slow machine lets pass between the two servers.</summary>
     private const long ToleratedMilliseconds = 120_000;
@@ -90,7 +90,7 @@ public sealed class Comparison(bool judgeIsNewer)
             return redis.Items.Length > 0;
         }
 
-        return KnownDifferences.IsSignOfZero(command, redis, leither) || (!judgeIsNewer && KnownDifferences.Explain(command, redis, leither));
+        return KnownDifferences.IsSignOfZero(command, redis, leither) || (sorting && KnownDifferences.IsEncodingAfterSort(command, redis, leither)) || (!judgeIsNewer && KnownDifferences.Explain(command, redis, leither));
     }
 
     // Both drew by themselves: the picks must be as many, of the same shape, and from what there is.

@@ -531,15 +531,15 @@ public static unsafe class ListCommands
                     return;
                 }
 
-                if (rank == 0)
+                if (rank == long.MinValue)
                 {
-                    c.Error("ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start from the end of the list"u8);
+                    c.Error(Errors.NotNegatable);
                     return;
                 }
 
-                if (rank == long.MinValue)
+                if (rank == 0)
                 {
-                    c.Error(Errors.OutOfRange);
+                    c.Error("ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start from the end of the list"u8);
                     return;
                 }
             }
@@ -684,8 +684,8 @@ public static unsafe class ListCommands
 
         if (count == long.MinValue)
         {
-            c.Error("ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807"u8);
-            return;
+            // It has no negative; like any such count, it means all of them, from the tail.
+            count = -long.MaxValue;
         }
 
         Key key = c.Key(1);
