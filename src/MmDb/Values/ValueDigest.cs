@@ -139,22 +139,16 @@ public static unsafe class ValueDigest
         while (entry != Pack.None)
         {
             scoped ReadOnlySpan<byte> element = Pack.ToSpan(data, entry, scratch), value = default;
+            double score = 0;
             if (hasPairs)
             {
                 entry = Pack.Next(data, (int)length, entry);
                 value = Pack.ToSpan(data, entry, second);
+                score = Record.Type(record) == (int)DataType.SortedSet ? SortedSetPack.ScoreAt(data, entry) : 0;
             }
 
-            mix(digest, element, value, Record.Type(record) == (int)DataType.SortedSet ? Score(value) : 0);
+            mix(digest, element, value, score);
             entry = Pack.Next(data, (int)length, entry);
-        }
-    }
-
-    private static double Score(ReadOnlySpan<byte> text)
-    {
-        fixed (byte* p = text)
-        {
-            return new Slice(p, text.Length).TryDouble(out double score) ? score : throw new InvalidOperationException("A packed score is no number.");
         }
     }
 

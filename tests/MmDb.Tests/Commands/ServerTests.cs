@@ -127,6 +127,17 @@ public sealed class ServerTests
     }
 
     [Fact]
+    public void DEBUG_DIGEST_of_a_sorted_set_is_the_same_in_both_layouts()
+    {
+        using var db = WithDebug();
+        db.Prepare("ZADD z -1.5 a 2 10 0.1 9 inf b");
+        string packed = db.Run("DEBUG DIGEST-VALUE z");
+        db.Prepare("CONFIG SET zset-max-listpack-entries 0", "ZADD z 1 c", "ZREM z c");
+        Assert.Equal(packed, db.Run("DEBUG DIGEST-VALUE z"));
+        Assert.Equal("\"skiplist\"", db.Run("OBJECT ENCODING z"));
+    }
+
+    [Fact]
     public void DEBUG_DIGEST_is_that_of_Redis_for_the_same_data()
     {
         using var db = WithDebug();

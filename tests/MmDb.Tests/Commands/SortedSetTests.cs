@@ -199,6 +199,21 @@ public sealed class SortedSetTests : IDisposable
     }
 
     [Fact]
+    public void SORT_sees_the_same_in_both_layouts()
+    {
+        var big = new KeyspaceOptions();
+        big.Packed.ZsetMaxListpackEntries = 0;
+        using var unpacked = new InProcess(big);
+        string[] commands = ["ZADD z -1.5 a 2 10 0.1 9 inf b", "SORT z ALPHA", "SORT z BY nosort"];
+        foreach (string command in commands)
+        {
+            string reply = _db.Run(command);
+            Assert.DoesNotContain("-ERR", reply, StringComparison.Ordinal);
+            Assert.Equal(reply, unpacked.Run(command));
+        }
+    }
+
+    [Fact]
     public void Infinities_that_cancel_out_count_as_zero_in_combinations()
     {
         _db.Prepare("ZADD a inf m 0 n", "ZADD b -inf m 1 n");
