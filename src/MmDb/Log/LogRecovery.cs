@@ -420,9 +420,9 @@ internal sealed unsafe class LogRecovery : IDisposable
         ulong lost = _sequence;
 
         (int laterGroups, ulong vouched) = Scan(segment, at + 1, out long firstLater);
-        // Lost pages read as zeros up to the end of a sector; anything else was written like that, and did not come from a crash. When a
-        // segment is missing, a prepared file may be it: one whose header and whose new name did not get to the disk.
-        bool lostPages = LooksLost(at, firstLater < 0 ? segment.FileLength : firstLater)
+        // Lost pages read as zeros up to the end of a sector, or the file's length was lost with them; anything else was written like that, and
+        // did not come from a crash. When a segment is missing, a prepared file may be it: one whose header and whose new name did not get to the disk.
+        bool lostPages = segment.FileLength < LogFormat.SegmentHeaderBytes || LooksLost(at, firstLater < 0 ? segment.FileLength : firstLater)
             || at > 0 && firstLater < 0 && _empty.Count > 0 && IsZero(at, segment.FileLength);
 
         // Later segments.

@@ -231,6 +231,7 @@ public sealed unsafe partial class WriteLog
                 {
                     // Nothing waits. A prepared file shows whether the disk works; the next group will begin a segment with it.
                     PreparedFile prepared = Prepare();
+                    prepared.File.SyncData();
                     lock (_gate) _prepared.Enqueue(prepared);
                 }
                 Adopt(old, made, start, written);

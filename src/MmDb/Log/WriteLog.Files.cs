@@ -347,8 +347,6 @@ public sealed unsafe partial class WriteLog
         try
         {
             prepared.File.Allocate(_options.SegmentBytes);
-            // Its length is durable before it holds anything: a file that a crash left too short would look like one that was cut.
-            prepared.File.SyncData();
         }
         catch (LogFileException)
         {
@@ -563,6 +561,7 @@ public sealed unsafe partial class WriteLog
                 if (!wanted || _prepared.Count >= _prepareTarget) break;
             }
             PreparedFile prepared = Prepare();
+            prepared.File.SyncData(); // so that later syncs find the length on the disk already
             lock (_gate) _prepared.Enqueue(prepared);
             made = true;
         }

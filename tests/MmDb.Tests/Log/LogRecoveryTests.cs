@@ -85,7 +85,7 @@ public sealed unsafe class LogRecoveryTests
             broken.Remove(names[i]);
             LogCorruptedException e = Assert.Throws<LogCorruptedException>(() => Read(broken));
             Assert.Contains("missing", e.Message);
-            Assert.Contains("data loss", e.Message);
+            Assert.Contains("data-loss", e.Message);
         }
     }
 
