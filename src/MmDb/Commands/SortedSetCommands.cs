@@ -484,14 +484,8 @@ public static unsafe partial class SortedSetCommands
     private static void RunRandMember(CommandContext c)
     {
         long count = 0;
-        if (c.Count > 2 && !c.TryLong(2, out count))
+        if (c.Count > 2 && !RandomCount.TryRead(c, 2, out count))
         {
-            return;
-        }
-
-        if (count == long.MinValue)
-        {
-            c.Error(Errors.NotNegatable);
             return;
         }
 
@@ -557,7 +551,7 @@ public static unsafe partial class SortedSetCommands
     private static void ReplyRandomRepeating(CommandContext c, in SortedSetValue value, long count, bool withScores)
     {
         c.Reply.Array(withScores && c.Reply.Version == 2 ? count * 2 : count);
-        for (; count > 0; count--)
+        for (; RandomCount.MayDraw(c, count); count--)
         {
             ReplyRandom(c, value, withScores);
         }
@@ -565,7 +559,6 @@ public static unsafe partial class SortedSetCommands
 
     private static void ReplyRandomDistinct(CommandContext c, in SortedSetValue value, long count, bool withScores)
     {
-        const int enoughForDraws = 3;
         long total = value.Count;
         count = Math.Min(count, total);
         BeginMembers(c, count, withScores);
@@ -576,7 +569,7 @@ public static unsafe partial class SortedSetCommands
             return;
         }
 
-        if (!value.IsPacked && count < total / enoughForDraws)
+        if (!value.IsPacked && count < total / RandomCount.WalkFactor)
         {
             // Few of many: ranks are drawn until enough are different.
             var drawn = new HashSet<long>((int)count);
@@ -592,14 +585,12 @@ public static unsafe partial class SortedSetCommands
             return;
         }
 
-        // One walk: each member is taken with the chance that so many are taken of so many that are left.
-        SortedSetCursor cursor = value.At(0);
-        for (long left = total; count > 0; left--, cursor.MoveNext())
+        var selection = new Selection(total, count);
+        for (SortedSetCursor cursor = value.At(0); selection.Wanted > 0; cursor.MoveNext())
         {
-            if ((long)c.Keyspace.Random.Below((ulong)left) < count)
+            if (selection.Takes(ref c.Keyspace.Random))
             {
                 ReplyMember(c, cursor, withScores);
-                count--;
             }
         }
     }
