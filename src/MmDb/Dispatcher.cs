@@ -274,12 +274,6 @@ public sealed unsafe class Dispatcher : IDisposable
         if (spec is null)
         {
             session.TransactionAborted |= session.Transaction is not null;
-            if (!session.IsAuthenticated)
-            {
-                _context.Error(Errors.NoAuth);
-                return null;
-            }
-
             if (args[0].EqualsIgnoreCase("host:"u8) || args[0].EqualsIgnoreCase("post"u8))
             {
                 // A browser was tricked into talking to this port: Redis drops such connections without a word.

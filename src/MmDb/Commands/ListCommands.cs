@@ -797,9 +797,10 @@ public static unsafe class ListCommands
 
         if (record == null)
         {
-            if (blockMs >= 0)
+            // A wait that ends in vain is told as a null array; where there is no wait (EXEC) it is LMOVE's null.
+            if (blockMs >= 0 && !c.CannotBlock)
             {
-                c.Block(1, 1, DataType.List, blockMs, static reply => reply.Null());
+                c.Block(1, 1, DataType.List, blockMs, static reply => reply.NullArray());
             }
             else
             {

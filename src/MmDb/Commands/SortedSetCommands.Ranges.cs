@@ -542,6 +542,9 @@ public static unsafe partial class SortedSetCommands
     /// </summary>
     private static bool TryScoreBound(ReadOnlySpan<byte> text, out double score, out bool exclusive)
     {
+        // For strtod a number ends at the first zero byte.
+        int zero = text.IndexOf((byte)0);
+        text = zero < 0 ? text : text[..zero];
         exclusive = text.Length > 0 && text[0] == '(';
         if (exclusive)
         {
