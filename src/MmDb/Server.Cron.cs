@@ -39,6 +39,7 @@ public sealed unsafe partial class Server
         {
             Keyspace keyspace = Mimei.Keyspace;
             keyspace.NowMs = nowMs;
+            Mimei.Log?.Tick(nowMs); // a log whose disk was full or failed tries it again
             Blocking.TimeOutDue(nowMs);
             if (PausedUntilMs != 0 && PausedUntilMs <= nowMs)
             {
