@@ -25,7 +25,7 @@ public interface ICheckpointer
     /// <summary>Begins one in the background. Returns null, or what went wrong.</summary>
     string? Start();
 
-    /// <summary>Empties the keyspace and loads it again from a checkpoint that it makes for that. Returns null, or what went wrong.</summary>
+    /// <summary>Empties the keyspace and loads it again from a checkpoint, which it makes where there is none of this state. Returns null, or what went wrong.</summary>
     string? Reload();
 
     /// <summary>A slice of the running one, or the decision to begin one by itself. The periodic work calls it.</summary>

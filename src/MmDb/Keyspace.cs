@@ -45,6 +45,7 @@ public sealed unsafe class Keyspace : IDisposable
         LazyFree = new LazyFree(this);
         Expiry = new Expiry(this);
         Eviction = new Eviction(this);
+        Compactor = new Compactor(this);
         Effects = new Effects(this);
     }
 
@@ -64,6 +65,8 @@ public sealed unsafe class Keyspace : IDisposable
     internal Expiry Expiry { get; }
     /// <summary>Keeps memory below maxmemory.</summary>
     internal Eviction Eviction { get; }
+    /// <summary>Gives memory back after many deletions.</summary>
+    internal Compactor Compactor { get; }
     /// <summary>The keyspace's chance.</summary>
     public FastRandom Random;
     /// <summary>The seed of all key hashes.</summary>

@@ -26,7 +26,7 @@ public sealed unsafe partial class Server
 
     /// <summary>
     /// The periodic work: blocked clients whose time is over, the end of a pause, idle clients, output limits, rates, slices of expiry, eviction,
-    /// freeing and checkpoints.
+    /// freeing, compaction and checkpoints.
     /// </summary>
     /// <param name="nowMs">Unix milliseconds.</param>
     /// <returns>In how many milliseconds it wants to be called again at the latest.</returns>
@@ -74,6 +74,7 @@ public sealed unsafe partial class Server
             moreToExpire = keyspace.Expiry.Step(_sliceBudget);
             moreToFree = keyspace.LazyFree.Step(_sliceBudget);
             moreToFree |= keyspace.Eviction.IsNeeded && keyspace.MakeRoom() && keyspace.Eviction.IsNeeded;
+            moreToFree |= keyspace.Compactor.Step(_sliceBudget / 2);
             nextCheckpointStep = Mimei.Checkpointer?.Step(nowMs) ?? int.MaxValue;
         }
 

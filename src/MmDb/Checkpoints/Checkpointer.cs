@@ -87,6 +87,9 @@ public sealed class Checkpointer : ICheckpointer, IDisposable
 
     private long NowMs => _time.GetUtcNow().ToUnixTimeMilliseconds();
 
+    private Position CurrentPosition => _mimei.Log?.LastPosition
+        ?? new Position(_unlogged.Epoch, _unlogged.Sequence + (ulong)(_mimei.Keyspace.Effects.Applied - _appliedAtOpening));
+
     private long LogBytes => _replayedBytes + (_mimei.Log?.AppendedBytes ?? 0);
 
     /// <summary>Whether effects were logged whose entry has not ended: a snapshot here would hold a part of an entry.</summary>
@@ -137,7 +140,8 @@ public sealed class Checkpointer : ICheckpointer, IDisposable
     /// <inheritdoc/>
     public string? Reload()
     {
-        if (Save() is { } error)
+        bool isSaved = !IsRunning && _last is not null && _last.Position == CurrentPosition;
+        if (!isSaved && Save() is { } error)
         {
             return error;
         }
@@ -250,15 +254,13 @@ public sealed class Checkpointer : ICheckpointer, IDisposable
         _lastTryMs = StartedMs = NowMs;
         _dirtyAtBegin = keyspace.Dirty;
         _logBytesAtBegin = LogBytes;
-        Position position = _mimei.Log?.LastPosition
-            ?? new Position(_unlogged.Epoch, _unlogged.Sequence + (ulong)(keyspace.Effects.Applied - _appliedAtOpening));
         long keys = 0;
         foreach (Database database in keyspace.Databases)
         {
             keys += database.Count;
         }
 
-        _writer = new CheckpointWriter(_files, new CheckpointHeader(position, keyspace.Effects.LastTime, StartedMs, keyspace.Databases.Length, keys));
+        _writer = new CheckpointWriter(_files, new CheckpointHeader(CurrentPosition, keyspace.Effects.LastTime, StartedMs, keyspace.Databases.Length, keys));
         _snapshot = Snapshot.Begin(keyspace, _writer);
     }
 
