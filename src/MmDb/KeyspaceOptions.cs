@@ -44,6 +44,8 @@ public sealed class KeyspaceOptions
     public int ActiveExpireEffort { get; set; } = 1;
     /// <summary>When small collections become big ones.</summary>
     public PackedThresholds Packed = PackedThresholds.Default;
+    /// <summary>hll-sparse-max-bytes: the longest sparse HyperLogLog.</summary>
+    public long HllSparseMaxBytes { get; set; } = 3000;
     /// <summary>Keyspace events that somebody asked for.</summary>
     public KeyspaceEvents NotifyEvents { get; set; }
     /// <summary>proto-max-bulk-len, which is also the longest string.</summary>

@@ -45,7 +45,7 @@ public sealed class CommandGenerator
         this.withNewer = withNewer;
         families =
         [
-            (22, String), (5, Bit), (14, List), (12, Hash), (14, Set), (22, SortedSet), (10, Keyspace), (4, Expiry), (3, Sort), (3, Scan), (1, Broken),
+            (22, String), (5, Bit), (4, HyperLogLog), (14, List), (12, Hash), (14, Set), (22, SortedSet), (10, Keyspace), (4, Expiry), (3, Sort), (3, Scan), (1, Broken),
         ];
         totalWeight = families.Sum(f => f.Weight);
     }
@@ -236,6 +236,25 @@ public sealed class CommandGenerator
 
         return [.. c];
     }
+
+    // On keys of their own: what other commands would leave in them, Redis itself takes badly.
+    private string[] HyperLogLog()
+    {
+        string k = HyperLogLogKey();
+        return random.Next(12) switch
+        {
+            0 => ["PFCOUNT", k],
+            1 => ["PFCOUNT", HyperLogLogKey(), HyperLogLogKey(), AnyKey()],
+            2 or 3 => ["PFMERGE", k, .. Enumerable.Range(0, random.Next(4)).Select(_ => HyperLogLogKey())],
+            4 => ["PFDEBUG", Pick("ENCODING", "DECODE", "DECODE", "TODENSE", "X"), k],
+            5 or 6 => [Pick("GET", "GET", "STRLEN", "TYPE", "DEL"), k],
+            7 => ["COPY", k, HyperLogLogKey(), "REPLACE"],
+            8 => ["PFADD", AnyKey(), Element()],
+            _ => ["PFADD", k, .. random.Next(4) == 0 ? Integers(1, 30) : Values(0, 10)],
+        };
+    }
+
+    private string HyperLogLogKey() => Pick("p0", "p1", "p2");
 
     private string[] List()
     {

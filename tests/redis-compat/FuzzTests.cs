@@ -58,6 +58,7 @@ public sealed class FuzzTests : IDisposable
                 ["CONFIG", "SET", "set-max-intset-entries", random.Next(1, 20).ToString(CultureInfo.InvariantCulture)],
                 ["CONFIG", "SET", "list-max-listpack-size", new[] { "1", "3", "-1", "-2" }[random.Next(4)]],
                 ["CONFIG", "SET", "hash-max-listpack-value", random.Next(4, 64).ToString(CultureInfo.InvariantCulture)],
+                ["CONFIG", "SET", "hll-sparse-max-bytes", new[] { "0", "40", "300", "3000" }[random.Next(4)]],
             ];
         bool restart = random.Next(4) == 0;
         bool sorting = random.Next(2) == 0;
@@ -153,6 +154,7 @@ public sealed class FuzzTests : IDisposable
         {
             ("hash-max-listpack-entries", "128"), ("zset-max-listpack-entries", "128"), ("set-max-listpack-entries", "128"),
             ("set-max-intset-entries", "512"), ("list-max-listpack-size", "-2"), ("hash-max-listpack-value", "64"),
+            ("hll-sparse-max-bytes", "3000"),
         })
         {
             client.Call("CONFIG", "SET", name, value);

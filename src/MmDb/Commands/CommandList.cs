@@ -22,6 +22,7 @@ public static class CommandList
         .. AclCommands.All,
         .. StringCommands.All,
         .. BitmapCommands.All,
+        .. HyperLogLogCommands.All,
         .. SortedSetCommands.All,
         .. KeyCommands.All,
         .. ListCommands.All,

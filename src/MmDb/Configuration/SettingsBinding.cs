@@ -52,7 +52,8 @@ public static class SettingsBinding
             ConfigKeys.MaxMemory, ConfigKeys.MaxMemoryPolicy, ConfigKeys.MaxMemorySamples, ConfigKeys.MaxMemoryEvictionTenacity, ConfigKeys.LfuLogFactor,
             ConfigKeys.LfuDecayTime, ConfigKeys.ActiveExpireEffort, ConfigKeys.NotifyKeyspaceEvents, ConfigKeys.ProtoMaxBulkLength,
             ConfigKeys.HashMaxListpackEntries, ConfigKeys.HashMaxListpackValue, ConfigKeys.SetMaxIntsetEntries, ConfigKeys.SetMaxListpackEntries,
-            ConfigKeys.SetMaxListpackValue, ConfigKeys.ZsetMaxListpackEntries, ConfigKeys.ZsetMaxListpackValue, ConfigKeys.ListMaxListpackSize);
+            ConfigKeys.SetMaxListpackValue, ConfigKeys.ZsetMaxListpackEntries, ConfigKeys.ZsetMaxListpackValue, ConfigKeys.ListMaxListpackSize,
+            ConfigKeys.HllSparseMaxBytes);
         bound.OnChange(
             () =>
             {
@@ -80,6 +81,7 @@ public static class SettingsBinding
         options.ActiveExpireEffort = (int)settings.Get(ConfigKeys.ActiveExpireEffort);
         options.NotifyEvents = (MmDb.KeyspaceEvents)settings.Get(ConfigKeys.NotifyKeyspaceEvents);
         options.MaxStringBytes = settings.Get(ConfigKeys.ProtoMaxBulkLength);
+        options.HllSparseMaxBytes = settings.Get(ConfigKeys.HllSparseMaxBytes);
         ref PackedThresholds packed = ref options.Packed;
         packed.HashMaxListpackEntries = Threshold(settings, ConfigKeys.HashMaxListpackEntries);
         packed.HashMaxListpackValue = Threshold(settings, ConfigKeys.HashMaxListpackValue);
@@ -121,6 +123,7 @@ public static class SettingsBinding
         settings.Put(ConfigKeys.ActiveExpireEffort, keyspace.ActiveExpireEffort);
         settings.Put(ConfigKeys.NotifyKeyspaceEvents, (KeyspaceEvents)keyspace.NotifyEvents);
         settings.Put(ConfigKeys.ProtoMaxBulkLength, keyspace.MaxStringBytes);
+        settings.Put(ConfigKeys.HllSparseMaxBytes, keyspace.HllSparseMaxBytes);
         settings.Put(ConfigKeys.HashMaxListpackEntries, keyspace.Packed.HashMaxListpackEntries);
         settings.Put(ConfigKeys.HashMaxListpackValue, keyspace.Packed.HashMaxListpackValue);
         settings.Put(ConfigKeys.SetMaxIntsetEntries, keyspace.Packed.SetMaxIntsetEntries);

@@ -56,6 +56,14 @@ public enum EffectTag : byte
     StringBitOp = 23,
     /// <summary><c>key, n offset, n width, i64 value</c>: BITFIELD; the width's low bits of the value stand at that bit offset, after zeros where the string was shorter.</summary>
     StringSetBits = 24,
+    /// <summary><c>key, n limit, n count, bytes element…</c>: PFADD; the limit is that of the sparse form's length.</summary>
+    HyperLogLogAdd = 25,
+    /// <summary><c>key destination, n limit, n count, key…</c>: PFMERGE.</summary>
+    HyperLogLogMerge = 26,
+    /// <summary><c>key</c>: a HyperLogLog keeps its estimate.</summary>
+    HyperLogLogCount = 27,
+    /// <summary><c>key</c>: a sparse HyperLogLog becomes a dense one.</summary>
+    HyperLogLogDensify = 28,
 
     /// <summary><c>key, bytes field, bytes value</c>.</summary>
     HashSet = 32,
