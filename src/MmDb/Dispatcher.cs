@@ -317,14 +317,20 @@ public sealed unsafe class Dispatcher : IDisposable
         var rest = new StringBuilder();
         for (int i = 1; i < count && rest.Length < 128; i++)
         {
-            rest.Append('\'').Append(Shorten(args[i], 128 - rest.Length)).Append("' ");
+            string word = Shorten(args[i], 128 - rest.Length);
+            rest.Append('\'').Append(word).Append("' ");
         }
 
         return $"ERR unknown command '{Shorten(args[0], 128)}', with args beginning with: {rest}";
     }
 
-    private static string Shorten(Slice word, int length) =>
-        Encoding.Latin1.GetString(word.Span[..Math.Min(word.Length, length)]).Replace('\r', ' ').Replace('\n', ' ');
+    // Up to a zero byte, as Redis prints it.
+    private static string Shorten(Slice word, int length)
+    {
+        ReadOnlySpan<byte> text = word.Span[..Math.Min(word.Length, length)];
+        int end = text.IndexOf((byte)0);
+        return Encoding.Latin1.GetString(end < 0 ? text : text[..end]).Replace('\r', ' ').Replace('\n', ' ');
+    }
 
     /// <summary>The checks that are seldom needed, or only by writes. False: an error was replied.</summary>
     private bool Allowed(Session session, CommandSpec spec, Slice* args, int count)

@@ -57,20 +57,26 @@ public sealed class ProgramTests
         using LeitherServer server = LeitherServer.StartNew();
         using RespClient first = server.Connect();
         Assert.Equal("PONG", first.Call("PING").Text);
-        const int room = 5;
         ulong open = (ulong)Directory.GetFiles($"/proc/{server.ProcessId}/fd").Length;
-        ulong[] limit = [open + room, open + room];
+        ulong[] limit = [open + 5, open + 5];
         Assert.Equal(0, prlimit(server.ProcessId, 7, limit, null));
 
-        List<RespClient> served = [.. Enumerable.Range(0, room).Select(_ => server.Connect())];
-        Assert.All(served, c => Assert.Equal("PONG", c.Call("PING").Text));
-        using RespClient waiting = server.Connect();
+        // How many fit exactly hangs on the files that the node has open at the moment.
+        List<RespClient> others = [];
+        while (!server.Log.Contains("Too many open files. Accepting rests", StringComparison.Ordinal))
+        {
+            Assert.True(others.Count < 50, "Fifty clients where five fit");
+            others.Add(server.Connect());
+            Assert.Equal("PONG", first.Call("PING").Text);
+        }
+
+        RespClient waiting = others[^1];
         waiting.Queue("PING");
         waiting.Flush();
         Assert.Equal("PONG", first.Call("PING").Text);
-        served.ForEach(c => c.Dispose());
+        others.SkipLast(1).ToList().ForEach(c => c.Dispose());
         Assert.Equal("PONG", waiting.Read().Text);
-        Assert.Contains("Too many open files. Accepting rests", server.Log, StringComparison.Ordinal);
+        waiting.Dispose();
     }
 
     [Fact]

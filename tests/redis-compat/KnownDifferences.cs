@@ -21,6 +21,8 @@ public static class KnownDifferences
             (command, redis, leither) => Is(command, "OBJECT") && redis.Text is "quicklist" && leither.Text is "listpack"),
         ("Doubles are printed with the fewest digits that read back as the same since 7.2, with 17 before",
             (command, redis, leither) => command[0].StartsWith('Z') || command[0].StartsWith("BZ", StringComparison.Ordinal) ? SameDouble(redis, leither) : false),
+        ("ZRANK and ZREVRANK take a fourth word since 7.2",
+            (command, redis, _) => (Is(command, "ZRANK") || Is(command, "ZREVRANK")) && command.Length == 4 && redis.Text.Contains("wrong number", StringComparison.Ordinal)),
     ];
 
     /// <summary>Beside any judge: whether a score of zero keeps its sign hangs on Redis's encoding of the moment and on restarts.</summary>

@@ -1,5 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Text;
+using Leither.MmDb.Values;
 
 namespace Leither.MmDb.Commands;
 
@@ -202,8 +203,22 @@ public static unsafe class ServerCommands
         Handler = &RunMonitor,
     };
 
+    /// <summary>WAIT numreplicas timeout</summary>
+    public static readonly CommandSpec Wait = new("wait", 3)
+    {
+        Since = "3.0.0",
+        Group = CommandGroup.Generic,
+        Complexity = "O(1)",
+        Summary = "Blocks until the asynchronous replication of all preceding write commands sent by the connection is completed.",
+        Flags = CommandFlags.EndsBatch,
+        Categories = ["connection"],
+        Tips = ["request_policy:all_shards", "response_policy:agg_min"],
+        Args = [Arg.Integer("numreplicas"), Arg.Integer("timeout")],
+        Handler = &RunWait,
+    };
+
     /// <summary>The family.</summary>
-    public static IEnumerable<CommandSpec> All => [DbSize, FlushDb, FlushAll, SwapDb, Time, Lolwut, Role, LastSave, Save, BgSave, BgRewriteAof, Shutdown, ReplicaOf, SlaveOf, Monitor];
+    public static IEnumerable<CommandSpec> All => [DbSize, FlushDb, FlushAll, SwapDb, Time, Lolwut, Role, LastSave, Save, BgSave, BgRewriteAof, Shutdown, ReplicaOf, SlaveOf, Wait, Monitor];
 
     private static void RunDbSize(CommandContext c) => c.Reply.Integer(c.Database.Count);
 
@@ -459,6 +474,29 @@ public static unsafe class ServerCommands
     }
 
     private static void RunSlaveOf(CommandContext c) => RunReplicaOf(c);
+
+    // No replica follows: whoever asks for one waits in vain.
+    private static void RunWait(CommandContext c)
+    {
+        if (!c.TryLong(1, out long replicas)
+            || !c.TryLong(2, long.MinValue, long.MaxValue, "ERR timeout is not an integer or out of range"u8, out long timeout))
+        {
+            return;
+        }
+
+        if (timeout < 0)
+        {
+            c.Error(Errors.TimeoutNegative);
+        }
+        else if (replicas <= 0)
+        {
+            c.Reply.Integer(0);
+        }
+        else
+        {
+            c.Block(1, 0, DataType.String, timeout, static reply => reply.Integer(0));
+        }
+    }
 
     private static void RunMonitor(CommandContext c)
     {
