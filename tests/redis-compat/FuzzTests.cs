@@ -32,7 +32,7 @@ public sealed class FuzzTests : IDisposable
     {
         int rounds = (Seed.IsLong ? 4_000_000 : 100_000) / RoundLength;
         if (Environment.GetEnvironmentVariable("LEITHER_FUZZ_ROUNDS") is { Length: > 0 } wanted) rounds = int.Parse(wanted, CultureInfo.InvariantCulture);
-        int seed = Seed.FromEnvironmentOrFresh();
+        int seed = Seed.OfRun();
         for (int round = 0; round < rounds; round++)
         {
             // Each round has a seed of its own, so that one that fails can be run alone.
@@ -64,6 +64,8 @@ public sealed class FuzzTests : IDisposable
         bool sorting = random.Next(2) == 0;
         List<string[]> commands = new CommandGenerator(random, judgeIsNewer).Draw(RoundLength);
         if (!sorting) commands.RemoveAll(command => command[0].StartsWith("SORT", StringComparison.Ordinal));
+        // SORT of Redis asks errno, which it does not clear: a number out of range makes a later SORT fail.
+        if (sorting) commands.RemoveAll(command => command.Any(IsOutOfRange));
         if (Environment.GetEnvironmentVariable("LEITHER_FUZZ_WITHOUT") is { Length: > 0 } without)
         {
             string[] names = without.Split(',');
@@ -72,6 +74,10 @@ public sealed class FuzzTests : IDisposable
 
         return new Round(protocol, setup, restart, sorting, commands);
     }
+
+    private static bool IsOutOfRange(string word) =>
+        double.TryParse(word, NumberStyles.Float, CultureInfo.InvariantCulture, out double number)
+        && (double.IsSubnormal(number) || (double.IsInfinity(number) && word.Any(char.IsAsciiDigit)));
 
     private sealed record Round(int Protocol, string[][] Setup, bool Restart, bool Sorting, List<string[]> Commands);
 
@@ -191,7 +197,8 @@ public sealed class FuzzTests : IDisposable
         for (int db = 0; db < Databases; db++)
         {
             client.Call("SELECT", db.ToString(CultureInfo.InvariantCulture));
-            foreach (string key in client.Call("KEYS", "*").Items.Select(k => k.Text).Order(StringComparer.Ordinal))
+            string[] keys = [.. client.Call("KEYS", "*").Items.Select(k => k.Text).Order(StringComparer.Ordinal)];
+            foreach (string key in keys)
             {
                 string type = client.Call("TYPE", key).Text;
                 string[] read = type switch
@@ -211,7 +218,10 @@ public sealed class FuzzTests : IDisposable
                 facts.Add(new Fact($"db {db} {RespValue.Quote(Encoding.Latin1.GetBytes(key))} {type} {encoding}\n{WithDoubles(type, content)}", expires));
             }
 
-            facts.Add(new Fact($"db {db}: {client.Call("DBSIZE")} keys", 0));
+            // What has expired goes within a moment.
+            string size = $"{keys.Length}";
+            SpinWait.SpinUntil(() => (size = client.Call("DBSIZE").Text) == $"{keys.Length}", 2000);
+            facts.Add(new Fact($"db {db}: {size} keys", 0));
         }
 
         return [.. facts];

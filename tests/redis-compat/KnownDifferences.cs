@@ -15,6 +15,8 @@ public static class KnownDifferences
             (command, redis, leither) => Is(command, "OBJECT") && redis.Text is "hashtable" && leither.Text is "listpack"),
         ("Sets that once were hashtables may be so by another road: 7.0 has no listpack between",
             (command, redis, leither) => Is(command, "OBJECT") && redis.Text is "intset" && leither.Text is "listpack"),
+        ("One SADD of many members chooses the encoding by their number since 7.2",
+            (command, redis, leither) => Is(command, "OBJECT") && redis.Text is "intset" && leither.Text is "hashtable"),
         ("One ZADD of many members chooses the encoding by their number since 7.2, doubles among them counted",
             (command, redis, leither) => Is(command, "OBJECT") && redis.Text is "listpack" && leither.Text is "skiplist"),
         ("Lists of one node are listpacks since 7.2",

@@ -344,12 +344,19 @@ public static unsafe class SortCommands
         return ok;
     }
 
-    /// <summary>Reads a weight as C's strtod does: spaces before it are skipped, and no text at all is 0.</summary>
+    /// <summary>
+    /// Reads a weight as C's strtod does: the text ends at a zero byte, spaces before it are skipped, no text at all is 0, and a
+    /// decimal number too small for full precision is out of range.
+    /// </summary>
     private static bool TryWeight(Slice text, out double weight)
     {
-        ReadOnlySpan<byte> number = text.Span.TrimStart(" \t\n\v\f\r"u8);
+        ReadOnlySpan<byte> all = text.Span;
+        int end = all.IndexOf((byte)0);
+        all = end < 0 ? all : all[..end];
+        ReadOnlySpan<byte> number = all.TrimStart(" \t\n\v\f\r"u8);
         weight = 0;
-        return text.Length == 0 || RespDouble.TryParse(number, out weight);
+        return all.Length == 0
+            || (RespDouble.TryParse(number, out weight) && (!double.IsSubnormal(weight) || number.IndexOfAny((byte)'x', (byte)'X') >= 0));
     }
 
     /// <summary>

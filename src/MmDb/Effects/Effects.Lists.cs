@@ -417,6 +417,13 @@ public sealed unsafe partial class Effects
             return;
         }
 
+        // Turning a list of one element leaves all as it is; taking the element out first would end the key and its expiry.
+        if (slot == target && new ListValue(KeyTable.Get(slot)).Count == 1)
+        {
+            Changed(from);
+            return;
+        }
+
         byte* scratch = stackalloc byte[Inline];
         ReadOnlySpan<byte> element = new ListValue(KeyTable.Get(slot)).End(fromSide).ToSpan(new Span<byte>(scratch, PackValue.MaxIntegerDigits));
         byte* copy = element.Length <= Inline ? scratch : (byte*)NativeMemory.Alloc((nuint)element.Length);

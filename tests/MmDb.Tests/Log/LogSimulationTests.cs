@@ -24,7 +24,7 @@ public sealed class LogSimulationTests
 
     private static void RunSeeds(int count, bool faults, bool power)
     {
-        int first = Seed.FromEnvironmentOrFresh();
+        int first = Seed.OfRun();
         bool one = Environment.GetEnvironmentVariable("LEITHER_SEED") is not null;
         for (int i = 0; i < (one ? 1 : count); i++)
         {
