@@ -65,7 +65,8 @@ public sealed class FuzzTests : IDisposable
         List<string[]> commands = new CommandGenerator(random, judgeIsNewer).Draw(RoundLength);
         if (!sorting) commands.RemoveAll(command => command[0].StartsWith("SORT", StringComparison.Ordinal));
         // SORT of Redis asks errno, which it does not clear: a number out of range makes a later SORT fail.
-        if (sorting) commands.RemoveAll(command => command.Any(IsOutOfRange));
+        // And to its ALPHA texts end at a zero byte: which of two equal ones comes first is open.
+        if (sorting) commands.RemoveAll(command => command.Any(word => IsOutOfRange(word) || word.Contains('\0')) || command[0] is "SETRANGE" or "SETBIT" or "BITFIELD" or "BITOP");
         if (Environment.GetEnvironmentVariable("LEITHER_FUZZ_WITHOUT") is { Length: > 0 } without)
         {
             string[] names = without.Split(',');

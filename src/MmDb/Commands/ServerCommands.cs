@@ -256,31 +256,21 @@ public static unsafe class ServerCommands
 
     private static void RunSwapDb(CommandContext c)
     {
-        if (!TryDatabase(c, 1, "ERR invalid first DB index"u8, out Database? first) || !TryDatabase(c, 2, "ERR invalid second DB index"u8, out Database? second))
+        if (!c.TryLong(1, int.MinValue, int.MaxValue, "ERR invalid first DB index"u8, out long first)
+            || !c.TryLong(2, int.MinValue, int.MaxValue, "ERR invalid second DB index"u8, out long second))
         {
             return;
         }
 
-        c.Effects.SwapDatabases(first, second);
-        c.Reply.Ok();
-    }
-
-    private static bool TryDatabase(CommandContext c, int index, ReadOnlySpan<byte> error, [NotNullWhen(true)] out Database? database)
-    {
-        database = null;
-        if (!c.TryLong(index, int.MinValue, int.MaxValue, error, out long number))
-        {
-            return false;
-        }
-
-        if (number < 0 || number >= c.Keyspace.Databases.Length)
+        Database[] databases = c.Keyspace.Databases;
+        if ((ulong)first >= (ulong)databases.Length || (ulong)second >= (ulong)databases.Length)
         {
             c.Error(Errors.DbIndexOutOfRange);
-            return false;
+            return;
         }
 
-        database = c.Keyspace.Databases[number];
-        return true;
+        c.Effects.SwapDatabases(databases[first], databases[second]);
+        c.Reply.Ok();
     }
 
     private static void RunTime(CommandContext c)
