@@ -77,7 +77,7 @@ public sealed class FuzzTests : IDisposable
     }
 
     private static bool IsOutOfRange(string word) =>
-        double.TryParse(word, NumberStyles.Float, CultureInfo.InvariantCulture, out double number)
+        double.TryParse(word.TrimStart('('), NumberStyles.Float, CultureInfo.InvariantCulture, out double number)
         && (double.IsSubnormal(number) || (double.IsInfinity(number) && word.Any(char.IsAsciiDigit)));
 
     private sealed record Round(int Protocol, string[][] Setup, bool Restart, bool Sorting, List<string[]> Commands);
