@@ -17,6 +17,22 @@ internal static unsafe class AccessStamp
     /// <summary>The stamp of a record that is used once more.</summary>
     public static uint Used(Keyspace keyspace, byte* record) => keyspace.Options.UsesLfu ? MoreFrequent(keyspace, record) : Seconds(keyspace.NowMs);
 
+    /// <summary>Gives a record the idle time (seconds) or the frequency that it had elsewhere, where the policy goes by that; negative: none is known.</summary>
+    public static void Set(Keyspace keyspace, byte* record, long idleSeconds, long frequency)
+    {
+        if (keyspace.Options.UsesLfu)
+        {
+            if (frequency >= 0)
+            {
+                Record.SetLru(record, Minutes(keyspace.NowMs) | (uint)frequency);
+            }
+        }
+        else if (idleSeconds >= 0)
+        {
+            Record.SetLru(record, (Seconds(keyspace.NowMs) - (uint)Math.Min(idleSeconds, Mask)) & Mask);
+        }
+    }
+
     /// <summary>Seconds since a record was last used.</summary>
     public static uint IdleSeconds(Keyspace keyspace, byte* record) => (Seconds(keyspace.NowMs) - Record.Lru(record)) & Mask;
 

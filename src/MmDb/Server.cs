@@ -80,6 +80,8 @@ public sealed unsafe partial class Server : IDisposable
     public Action<string>? Warn { get; set; }
     /// <summary>Periodic work that nobody waits for rests (DEBUG PAUSE-CRON).</summary>
     internal bool IsCronPaused { get; set; }
+    /// <summary>RESTORE takes payloads whatever their checksum says (DEBUG SET-SKIP-CHECKSUM-VALIDATION), for tests of what damaged ones do.</summary>
+    internal bool SkipsChecksums { get; set; }
     /// <summary>Bytes of memory that were in use when it was made.</summary>
     internal long StartUsedBytes { get; }
     /// <summary>The configuration file that CONFIG REWRITE writes; empty: none was given.</summary>

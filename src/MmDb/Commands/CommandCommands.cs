@@ -118,7 +118,7 @@ public static unsafe class CommandCommands
         (CommandFlags.Stale, "stale"), (CommandFlags.SkipMonitor, "skip_monitor"), (CommandFlags.SkipSlowLog, "skip_slowlog"),
         (CommandFlags.Fast, "fast"), (CommandFlags.NoAuth, "no_auth"), (CommandFlags.NoMandatoryKeys, "no_mandatory_keys"),
         (CommandFlags.NoAsyncLoading, "no_async_loading"), (CommandFlags.NoMulti, "no_multi"), (CommandFlags.MovableKeys, "movablekeys"),
-        (CommandFlags.AllowBusy, "allow_busy"),
+        (CommandFlags.AllowBusy, "allow_busy"), (CommandFlags.Asking, "asking"),
     ];
 
     private static readonly (KeyAccess Flag, string Name)[] _accessNames =

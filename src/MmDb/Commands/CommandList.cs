@@ -25,6 +25,7 @@ public static class CommandList
         .. HyperLogLogCommands.All,
         .. SortedSetCommands.All,
         .. KeyCommands.All,
+        .. DumpCommands.All,
         .. ListCommands.All,
         .. ExpireCommands.All,
         .. ObjectCommands.All,

@@ -85,6 +85,8 @@ public enum CommandFlags
     NoMandatoryKeys = 1 << 18,
     /// <summary>Needs leave by configuration (enable-debug-command).</summary>
     Protected = 1 << 19,
+    /// <summary>Follows an ASK redirection in a cluster.</summary>
+    Asking = 1 << 20,
     /// <summary>Runs at once even between MULTI and EXEC.</summary>
     NotQueued = 1 << 23,
     /// <summary>Ends a batch: what it does changes how the commands after it are run (SELECT, EXEC, a blocking one).</summary>

@@ -22,6 +22,10 @@ public static class Errors
     public static ReadOnlySpan<byte> OutOfRange => "ERR value is out of range"u8;
     /// <summary>The key is not there.</summary>
     public static ReadOnlySpan<byte> NoSuchKey => "ERR no such key"u8;
+    /// <summary>The key that was to be restored is there.</summary>
+    public static ReadOnlySpan<byte> BusyKey => "BUSYKEY Target key name already exists."u8;
+    /// <summary>A payload of RESTORE is damaged, or holds what is not known here.</summary>
+    public static ReadOnlySpan<byte> BadDataFormat => "ERR Bad data format"u8;
     /// <summary>The element index is outside.</summary>
     public static ReadOnlySpan<byte> IndexOutOfRange => "ERR index out of range"u8;
     /// <summary>Source and destination are one.</summary>

@@ -37,6 +37,8 @@ public enum EffectTag : byte
     FlushAll = 10,
     /// <summary><c>n a, n b</c>: two databases change places.</summary>
     SwapDatabases = 11,
+    /// <summary><c>key, i64 at, bytes</c>: the key becomes the value of an RDB type byte and what follows it; it expires at that instant, if that is not 0.</summary>
+    Restore = 12,
 
     /// <summary><c>key, bytes</c>: a string without expiry.</summary>
     StringSet = 16,

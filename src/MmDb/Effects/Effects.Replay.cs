@@ -67,6 +67,12 @@ public sealed unsafe partial class Effects
             case EffectTag.SwapDatabases:
                 SwapDatabases(DatabaseAt(reader.Int32()), DatabaseAt(reader.Int32()));
                 break;
+            case EffectTag.Restore:
+                Key restored = reader.Key(_keyspace);
+                long expireAt = reader.Int64();
+                byte* payload = reader.Bytes(out int payloadLength);
+                Restore(restored, expireAt, payload, payloadLength);
+                break;
             default:
                 if (!ApplyString(ref reader, tag) && !ApplyHash(ref reader, tag) && !ApplyList(ref reader, tag)
                     && !ApplySet(ref reader, tag) && !ApplySortedSet(ref reader, tag)

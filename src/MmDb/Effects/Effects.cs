@@ -218,7 +218,7 @@ public sealed unsafe partial class Effects
             _database.Expires->Insert(_keyspace.Heap, key.Hash, record);
         }
 
-        if ((_keyspace.Options.NotifyEvents & KeyspaceEvents.New) != 0)
+        if ((_keyspace.Options.NotifyEvents & KeyspaceEvents.New) != 0 && _database != _workshop)
         {
             _keyspace.Notify(KeyspaceEvents.New, "new"u8, _database, key);
         }
