@@ -28,6 +28,11 @@ internal static unsafe class CommandSecrets
             return (index >= 2 && args[index - 1].EqualsIgnoreCase("auth"u8)) || (index >= 3 && args[index - 2].EqualsIgnoreCase("auth"u8));
         }
 
+        if (spec == AclCommands.SetUser)
+        {
+            return index >= 2;
+        }
+
         return spec == ConfigCommands.Set && index >= 3 && index % 2 == 1
             && ConfigKeys.Find(args[index - 1].ToString()) is { } key && (key.Flags & ConfigFlags.Sensitive) != 0;
     }

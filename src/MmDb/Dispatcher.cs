@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using System.Text;
+using Leither.MmDb.Acl;
 using Leither.MmDb.Commands;
 using Leither.Resp;
 
@@ -78,7 +79,7 @@ public sealed unsafe class Dispatcher : IDisposable
     {
         Database database = keyspace.Databases[session.DatabaseIndex];
         RequestParser parser = session.Parser;
-        bool authenticated = session.IsAuthenticated;
+        bool authenticated = !session.NeedsLogin;
         parser.AuthenticationRequired = !authenticated;
         // One at a time, where a command may be the one that is held back.
         int limit = authenticated && _server.PausedUntilMs == 0 ? MaxBatch : 1, parsed = 0;
@@ -347,7 +348,7 @@ public sealed unsafe class Dispatcher : IDisposable
             return false;
         }
 
-        if (!session.IsAuthenticated && !spec.Has(CommandFlags.NoAuth))
+        if (session.NeedsLogin && !spec.Has(CommandFlags.NoAuth))
         {
             Refuse(session, spec, Errors.NoAuth);
             return false;
@@ -356,6 +357,13 @@ public sealed unsafe class Dispatcher : IDisposable
         if (session.Transaction is not null && spec.Has(CommandFlags.NoMulti))
         {
             Refuse(session, spec, Errors.NotInTransaction);
+            return false;
+        }
+
+        if (session.IsRestricted
+            && !_server.Users.Allows(session, spec, args, count, session.Transaction is null ? AclContext.TopLevel : AclContext.Multi, out string noPermission))
+        {
+            Refuse(session, spec, noPermission);
             return false;
         }
 
@@ -492,7 +500,18 @@ public sealed unsafe class Dispatcher : IDisposable
         _context.SetRetry(true);
         int selected = session.DatabaseIndex;
         session.DatabaseIndex = session.Blocked!.Database;
-        CallNested(session, command);
+        if (session.IsRestricted && !_server.Users.Allows(session, command.Spec, command.Args, command.Count, AclContext.TopLevel, out string noPermission))
+        {
+            // Its rights were taken away while it waited.
+            _context.Start(session, command.Spec, command.Args, command.Count, -1, 0);
+            _server.StatsOf(command.Spec).Rejected++;
+            _context.Error(noPermission);
+        }
+        else
+        {
+            CallNested(session, command);
+        }
+
         session.DatabaseIndex = selected;
         _context.SetRetry(false);
         bool served = !_context.DidBlock;

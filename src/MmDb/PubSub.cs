@@ -85,6 +85,7 @@ public sealed unsafe class PubSub : IDisposable
         }
 
         sessions.Add(session);
+        session.SubscriptionsChanged();
         return true;
     }
 
@@ -96,6 +97,7 @@ public sealed unsafe class PubSub : IDisposable
             return false;
         }
 
+        session.SubscriptionsChanged();
         Dictionary<byte[], HashSet<Session>> all = Of(kind);
         if (TryFind(all, name, out HashSet<Session>? sessions) && sessions.Remove(session) && sessions.Count == 0)
         {

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Diagnostics.CodeAnalysis;
 using System.Runtime.CompilerServices;
+using Leither.MmDb.Acl;
 using Leither.MmDb.Commands;
 using Leither.MmDb.Configuration;
 using Leither.MmDb.Log;
@@ -28,7 +29,7 @@ public sealed unsafe partial class Server : IDisposable
         Time = time;
         StartedMs = time.GetUtcNow().ToUnixTimeMilliseconds();
         StartUsedBytes = mimei.Keyspace.UsedBytes;
-        Commands = new CommandTable(CommandList.All());
+        Commands = CommandTable.Shared;
         _commandStats = new CommandStats[CommandSpec.Count];
         for (int i = 0; i < _commandStats.Length; i++)
         {
@@ -49,6 +50,7 @@ public sealed unsafe partial class Server : IDisposable
         RunId = Convert.ToHexStringLower(id);
         ReplicationId = RunId;
         Settings = SettingsBinding.Bind(this, settings);
+        Users = new AclUsers(this);
     }
 
     /// <summary>The default MiMei.</summary>
@@ -63,6 +65,8 @@ public sealed unsafe partial class Server : IDisposable
     public Dispatcher Dispatcher { get; }
     /// <summary>Clients that wait on keys.</summary>
     public Blocking Blocking { get; }
+    /// <summary>Who may log in, and what they may do.</summary>
+    public AclUsers Users { get; }
     /// <summary>Counters.</summary>
     public ServerStats Stats { get; } = new();
     /// <summary>All sessions by id, in the order in which they came.</summary>
@@ -103,10 +107,8 @@ public sealed unsafe partial class Server : IDisposable
     /// <summary>Makes the session of a new connection.</summary>
     public Session Open(IClientConnection connection)
     {
-        var session = new Session(_nextSessionId++, connection, Mimei, NowMs)
-        {
-            IsAuthenticated = Options.RequirePass.Length == 0,
-        };
+        var session = new Session(_nextSessionId++, connection, Mimei, NowMs) { User = Users.Default };
+        Users.LogOut(session);
         session.IsRefused = IsRefused(connection);
         Sessions.Add(session.Id, session);
         Stats.ConnectionsReceived++;
@@ -308,17 +310,17 @@ public sealed unsafe partial class Server : IDisposable
         return false;
     }
 
-    /// <summary>Decides again whom protected mode keeps out, and who needs no password, after the configuration changed.</summary>
-    internal void RefuseAsNeeded()
+    /// <summary>Decides again whom protected mode keeps out, who must log in, and whose commands are checked, after the configuration or users changed.</summary>
+    internal void RefreshSessions()
     {
         foreach (Session session in Sessions.Values)
         {
             session.IsRefused = IsRefused(session.Connection);
-            session.IsAuthenticated |= Options.RequirePass.Length == 0;
+            Users.Refresh(session);
         }
     }
 
-    private bool IsRefused(IClientConnection connection) => Options.ProtectedMode && Options.RequirePass.Length == 0 && !connection.IsLocal;
+    private bool IsRefused(IClientConnection connection) => Options.ProtectedMode && Users.Default.NeedsNoPassword && !connection.IsLocal;
 
     /// <summary>Tells a client from elsewhere that protected mode keeps it out, and ends its connection.</summary>
     internal void RefuseProtected(Session session)
@@ -394,6 +396,12 @@ public sealed class ServerStats
     public long CronCalls { get; set; }
     /// <summary>Rejected logins.</summary>
     public long AuthenticationsDenied { get; set; }
+    /// <summary>Commands that users had no right to run.</summary>
+    public long CommandsDenied { get; set; }
+    /// <summary>Commands refused for a key.</summary>
+    public long KeysDenied { get; set; }
+    /// <summary>Commands refused for a channel.</summary>
+    public long ChannelsDenied { get; set; }
     /// <summary>Connections accepted.</summary>
     public long ConnectionsReceived { get; set; }
     /// <summary>Connections refused for maxclients.</summary>
@@ -422,7 +430,7 @@ public sealed class ServerStats
     public void Reset()
     {
         ConnectionsReceived = ConnectionsRejected = CommandsProcessed = BytesReceived = ErrorReplies = 0;
-        OutputLimitDisconnections = AuthenticationsDenied = PeakUsedBytes = CronCalls = 0;
+        OutputLimitDisconnections = AuthenticationsDenied = CommandsDenied = KeysDenied = ChannelsDenied = PeakUsedBytes = CronCalls = 0;
         _errors.Clear();
     }
 }

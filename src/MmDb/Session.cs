@@ -1,3 +1,4 @@
+using Leither.MmDb.Acl;
 using Leither.MmDb.Commands;
 using Leither.Resp;
 
@@ -49,6 +50,9 @@ public enum ClientClass
 /// </summary>
 public sealed class Session(long id, IClientConnection connection, Mimei mimei, long nowMs)
 {
+    private List<QueuedCommand>? _transaction;
+    private bool _needsLogin, _isRestricted, _isRefused;
+
     /// <summary>Unique number, never used again.</summary>
     public long Id { get; } = id;
     /// <summary>What carries it.</summary>
@@ -68,12 +72,42 @@ public sealed class Session(long id, IClientConnection connection, Mimei mimei, 
     public byte[] LibraryName { get; set; } = [];
     /// <summary>CLIENT SETINFO lib-ver.</summary>
     public byte[] LibraryVersion { get; set; } = [];
-    /// <summary>The user it is logged in as.</summary>
-    public string User { get; set; } = "default";
-    /// <summary>Whether it may run commands beyond AUTH, HELLO, QUIT and RESET.</summary>
-    public bool IsAuthenticated { get; set; }
-    /// <summary>Whether protected mode lets it in (local, or a password or rights are set).</summary>
-    public bool IsRefused { get; set; }
+    /// <summary>The user it is logged in as, or would be.</summary>
+    public required AclUser User { get; set; }
+    /// <summary>Whether it has logged in, or came while that took no password.</summary>
+    public bool IsLoggedIn { get; internal set; }
+    /// <summary>Whether it must log in before it may run commands beyond AUTH, HELLO, QUIT and RESET.</summary>
+    public bool NeedsLogin
+    {
+        get => _needsLogin;
+        internal set
+        {
+            _needsLogin = value;
+            CheckAsNeeded();
+        }
+    }
+
+    /// <summary>Whether its user may not do everything, so that its commands are checked.</summary>
+    public bool IsRestricted
+    {
+        get => _isRestricted;
+        internal set
+        {
+            _isRestricted = value;
+            CheckAsNeeded();
+        }
+    }
+
+    /// <summary>Whether protected mode keeps it out.</summary>
+    public bool IsRefused
+    {
+        get => _isRefused;
+        internal set
+        {
+            _isRefused = value;
+            CheckAsNeeded();
+        }
+    }
 
     /// <summary>When it connected, in Unix milliseconds.</summary>
     public long CreatedMs { get; } = nowMs;
@@ -89,7 +123,16 @@ public sealed class Session(long id, IClientConnection connection, Mimei mimei, 
     public long BytesReceived { get; set; }
 
     /// <summary>The queue between MULTI and EXEC; null outside.</summary>
-    public List<QueuedCommand>? Transaction { get; set; }
+    public List<QueuedCommand>? Transaction
+    {
+        get => _transaction;
+        set
+        {
+            _transaction = value;
+            CheckAsNeeded();
+        }
+    }
+
     /// <summary>The flags of all queued commands together.</summary>
     internal CommandFlags TransactionFlags { get; set; }
     /// <summary>A command was refused while queueing: EXEC will say EXECABORT.</summary>
@@ -109,6 +152,9 @@ public sealed class Session(long id, IClientConnection connection, Mimei mimei, 
     public HashSet<byte[]>? ShardChannels { get; set; }
     /// <summary>Number of subscriptions of all kinds.</summary>
     public int SubscriptionCount => (Channels?.Count ?? 0) + (Patterns?.Count ?? 0) + (ShardChannels?.Count ?? 0);
+
+    /// <summary>It has more or fewer subscriptions than before.</summary>
+    internal void SubscriptionsChanged() => CheckAsNeeded();
 
     /// <summary>Its subscriptions of a kind; null while there are none.</summary>
     internal HashSet<byte[]>? Subscriptions(SubscriptionKind kind) => kind switch
@@ -145,10 +191,12 @@ public sealed class Session(long id, IClientConnection connection, Mimei mimei, 
     public bool IsClosing { get; set; }
     /// <summary>Since when its output has been above the soft limit, in Unix milliseconds; 0: it is not.</summary>
     internal long SoftLimitSinceMs { get; set; }
-    /// <summary>Whether its commands need more checks than usual: refused, not logged in, in a transaction, or subscribed.</summary>
-    internal bool NeedsChecks => IsRefused || !IsAuthenticated || Transaction is not null || SubscriptionCount > 0;
+    /// <summary>Whether its commands need more checks than usual: refused, not logged in, of limited rights, in a transaction, or subscribed.</summary>
+    internal bool NeedsChecks { get; private set; }
     /// <summary>The class whose output limits apply.</summary>
     public ClientClass Class => SubscriptionCount > 0 ? ClientClass.PubSub : ClientClass.Normal;
+
+    private void CheckAsNeeded() => NeedsChecks = _isRefused || _needsLogin || _isRestricted || _transaction is not null || SubscriptionCount > 0;
 
     /// <summary>Ends the connection at once; what waits to be sent is dropped.</summary>
     public void CloseNow()

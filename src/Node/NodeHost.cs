@@ -38,6 +38,7 @@ public sealed class NodeHost : INodeStatus, IDisposable
         _transport = TransportFactory.Create(new PortHandler(new SessionHandler(_server, () => _transport!.Stop(), log), _http.Take, log), log);
         _server.WakeWithin = _transport.TickWithin;
         _server.Warn = log.Warning;
+        _server.Users.Load();
         LimitInput();
         FollowSettings();
     }

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Leither.MmDb;
+using Leither.MmDb.Acl;
 using Leither.MmDb.Configuration;
 using Leither.Node.Configuration;
 using Leither.Node.Logging;
@@ -23,7 +24,7 @@ internal static class NodeProgram
             config.Configure(log);
             return Run(config, folder, log);
         }
-        catch (Exception e) when (e is ConfigException or DataFolderException or ListenException or IOException)
+        catch (Exception e) when (e is ConfigException or AclException or DataFolderException or ListenException or IOException)
         {
             Console.Error.WriteLine(e.Message);
             return 1;

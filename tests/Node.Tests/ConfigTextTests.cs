@@ -73,7 +73,7 @@ public sealed class ConfigTextTests
     [InlineData("unixsocketperm 999", "argument couldn't be parsed as an octal number")]
     [InlineData("unixsocketperm 1777", "argument must be between 0 and 777 inclusive")]
     [InlineData("rename-command FLUSHALL \"\"", "rename-command is not supported")]
-    [InlineData("user alice on", "user directives are not supported: use requirepass")]
+    [InlineData("user alice onn", "Error in user declaration 'onn': Syntax error")]
     public void A_wrong_line_is_named_with_its_place(string line, string error)
     {
         ConfigLoader loader = new(new ConfigSettings(), _ => "", "Leither 9.9");
@@ -130,7 +130,7 @@ public sealed class ConfigTextTests
         new ConfigLoader(settings, _ => "", "test").Load(
             old.Replace("nonsense here", "", StringComparison.Ordinal).Replace("include more.conf", "", StringComparison.Ordinal));
         Assert.Null(settings.Set([("save", "100 5"), ("maxmemory", "1536mb"), ("hz", "20"), ("requirepass", "a \"b\""), ("bind", "* -::*")], true));
-        string rewritten = ConfigRewriter.Rewrite(old, settings);
+        string rewritten = ConfigRewriter.Rewrite(old, settings, []);
         Assert.Equal(
             """
             # my node
@@ -150,7 +150,7 @@ public sealed class ConfigTextTests
             """,
             rewritten);
 
-        Assert.Equal(rewritten, ConfigRewriter.Rewrite(rewritten, settings));
+        Assert.Equal(rewritten, ConfigRewriter.Rewrite(rewritten, settings, []));
         ConfigSettings again = new();
         new ConfigLoader(again, _ => "", "test").Load(rewritten);
         foreach (ConfigKey key in ConfigKeys.All)
@@ -178,7 +178,7 @@ public sealed class ConfigTextTests
             slave-priority 7
             """);
         ConfigSettings again = new();
-        new ConfigLoader(again, _ => "", "test").Load(ConfigRewriter.Rewrite("", settings));
+        new ConfigLoader(again, _ => "", "test").Load(ConfigRewriter.Rewrite("", settings, []));
         foreach (ConfigKey key in ConfigKeys.All)
         {
             Assert.Equal(settings.Show(key), again.Show(key));

@@ -10,6 +10,32 @@ public static class AclCategories
         "admin", "fast", "slow", "blocking", "dangerous", "connection", "transaction", "scripting",
     ];
 
+    /// <summary>The bit of a category by its name in any case; 0: there is no such category.</summary>
+    internal static uint Bit(string name)
+    {
+        for (int i = 0; i < All.Count; i++)
+        {
+            if (All[i].Equals(name, StringComparison.OrdinalIgnoreCase))
+            {
+                return 1u << i;
+            }
+        }
+
+        return 0;
+    }
+
+    /// <summary>The bits of the categories that a command belongs to.</summary>
+    internal static uint BitsOf(CommandSpec spec)
+    {
+        uint bits = 0;
+        for (int i = 0; i < All.Count; i++)
+        {
+            bits |= Has(spec, All[i]) ? 1u << i : 0;
+        }
+
+        return bits;
+    }
+
     /// <summary>The categories of a command, in the order of <see cref="All"/>.</summary>
     public static IEnumerable<string> Of(CommandSpec spec) => All.Where(c => Has(spec, c));
 

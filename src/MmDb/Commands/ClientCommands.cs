@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using Leither.MmDb.Acl;
 
 namespace Leither.MmDb.Commands;
 
@@ -363,7 +364,7 @@ public static unsafe class ClientCommands
             .Append(CultureInfo.InvariantCulture, $"flags={Flags(session)} db={session.DatabaseIndex} sub={session.Channels?.Count ?? 0} psub={session.Patterns?.Count ?? 0} ssub={session.ShardChannels?.Count ?? 0} ")
             .Append(CultureInfo.InvariantCulture, $"multi={session.Transaction?.Count ?? -1} qbuf={Math.Max(connection.InputBytes, session.PresentedBytes)} qbuf-free={Math.Max(0, connection.InputCapacity - connection.InputBytes)} argv-mem=0 multi-mem={queued} ")
             .Append(CultureInfo.InvariantCulture, $"rbs={session.Output.Capacity} rbp={session.Output.Capacity} obl={(large ? 0 : waiting)} oll={(large ? 1 : 0)} omem={(large ? waiting : 0)} tot-mem={total} events=r ")
-            .Append(CultureInfo.InvariantCulture, $"cmd={session.LastCommand?.FullName ?? "NULL"} user={session.User} redir=-1 resp={session.Output.Version} ")
+            .Append(CultureInfo.InvariantCulture, $"cmd={session.LastCommand?.FullName ?? "NULL"} user={session.User.Name} redir=-1 resp={session.Output.Version} ")
             .Append(CultureInfo.InvariantCulture, $"lib-name={Encoding.Latin1.GetString(session.LibraryName)} lib-ver={Encoding.Latin1.GetString(session.LibraryVersion)}\n");
     }
 
@@ -387,6 +388,7 @@ public static unsafe class ClientCommands
         string? address = null, localAddress = null;
         ClientType? type = null;
         long id = 0;
+        AclUser? user = null;
         bool skipsItself = c.Count != 3;
         if (c.Count == 3)
         {
@@ -424,7 +426,8 @@ public static unsafe class ClientCommands
             }
             else if (c.Is(i, "user"u8))
             {
-                if (!c[i + 1].Equals("default"u8))
+                user = c.Server.Users.Find(c.Text(i + 1));
+                if (user is null)
                 {
                     c.Error($"ERR No such user '{c.Text(i + 1)}'");
                     return;
@@ -448,6 +451,7 @@ public static unsafe class ClientCommands
                 && (localAddress is null || session.Connection.LocalAddress == localAddress)
                 && (type is null || TypeOf(session) == type)
                 && (id == 0 || session.Id == id)
+                && (user is null || session.User == user)
                 && !(session == c.Session && skipsItself))
             {
                 chosen.Add(session);

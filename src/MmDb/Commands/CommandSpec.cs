@@ -314,6 +314,10 @@ public sealed unsafe class CommandSpec(string name, int arity)
     public int FirstKey { get; internal set; }
     /// <summary>Whether it is over at once whatever it is given: flagged fast, or of constant cost. Such commands are timed now and then only.</summary>
     public bool IsQuick { get; internal set; }
+    /// <summary>How it uses channels, for the rights to them.</summary>
+    public ChannelUse Channels { get; init; }
+    /// <summary>The ACL categories that it belongs to, a bit each.</summary>
+    internal uint CategoryBits { get; set; }
     /// <summary>A number of its own, from 0; what servers count by command is found by it.</summary>
     internal int Id { get; } = Interlocked.Increment(ref _count) - 1;
     /// <summary>How many there are so far.</summary>
@@ -325,6 +329,19 @@ public sealed unsafe class CommandSpec(string name, int arity)
     public bool Has(CommandFlags flag) => (Flags & flag) != 0;
     /// <summary>Whether a number of words fits.</summary>
     public bool Accepts(int words) => Arity >= 0 ? words == Arity : words >= -Arity;
+}
+
+/// <summary>What a command does with the channels that it names.</summary>
+public enum ChannelUse
+{
+    /// <summary>It names none, or none that takes a right.</summary>
+    None,
+    /// <summary>Its first argument is a channel to publish to.</summary>
+    Publish,
+    /// <summary>All its arguments are channels to subscribe to.</summary>
+    Subscribe,
+    /// <summary>All its arguments are patterns to subscribe to.</summary>
+    SubscribeToPatterns,
 }
 
 /// <summary>One key among a command's arguments and how it is used.</summary>

@@ -6,6 +6,8 @@ namespace Leither.MmDb.Commands;
 /// <summary>All commands by name, in any case: one probe finds nearly every one.</summary>
 public sealed unsafe class CommandTable
 {
+    private static readonly Lazy<CommandTable> _shared = new(static () => new CommandTable(CommandList.All()));
+
     private readonly CommandSpec?[] _slots;
     private readonly ulong[] _words;
     private readonly int _mask;
@@ -47,6 +49,12 @@ public sealed unsafe class CommandTable
             }
         }
     }
+
+    /// <summary>The table of all the commands there are.</summary>
+    public static CommandTable Shared => _shared.Value;
+
+    /// <summary>How many 64-bit words hold a bit for each command's <see cref="CommandSpec.Id"/>.</summary>
+    internal int BitWords { get; } = (CommandSpec.Count + 63) / 64;
 
     /// <summary>All top-level commands, by name.</summary>
     public IReadOnlyList<CommandSpec> All => _all;
@@ -126,6 +134,7 @@ public sealed unsafe class CommandTable
 
     private static void Prepare(CommandSpec spec)
     {
+        spec.CategoryBits = AclCategories.BitsOf(spec);
         spec.IsQuick = spec.Has(CommandFlags.Fast) || spec.Complexity is "O(1)";
         foreach (KeySpec key in spec.Keys)
         {

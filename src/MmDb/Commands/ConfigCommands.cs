@@ -138,8 +138,9 @@ public static unsafe class ConfigCommands
         {
             // A new file takes the old one's place in one step: a crash leaves one or the other.
             string text = File.Exists(file) ? File.ReadAllText(file, Encoding.Latin1) : "";
+            bool hasUserFile = c.Server.Settings.Get(ConfigKeys.AclFile).Length > 0;
             string temporary = file + ".new";
-            File.WriteAllText(temporary, ConfigRewriter.Rewrite(text, c.Server.Settings), Encoding.Latin1);
+            File.WriteAllText(temporary, ConfigRewriter.Rewrite(text, c.Server.Settings, hasUserFile ? [] : c.Server.Users.Lines), Encoding.Latin1);
             File.Move(temporary, file, overwrite: true);
             c.Reply.Ok();
         }

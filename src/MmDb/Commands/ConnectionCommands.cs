@@ -195,7 +195,7 @@ public static unsafe class ConnectionCommands
             return;
         }
 
-        if (!session.IsAuthenticated)
+        if (session.NeedsLogin)
         {
             c.Error("NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time"u8);
             return;
@@ -236,7 +236,7 @@ public static unsafe class ConnectionCommands
             return;
         }
 
-        if (c.Count == 2 && c.Server.Options.RequirePass.Length == 0)
+        if (c.Count == 2 && c.Server.Users.Default.NeedsNoPassword)
         {
             c.Error("ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?"u8);
             return;
@@ -248,21 +248,14 @@ public static unsafe class ConnectionCommands
         }
     }
 
-    /// <summary>Logs the session in, or replies why not. Without a password of its own the default user takes any.</summary>
+    /// <summary>Logs the session in, or replies why not.</summary>
     private static bool TryLogIn(CommandContext c, ReadOnlySpan<byte> user, ReadOnlySpan<byte> password)
     {
-        string wanted = c.Server.Options.RequirePass;
-        bool known = user.SequenceEqual("default"u8);
-        // The time that this takes does not depend on where two passwords differ.
-        bool right = wanted.Length == 0 || System.Security.Cryptography.CryptographicOperations.FixedTimeEquals(
-            System.Security.Cryptography.SHA256.HashData(System.Text.Encoding.Latin1.GetBytes(wanted)), System.Security.Cryptography.SHA256.HashData(password));
-        if (known && right)
+        if (c.Server.Users.LogIn(c.Session, user, password, c.Text(0)))
         {
-            c.Session.IsAuthenticated = true;
             return true;
         }
 
-        c.Server.Stats.AuthenticationsDenied++;
         c.Error(Errors.WrongPass);
         return false;
     }
@@ -273,7 +266,7 @@ public static unsafe class ConnectionCommands
         c.Server.StopMonitoring(session);
         session.DatabaseIndex = 0;
         c.Reply.Version = 2;
-        session.IsAuthenticated = c.Server.Options.RequirePass.Length == 0;
+        c.Server.Users.LogOut(session);
         Transactions.End(session);
         c.Mimei.PubSub.RemoveAll(session);
         session.Name = [];

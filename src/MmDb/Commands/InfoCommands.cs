@@ -332,7 +332,9 @@ public static unsafe class InfoCommands
             "reply_buffer_shrinks", "reply_buffer_expands", "eventloop_cycles", "eventloop_duration_sum", "eventloop_duration_cmd_sum",
             "instantaneous_eventloop_cycles_per_sec", "instantaneous_eventloop_duration_usec");
         f.Add("acl_access_denied_auth", stats.AuthenticationsDenied);
-        f.Zeros("acl_access_denied_cmd", "acl_access_denied_key", "acl_access_denied_channel");
+        f.Add("acl_access_denied_cmd", stats.CommandsDenied);
+        f.Add("acl_access_denied_key", stats.KeysDenied);
+        f.Add("acl_access_denied_channel", stats.ChannelsDenied);
     }
 
     private static void Replication(CommandContext c, Fields f)

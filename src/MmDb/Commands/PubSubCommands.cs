@@ -13,6 +13,7 @@ public static unsafe class PubSubCommands
         Flags = CommandFlags.PubSub | CommandFlags.NoScript | CommandFlags.Loading | CommandFlags.Stale | CommandFlags.EndsBatch,
         AllowedWhileSubscribed = true,
         Args = [Arg.String("channel").Multiple()],
+        Channels = ChannelUse.Subscribe,
         Handler = &RunSubscribe,
     };
 
@@ -39,6 +40,7 @@ public static unsafe class PubSubCommands
         Flags = CommandFlags.PubSub | CommandFlags.NoScript | CommandFlags.Loading | CommandFlags.Stale | CommandFlags.EndsBatch,
         AllowedWhileSubscribed = true,
         Args = [Arg.Pattern("pattern").Multiple()],
+        Channels = ChannelUse.SubscribeToPatterns,
         Handler = &RunPSubscribe,
     };
 
@@ -66,6 +68,7 @@ public static unsafe class PubSubCommands
         Keys = [KeySpec.At(1, KeyAccess.NotKey, last: -1)],
         AllowedWhileSubscribed = true,
         Args = [Arg.String("shardchannel").Multiple()],
+        Channels = ChannelUse.Subscribe,
         Handler = &RunSSubscribe,
     };
 
@@ -92,6 +95,7 @@ public static unsafe class PubSubCommands
         Summary = "Posts a message to a channel.",
         Flags = CommandFlags.PubSub | CommandFlags.Loading | CommandFlags.Stale | CommandFlags.Fast | CommandFlags.MayReplicate,
         Args = [Arg.String("channel"), Arg.String("message")],
+        Channels = ChannelUse.Publish,
         Handler = &RunPublish,
     };
 
@@ -105,6 +109,7 @@ public static unsafe class PubSubCommands
         Flags = CommandFlags.PubSub | CommandFlags.Loading | CommandFlags.Stale | CommandFlags.Fast | CommandFlags.MayReplicate,
         Keys = [KeySpec.At(1, KeyAccess.NotKey)],
         Args = [Arg.String("shardchannel"), Arg.String("message")],
+        Channels = ChannelUse.Publish,
         Handler = &RunSPublish,
     };
 

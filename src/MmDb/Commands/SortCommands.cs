@@ -222,12 +222,23 @@ public static unsafe class SortCommands
                 options.By = c[++i];
                 options.HasBy = true;
                 // A pattern that names one key for all elements orders nothing; once given, it stands.
-                options.DontSort |= options.By.Span.IndexOf((byte)'*') < 0;
+                bool isConstant = options.By.Span.IndexOf((byte)'*') < 0;
+                options.DontSort |= isConstant;
+                if (!isConstant && !MayReadAllKeys(c))
+                {
+                    c.Error("ERR BY option of SORT denied due to insufficient ACL permissions."u8);
+                    return false;
+                }
             }
             else if (c.Is(i, "GET"u8) && following >= 1)
             {
                 options.Gets++;
                 i++;
+                if (!MayReadAllKeys(c))
+                {
+                    c.Error("ERR GET option of SORT denied due to insufficient ACL permissions."u8);
+                    return false;
+                }
             }
             else
             {
@@ -238,6 +249,9 @@ public static unsafe class SortCommands
 
         return true;
     }
+
+    /// <summary>Patterns name keys that no key spec tells of, so they take the right to all.</summary>
+    private static bool MayReadAllKeys(CommandContext c) => c.Server.Users.AllowsReadingAllKeys(c.Session, c.Spec, c.Args, c.Count);
 
     private static long CountOf(CommandContext c, byte* record, DataType type) => type switch
     {

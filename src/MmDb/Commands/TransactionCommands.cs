@@ -102,7 +102,14 @@ public static unsafe class TransactionCommands
         bool before = c.EnterAtomic();
         foreach (QueuedCommand command in queue)
         {
-            c.Server.Dispatcher.CallNested(session, command);
+            if (session.IsRestricted && !c.Server.Users.StillAllows(session, command, out string refusal))
+            {
+                c.Error(refusal);
+            }
+            else
+            {
+                c.Server.Dispatcher.CallNested(session, command);
+            }
         }
 
         c.LeaveAtomic(before);

@@ -111,6 +111,9 @@ public static class ConfigKeys
     /// <summary>Channels of users that say nothing about channels.</summary>
     public static readonly EnumKey AclPubsubDefault = Choice("acl-pubsub-default", "resetchannels", ["allchannels", "resetchannels"]);
 
+    /// <summary>The file of the users, for ACL LOAD and SAVE.</summary>
+    public static readonly StringKey AclFile = Text("aclfile", "", Immutable);
+
     /// <summary>Entries of ACL LOG.</summary>
     public static readonly NumberKey AclLogMaxLength = Number("acllog-max-len", 128, 0, LongMax);
 
@@ -314,7 +317,6 @@ public static class ConfigKeys
         Text("replica-announce-ip", "", NoMeaning, emptyIsUnset: true, alias: "slave-announce-ip");
         Text("cluster-announce-hostname", "", NoMeaning, emptyIsUnset: true, check: CheckHostname);
         Text("cluster-announce-human-nodename", "", NoMeaning, emptyIsUnset: true, check: CheckNodename);
-        Text("aclfile", "", NoMeaning | Immutable);
         Text("cluster-config-file", "nodes.conf", NoMeaning | Immutable);
         Text("syslog-ident", "redis", NoMeaning | Immutable);
         Text("ignore-warnings", "", NoMeaning);

@@ -1,4 +1,5 @@
 using System.Text;
+using Leither.MmDb.Acl;
 
 namespace Leither.MmDb.Configuration;
 
@@ -121,8 +122,14 @@ public sealed class ConfigLoader
                 _withoutMeaning.Add(name);
                 return null;
             case "user" when words.Count >= 2:
-                // Here as for rename-command: to pass over a restriction would open what its author meant to close.
-                return "user directives are not supported: use requirepass";
+                List<string> user = words[1..];
+                string? wrong = AclRules.Try(user, _settings.UserLines);
+                if (wrong is null)
+                {
+                    _settings.AddUser(user);
+                }
+
+                return wrong;
             case "sentinel" when words.Count > 1:
                 return "sentinel directive while not in sentinel mode";
             case "sentinel":

@@ -8,6 +8,10 @@ public sealed class ConfigSettings
 {
     private readonly object[] _values = [.. ConfigKeys.All.Select(k => k.DefaultValue)];
     private readonly List<(ConfigKey Key, Func<string?> Apply)> _appliers = [];
+    private readonly List<IReadOnlyList<string>> _userLines = [];
+
+    /// <summary>The <c>user</c> lines, each from the user's name on: what ACL users there are when the node starts.</summary>
+    public IReadOnlyList<IReadOnlyList<string>> UserLines => _userLines;
 
     /// <summary>The value of a key.</summary>
     public T Get<T>(ConfigKey<T> key)
@@ -112,6 +116,9 @@ public sealed class ConfigSettings
         _values[key.Index] = read ?? _values[key.Index];
         return error;
     }
+
+    /// <summary>Takes a <c>user</c> line.</summary>
+    internal void AddUser(IReadOnlyList<string> words) => _userLines.Add(words);
 
     private string? Check(IReadOnlyList<(string Name, string Value)> pairs, bool isLocal, out ConfigKey[] keys)
     {

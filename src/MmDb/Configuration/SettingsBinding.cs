@@ -60,12 +60,27 @@ public static class SettingsBinding
                 Apply(bound, server.Options);
                 server.SlowLog.Trim(server.Options.SlowLogMaxLength);
                 server.WatchAsNeeded();
-                server.RefuseAsNeeded();
+                server.RefreshSessions();
                 return null;
             },
-            ConfigKeys.RequirePass, ConfigKeys.ProtectedMode, ConfigKeys.MaxClients, ConfigKeys.Timeout, ConfigKeys.SlowlogLogSlowerThan,
+            ConfigKeys.ProtectedMode, ConfigKeys.MaxClients, ConfigKeys.Timeout, ConfigKeys.SlowlogLogSlowerThan,
             ConfigKeys.SlowlogMaxLength, ConfigKeys.LatencyMonitorThreshold, ConfigKeys.LatencyTracking, ConfigKeys.LatencyTrackingInfoPercentiles,
             ConfigKeys.Hz, ConfigKeys.ClientOutputBufferLimit);
+        bound.OnChange(
+            () =>
+            {
+                server.Users.SetDefaultPassword(bound.Get(ConfigKeys.RequirePass));
+                server.RefreshSessions();
+                return null;
+            },
+            ConfigKeys.RequirePass);
+        bound.OnChange(
+            () =>
+            {
+                server.Users.Log.Trim(bound.Get(ConfigKeys.AclLogMaxLength));
+                return null;
+            },
+            ConfigKeys.AclLogMaxLength);
         server.WatchAsNeeded();
         return settings;
     }
