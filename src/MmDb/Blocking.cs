@@ -15,6 +15,8 @@ public sealed class BlockedState
     public required byte[][] Keys { get; init; }
     /// <summary>The type that can serve it.</summary>
     public required DataType Type { get; init; }
+    /// <summary>Whether the command is also run again when a key goes or becomes something else: it fails then.</summary>
+    public bool WakesOnLoss { get; init; }
     /// <summary>When it gives up, in Unix milliseconds; 0: never.</summary>
     public required long DeadlineMs { get; init; }
     /// <summary>What it is told then.</summary>
@@ -180,12 +182,13 @@ public sealed unsafe class Blocking(Server server)
             fixed (byte* p = name)
             {
                 byte* record = database.Peek(keyspace.KeyOf(p, name.Length));
-                if (session.Blocked is not { } state || record == null)
+                if (session.Blocked is not { } state)
                 {
                     continue;
                 }
 
-                if (Record.Type(record) == (int)state.Type && server.Dispatcher.Retry(session, state.Command))
+                bool mayServe = record != null && Record.Type(record) == (int)state.Type;
+                if ((mayServe || state.WakesOnLoss) && server.Dispatcher.Retry(session, state.Command))
                 {
                     Remove(session);
                     session.Connection.SendOutput();

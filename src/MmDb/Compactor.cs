@@ -167,6 +167,9 @@ internal sealed unsafe class Compactor
             case DataEncoding.Quicklist:
                 Record.SetNativePointer(moved, Quicklist.Relocate(_heap, Record.NativePointer<Quicklist>(moved)));
                 break;
+            case DataEncoding.Stream:
+                Record.SetNativePointer(moved, StreamStructure.Relocate(_heap, Record.NativePointer<StreamStructure>(moved)));
+                break;
             case DataEncoding.HashTable:
                 KeyTable* table = KeyTable.Relocate(_heap, Record.NativePointer<KeyTable>(moved));
                 Record.SetNativePointer(moved, table);

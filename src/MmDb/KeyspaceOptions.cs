@@ -46,6 +46,10 @@ public sealed class KeyspaceOptions
     public PackedThresholds Packed = PackedThresholds.Default;
     /// <summary>hll-sparse-max-bytes: the longest sparse HyperLogLog.</summary>
     public long HllSparseMaxBytes { get; set; } = 3000;
+    /// <summary>stream-node-max-bytes; 0: no limit.</summary>
+    public long StreamNodeMaxBytes { get; set; } = 4096;
+    /// <summary>stream-node-max-entries; 0: no limit.</summary>
+    public long StreamNodeMaxEntries { get; set; } = 100;
     /// <summary>Keyspace events that somebody asked for.</summary>
     public KeyspaceEvents NotifyEvents { get; set; }
     /// <summary>proto-max-bulk-len, which is also the longest string.</summary>

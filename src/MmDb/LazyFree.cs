@@ -49,7 +49,7 @@ public sealed unsafe class LazyFree
         }
 
         var encoding = (DataEncoding)Record.Encoding(record);
-        if (encoding is DataEncoding.HashTable or DataEncoding.Quicklist or DataEncoding.SortedTree)
+        if (encoding is DataEncoding.HashTable or DataEncoding.Quicklist or DataEncoding.SortedTree or DataEncoding.Stream)
         {
             ReleaseStructure(encoding, Record.NativePointer<byte>(record));
         }
@@ -65,6 +65,9 @@ public sealed unsafe class LazyFree
     /// <summary>Takes over a table of elements that belongs to no key any more.</summary>
     internal void ReleaseTable(KeyTable* table) => ReleaseStructure(DataEncoding.HashTable, table);
 
+    /// <summary>Takes over a stream that belongs to no key any more.</summary>
+    internal void ReleaseStream(StreamStructure* stream) => ReleaseStructure(DataEncoding.Stream, stream);
+
     private void ReleaseStructure(DataEncoding encoding, void* structure)
     {
         Item item = encoding switch
@@ -78,7 +81,9 @@ public sealed unsafe class LazyFree
 
     private void Add(Item item)
     {
-        long size = item.Table != null ? item.Table->Count : ((Quicklist*)item.Structure)->NodeCount;
+        long size = item.Table != null ? item.Table->Count
+            : item.Encoding == DataEncoding.Stream ? ((StreamStructure*)item.Structure)->Weight
+            : ((Quicklist*)item.Structure)->NodeCount;
         if (size <= ImmediateElements && _keyspace.Snapshot is null && !item.IsDatabase)
         {
             Free(item, long.MaxValue);
@@ -120,6 +125,11 @@ public sealed unsafe class LazyFree
             return FreeList((Quicklist*)item.Structure, deadline);
         }
 
+        if (item.Encoding == DataEncoding.Stream)
+        {
+            return FreeStream((StreamStructure*)item.Structure, deadline);
+        }
+
         if (item.Encoding == DataEncoding.SortedTree && !item.Started)
         {
             // The tree's leaves only point to the members: its nodes go first, the members' records with the table.
@@ -157,6 +167,19 @@ public sealed unsafe class LazyFree
         if (item.Structure != null)
         {
             _keyspace.Heap.Free((byte*)item.Structure, (nuint)sizeof(SortedSetStructure));
+        }
+
+        return true;
+    }
+
+    private bool FreeStream(StreamStructure* stream, long deadline)
+    {
+        while (!StreamStructure.DestroySome(_keyspace.Heap, stream, 8))
+        {
+            if (deadline != long.MaxValue && Stopwatch.GetTimestamp() > deadline)
+            {
+                return false;
+            }
         }
 
         return true;

@@ -13,7 +13,7 @@ namespace Leither.MmDb;
 /// <para>A record that was captured, or was made after the snapshot began, carries its mark (<see cref="SnapshotEpochs"/>). Effects
 /// call <see cref="BeforeChange"/> before they touch a key, and <see cref="BeforeElement"/> before they touch an element of a big
 /// collection. A big collection is captured in parts: first its key with the collection's id, which is its address, then each
-/// element by itself; a list is frozen, which shares its nodes until they change.</para>
+/// element by itself; a list or stream is frozen, which shares its nodes until they change.</para>
 /// <para>What must stay true:</para>
 /// <list type="bullet">
 /// <item>It walks the tables that the databases had when it began. SWAPDB and FLUSHALL give databases other tables; the old ones,
@@ -60,12 +60,13 @@ internal sealed unsafe class Snapshot
         }
     }
 
-    /// <summary>A collection that lacks elements: of a table, or of a frozen list.</summary>
+    /// <summary>A collection that lacks elements: of a table, of a frozen list, or of a frozen stream.</summary>
     private sealed class Collection
     {
         public required ulong Id { get; init; }
         public KeyTable* Table { get; init; }
         public FrozenList* List { get; init; }
+        public FrozenStream? Stream { get; init; }
         public ulong Cursor { get; set; }
     }
 
@@ -161,6 +162,8 @@ internal sealed unsafe class Snapshot
             {
                 FrozenList.Release(_keyspace.Heap, collection.List);
             }
+
+            collection.Stream?.Release(_keyspace.Heap);
         }
 
         _open.Clear();
@@ -243,7 +246,14 @@ internal sealed unsafe class Snapshot
                 WriteCollection(database, record, (ulong)list, list->Count);
                 Open(new Collection { Id = (ulong)list, List = list }, list->NodeCount <= NodesAtOnce);
                 break;
+            case DataEncoding.Stream when !_discards:
+                var stream = Record.NativePointer<StreamStructure>(record);
+                WriteStream(database, record, stream);
+                var frozen = new FrozenStream(stream);
+                Open(new Collection { Id = (ulong)stream, Stream = frozen }, frozen.LeafCount <= NodesAtOnce && stream->Nodes.Count <= NodesAtOnce);
+                break;
             case DataEncoding.Quicklist:
+            case DataEncoding.Stream:
                 break;
             default:
                 WriteValue(database, record);
@@ -279,6 +289,11 @@ internal sealed unsafe class Snapshot
         if (collection.List != null)
         {
             return CaptureNodes(collection);
+        }
+
+        if (collection.Stream != null)
+        {
+            return CaptureLeaf(collection, collection.Stream);
         }
 
         // The list may hold keys that are yet to be captured: what is scanned here goes behind them.
@@ -324,6 +339,31 @@ internal sealed unsafe class Snapshot
         }
 
         FrozenList.Release(_keyspace.Heap, list);
+        return true;
+    }
+
+    /// <summary>One leaf of a stream's nodes, or of a group's pending entries.</summary>
+    private bool CaptureLeaf(Collection collection, FrozenStream stream)
+    {
+        if (collection.Cursor < (ulong)stream.LeafCount)
+        {
+            IdLeaf* leaf = stream.Leaf((int)collection.Cursor++, out int group);
+            if (group < 0)
+            {
+                WriteStreamNodes(collection.Id, leaf);
+            }
+            else
+            {
+                WritePending(collection.Id, group, leaf);
+            }
+        }
+
+        if (collection.Cursor < (ulong)stream.LeafCount && !_discards)
+        {
+            return false;
+        }
+
+        stream.Release(_keyspace.Heap);
         return true;
     }
 
@@ -417,5 +457,94 @@ internal sealed unsafe class Snapshot
         *to++ = plain ? (byte)1 : (byte)0;
         to = SnapshotWriter.Varint(to, (ulong)count);
         _writer.Commit(SnapshotWriter.Bytes(to, data, length));
+    }
+
+    private void WriteStream(int database, byte* record, StreamStructure* stream)
+    {
+        const int IdBytes = 16, NumberBytes = 10;
+        long bytes = HeadBound(record) + (2 * IdBytes) + 8 + (4 * NumberBytes), count = stream->Nodes.Count;
+        for (int i = 0; i < stream->GroupCount; i++)
+        {
+            StreamGroup* group = stream->Groups[i];
+            count += group->Pending.Count;
+            bytes += group->Name.Length + IdBytes + 8 + (2 * NumberBytes);
+            for (int j = 0; j < group->ConsumerCount; j++)
+            {
+                bytes += group->Consumers[j]->Name.Length + (2 * NumberBytes) + 16;
+            }
+        }
+
+        byte* to = WriteHead(_writer.Reserve(bytes), SnapshotPiece.Stream, database, record);
+        to = SnapshotWriter.UInt64(to, (ulong)stream);
+        to = SnapshotWriter.Varint(to, (ulong)count);
+        to = WriteId(to, stream->LastId);
+        to = WriteId(to, stream->MaxDeletedId);
+        to = SnapshotWriter.UInt64(to, stream->EntriesAdded);
+        to = SnapshotWriter.Varint(to, (ulong)stream->GroupCount);
+        for (int i = 0; i < stream->GroupCount; i++)
+        {
+            StreamGroup* group = stream->Groups[i];
+            to = WriteName(to, group->Name);
+            to = WriteId(to, group->LastId);
+            to = SnapshotWriter.UInt64(to, (ulong)group->EntriesRead);
+            to = SnapshotWriter.Varint(to, (ulong)group->ConsumerCount);
+            for (int j = 0; j < group->ConsumerCount; j++)
+            {
+                StreamConsumer* consumer = group->Consumers[j];
+                to = SnapshotWriter.Varint(to, consumer->Slot);
+                to = WriteName(to, consumer->Name);
+                to = SnapshotWriter.UInt64(to, (ulong)consumer->SeenMs);
+                to = SnapshotWriter.UInt64(to, (ulong)consumer->ActiveMs);
+            }
+        }
+
+        _writer.Commit(to);
+    }
+
+    private static byte* WriteId(byte* to, StreamId id) => SnapshotWriter.UInt64(SnapshotWriter.UInt64(to, id.Ms), id.Seq);
+
+    private static byte* WriteName(byte* to, ReadOnlySpan<byte> name)
+    {
+        fixed (byte* p = name)
+        {
+            return SnapshotWriter.Bytes(to, p, name.Length);
+        }
+    }
+
+    private void WriteStreamNodes(ulong id, IdLeaf* leaf)
+    {
+        for (int i = 0; i < leaf->Count && !_discards; i++)
+        {
+            StreamBlock* block = *(StreamBlock**)leaf->ValueAt(i, sizeof(StreamBlock*));
+            byte* to = _writer.Reserve(40L + block->Length);
+            *to++ = (byte)SnapshotPiece.StreamNode;
+            to = SnapshotWriter.UInt64(to, id);
+            to = WriteId(to, leaf->Ids[i]);
+            _writer.Commit(SnapshotWriter.Bytes(to, block->Data, block->Length));
+        }
+    }
+
+    private void WritePending(ulong id, int group, IdLeaf* leaf)
+    {
+        if (_discards)
+        {
+            return;
+        }
+
+        byte* to = _writer.Reserve(40L + (leaf->Count * 40L));
+        *to++ = (byte)SnapshotPiece.Pending;
+        to = SnapshotWriter.UInt64(to, id);
+        to = SnapshotWriter.Varint(to, (ulong)group);
+        to = SnapshotWriter.Varint(to, leaf->Count);
+        for (int i = 0; i < leaf->Count; i++)
+        {
+            var entry = (PendingEntry*)leaf->ValueAt(i, sizeof(PendingEntry));
+            to = WriteId(to, leaf->Ids[i]);
+            to = SnapshotWriter.UInt64(to, (ulong)entry->DeliveredMs);
+            to = SnapshotWriter.Varint(to, entry->Deliveries);
+            to = SnapshotWriter.Varint(to, entry->Consumer);
+        }
+
+        _writer.Commit(to);
     }
 }

@@ -15,7 +15,12 @@ namespace Leither.MmDb;
 /// Collection  varint database, head, u64 id, varint count of elements
 /// Elements    u64 id, varint n, n times: varint length, field or member, varint length, value (a score's 8 bytes; a set's are none)
 /// Node        u64 id, 1 if plain, varint count, varint length, a pack (or one element's bytes)
+/// Stream      varint database, head, u64 id, varint count of nodes and pending entries that follow, last id, largest deleted id, u64 added,
+///             varint groups, each: name, last id, u64 read, varint consumers, each: varint slot, name, u64 seen, u64 active
+/// StreamNode  u64 id, node's id, varint length, a pack
+/// Pending     u64 id, varint group, varint n, n times: id, u64 delivered, varint deliveries, varint slot of its consumer
 /// </code>
+/// An id of a stream's entry is two u64, a name a varint length and the bytes.
 /// An id is unique among the collections that still lack elements, and no longer.
 /// </remarks>
 internal enum SnapshotPiece : byte
@@ -28,6 +33,12 @@ internal enum SnapshotPiece : byte
     Elements = 3,
     /// <summary>A node of a big list.</summary>
     Node = 4,
+    /// <summary>A stream, whose nodes and pending entries follow.</summary>
+    Stream = 5,
+    /// <summary>A node of a stream.</summary>
+    StreamNode = 6,
+    /// <summary>Pending entries of a stream's group.</summary>
+    Pending = 7,
 }
 
 /// <summary>Receives a snapshot's pieces, whole ones in each chunk, and does with them in the background what it likes.</summary>

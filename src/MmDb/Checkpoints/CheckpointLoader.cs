@@ -45,6 +45,10 @@ internal sealed unsafe class CheckpointLoader
         public KeyTable* Table { get; init; }
         public SortedTree* Tree { get; init; }
         public Quicklist* List { get; init; }
+        public StreamStructure* Stream { get; init; }
+
+        /// <summary>A stream's consumers by group and by the slots that they had.</summary>
+        public List<Dictionary<ulong, nint>>? Consumers { get; init; }
         public long Missing { get; set; }
     }
 
@@ -234,6 +238,15 @@ internal sealed unsafe class CheckpointLoader
                     break;
                 case SnapshotPiece.Node:
                     ReadNode(ref reader);
+                    break;
+                case SnapshotPiece.Stream:
+                    ReadStream(ref reader);
+                    break;
+                case SnapshotPiece.StreamNode:
+                    ReadStreamNode(ref reader);
+                    break;
+                case SnapshotPiece.Pending:
+                    ReadPending(ref reader);
                     break;
                 default:
                     throw new SnapshotFormatException("a piece is of a kind that this version does not know");
@@ -484,6 +497,131 @@ internal sealed unsafe class CheckpointLoader
         else
         {
             collection.List->AppendPack(_heap, data, length);
+        }
+
+        Added(id, collection, (long)count);
+    }
+
+    // ------------------------------------------------------------------ streams
+
+    private void ReadStream(ref SnapshotReader reader)
+    {
+        Head head = ReadHead(ref reader);
+        ulong id = reader.UInt64();
+        long count = (long)reader.Varint();
+        StreamStructure* stream = StreamStructure.Create(_heap);
+        byte* record = NewRecord(head, Record.PointerLength);
+        Record.SetNativePointer(record, stream);
+        Put(head, record);
+        if ((DataType)head.Type != DataType.Stream || (DataEncoding)head.Encoding != DataEncoding.Stream || count < 0)
+        {
+            throw new SnapshotFormatException("a stream is none");
+        }
+
+        stream->LastId = ReadId(ref reader);
+        stream->MaxDeletedId = ReadId(ref reader);
+        stream->EntriesAdded = reader.UInt64();
+        var collection = new Collection { Type = DataType.Stream, Stream = stream, Consumers = [], Missing = count };
+        for (ulong groups = reader.Varint(); groups > 0; groups--)
+        {
+            ReadGroup(ref reader, collection);
+        }
+
+        if (count > 0 && !_open.TryAdd(id, collection))
+        {
+            throw new SnapshotFormatException("two collections have the same id");
+        }
+    }
+
+    private void ReadGroup(ref SnapshotReader reader, Collection collection)
+    {
+        byte* name = reader.Bytes(out int nameLength);
+        StreamId last = ReadId(ref reader);
+        StreamGroup* group = collection.Stream->AddGroup(_heap, new ReadOnlySpan<byte>(name, nameLength), last, (long)reader.UInt64());
+        if (group == null)
+        {
+            throw new SnapshotFormatException("a stream's group is there twice");
+        }
+
+        var consumers = new Dictionary<ulong, nint>();
+        for (ulong count = reader.Varint(); count > 0; count--)
+        {
+            ulong slot = reader.Varint();
+            name = reader.Bytes(out nameLength);
+            StreamConsumer* consumer = group->AddConsumer(_heap, new ReadOnlySpan<byte>(name, nameLength), (long)reader.UInt64());
+            if (consumer == null || !consumers.TryAdd(slot, (nint)consumer))
+            {
+                throw new SnapshotFormatException("a group's consumer is there twice");
+            }
+
+            consumer->ActiveMs = (long)reader.UInt64();
+        }
+
+        // Groups come in the order of their names, in which the stream has them.
+        collection.Consumers!.Add(consumers);
+        if (collection.Stream->Groups[collection.Consumers.Count - 1] != group)
+        {
+            throw new SnapshotFormatException("a stream's groups are not in order");
+        }
+    }
+
+    private static StreamId ReadId(ref SnapshotReader reader)
+    {
+        ulong ms = reader.UInt64();
+        return new StreamId(ms, reader.UInt64());
+    }
+
+    private void ReadStreamNode(ref SnapshotReader reader)
+    {
+        ulong id = reader.UInt64();
+        StreamId nodeId = ReadId(ref reader);
+        byte* data = reader.Bytes(out int length);
+        Collection collection = Find(id);
+        StreamStructure* stream = collection.Stream;
+        if (stream == null || !StreamNodeCursor.Validate(data, length, nodeId))
+        {
+            throw new SnapshotFormatException("a stream's node is damaged");
+        }
+
+        IdCursor before = stream->Nodes.Last();
+        bool follows = !before.IsValid
+            || (StreamNode.TryLastId(before.Block->Data, before.Block->Length, before.Id, out StreamId last) && last < nodeId);
+        if (!follows || !StreamNode.TryLastId(data, length, nodeId, out StreamId end) || end > stream->LastId)
+        {
+            throw new SnapshotFormatException("a stream's nodes are not in order");
+        }
+
+        stream->AppendNode(_heap, nodeId, data, length);
+        if (stream->FirstId.IsZero)
+        {
+            stream->FindFirstId();
+        }
+
+        Added(id, collection, 1);
+    }
+
+    private void ReadPending(ref SnapshotReader reader)
+    {
+        ulong id = reader.UInt64(), group = reader.Varint(), count = reader.Varint();
+        Collection collection = Find(id);
+        if (collection.Stream == null || group >= (ulong)collection.Stream->GroupCount || count > int.MaxValue)
+        {
+            throw new SnapshotFormatException("pending entries of a group that is not there");
+        }
+
+        Dictionary<ulong, nint> consumers = collection.Consumers![(int)group];
+        StreamGroup* to = collection.Stream->Groups[group];
+        for (ulong i = 0; i < count; i++)
+        {
+            StreamId entry = ReadId(ref reader);
+            long delivered = (long)reader.UInt64();
+            ulong deliveries = reader.Varint(), slot = reader.Varint();
+            if (to->Pending.Find(entry).IsValid || !consumers.TryGetValue(slot, out nint consumer))
+            {
+                throw new SnapshotFormatException("an entry is pending twice, or with nobody");
+            }
+
+            to->Assign(_heap, entry, (StreamConsumer*)consumer, delivered, deliveries);
         }
 
         Added(id, collection, (long)count);

@@ -58,6 +58,9 @@ public sealed unsafe class CommandContext
     /// <summary>Whether this call left its client blocked.</summary>
     internal bool DidBlock { get; set; }
 
+    /// <summary>Lists for stream commands.</summary>
+    internal StreamScratch Streams { get; } = new();
+
     /// <summary>A word; 0 is the command's name.</summary>
     public Slice this[int index]
     {
@@ -215,7 +218,9 @@ public sealed unsafe class CommandContext
     /// <param name="type">What can serve it.</param>
     /// <param name="timeoutMs">Milliseconds from now; 0: for ever.</param>
     /// <param name="onTimeout">Writes what the client is told when the time is over.</param>
-    public void Block(int firstKey, int keyCount, DataType type, long timeoutMs, Action<RespWriter> onTimeout)
+    /// <param name="words">What is run again, if that is not the command as it was sent.</param>
+    /// <param name="wakesOnLoss">Whether the command is also run again when a key goes or becomes something else.</param>
+    public void Block(int firstKey, int keyCount, DataType type, long timeoutMs, Action<RespWriter> onTimeout, Slice* words = null, bool wakesOnLoss = false)
     {
         if (CannotBlock)
         {
@@ -237,10 +242,11 @@ public sealed unsafe class CommandContext
 
         Server.Blocking.Block(Session, new BlockedState
         {
-            Command = new QueuedCommand(Spec, _args, Count),
+            Command = new QueuedCommand(Spec, words == null ? _args : words, Count),
             Database = Database.Index,
             Keys = keys,
             Type = type,
+            WakesOnLoss = wakesOnLoss,
             DeadlineMs = timeoutMs == 0 ? 0 : NowMs + timeoutMs,
             OnTimeout = onTimeout,
         });

@@ -34,5 +34,6 @@ public static class CommandList
         .. TransactionCommands.All,
         .. HashCommands.All,
         .. SetCommands.All,
+        .. StreamCommands.All,
     ];
 }

@@ -117,10 +117,87 @@ public static class Errors
     /// <summary>A limit below zero, or no number.</summary>
     public static ReadOnlySpan<byte> LimitNegative => "ERR LIMIT can't be negative"u8;
 
+    // Streams.
+
+    /// <summary>An id of a stream's entry that is none.</summary>
+    public static ReadOnlySpan<byte> StreamId => "ERR Invalid stream ID specified as stream command argument"u8;
+    /// <summary>XADD of 0-0.</summary>
+    public static ReadOnlySpan<byte> StreamIdZero => "ERR The ID specified in XADD must be greater than 0-0"u8;
+    /// <summary>XADD of an id that is not above the last.</summary>
+    public static ReadOnlySpan<byte> StreamIdTooSmall => "ERR The ID specified in XADD is equal or smaller than the target stream top item"u8;
+    /// <summary>XADD behind the largest id.</summary>
+    public static ReadOnlySpan<byte> StreamExhausted => "ERR The stream has exhausted the last possible ID, unable to add more items"u8;
+    /// <summary>XADD of more than a node may hold.</summary>
+    public static ReadOnlySpan<byte> StreamEntryTooLarge => "ERR Elements are too large to be stored"u8;
+    /// <summary>MAXLEN and MINID, or one of them twice.</summary>
+    public static ReadOnlySpan<byte> StreamTrimStrategies => "ERR syntax error, MAXLEN and MINID options at the same time are not compatible"u8;
+    /// <summary>MAXLEN below zero.</summary>
+    public static ReadOnlySpan<byte> StreamMaxLengthNegative => "ERR The MAXLEN argument must be >= 0."u8;
+    /// <summary>LIMIT of a trim below zero.</summary>
+    public static ReadOnlySpan<byte> StreamLimitNegative => "ERR The LIMIT argument must be >= 0."u8;
+    /// <summary>LIMIT with nothing to limit.</summary>
+    public static ReadOnlySpan<byte> StreamLimitWithoutStrategy => "ERR syntax error, LIMIT cannot be used without specifying a trimming strategy"u8;
+    /// <summary>LIMIT of a trim that is exact.</summary>
+    public static ReadOnlySpan<byte> StreamLimitOfExact => "ERR syntax error, LIMIT cannot be used without the special ~ option"u8;
+    /// <summary>XTRIM that does not say how.</summary>
+    public static ReadOnlySpan<byte> StreamNoStrategy => "ERR syntax error, XTRIM must be called with a trimming strategy"u8;
+    /// <summary>An interval that begins after the largest id.</summary>
+    public static ReadOnlySpan<byte> StreamIntervalStart => "ERR invalid start ID for the interval"u8;
+    /// <summary>An interval that ends before 0-0.</summary>
+    public static ReadOnlySpan<byte> StreamIntervalEnd => "ERR invalid end ID for the interval"u8;
+    /// <summary>XSETID ENTRIESADDED below zero.</summary>
+    public static ReadOnlySpan<byte> StreamEntriesAddedNegative => "ERR entries_added must be positive"u8;
+    /// <summary>XSETID ENTRIESADDED below what there is.</summary>
+    public static ReadOnlySpan<byte> StreamEntriesAddedBelowLength => "ERR The entries_added specified in XSETID is smaller than the target stream length"u8;
+    /// <summary>XSETID below its own MAXDELETEDID.</summary>
+    public static ReadOnlySpan<byte> StreamSetIdBelowGivenDeleted => "ERR The ID specified in XSETID is smaller than the provided max_deleted_entry_id"u8;
+    /// <summary>XSETID below what was deleted.</summary>
+    public static ReadOnlySpan<byte> StreamSetIdBelowDeleted => "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id"u8;
+    /// <summary>XSETID below an entry.</summary>
+    public static ReadOnlySpan<byte> StreamSetIdBelowEntry => "ERR The ID specified in XSETID is smaller than the target stream top item"u8;
+    /// <summary>XREAD of streams that do not all have an id.</summary>
+    public static ReadOnlySpan<byte> StreamsUnbalanced => "ERR Unbalanced 'xread' list of streams: for each stream key an ID or '$' must be specified."u8;
+    /// <summary>XREADGROUP of streams that do not all have an id.</summary>
+    public static ReadOnlySpan<byte> StreamsUnbalancedInGroup => "ERR Unbalanced 'xreadgroup' list of streams: for each stream key an ID or '>' must be specified."u8;
+    /// <summary>XREAD GROUP.</summary>
+    public static ReadOnlySpan<byte> StreamGroupOutsideGroup => "ERR The GROUP option is only supported by XREADGROUP. You called XREAD instead."u8;
+    /// <summary>XREAD NOACK.</summary>
+    public static ReadOnlySpan<byte> StreamNoAckOutsideGroup => "ERR The NOACK option is only supported by XREADGROUP. You called XREAD instead."u8;
+    /// <summary>XREAD of "&gt;".</summary>
+    public static ReadOnlySpan<byte> StreamNewOutsideGroup => "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option."u8;
+    /// <summary>XREADGROUP without GROUP.</summary>
+    public static ReadOnlySpan<byte> StreamGroupMissing => "ERR Missing GROUP option for XREADGROUP"u8;
+    /// <summary>XREADGROUP of $.</summary>
+    public static ReadOnlySpan<byte> StreamLastInGroup => "ERR The $ ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by specifying a proper ID, or use the > ID to get new messages. The $ ID would just return an empty result set."u8;
+    /// <summary>XREADGROUP of +.</summary>
+    public static ReadOnlySpan<byte> StreamLastEntryInGroup => "ERR The + ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by specifying a proper ID, or use the > ID to get new messages. The + ID would just return an empty result set."u8;
+    /// <summary>XGROUP of what is not there.</summary>
+    public static ReadOnlySpan<byte> StreamGroupNeedsKey => "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM option to create an empty stream automatically."u8;
+    /// <summary>XGROUP CREATE of a group that there is.</summary>
+    public static ReadOnlySpan<byte> StreamGroupBusy => "BUSYGROUP Consumer Group name already exists"u8;
+    /// <summary>ENTRIESREAD below zero.</summary>
+    public static ReadOnlySpan<byte> StreamEntriesReadNegative => "ERR value for ENTRIESREAD must be positive or -1"u8;
+    /// <summary>XCLAIM with an idle time that is none.</summary>
+    public static ReadOnlySpan<byte> StreamClaimMinIdle => "ERR Invalid min-idle-time argument for XCLAIM"u8;
+    /// <summary>XCLAIM IDLE of what is no number.</summary>
+    public static ReadOnlySpan<byte> StreamClaimIdle => "ERR Invalid IDLE option argument for XCLAIM"u8;
+    /// <summary>XCLAIM TIME of what is no number.</summary>
+    public static ReadOnlySpan<byte> StreamClaimTime => "ERR Invalid TIME option argument for XCLAIM"u8;
+    /// <summary>XCLAIM RETRYCOUNT of what is no number.</summary>
+    public static ReadOnlySpan<byte> StreamClaimRetryCount => "ERR Invalid RETRYCOUNT option argument for XCLAIM"u8;
+    /// <summary>XAUTOCLAIM with an idle time that is none.</summary>
+    public static ReadOnlySpan<byte> StreamAutoClaimMinIdle => "ERR Invalid min-idle-time argument for XAUTOCLAIM"u8;
+    /// <summary>XAUTOCLAIM of nothing.</summary>
+    public static ReadOnlySpan<byte> StreamAutoClaimCount => "ERR COUNT must be > 0"u8;
+    /// <summary>XAUTOCLAIM of more than any memory holds.</summary>
+    public static ReadOnlySpan<byte> StreamAutoClaimMemory => "ERR Insufficient memory, failed allocating transient memory, COUNT too high."u8;
+
     // Time limits.
 
     /// <summary>A blocking timeout that is no number.</summary>
     public static ReadOnlySpan<byte> TimeoutNotFloat => "ERR timeout is not a float or out of range"u8;
+    /// <summary>A blocking timeout in milliseconds that is no integer.</summary>
+    public static ReadOnlySpan<byte> TimeoutNotInteger => "ERR timeout is not an integer or out of range"u8;
     /// <summary>A blocking timeout below zero.</summary>
     public static ReadOnlySpan<byte> TimeoutNegative => "ERR timeout is negative"u8;
     /// <summary>A blocking timeout that is too far.</summary>

@@ -53,7 +53,7 @@ public static class SettingsBinding
             ConfigKeys.LfuDecayTime, ConfigKeys.ActiveExpireEffort, ConfigKeys.NotifyKeyspaceEvents, ConfigKeys.ProtoMaxBulkLength,
             ConfigKeys.HashMaxListpackEntries, ConfigKeys.HashMaxListpackValue, ConfigKeys.SetMaxIntsetEntries, ConfigKeys.SetMaxListpackEntries,
             ConfigKeys.SetMaxListpackValue, ConfigKeys.ZsetMaxListpackEntries, ConfigKeys.ZsetMaxListpackValue, ConfigKeys.ListMaxListpackSize,
-            ConfigKeys.HllSparseMaxBytes);
+            ConfigKeys.HllSparseMaxBytes, ConfigKeys.StreamNodeMaxBytes, ConfigKeys.StreamNodeMaxEntries);
         bound.OnChange(
             () =>
             {
@@ -97,6 +97,8 @@ public static class SettingsBinding
         options.NotifyEvents = (MmDb.KeyspaceEvents)settings.Get(ConfigKeys.NotifyKeyspaceEvents);
         options.MaxStringBytes = settings.Get(ConfigKeys.ProtoMaxBulkLength);
         options.HllSparseMaxBytes = settings.Get(ConfigKeys.HllSparseMaxBytes);
+        options.StreamNodeMaxBytes = settings.Get(ConfigKeys.StreamNodeMaxBytes);
+        options.StreamNodeMaxEntries = settings.Get(ConfigKeys.StreamNodeMaxEntries);
         ref PackedThresholds packed = ref options.Packed;
         packed.HashMaxListpackEntries = Threshold(settings, ConfigKeys.HashMaxListpackEntries);
         packed.HashMaxListpackValue = Threshold(settings, ConfigKeys.HashMaxListpackValue);
@@ -147,6 +149,8 @@ public static class SettingsBinding
         settings.Put(ConfigKeys.ZsetMaxListpackEntries, keyspace.Packed.ZsetMaxListpackEntries);
         settings.Put(ConfigKeys.ZsetMaxListpackValue, keyspace.Packed.ZsetMaxListpackValue);
         settings.Put(ConfigKeys.ListMaxListpackSize, keyspace.Packed.ListMaxListpackSize);
+        settings.Put(ConfigKeys.StreamNodeMaxBytes, keyspace.StreamNodeMaxBytes);
+        settings.Put(ConfigKeys.StreamNodeMaxEntries, keyspace.StreamNodeMaxEntries);
         settings.Put(ConfigKeys.RequirePass, server.RequirePass);
         settings.Put(ConfigKeys.ProtectedMode, server.ProtectedMode);
         settings.Put(ConfigKeys.MaxClients, server.MaxClients);

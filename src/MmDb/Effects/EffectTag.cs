@@ -110,4 +110,45 @@ public enum EffectTag : byte
     SortedSetStore = 83,
     /// <summary><c>key, byte 0, n count, (f64 score, bytes member)…</c>: the key becomes this sorted set (ZRANGESTORE).</summary>
     SortedSetReplace = 84,
+
+    /// <summary><c>key</c>: an empty stream, where there is nothing.</summary>
+    StreamCreate = 128,
+    /// <summary><c>key, n ms, n seq, byte beginsNode, n count, bytes field or value…</c>: an entry above all others; the count is of both.</summary>
+    StreamAdd = 129,
+    /// <summary><c>key, ids</c>, which are <c>n count, (z ms more than the one before, n seq)…</c>: the entries go.</summary>
+    StreamDelete = 130,
+    /// <summary><c>key, n count, byte dropsEmptied</c>: the first entries go; if said so, nodes behind them of which nothing is left as well.</summary>
+    StreamTrim = 131,
+    /// <summary><c>key, n ms, n seq</c>: the entries below that id go.</summary>
+    StreamTrimBefore = 132,
+    /// <summary><c>key, n ms, n seq, z entriesAdded, n ms, n seq</c>: last id, entries ever added (-1: as it is), largest deleted id (0-0: as it is).</summary>
+    StreamSetId = 133,
+    /// <summary><c>key, n ms, n seq, bytes</c>: a node of entries as it is (StreamNode), behind all others; the stream is made where there is nothing.</summary>
+    StreamAppendNode = 134,
+    /// <summary><c>key, bytes group, n ms, n seq, z entriesRead</c>: a group that has read up to that id; the stream is made where there is nothing.</summary>
+    StreamGroupCreate = 135,
+    /// <summary><c>key, bytes group, n ms, n seq, z entriesRead</c>: what the group has read.</summary>
+    StreamGroupSetId = 136,
+    /// <summary><c>key, bytes group</c>: the group goes.</summary>
+    StreamGroupDestroy = 137,
+    /// <summary><c>key, bytes group, bytes consumer, i64 seen, i64 active</c>: a consumer (Unix milliseconds; active -1: never).</summary>
+    StreamConsumerCreate = 138,
+    /// <summary><c>key, bytes group, bytes consumer</c>: the consumer goes, with what is pending with it.</summary>
+    StreamConsumerDelete = 139,
+    /// <summary><c>key, bytes group, bytes consumer, i64 seen</c>: the consumer was heard of.</summary>
+    StreamConsumerSeen = 140,
+    /// <summary>
+    /// <c>key, bytes group, bytes consumer, i64 time, n ms, n seq, z entriesRead, ids</c>: the group has read up to that id, and the entries are
+    /// pending with the consumer, delivered once, at that time.
+    /// </summary>
+    StreamDeliver = 141,
+    /// <summary><c>key, bytes group, bytes consumer, i64 time, ids</c>: pending entries were delivered once more.</summary>
+    StreamRedeliver = 142,
+    /// <summary>
+    /// <c>key, bytes group, bytes consumer, i64 time, n count, (n ms, n seq, i64 delivered, n deliveries)…</c>: the entries are pending with
+    /// the consumer, which was active at that time (0: its times stay).
+    /// </summary>
+    StreamClaim = 143,
+    /// <summary><c>key, bytes group, ids</c>: the entries are no longer pending.</summary>
+    StreamAcknowledge = 144,
 }

@@ -159,6 +159,7 @@ public sealed unsafe partial class Effects
             case DataEncoding.HashTable:
             case DataEncoding.Quicklist:
             case DataEncoding.SortedTree:
+            case DataEncoding.Stream:
                 CreateOwner(to, type, encoding, CopyStructure(encoding, Record.NativePointer<byte>(record)), expireAt);
                 break;
             default:

@@ -36,4 +36,6 @@ public enum DataEncoding : byte
     IntSet = 6,
     /// <summary>A big sorted set; the record holds its address (reported as skiplist).</summary>
     SortedTree = 7,
+    /// <summary>A stream; the record holds its address.</summary>
+    Stream = 8,
 }

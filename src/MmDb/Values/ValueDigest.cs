@@ -66,6 +66,9 @@ public static unsafe class ValueDigest
             case DataType.List:
                 MixList(record, digest);
                 break;
+            case DataType.Stream:
+                MixStream(record, digest);
+                break;
             case DataType.Set:
                 MixElements(record, digest, stackalloc byte[PackValue.MaxIntegerDigits], static (d, member, _, _) => Xor(d, member));
                 break;
@@ -108,6 +111,25 @@ public static unsafe class ValueDigest
         for (int entry = Pack.First(pack, (int)length); entry != Pack.None; entry = Pack.Next(pack, (int)length, entry))
         {
             Mix(digest, Pack.ToSpan(pack, entry, scratch));
+        }
+    }
+
+    /// <summary>Mixes a stream's entries. As in Redis, its groups are not in it.</summary>
+    private static void MixStream(byte* record, Span<byte> digest)
+    {
+        Span<byte> first = stackalloc byte[StreamId.MaxText], second = stackalloc byte[PackValue.MaxIntegerDigits];
+        StreamCursor cursor = new StreamValue(record).Entries(StreamId.Min, StreamId.Max);
+        while (cursor.MoveNext())
+        {
+            int length = cursor.Id.Format(first);
+            first[first.IndexOf((byte)'-')] = (byte)'.';
+            Mix(digest, first[..length]);
+            StreamFields fields = cursor.Fields;
+            while (fields.MoveNext())
+            {
+                Mix(digest, fields.Field(first));
+                Mix(digest, fields.Value(second));
+            }
         }
     }
 
