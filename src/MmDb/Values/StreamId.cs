@@ -43,15 +43,18 @@ public readonly record struct StreamId(ulong Ms, ulong Seq) : IComparable<Stream
     /// <summary>The id after this one; false if this is the largest.</summary>
     public bool TryNext(out StreamId next)
     {
+        // The result may go to where this id is.
+        bool exists = this != Max;
         next = Seq != ulong.MaxValue ? new StreamId(Ms, Seq + 1) : new StreamId(Ms + 1, 0);
-        return this != Max;
+        return exists;
     }
 
     /// <summary>The id before this one; false if this is 0-0.</summary>
     public bool TryPrevious(out StreamId previous)
     {
+        bool exists = !IsZero;
         previous = Seq != 0 ? new StreamId(Ms, Seq - 1) : new StreamId(Ms - 1, ulong.MaxValue);
-        return !IsZero;
+        return exists;
     }
 
     /// <summary>Writes the id as "ms-seq"; gives the length.</summary>
