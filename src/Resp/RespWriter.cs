@@ -258,6 +258,19 @@ public sealed unsafe class RespWriter : IDisposable
         _cursor = p + 2;
     }
 
+    /// <summary>A double that is written already: in RESP2 a bulk string.</summary>
+    public void DoubleText(ReadOnlySpan<byte> text)
+    {
+        if (Version == 2)
+        {
+            Bulk(text);
+        }
+        else
+        {
+            Line((byte)',', text);
+        }
+    }
+
     /// <summary>A whole number of any size, as digits: in RESP2 a bulk string.</summary>
     public void BigNumber(ReadOnlySpan<byte> digits)
     {

@@ -45,7 +45,7 @@ public sealed class CommandGenerator
         this.withNewer = withNewer;
         families =
         [
-            (22, String), (5, Bit), (4, HyperLogLog), (14, List), (12, Hash), (14, Set), (22, SortedSet), (10, Keyspace), (4, Expiry), (3, Sort), (3, Scan), (1, Broken),
+            (22, String), (5, Bit), (4, HyperLogLog), (4, Geo), (14, List), (12, Hash), (14, Set), (22, SortedSet), (10, Keyspace), (4, Expiry), (3, Sort), (3, Scan), (1, Broken),
         ];
         totalWeight = families.Sum(f => f.Weight);
     }
@@ -253,6 +253,49 @@ public sealed class CommandGenerator
             _ => ["PFADD", k, .. random.Next(4) == 0 ? Integers(1, 30) : Values(0, 10)],
         };
     }
+
+    private string[] Geo()
+    {
+        string k = GeoKey();
+        return random.Next(10) switch
+        {
+            0 => ["GEOPOS", k, Element(), Element()],
+            1 => ["GEOHASH", k, Element(), Element()],
+            2 => ["GEODIST", k, Element(), Element(), .. Optional(Unit())],
+            3 => ["GEORADIUS", k, Longitude(), Latitude(), Distance(), Unit(), .. GeoOptions(mayStore: true)],
+            4 => ["GEORADIUSBYMEMBER", k, Element(), Distance(), Unit(), .. GeoOptions(mayStore: true)],
+            5 => ["GEOSEARCH", k, .. GeoArea(), .. GeoOptions(mayStore: false)],
+            6 => ["GEOSEARCHSTORE", GeoKey(), k, .. GeoArea(), .. Optional("COUNT", Count()), "ASC"],
+            _ => ["GEOADD", k, .. Optional(Pick("NX", "XX", "CH")), .. Enumerable.Range(0, random.Next(1, 6)).SelectMany(_ => new[] { Longitude(), Latitude(), Element() })],
+        };
+    }
+
+    private string[] GeoArea()
+    {
+        string[] from = random.Next(2) == 0 ? ["FROMMEMBER", Element()] : ["FROMLONLAT", Longitude(), Latitude()];
+        string[] by = random.Next(2) == 0 ? ["BYRADIUS", Distance(), Unit()] : ["BYBOX", Distance(), Distance(), Unit()];
+        return random.Next(2) == 0 ? [.. from, .. by] : [.. by, .. from];
+    }
+
+    // Distances are stored as scores, which 7.0 writes otherwise: those are not drawn.
+    private string[] GeoOptions(bool mayStore)
+    {
+        var c = new List<string>();
+        for (int i = random.Next(4); i > 0; i--) c.AddRange(random.Next(7) switch { 0 => ["WITHDIST"], 1 => ["WITHHASH"], 2 => ["WITHCOORD"], 3 => ["COUNT", Count()], 4 when mayStore => ["STORE", GeoKey()], 5 => ["DESC"], _ => new[] { "ASC" } });
+        return [.. c];
+    }
+
+    private string GeoKey() => random.Next(15) == 0 ? AnyKey() : Pick("g0", "g1", "g2");
+
+    private string Longitude() => random.Next(30) == 0 ? Pick("181", "abc", "-180", "180") : random.Next(3) == 0 ? Decimal(-180, 180) : Decimal(5, 15);
+
+    private string Latitude() => random.Next(30) == 0 ? Pick("86", "abc", "-85.05112878") : random.Next(3) == 0 ? Decimal(-85, 85) : Decimal(45, 55);
+
+    private string Distance() => random.Next(30) == 0 ? Pick("-1", "abc", "0") : Decimal(0, random.Next(3) == 0 ? 20_000 : 600);
+
+    private string Unit() => random.Next(30) == 0 ? "yd" : Pick("km", "km", "mi", "m", "FT");
+
+    private string Decimal(double from, double to) => (from + (random.NextDouble() * (to - from))).ToString("R", CultureInfo.InvariantCulture);
 
     private string HyperLogLogKey() => Pick("p0", "p1", "p2");
 

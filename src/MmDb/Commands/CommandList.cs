@@ -24,6 +24,7 @@ public static class CommandList
         .. BitmapCommands.All,
         .. HyperLogLogCommands.All,
         .. SortedSetCommands.All,
+        .. GeoCommands.All,
         .. KeyCommands.All,
         .. DumpCommands.All,
         .. ListCommands.All,

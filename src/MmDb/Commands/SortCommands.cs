@@ -167,7 +167,7 @@ public static unsafe class SortCommands
                     return;
                 }
 
-                items.Span.Sort(new Order(options.Descending, options.Alphabetic, options.HasBy));
+                PartialSort.Sort(items.Span, (int)end, new Order(options.Descending, options.Alphabetic, options.HasBy));
             }
 
             Span<Item> chosen = items.Span[(int)start..(int)end];

@@ -171,7 +171,7 @@ public static unsafe partial class SortedSetCommands
 
     /// <summary>The options of ZADD. The first four are the effect's conditions.</summary>
     [Flags]
-    private enum AddOptions
+    internal enum AddOptions
     {
         None = 0,
         IfMissing = SortedSetConditions.IfMissing,
@@ -236,28 +236,38 @@ public static unsafe partial class SortedSetCommands
             items = (ScoredMember*)NativeMemory.Alloc((nuint)count, (nuint)sizeof(ScoredMember));
         }
 
-        if (TryItems(c, first, items, count) && TryReadForAdd(c, out Key key, out byte* record))
+        if (TryItems(c, first, items, count))
         {
-            if ((options & AddOptions.Increment) != 0)
-            {
-                AddToScore(c, key, record, items, options);
-            }
-            else
-            {
-                (int added, int updated) = record == null && (options & AddOptions.IfExists) != 0
-                    ? default
-                    : c.Effects.SortedSetAdd(key, (SortedSetConditions)(options & AddOptions.Conditions), items, count);
-                c.Reply.Integer((options & AddOptions.CountChanged) != 0 ? added + updated : added);
-                if (added + updated != 0)
-                {
-                    c.Notify(KeyspaceEvents.SortedSet, "zadd"u8, key);
-                }
-            }
+            AddItems(c, items, count, options);
         }
 
         if (count > maxOnStack)
         {
             NativeMemory.Free(items);
+        }
+    }
+
+    /// <summary>Adds members whose scores are known, and replies.</summary>
+    internal static void AddItems(CommandContext c, ScoredMember* items, int count, AddOptions options)
+    {
+        if (!TryReadForAdd(c, out Key key, out byte* record))
+        {
+            return;
+        }
+
+        if ((options & AddOptions.Increment) != 0)
+        {
+            AddToScore(c, key, record, items, options);
+            return;
+        }
+
+        (int added, int updated) = record == null && (options & AddOptions.IfExists) != 0
+            ? default
+            : c.Effects.SortedSetAdd(key, (SortedSetConditions)(options & AddOptions.Conditions), items, count);
+        c.Reply.Integer((options & AddOptions.CountChanged) != 0 ? added + updated : added);
+        if (added + updated != 0)
+        {
+            c.Notify(KeyspaceEvents.SortedSet, "zadd"u8, key);
         }
     }
 
