@@ -1,6 +1,8 @@
 using System.Buffers.Binary;
+using System.Globalization;
 using System.Runtime.CompilerServices;
 using System.Security.Cryptography;
+using System.Text;
 using Leither.MmDb.Memory;
 using Leither.Resp;
 
@@ -78,8 +80,7 @@ public static unsafe class ValueDigest
             case DataType.SortedSet:
                 MixElements(record, digest, stackalloc byte[PackValue.MaxIntegerDigits], static (d, member, _, score) =>
                 {
-                    byte* text = stackalloc byte[RespDouble.MaxLength];
-                    XorPair(d, member, new ReadOnlySpan<byte>(text, RespDouble.Format(score, text)));
+                    XorPair(d, member, Digits17(score));
                 });
                 break;
             default:
@@ -91,6 +92,34 @@ public static unsafe class ValueDigest
             Xor(digest, "!!expire!!"u8);
         }
     }
+
+    /// <summary>A score as Redis's digest takes it: C's %.17g.</summary>
+    private static byte[] Digits17(double score)
+    {
+        if (double.IsInfinity(score))
+        {
+            return score > 0 ? "inf"u8.ToArray() : "-inf"u8.ToArray();
+        }
+
+        const int digits = 17;
+        string[] parts = score.ToString("E16", CultureInfo.InvariantCulture).Split('E');
+        int exponent = int.Parse(parts[1], CultureInfo.InvariantCulture);
+        string text = exponent is < -4 or >= digits
+            ? Trimmed(parts[0]) + (exponent < 0 ? "e-" : "e+") + Math.Abs(exponent).ToString("00", CultureInfo.InvariantCulture)
+            : Trimmed(Fixed(parts[0], exponent));
+        return Encoding.ASCII.GetBytes(text);
+    }
+
+    /// <summary>Moves the point of "d.ddd" by so many places.</summary>
+    private static string Fixed(string mantissa, int exponent)
+    {
+        string sign = mantissa[0] == '-' ? "-" : "", all = mantissa[sign.Length..].Replace(".", "", StringComparison.Ordinal);
+        return exponent < 0
+            ? $"{sign}0.{new string('0', -exponent - 1)}{all}"
+            : $"{sign}{all[..(exponent + 1)]}.{all[(exponent + 1)..]}";
+    }
+
+    private static string Trimmed(string number) => number.Contains('.', StringComparison.Ordinal) ? number.TrimEnd('0').TrimEnd('.') : number;
 
     private delegate void ElementMixer(Span<byte> digest, ReadOnlySpan<byte> element, ReadOnlySpan<byte> value, double score);
 
