@@ -54,12 +54,14 @@ public sealed unsafe class Dispatcher : IDisposable
             Keyspace keyspace = mimei.Keyspace;
             session.LastInteractionMs = keyspace.NowMs = _server.NowMs;
             session.PresentedBytes = length;
+            keyspace.FollowsSource = session.IsSource;
             bool again = true;
             while (again && !session.IsClosing && session.Blocked is null && session.Postponed is null)
             {
                 again = RunBatch(session, keyspace, data, length, ref position);
             }
 
+            keyspace.FollowsSource = false;
             if (_server.PausedUntilMs == 0 && _server.PostponedCount > 0)
             {
                 _server.RunPostponed();

@@ -77,6 +77,10 @@ public sealed unsafe class Keyspace : IDisposable
     public long Dirty { get; set; }
     /// <summary>Whether this node decides on expiry and eviction; a follower does not.</summary>
     public bool IsWriter { get; set; } = true;
+    /// <summary>
+    /// What runs comes from the source of a stream (the master, an append-only file), for which everything it has not deleted is there, expired or not.
+    /// </summary>
+    internal bool FollowsSource { get; set; }
     /// <summary>Nothing expires and nothing is evicted at present (CLIENT PAUSE).</summary>
     public bool IsFrozen { get; set; }
     /// <summary>The snapshot under way, or null: a value about to change is captured for it first.</summary>
@@ -95,7 +99,13 @@ public sealed unsafe class Keyspace : IDisposable
 
     /// <summary>Whether a record that has an expiry is past it.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal bool IsExpired(byte* record) => Record.ExpireAt(record) <= NowMs;
+    internal bool IsExpired(byte* record) => Record.ExpireAt(record) <= NowMs && !FollowsSource;
+
+    /// <summary>
+    /// Whether an instant of expiry has passed already, so that setting it means deleting. Where somebody else decides on expiry it never has:
+    /// his deletion follows.
+    /// </summary>
+    internal bool IsPast(long instant) => instant <= NowMs && IsWriter && !FollowsSource;
 
     /// <summary>Idle time or frequency of a record that was used.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

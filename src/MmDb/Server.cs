@@ -115,6 +115,13 @@ public sealed unsafe partial class Server : IDisposable
         return session;
     }
 
+    /// <summary>Makes the session that carries a source's stream. It is no client: nobody sees it, and nobody closes it but who made it.</summary>
+    internal Session OpenSource(IClientConnection connection)
+    {
+        var session = new Session(_nextSessionId++, connection, Mimei, NowMs) { User = AclUser.MakeDefault(), IsSource = true, IsLoggedIn = true };
+        return session;
+    }
+
     /// <summary>Forgets a session whose connection ended.</summary>
     public void Close(Session session)
     {

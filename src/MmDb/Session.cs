@@ -181,6 +181,8 @@ public sealed class Session(long id, IClientConnection connection, Mimei mimei, 
     public ReplyMode ReplyMode { get; set; }
     /// <summary>The command that CLIENT PAUSE holds back, with all input after it.</summary>
     internal QueuedCommand? Postponed { get; set; }
+    /// <summary>It carries the stream of a source (the master, an append-only file): it may do everything, and decides on expiry.</summary>
+    internal bool IsSource { get; init; }
     /// <summary>CLIENT NO-EVICT.</summary>
     public bool NoEvict { get; set; }
     /// <summary>CLIENT NO-TOUCH.</summary>

@@ -17,6 +17,11 @@ internal static class NodeProgram
         NodeLog log = new(TimeProvider.System, Console.Out);
         try
         {
+            if (arguments.Length > 0 && IsRdb(arguments[0]))
+            {
+                throw new IOException($"{arguments[0]} is an RDB file, not a configuration. To take its keys over: leither import {arguments[0]}, then leither run");
+            }
+
             NodeConfig config = NodeConfig.Load(arguments, Console.OpenStandardInput);
             using DataFolder folder = DataFolder.Open(config.DataFolder);
             // As in Redis, relative paths of the configuration mean the data folder.
@@ -38,6 +43,11 @@ internal static class NodeProgram
         if (config.WithoutMeaning.Count > 0)
         {
             log.Warning($"Accepted, but without meaning here: {string.Join(", ", config.WithoutMeaning)}");
+        }
+
+        if (RedisFilesIn(folder.Path) is { } files)
+        {
+            log.Warning($"{files} is Redis's, and is not read at start. To take its keys over, stop this node and run: leither import {files} --data {folder.Path}");
         }
 
         using NodeHost host = new(config, folder, log);
@@ -69,6 +79,30 @@ internal static class NodeProgram
 
             log.Notice("Leither is now ready to exit, bye bye...");
         }
+    }
+
+    private static bool IsRdb(string path)
+    {
+        if (!File.Exists(path))
+        {
+            return false;
+        }
+
+        Span<byte> head = stackalloc byte[5];
+        using FileStream file = File.OpenRead(path);
+        return file.ReadAtLeast(head, head.Length, throwOnEndOfStream: false) == head.Length && head.SequenceEqual("REDIS"u8);
+    }
+
+    /// <summary>What Redis keeps its data in, where a folder has that and nothing of a node yet.</summary>
+    private static string? RedisFilesIn(string folder)
+    {
+        if (Directory.Exists(Path.Combine(folder, "log")) || Directory.EnumerateFiles(folder, "checkpoint-*").Any())
+        {
+            return null;
+        }
+
+        string appendOnly = Path.Combine(folder, "appendonlydir"), dump = Path.Combine(folder, "dump.rdb");
+        return Directory.Exists(appendOnly) ? appendOnly : File.Exists(dump) ? dump : null;
     }
 
     /// <summary>A first signal stops the node in good order; one more that cannot wait ends it on the spot.</summary>

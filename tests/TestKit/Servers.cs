@@ -231,7 +231,8 @@ public sealed class LeitherServer : ServerProcess
     protected override IEnumerable<string> CommandLine() =>
         [.. Program(), "run", "-p", Port.ToString(CultureInfo.InvariantCulture), "--data", DataDir];
 
-    private static string[] Program()
+    /// <summary>The command that starts the program.</summary>
+    public static string[] Program()
     {
         if (Environment.GetEnvironmentVariable("LEITHER_SERVER") is { Length: > 0 } command) return command.Split(' ', StringSplitOptions.RemoveEmptyEntries);
         for (DirectoryInfo? folder = new(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)

@@ -173,7 +173,7 @@ public static unsafe class DumpCommands
         }
 
         long expireAt = ttl == 0 || absolute ? ttl : unchecked(ttl + c.NowMs);
-        if (ttl != 0 && expireAt <= c.NowMs && c.Keyspace.IsWriter)
+        if (ttl != 0 && c.Keyspace.IsPast(expireAt))
         {
             RunRestoreExpired(c, key, payload, exists);
             return;

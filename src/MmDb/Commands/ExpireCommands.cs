@@ -205,7 +205,7 @@ public static unsafe class ExpireCommands
             return;
         }
 
-        if (instant <= c.NowMs)
+        if (c.Keyspace.IsPast(instant))
         {
             c.Effects.Delete(key);
             c.Notify(KeyspaceEvents.Generic, "del"u8, key);

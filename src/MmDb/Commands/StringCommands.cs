@@ -582,7 +582,7 @@ public static unsafe class StringCommands
         }
 
         StringValue.Reply(record, c.Reply);
-        if (timeIndex > 0 && expireAt <= c.NowMs)
+        if (timeIndex > 0 && c.Keyspace.IsPast(expireAt))
         {
             c.Effects.Delete(key);
             c.Notify(KeyspaceEvents.Generic, "del"u8, key);

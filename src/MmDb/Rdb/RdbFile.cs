@@ -27,6 +27,7 @@ public sealed unsafe class RdbFile : IDisposable
     private const int FirstCapacity = 1 << 20;
     private const int MagicBytes = 9;
     private const int ChecksummedFrom = 5;
+    private const int MinPayloadVersion = 6;
 
     private readonly Stream _stream;
     private readonly byte[]? _begun;
@@ -83,6 +84,24 @@ public sealed unsafe class RdbFile : IDisposable
     public byte* Value => _data + _valueStart;
     /// <summary>Bytes of the value.</summary>
     public long ValueLength => _valueLength;
+    /// <summary>The source of the library that <see cref="RdbItem.Function"/> told of.</summary>
+    public string FunctionSource
+    {
+        get
+        {
+            var reader = new RdbReader(Value, _valueLength);
+            return Encoding.UTF8.GetString(reader.String(ref _keyScratch).Span);
+        }
+    }
+
+    /// <summary>Writes the ten bytes that make the value a payload for RESTORE: a version and a checksum.</summary>
+    public void WriteFooter(byte* footer)
+    {
+        BinaryPrimitives.WriteUInt16LittleEndian(new Span<byte>(footer, 2), (ushort)Math.Max(Version, MinPayloadVersion));
+        ulong crc = Crc64.Compute(Crc64.Compute(0, Value, _valueLength), footer, 2);
+        BinaryPrimitives.WriteUInt64LittleEndian(new Span<byte>(footer + 2, 8), crc);
+    }
+
     /// <summary>What the file's fields say (redis-ver, repl-offset, …).</summary>
     public Dictionary<string, string> Fields { get; } = [];
     /// <summary>Keys and expiring keys that the database is to have, as the file announces; 0 where it does not.</summary>

@@ -37,6 +37,7 @@ internal static class LeitherCommand
         };
         RootCommand root = new("A MiMei node: Redis commands over versioned, content-addressed data.") { data, words };
         root.Subcommands.Add(RunForHelp());
+        root.Subcommands.Add(ImportCommand.Create());
         root.SetAction(result =>
         {
             if (command.Length > 0)
@@ -60,7 +61,7 @@ internal static class LeitherCommand
             }
             else if (!arguments[i].StartsWith('-'))
             {
-                return arguments[i] == "run" ? (arguments, []) : (arguments[..i], arguments[i..]);
+                return arguments[i] is "run" or "import" ? (arguments, []) : (arguments[..i], arguments[i..]);
             }
         }
 
