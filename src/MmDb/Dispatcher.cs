@@ -158,10 +158,17 @@ public sealed unsafe class Dispatcher : IDisposable
         if (session.ReplyMode != ReplyMode.On)
         {
             RunMuted(session, spec, args, count, hash);
-            return;
+        }
+        else
+        {
+            Check(session, spec, args, count, hash);
         }
 
-        Check(session, spec, args, count, hash);
+        // As with ASKING, CLIENT CACHING holds for one command, or one transaction.
+        if (session is { Tracking: { } tracking, Transaction: null } && spec != ClientCommands.Client)
+        {
+            tracking.CachingGiven = false;
+        }
     }
 
     private void RunMuted(Session session, CommandSpec? spec, Slice* args, int count, ulong hash)
@@ -175,6 +182,7 @@ public sealed unsafe class Dispatcher : IDisposable
         }
         else if (session.ReplyMode != mode)
         {
+            _server.SendPushesOfMuted();
             return;
         }
 
@@ -183,6 +191,8 @@ public sealed unsafe class Dispatcher : IDisposable
         {
             session.Output.Truncate(session.Output.Length - (session.Output.BytesWritten - mark));
         }
+
+        _server.SendPushesOfMuted();
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -378,6 +388,11 @@ public sealed unsafe class Dispatcher : IDisposable
             return false;
         }
 
+        if (session.Mimei.Tracking.ClientCount > 0)
+        {
+            session.Mimei.Tracking.Limit();
+        }
+
         if ((flags & CommandFlags.Write) != 0 && !_server.LogAccepts(session, args, count, out string? refusal))
         {
             Refuse(session, spec, refusal);
@@ -419,6 +434,11 @@ public sealed unsafe class Dispatcher : IDisposable
         else
         {
             spec.Handler(_context);
+        }
+
+        if (session.Tracking is not null)
+        {
+            session.Mimei.Tracking.Remember(session, spec, _context.Args, _context.Count);
         }
 
         Finish(spec);
@@ -485,6 +505,11 @@ public sealed unsafe class Dispatcher : IDisposable
         _server.Stats.CommandsProcessed++;
         _server.StatsOf(spec).Calls++;
         CallTimed(spec, 1);
+        if (session.Tracking is not null)
+        {
+            session.Mimei.Tracking.Remember(session, spec, _context.Args, _context.Count);
+        }
+
         if (_context.Failed)
         {
             _server.StatsOf(spec).Failed++;
@@ -500,6 +525,7 @@ public sealed unsafe class Dispatcher : IDisposable
     internal bool Retry(Session session, QueuedCommand command)
     {
         _context.SetRetry(true);
+        _server.Running = session;
         int selected = session.DatabaseIndex;
         session.DatabaseIndex = session.Blocked!.Database;
         if (session.IsRestricted && !_server.Users.Allows(session, command.Spec, command.Args, command.Count, AclContext.TopLevel, out string noPermission))
@@ -519,6 +545,7 @@ public sealed unsafe class Dispatcher : IDisposable
         bool served = !_context.DidBlock;
         session.Mimei.Keyspace.Effects.EndEntry();
         session.Mimei.Keyspace.DeleteNotedExpired();
+        _server.SendLaterPushes();
         return served;
     }
 }

@@ -90,6 +90,11 @@ public sealed unsafe class Keyspace : IDisposable
     /// <summary>Whether expired keys are looked for in the background (DEBUG SET-ACTIVE-EXPIRE).</summary>
     public bool ActiveExpireEnabled { get; set; } = true;
 
+    /// <summary>What has to be told of changed keys: keys under WATCH, and client-side caches as a whole. 0: a change concerns nobody.</summary>
+    internal int ChangeListeners { get; set; }
+    /// <summary>Client-side caches; null while there are none.</summary>
+    internal Tracking? Tracking { get; set; }
+
     /// <summary>Raised for keyspace events: class, name, database, key. Null while nobody asked for any.</summary>
     public KeyspaceEventSink? EventSink { get; set; }
 

@@ -16,6 +16,7 @@ public sealed class Mimei : IDisposable
         Name = name;
         Keyspace = keyspace;
         PubSub = new PubSub(this);
+        Tracking = new Tracking(this);
     }
 
     /// <summary>Its name on this node.</summary>
@@ -24,6 +25,8 @@ public sealed class Mimei : IDisposable
     public Keyspace Keyspace { get; }
     /// <summary>Its channels.</summary>
     public PubSub PubSub { get; }
+    /// <summary>Whose caches hold which of its keys.</summary>
+    public Tracking Tracking { get; }
     /// <summary>Its log; null when the node runs without one (appendonly no).</summary>
     public WriteLog? Log { get; set; }
     /// <summary>Makes checkpoints; null when the node keeps no files.</summary>
@@ -38,6 +41,7 @@ public sealed class Mimei : IDisposable
     public void Dispose()
     {
         PubSub.Dispose();
+        Tracking.Dispose();
         (Checkpointer as IDisposable)?.Dispose();
         Log?.Dispose();
         Keyspace.Dispose();

@@ -71,6 +71,11 @@ public sealed unsafe partial class Server
                 }
             }
 
+            if (Mimei.Tracking.ClientCount > 0)
+            {
+                Mimei.Tracking.Limit();
+            }
+
             moreToExpire = keyspace.Expiry.Step(_sliceBudget);
             moreToFree = keyspace.LazyFree.Step(_sliceBudget);
             moreToFree |= keyspace.Eviction.IsNeeded && keyspace.MakeRoom() && keyspace.Eviction.IsNeeded;
@@ -94,7 +99,7 @@ public sealed unsafe partial class Server
     /// <summary>Copies a push into a session's output. While the session's own command runs, a RESP3 push waits until its reply is whole.</summary>
     internal void Push(Session session, byte* message, long length)
     {
-        if (session == Running && session.Output.Version > 2)
+        if (session == Running && (session.Output.Version > 2 || session.ReplyMode != ReplyMode.On))
         {
             _laterPushesFor = session;
             _laterPushes.Raw(message, length);
@@ -109,13 +114,27 @@ public sealed unsafe partial class Server
     internal void SendLaterPushes()
     {
         Running = null;
+        if (_laterPushesFor is { ReplyMode: ReplyMode.On } session)
+        {
+            WriteLaterPushes(session);
+        }
+    }
+
+    /// <summary>Sends what waited for the end of a command that is not answered.</summary>
+    internal void SendPushesOfMuted()
+    {
         if (_laterPushesFor is { } session)
         {
-            _laterPushesFor = null;
-            session.Output.Raw(_laterPushes.Data, _laterPushes.Length);
-            _laterPushes.Release();
-            Pushed(session);
+            WriteLaterPushes(session);
         }
+    }
+
+    private void WriteLaterPushes(Session session)
+    {
+        _laterPushesFor = null;
+        session.Output.Raw(_laterPushes.Data, _laterPushes.Length);
+        _laterPushes.Release();
+        Pushed(session);
     }
 
     /// <summary>Something was written for a session that it did not ask for just now.</summary>

@@ -16,6 +16,7 @@ public sealed unsafe partial class Server : IDisposable
 {
     private readonly CommandStats[] _commandStats;
     private long _nextSessionId = 1;
+    private bool _needsChecks;
 
     /// <summary>A server around its default MiMei.</summary>
     /// <param name="mimei">Where a connection starts.</param>
@@ -40,6 +41,7 @@ public sealed unsafe partial class Server : IDisposable
         Dispatcher = new Dispatcher(this);
         mimei.Keyspace.NowMs = StartedMs;
         mimei.PubSub.Server = this;
+        mimei.Tracking.Server = this;
         Monitors = new Monitors(this);
         Span<byte> id = stackalloc byte[20];
         for (int i = 0; i < id.Length; i++)
@@ -130,6 +132,7 @@ public sealed unsafe partial class Server : IDisposable
             Blocking.Remove(session);
             Transactions.Unwatch(session);
             session.Mimei.PubSub.RemoveAll(session);
+            session.Mimei.Tracking.Disable(session);
             StopMonitoring(session);
             PostponedCount -= session.Postponed is null ? 0 : 1;
             session.Postponed = null;
@@ -177,6 +180,7 @@ public sealed unsafe partial class Server : IDisposable
     /// <summary>The log's one write for everything that this turn changed; replies may leave after it.</summary>
     public void EndTurn()
     {
+        Mimei.Tracking.EndTurn();
         if (Mimei.Log is { HasUnwritten: true } log)
         {
             log.Flush();
@@ -199,6 +203,7 @@ public sealed unsafe partial class Server : IDisposable
         PausesWritesOnly = writesOnly && (PausedUntilMs == 0 || PausesWritesOnly);
         PausedUntilMs = Math.Max(PausedUntilMs, untilMs);
         Mimei.Keyspace.IsFrozen = true;
+        CheckAsNeeded();
         WakeWithin?.Invoke(untilMs - NowMs);
     }
 
@@ -208,6 +213,7 @@ public sealed unsafe partial class Server : IDisposable
         PausedUntilMs = 0;
         PausesWritesOnly = false;
         Mimei.Keyspace.IsFrozen = false;
+        CheckAsNeeded();
     }
 
     /// <summary>Runs what a pause that is over has held back, and lets its clients go on.</summary>
@@ -235,7 +241,10 @@ public sealed unsafe partial class Server : IDisposable
     }
 
     /// <summary>Whether every command needs the seldom checks.</summary>
-    internal bool NeedsChecks => PausedUntilMs != 0 || Mimei.Keyspace.Options.MaxMemory != 0;
+    internal bool NeedsChecks => _needsChecks || Mimei.Keyspace.Options.MaxMemory != 0;
+
+    /// <summary>Decides on <see cref="NeedsChecks"/> again.</summary>
+    internal void CheckAsNeeded() => _needsChecks = PausedUntilMs != 0 || Mimei.Tracking.ClientCount > 0;
 
     /// <summary>Whether each command is looked at by itself; otherwise those that are quick by nature are timed now and then.</summary>
     internal bool WatchesEveryCommand { get; private set; }

@@ -177,6 +177,8 @@ public sealed class Session(long id, IClientConnection connection, Mimei mimei, 
         return names;
     }
 
+    /// <summary>How its cache is kept up to date (CLIENT TRACKING); null: it has none.</summary>
+    internal TrackingState? Tracking { get; set; }
     /// <summary>CLIENT REPLY's state.</summary>
     public ReplyMode ReplyMode { get; set; }
     /// <summary>The command that CLIENT PAUSE holds back, with all input after it.</summary>

@@ -66,6 +66,7 @@ internal static unsafe class Transactions
         if (!database.Watchers.TryGetValue(name, out List<Session>? sessions))
         {
             database.Watchers.Add(name, sessions = []);
+            session.Mimei.Keyspace.ChangeListeners++;
         }
 
         sessions.Add(session);
@@ -154,6 +155,7 @@ internal static unsafe class Transactions
                 if (sessions.Count == 0)
                 {
                     database.Watchers.Remove(watched.Key);
+                    session.Mimei.Keyspace.ChangeListeners--;
                 }
             }
         }

@@ -364,7 +364,7 @@ public static unsafe class ClientCommands
             .Append(CultureInfo.InvariantCulture, $"flags={Flags(session)} db={session.DatabaseIndex} sub={session.Channels?.Count ?? 0} psub={session.Patterns?.Count ?? 0} ssub={session.ShardChannels?.Count ?? 0} ")
             .Append(CultureInfo.InvariantCulture, $"multi={session.Transaction?.Count ?? -1} qbuf={Math.Max(connection.InputBytes, session.PresentedBytes)} qbuf-free={Math.Max(0, connection.InputCapacity - connection.InputBytes)} argv-mem=0 multi-mem={queued} ")
             .Append(CultureInfo.InvariantCulture, $"rbs={session.Output.Capacity} rbp={session.Output.Capacity} obl={(large ? 0 : waiting)} oll={(large ? 1 : 0)} omem={(large ? waiting : 0)} tot-mem={total} events=r ")
-            .Append(CultureInfo.InvariantCulture, $"cmd={session.LastCommand?.FullName ?? "NULL"} user={session.User.Name} redir=-1 resp={session.Output.Version} ")
+            .Append(CultureInfo.InvariantCulture, $"cmd={session.LastCommand?.FullName ?? "NULL"} user={session.User.Name} redir={session.Tracking?.Redirect ?? -1} resp={session.Output.Version} ")
             .Append(CultureInfo.InvariantCulture, $"lib-name={Encoding.Latin1.GetString(session.LibraryName)} lib-ver={Encoding.Latin1.GetString(session.LibraryVersion)}\n");
     }
 
@@ -375,6 +375,9 @@ public static unsafe class ClientCommands
         _ = session.SubscriptionCount > 0 ? flags.Append('P') : flags;
         _ = session.Transaction is not null ? flags.Append('x') : flags;
         _ = session.Blocked is not null || session.Postponed is not null ? flags.Append('b') : flags;
+        _ = session.Tracking is not null ? flags.Append('t') : flags;
+        _ = session.Tracking is { IsRedirectBroken: true } ? flags.Append('R') : flags;
+        _ = session.Tracking is { IsBroadcast: true } ? flags.Append('B') : flags;
         _ = session.WatchBroken ? flags.Append('d') : flags;
         _ = session.IsClosing ? flags.Append('c') : flags;
         _ = session.Connection.IsUnixSocket ? flags.Append('U') : flags;
@@ -674,31 +677,41 @@ public static unsafe class ClientCommands
         c.Reply.Integer(1);
     }
 
-    // Client-side caching is not there yet: no client is ever in tracking mode.
-
     private static void RunTracking(CommandContext c)
     {
+        var wanted = new TrackingState();
+        List<byte[]> prefixes = [];
         for (int i = 3; i < c.Count; i++)
         {
             bool hasValue = i + 1 < c.Count;
             if (c.Is(i, "redirect"u8) && hasValue)
             {
-                if (!c.TryLong(++i, out long id))
+                if (!TryRedirect(c, ++i, wanted))
                 {
-                    return;
-                }
-
-                if (!c.Server.Sessions.ContainsKey(id))
-                {
-                    c.Error("ERR The client ID you want redirect to does not exist"u8);
                     return;
                 }
             }
             else if (c.Is(i, "prefix"u8) && hasValue)
             {
-                i++;
+                prefixes.Add(c[++i].Span.ToArray());
             }
-            else if (!c.Is(i, "bcast"u8) && !c.Is(i, "optin"u8) && !c.Is(i, "optout"u8) && !c.Is(i, "noloop"u8))
+            else if (c.Is(i, "bcast"u8))
+            {
+                wanted.IsBroadcast = true;
+            }
+            else if (c.Is(i, "optin"u8))
+            {
+                wanted.OptIn = true;
+            }
+            else if (c.Is(i, "optout"u8))
+            {
+                wanted.OptOut = true;
+            }
+            else if (c.Is(i, "noloop"u8))
+            {
+                wanted.NoLoop = true;
+            }
+            else
             {
                 c.Error(Errors.Syntax);
                 return;
@@ -707,33 +720,159 @@ public static unsafe class ClientCommands
 
         if (c.Is(2, "off"u8))
         {
+            c.Mimei.Tracking.Disable(c.Session);
             c.Reply.Ok();
         }
-        else if (c.Is(2, "on"u8))
-        {
-            c.Error("ERR client-side caching is not supported by this server"u8);
-        }
-        else
+        else if (!c.Is(2, "on"u8))
         {
             c.Error(Errors.Syntax);
         }
+        else if (Conflict(c.Session.Tracking, wanted, prefixes) is { } error)
+        {
+            c.Error("ERR " + error);
+        }
+        else
+        {
+            wanted.Prefixes.UnionWith(prefixes);
+            c.Mimei.Tracking.Enable(c.Session, wanted);
+            c.Reply.Ok();
+        }
     }
 
-    private static void RunCaching(CommandContext c) =>
-        c.Error("ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled"u8);
+    private static bool TryRedirect(CommandContext c, int index, TrackingState wanted)
+    {
+        if (wanted.Redirect != 0)
+        {
+            c.Error("ERR A client can only redirect to a single other client"u8);
+            return false;
+        }
 
-    private static void RunGetRedirection(CommandContext c) => c.Reply.Integer(-1);
+        if (!c.TryLong(index, out long id))
+        {
+            return false;
+        }
+
+        if (!c.Server.Sessions.ContainsKey(id))
+        {
+            c.Error("ERR The client ID you want redirect to does not exist"u8);
+            return false;
+        }
+
+        wanted.Redirect = id;
+        return true;
+    }
+
+    /// <summary>What does not go together among the options, or with those in force; null: all does.</summary>
+    private static string? Conflict(TrackingState? current, TrackingState wanted, List<byte[]> prefixes)
+    {
+        if (!wanted.IsBroadcast && prefixes.Count > 0)
+        {
+            return "PREFIX option requires BCAST mode to be enabled";
+        }
+
+        if (current is not null && current.IsBroadcast != wanted.IsBroadcast)
+        {
+            return "You can't switch BCAST mode on/off before disabling tracking for this client, and then re-enabling it with a different mode.";
+        }
+
+        if (wanted.IsBroadcast && (wanted.OptIn || wanted.OptOut))
+        {
+            return "OPTIN and OPTOUT are not compatible with BCAST";
+        }
+
+        if (wanted.OptIn && wanted.OptOut)
+        {
+            return "You can't specify both OPTIN mode and OPTOUT mode";
+        }
+
+        if (current is not null && ((wanted.OptIn && current.OptOut) || (wanted.OptOut && current.OptIn)))
+        {
+            return "You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then re-enabling it with a different mode.";
+        }
+
+        for (int i = 0; i < prefixes.Count; i++)
+        {
+            byte[] prefix = prefixes[i];
+            if (current?.Prefixes.FirstOrDefault(p => Overlap(p, prefix)) is { } existing)
+            {
+                return $"Prefix '{Encoding.Latin1.GetString(prefix)}' overlaps with an existing prefix '{Encoding.Latin1.GetString(existing)}'. "
+                    + "Prefixes for a single client must not overlap.";
+            }
+
+            if (prefixes.Skip(i + 1).FirstOrDefault(p => Overlap(p, prefix)) is { } other)
+            {
+                return $"Prefix '{Encoding.Latin1.GetString(prefix)}' overlaps with another provided prefix '{Encoding.Latin1.GetString(other)}'. "
+                    + "Prefixes for a single client must not overlap.";
+            }
+        }
+
+        return null;
+    }
+
+    private static bool Overlap(byte[] a, byte[] b) => a.AsSpan().StartsWith(b) || b.AsSpan().StartsWith(a);
+
+    private static void RunCaching(CommandContext c)
+    {
+        bool yes = c.Is(2, "yes"u8);
+        if (c.Session.Tracking is not { } tracking)
+        {
+            c.Error("ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled"u8);
+        }
+        else if (!yes && !c.Is(2, "no"u8))
+        {
+            c.Error(Errors.Syntax);
+        }
+        else if (yes && !tracking.OptIn)
+        {
+            c.Error("ERR CLIENT CACHING YES is only valid when tracking is enabled in OPTIN mode."u8);
+        }
+        else if (!yes && !tracking.OptOut)
+        {
+            c.Error("ERR CLIENT CACHING NO is only valid when tracking is enabled in OPTOUT mode."u8);
+        }
+        else
+        {
+            tracking.CachingGiven = true;
+            c.Reply.Ok();
+        }
+    }
+
+    private static void RunGetRedirection(CommandContext c) => c.Reply.Integer(c.Session.Tracking?.Redirect ?? -1);
 
     private static void RunTrackingInfo(CommandContext c)
     {
+        TrackingState? tracking = c.Session.Tracking;
         c.Reply.Map(3);
         c.Reply.Bulk("flags"u8);
-        c.Reply.Set(1);
-        c.Reply.Bulk("off"u8);
+        long mark = c.Reply.BeginDeferred(), count = 1;
+        c.Reply.Bulk(tracking is null ? "off"u8 : "on"u8);
+        foreach ((bool isSet, string name) in (ReadOnlySpan<(bool, string)>)
+        [
+            (tracking is { IsBroadcast: true }, "bcast"),
+            (tracking is { OptIn: true }, "optin"),
+            (tracking is { OptIn: true, CachingGiven: true }, "caching-yes"),
+            (tracking is { OptOut: true }, "optout"),
+            (tracking is { OptOut: true, CachingGiven: true }, "caching-no"),
+            (tracking is { NoLoop: true }, "noloop"),
+            (tracking is { IsRedirectBroken: true }, "broken_redirect"),
+        ])
+        {
+            if (isSet)
+            {
+                c.Reply.Bulk(Encoding.ASCII.GetBytes(name));
+                count++;
+            }
+        }
+
+        c.Reply.EndDeferredSet(mark, count);
         c.Reply.Bulk("redirect"u8);
-        c.Reply.Integer(-1);
+        c.Reply.Integer(tracking?.Redirect ?? -1);
         c.Reply.Bulk("prefixes"u8);
-        c.Reply.EmptyArray();
+        c.Reply.Array(tracking?.Prefixes.Count ?? 0);
+        foreach (byte[] prefix in tracking is null ? [] : tracking.Prefixes)
+        {
+            c.Reply.Bulk(prefix);
+        }
     }
 
     private static void RunHelp(CommandContext c) => c.Help(

@@ -269,6 +269,7 @@ public static unsafe class ConnectionCommands
         c.Server.Users.LogOut(session);
         Transactions.End(session);
         c.Mimei.PubSub.RemoveAll(session);
+        c.Mimei.Tracking.Disable(session);
         session.Name = [];
         session.ReplyMode = ReplyMode.On;
         session.NoEvict = session.NoTouch = false;

@@ -205,7 +205,7 @@ public static unsafe class InfoCommands
         f.Add("client_recent_max_input_buffer", input);
         f.Add("client_recent_max_output_buffer", output);
         f.Add("blocked_clients", server.Blocking.Count + server.PostponedCount);
-        f.Add("tracking_clients", 0);
+        f.Add("tracking_clients", c.Mimei.Tracking.ClientCount);
         f.Add("clients_in_timeout_table", server.Blocking.CountWithDeadline);
         f.Add("total_blocking_keys", keys);
         f.Add("total_blocking_keys_on_nokey", 0);
@@ -324,8 +324,11 @@ public static unsafe class InfoCommands
         f.Add("pubsubshard_channels", pubSub.ShardChannels.Count);
         f.Zeros(
             "latest_fork_usec", "total_forks", "migrate_cached_sockets", "slave_expires_tracked_keys", "active_defrag_hits", "active_defrag_misses",
-            "active_defrag_key_hits", "active_defrag_key_misses", "total_active_defrag_time", "current_active_defrag_time", "tracking_total_keys",
-            "tracking_total_items", "tracking_total_prefixes", "unexpected_error_replies");
+            "active_defrag_key_hits", "active_defrag_key_misses", "total_active_defrag_time", "current_active_defrag_time");
+        f.Add("tracking_total_keys", c.Mimei.Tracking.KeyCount);
+        f.Add("tracking_total_items", c.Mimei.Tracking.ItemCount);
+        f.Add("tracking_total_prefixes", c.Mimei.Tracking.PrefixCount);
+        f.Zeros("unexpected_error_replies");
         f.Add("total_error_replies", stats.ErrorReplies);
         f.Zeros(
             "dump_payload_sanitizations", "total_reads_processed", "total_writes_processed", "io_threaded_reads_processed", "io_threaded_writes_processed",

@@ -41,7 +41,8 @@ public sealed unsafe partial class Effects
         _keyspace.Snapshot?.BeforeChange(_database, record);
         Drop(key, slot);
         _keyspace.Stats.ExpiredKeys++;
-        Changed(key);
+        _keyspace.Dirty++;
+        Tell(key, byItself: true);
         SignalGone(key);
         _keyspace.Notify(KeyspaceEvents.Expired, "expired"u8, _database, key);
         return true;

@@ -161,10 +161,20 @@ public sealed unsafe partial class Effects
     private void Changed(in Key key)
     {
         _keyspace.Dirty++;
+        if (_keyspace.ChangeListeners != 0)
+        {
+            Tell(key, byItself: false);
+        }
+    }
+
+    private void Tell(in Key key, bool byItself)
+    {
         if (_database.Watchers.Count > 0)
         {
             Transactions.Touch(_database, key.Span);
         }
+
+        _keyspace.Tracking?.Changed(key, byItself);
     }
 
     /// <summary>As <see cref="Changed"/>, where clients may wait for what the key has got.</summary>
