@@ -123,6 +123,7 @@ internal sealed unsafe class InProcess : IDisposable
                     "+string" => client.Run(["GET"u8.ToArray(), key]),
                     "+list" => client.Run(["LRANGE"u8.ToArray(), key, "0"u8.ToArray(), "-1"u8.ToArray()]),
                     "+set" => Sorted(client, "SMEMBERS"u8, key, 1),
+                    "+stream" => client.Run(["XINFO"u8.ToArray(), "STREAM"u8.ToArray(), key, "FULL"u8.ToArray(), "COUNT"u8.ToArray(), "0"u8.ToArray()]),
                     "+hash" => Sorted(client, "HGETALL"u8, key, 2),
                     "+zset" => client.Run(["ZRANGE"u8.ToArray(), key, "0"u8.ToArray(), "-1"u8.ToArray(), "WITHSCORES"u8.ToArray()]),
                     _ => "",

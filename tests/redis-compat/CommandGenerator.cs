@@ -8,7 +8,7 @@ using System.Text;
 namespace Leither.RedisCompat;
 
 /// <summary>A source of random commands.</summary>
-public sealed class CommandGenerator
+public sealed partial class CommandGenerator
 {
     private static readonly string[] HostileNumbers =
     [
@@ -29,7 +29,7 @@ public sealed class CommandGenerator
     ];
 
     private static readonly string[] AllKeys =
-        [.. "s0 s1 s2 s3 l0 l1 l2 h0 h1 h2 e0 e1 e2 e3 z0 z1 z2 z3 x0 x1 x2".Split(' ')];
+        [.. "s0 s1 s2 s3 l0 l1 l2 h0 h1 h2 e0 e1 e2 e3 z0 z1 z2 z3 x0 x1 x2 t0 t1 t2".Split(' ')];
 
     private readonly Random random;
     private readonly (int Weight, Func<string[]> Draw)[] families;
@@ -45,7 +45,7 @@ public sealed class CommandGenerator
         this.withNewer = withNewer;
         families =
         [
-            (22, String), (5, Bit), (4, HyperLogLog), (4, Geo), (14, List), (12, Hash), (14, Set), (22, SortedSet), (10, Keyspace), (4, Expiry), (3, Sort), (3, Scan), (1, Broken),
+            (22, String), (5, Bit), (4, HyperLogLog), (4, Geo), (14, List), (12, Hash), (14, Set), (22, SortedSet), (18, Stream), (10, Keyspace), (4, Expiry), (3, Sort), (3, Scan), (1, Broken),
         ];
         totalWeight = families.Sum(f => f.Weight);
     }
@@ -539,7 +539,7 @@ public sealed class CommandGenerator
     // Whole iterations only: where a cursor stops is the server's own affair.
     private string[] Scan() => random.Next(5) switch
     {
-        0 => ["SCAN", "0", "COUNT", "1000000", .. Optional("MATCH", "s*"), .. Optional("TYPE", Pick("string", "list", "hash", "set", "zset"))],
+        0 => ["SCAN", "0", "COUNT", "1000000", .. Optional("MATCH", "s*"), .. Optional("TYPE", Pick("string", "list", "hash", "set", "zset", "stream"))],
         1 => ["HSCAN", Key('h'), "0", "COUNT", "1000000", .. Optional("MATCH", "[a-f]*")],
         2 => ["SSCAN", Key('e'), "0", "COUNT", "1000000", .. Optional("MATCH", "*1*")],
         3 => ["ZSCAN", Key('z'), "0", "COUNT", "1000000", .. Optional("MATCH", "?")],
@@ -550,6 +550,7 @@ public sealed class CommandGenerator
     private string[] Broken()
     {
         string[] command = One();
+        if (command[0] is "XCLAIM" or "XAUTOCLAIM" or "XPENDING" || command.Contains("*")) return command;
         if (command[0] is "SORT" or "SORT_RO" or "SETRANGE" or "SETBIT" or "BITFIELD" or "SCAN" or "HSCAN" or "SSCAN" or "ZSCAN" or "EXPIRE" or "PEXPIRE" or "SETEX" or "PSETEX" or "SET" or "GETEX" or "SPOP") return command;
         int at = random.Next(1, command.Length + 1);
         return random.Next(3) switch
@@ -561,13 +562,15 @@ public sealed class CommandGenerator
     }
 
     // In a transaction these do not wait.
-    private string[] Blocking() => random.Next(7) switch
+    private string[] Blocking() => random.Next(9) switch
     {
         0 => [Pick("BLPOP", "BRPOP"), .. Keys('l', 1, 3), "0"],
         1 => ["BRPOPLPUSH", Key('l'), Key('l'), "1"],
         2 => ["BLMOVE", Key('l'), Key('l'), Pick("LEFT", "RIGHT"), Pick("LEFT", "RIGHT"), "0.5"],
         3 => [Pick("BZPOPMIN", "BZPOPMAX"), .. Keys('z', 1, 3), "0"],
         4 => ["BLMPOP", "0", .. MPop("LMPOP", 'l', "LEFT")[1..]],
+        7 => ["XREAD", "BLOCK", Pick("0", "10", "-1", "abc"), "STREAMS", Key('t'), Pick("$", "0")],
+        8 => ["XREADGROUP", "GROUP", GroupName(), ConsumerName(), "BLOCK", "0", "STREAMS", Key('t'), ">"],
         5 => ["BZMPOP", "0", .. MPop("ZMPOP", 'z', "MAX")[1..]],
         _ => [Pick("BLPOP", "BZPOPMIN"), AnyKey(), Pick("-1", "abc", "")],
     };
@@ -577,7 +580,7 @@ public sealed class CommandGenerator
     private string AnyKey() => Pick(AllKeys);
 
     // Mostly a key of the wanted type, sometimes one that holds anything or nothing.
-    private string Key(char type) => random.Next(12) == 0 ? AnyKey() : type + random.Next(type is 'l' or 'h' ? 3 : 4).ToString(CultureInfo.InvariantCulture);
+    private string Key(char type) => random.Next(12) == 0 ? AnyKey() : type + random.Next(type is 'l' or 'h' or 't' ? 3 : 4).ToString(CultureInfo.InvariantCulture);
 
     // Ranges by text mean something only where all scores are equal: these keys are kept so.
     private string LexKey() => Pick("y0", "y1", "y1", "nothing", "s0");

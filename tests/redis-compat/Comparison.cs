@@ -74,7 +74,7 @@ public sealed class Comparison(bool judgeIsNewer, bool sorting)
             b = Normalizer.SortElements(b);
         }
 
-        return Same(command, a, b);
+        return StreamReplies.HasTimes(command) ? Same(command, StreamReplies.WithoutTimes(a), StreamReplies.WithoutTimes(b)) : Same(command, a, b);
     }
 
     private bool Same(string[] command, RespValue redis, RespValue leither)

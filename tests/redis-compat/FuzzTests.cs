@@ -58,6 +58,8 @@ public sealed class FuzzTests : IDisposable
                 ["CONFIG", "SET", "set-max-intset-entries", random.Next(1, 20).ToString(CultureInfo.InvariantCulture)],
                 ["CONFIG", "SET", "list-max-listpack-size", new[] { "1", "3", "-1", "-2" }[random.Next(4)]],
                 ["CONFIG", "SET", "hash-max-listpack-value", random.Next(4, 64).ToString(CultureInfo.InvariantCulture)],
+                ["CONFIG", "SET", "stream-node-max-entries", random.Next(0, 8).ToString(CultureInfo.InvariantCulture)],
+                ["CONFIG", "SET", "stream-node-max-bytes", new[] { "0", "100", "300", "4096" }[random.Next(4)]],
                 ["CONFIG", "SET", "hll-sparse-max-bytes", new[] { "0", "40", "300", "3000" }[random.Next(4)]],
             ];
         bool restart = random.Next(4) == 0;
@@ -161,7 +163,7 @@ public sealed class FuzzTests : IDisposable
         {
             ("hash-max-listpack-entries", "128"), ("zset-max-listpack-entries", "128"), ("set-max-listpack-entries", "128"),
             ("set-max-intset-entries", "512"), ("list-max-listpack-size", "-2"), ("hash-max-listpack-value", "64"),
-            ("hll-sparse-max-bytes", "3000"),
+            ("hll-sparse-max-bytes", "3000"), ("stream-node-max-entries", "100"), ("stream-node-max-bytes", "4096"),
         })
         {
             client.Call("CONFIG", "SET", name, value);
@@ -208,6 +210,7 @@ public sealed class FuzzTests : IDisposable
                     "list" => ["LRANGE", key, "0", "-1"],
                     "hash" => ["HGETALL", key],
                     "set" => ["SMEMBERS", key],
+                    "stream" => ["XINFO", "STREAM", key, "FULL", "COUNT", "0"],
                     _ => ["ZRANGE", key, "0", "-1", "WITHSCORES"],
                 };
                 string encoding = client.Call("OBJECT", "ENCODING", key).Text;
@@ -216,6 +219,7 @@ public sealed class FuzzTests : IDisposable
                 if (plan.Restart) encoding = "any";
                 long expires = client.Call("PEXPIRETIME", key).Integer;
                 RespValue content = Normalizer.Normalize(CommandGenerator.Bytes(read), client.Call(read));
+                if (type == "stream") content = StreamReplies.WithoutTimes(judgeIsNewer ? content : StreamReplies.Older(content));
                 facts.Add(new Fact($"db {db} {RespValue.Quote(Encoding.Latin1.GetBytes(key))} {type} {encoding}\n{WithDoubles(type, content)}", expires));
             }
 

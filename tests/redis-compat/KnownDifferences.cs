@@ -21,6 +21,8 @@ public static class KnownDifferences
             (command, redis, leither) => Is(command, "OBJECT") && redis.Text is "listpack" && leither.Text is "skiplist"),
         ("Lists of one node are listpacks since 7.2",
             (command, redis, leither) => Is(command, "OBJECT") && redis.Text is "quicklist" && leither.Text is "listpack"),
+        ("The error about unbalanced streams names the command otherwise since 7.2",
+            (command, redis, leither) => Is(command, "XREAD") || Is(command, "XREADGROUP") ? IsUnbalanced(redis) && IsUnbalanced(leither) : false),
         ("Doubles are printed with the fewest digits that read back as the same since 7.2, with 17 before",
             (command, redis, leither) => command[0].StartsWith('Z') || command[0].StartsWith("BZ", StringComparison.Ordinal) ? SameDouble(redis, leither) : false),
         ("ZRANK and ZREVRANK take a fourth word since 7.2",
@@ -42,6 +44,8 @@ public static class KnownDifferences
     public static bool Explain(string[] command, RespValue redis, RespValue leither) => All.Any(known => known.Applies(command, redis, leither));
 
     private static bool Is(string[] command, string name) => string.Equals(command[0], name, StringComparison.OrdinalIgnoreCase);
+
+    private static bool IsUnbalanced(RespValue reply) => reply.IsError && reply.Text.StartsWith("ERR Unbalanced ", StringComparison.Ordinal);
 
     private static bool SameDouble(RespValue a, RespValue b) =>
         a.Kind == b.Kind && double.TryParse(a.Text, NumberStyles.Float, CultureInfo.InvariantCulture, out double x)

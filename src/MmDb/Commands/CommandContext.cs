@@ -122,6 +122,14 @@ public sealed unsafe class CommandContext
     public string Text(int index, int maxBytes = int.MaxValue) =>
         System.Text.Encoding.Latin1.GetString(_args[index].Span[..Math.Min(maxBytes, _args[index].Length)]);
 
+    /// <summary>A word as Redis prints it in some messages: it ends at a zero byte.</summary>
+    public string TextToZero(int index)
+    {
+        string text = Text(index);
+        int zero = text.IndexOf('\0', StringComparison.Ordinal);
+        return zero < 0 ? text : text[..zero];
+    }
+
     private string ContainerName => (Spec.Parent ?? Spec).Name.ToUpperInvariant();
 
     /// <summary>Replies an integer argument's error with a text of its own, unless it is one within bounds.</summary>

@@ -275,7 +275,7 @@ public static unsafe partial class StreamCommands
         return true;
     }
 
-    private static void NoGroup(CommandContext c) => c.Error($"NOGROUP No such consumer group '{c.Text(3)}' for key name '{c.Text(2)}'");
+    private static void NoGroup(CommandContext c) => c.Error($"NOGROUP No such consumer group '{c.TextToZero(3)}' for key name '{c.TextToZero(2)}'");
 
     private static void RunGroupCreate(CommandContext c)
     {
@@ -418,7 +418,7 @@ public static unsafe partial class StreamCommands
 
     // ------------------------------------------------------------------ what is pending
 
-    private static void NoKeyOrGroup(CommandContext c) => c.Error($"NOGROUP No such key '{c.Text(1)}' or consumer group '{c.Text(2)}'");
+    private static void NoKeyOrGroup(CommandContext c) => c.Error($"NOGROUP No such key '{c.TextToZero(1)}' or consumer group '{c.TextToZero(2)}'");
 
     private static void RunPending(CommandContext c)
     {
@@ -714,7 +714,7 @@ public static unsafe partial class StreamCommands
             }
             else
             {
-                c.Error($"ERR Unrecognized XCLAIM option '{c.Text(at)}'");
+                c.Error($"ERR Unrecognized XCLAIM option '{c.TextToZero(at)}'");
                 return false;
             }
         }

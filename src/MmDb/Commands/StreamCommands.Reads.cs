@@ -317,7 +317,7 @@ public static unsafe partial class StreamCommands
 
             if (record == null || !new StreamValue(record).FindGroup(groupName.Span).IsValid)
             {
-                c.Error($"NOGROUP No such key '{c.Text(keyAt)}' or consumer group '{c.Text(options.GroupAt)}' in XREADGROUP with GROUP option");
+                c.Error($"NOGROUP No such key '{c.TextToZero(keyAt)}' or consumer group '{c.TextToZero(options.GroupAt)}' in XREADGROUP with GROUP option");
                 return;
             }
 

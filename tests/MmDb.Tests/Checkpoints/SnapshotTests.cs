@@ -290,9 +290,10 @@ internal sealed class RandomLife(InProcess db, int seed)
     private string Elements(int most, Func<string>? one = null) =>
         string.Join(' ', Enumerable.Range(0, _random.Next(most) + 1).Select(_ => (one ?? Element)()));
 
-    private string Next() => _random.Next(43) switch
+    private string Next() => _random.Next(55) switch
     {
         0 => $"SET {Key()} {Element()}",
+        > 42 => StreamLife.Next(_random, $"stream{_random.Next(4)}"),
         1 => $"SET {Key()} {Element()} PX {_random.Next(3000) + 1}",
         2 => $"APPEND {Key()} {Element()}",
         3 => $"INCRBY n{_random.Next(10)} {_random.Next(1000)}",
