@@ -397,7 +397,7 @@ public sealed partial class CommandGenerator
         string k = Key('z');
         return random.Next(29) switch
         {
-            28 => ["ZADD", LexKey(), .. Enumerable.Range(0, random.Next(1, 8)).SelectMany(_ => new[] { "0", Element() })],
+            28 => random.Next(8) == 0 ? ["RPUSH", "w0", Element()] : ["ZADD", LexKey(), .. Enumerable.Range(0, random.Next(1, 8)).SelectMany(_ => new[] { "0", Element() })],
             0 or 1 or 2 => ["ZADD", k, .. ScoredMembers(1, 8)],
             3 or 4 => ZAddWithOptions(k),
             5 => ["ZINCRBY", k, Score(), Element()],
@@ -583,7 +583,7 @@ public sealed partial class CommandGenerator
     private string Key(char type) => random.Next(12) == 0 ? AnyKey() : type + random.Next(type is 'l' or 'h' or 't' ? 3 : 4).ToString(CultureInfo.InvariantCulture);
 
     // Ranges by text mean something only where all scores are equal: these keys are kept so.
-    private string LexKey() => Pick("y0", "y1", "y1", "nothing", "s0");
+    private string LexKey() => Pick("y0", "y1", "y1", "nothing", "w0");
 
     private string[] Keys(char type, int from, int to) => [.. Enumerable.Range(0, random.Next(from, to)).Select(_ => Key(type))];
 
