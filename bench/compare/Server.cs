@@ -41,7 +41,7 @@ internal sealed class Server : IDisposable
         string[]? command = name switch
         {
             "redis" => ["redis-server", "--port", p, "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--appendonly", log ? "yes" : "no", "--appendfsync", "everysec", "--auto-aof-rewrite-percentage", "0", "--protected-mode", "no"],
-            "leither" => [FindLeither(), "run", "-p", p, "--data", folder, "--appendonly", log ? "yes" : "no", "--appendfsync", "everysec", "--save", ""],
+            "leither" => [FindLeither(), "run", "-p", p, "--data", folder, "--appendonly", log ? "yes" : "no", "--appendfsync", "everysec", "--save", "", "--auto-aof-rewrite-percentage", "0"],
             "garnet" when Garnet.Value is { } garnet =>
                 [garnet, "--port", p, "--bind", "127.0.0.1", "--memory", "8g", "--page", "16m", "--index", "1g", "--logger-level", "Error", "--device-type", "RandomAccess", "--checkpointdir", folder, .. log ? new[] { "--aof", "--aof-commit-freq", "1000", "--aof-page-size", "64m", "--aof-memory", "256m" } : []],
             _ => null,
@@ -143,12 +143,12 @@ internal sealed class Server : IDisposable
         Directory.Delete(Folder, recursive: true);
     }
 
-    /// <summary>CPU time used so far, user and system, of all threads.</summary>
+    /// <summary>CPU time used so far, user and system, of all threads and of child processes that ended.</summary>
     public double CpuSeconds()
     {
         string stat = File.ReadAllText($"/proc/{ProcessId}/stat");
         string[] fields = stat[(stat.LastIndexOf(')') + 2)..].Split(' ');
-        return (long.Parse(fields[11], CultureInfo.InvariantCulture) + long.Parse(fields[12], CultureInfo.InvariantCulture)) / TicksPerSecond;
+        return fields[11..15].Sum(ticks => long.Parse(ticks, CultureInfo.InvariantCulture)) / TicksPerSecond;
     }
 
     /// <summary>Resident bytes.</summary>

@@ -126,6 +126,8 @@ public sealed class NodeHost : INodeStatus, IDisposable
         mimei.Checkpointer = new Checkpointer(mimei, checkpoints, state, TimeProvider.System, new CheckpointerOptions
         {
             SavePoints = () => _config.Settings.Get(ConfigKeys.Save),
+            LogBytes = () => _config.Settings.Get(ConfigKeys.AutoAofRewriteMinSize),
+            LogPercent = () => _config.Settings.Get(ConfigKeys.AutoAofRewritePercentage),
             Report = text => _log.Notice(text),
         });
     }

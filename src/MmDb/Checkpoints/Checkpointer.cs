@@ -9,8 +9,13 @@ public sealed class CheckpointerOptions
 {
     /// <summary>The save points (<c>save</c>), read each time.</summary>
     public Func<IReadOnlyList<SavePoint>> SavePoints { get; init; } = static () => [];
-    /// <summary>Bytes of log since the last checkpoint, or its size if that is more, at which another one is made.</summary>
-    public long LogBytes { get; init; } = 64 << 20;
+    /// <summary>Bytes of log since the last checkpoint below which none is made for their sake (<c>auto-aof-rewrite-min-size</c>), read each time.</summary>
+    public Func<long> LogBytes { get; init; } = static () => 64 << 20;
+    /// <summary>
+    /// Percent of the last checkpoint's size to which the log must have grown for the next (<c>auto-aof-rewrite-percentage</c>), read each time;
+    /// 0: the log's growth makes none.
+    /// </summary>
+    public Func<long> LogPercent { get; init; } = static () => 100;
     /// <summary>Bytes of log that are kept below the checkpoints, for followers to catch up.</summary>
     public long KeepLogBytes { get; init; } = 16 << 20;
     /// <summary>Is told what was made and what went wrong, for the node's own log.</summary>
@@ -224,7 +229,9 @@ public sealed class Checkpointer : ICheckpointer, IDisposable
             return false;
         }
 
-        if (_mimei.Log is not null && LogBytes - _logBytesAtLast > Math.Max(_options.LogBytes, _last?.Bytes ?? 0))
+        long percent = _options.LogPercent();
+        if (_mimei.Log is not null && percent > 0
+            && LogBytes - _logBytesAtLast > Math.Max(_options.LogBytes(), (_last?.Bytes ?? 0) / 100.0 * percent))
         {
             return true;
         }

@@ -264,7 +264,20 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
         Assert.Equal("[\"3\", \"3\"]", again.Run("MGET logged unlogged"));
     }
 
-    private InProcess Open(ulong seed = 42, long nowMs = 0, long logBytes = 1 << 20, long keepLogBytes = 1 << 20, bool keepsLog = true) => new(
+    [Fact]
+    public void A_percentage_of_zero_makes_no_checkpoint_for_the_logs_sake()
+    {
+        using InProcess db = Open(logBytes: 1000, logPercent: 0);
+        for (int i = 0; i < 100; i++)
+        {
+            db.Prepare($"SET key {new string('x', 1000)}");
+            Finish(db);
+        }
+
+        Assert.Equal(0, db.Server.Mimei.Checkpointer!.Count);
+    }
+
+    private InProcess Open(ulong seed = 42, long nowMs = 0, long logBytes = 1 << 20, long keepLogBytes = 1 << 20, bool keepsLog = true, long logPercent = 100) => new(
         SnapshotTests.SmallThresholds(), seed, open: db =>
         {
             db.Clock.Advance(nowMs == 0 ? 0 : nowMs - db.Clock.NowMs);
@@ -283,7 +296,8 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
             db.Server.Mimei.Checkpointer = new Checkpointer(db.Server.Mimei, _disk, state, db.Clock, new CheckpointerOptions
             {
                 SavePoints = static () => [new SavePoint(3600, 1)],
-                LogBytes = logBytes,
+                LogBytes = () => logBytes,
+                LogPercent = () => logPercent,
                 KeepLogBytes = keepLogBytes,
                 Report = _reports.Add,
             });
