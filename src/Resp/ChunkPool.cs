@@ -11,20 +11,33 @@ public sealed unsafe class ChunkPool
     /// <summary>The size of a chunk: 16 KiB.</summary>
     public const int ChunkSize = 16 * 1024;
 
+    /// <summary>The size of a large chunk: 128 KiB, for the replies to a long pipeline.</summary>
+    public const int LargeChunkSize = 128 * 1024;
+
     /// <summary>How many unused chunks the shared pool keeps: 8 MiB. Beyond that they are freed.</summary>
     public const int SharedCapacity = 512;
+
+    /// <summary>How many unused large chunks are kept: 16 MiB.</summary>
+    public const int LargeCapacity = 128;
 
     /// <summary>The pool of the process.</summary>
     public static ChunkPool Shared { get; } = new(SharedCapacity);
 
+    /// <summary>The process's pool of large chunks.</summary>
+    public static ChunkPool Large { get; } = new(LargeCapacity, LargeChunkSize);
+
     private readonly Lock _gate = new();
-    private readonly int _capacity;
+    private readonly int _capacity, _chunkSize;
     private byte* _top;
     private int _pooled;
     private int _lent;
 
-    /// <summary>A pool that keeps at most <paramref name="capacity"/> unused chunks.</summary>
-    public ChunkPool(int capacity) => _capacity = capacity;
+    /// <summary>A pool that keeps at most <paramref name="capacity"/> unused chunks of <paramref name="chunkSize"/> bytes.</summary>
+    public ChunkPool(int capacity, int chunkSize = ChunkSize)
+    {
+        _capacity = capacity;
+        _chunkSize = chunkSize;
+    }
 
     /// <summary>How many chunks wait to be lent.</summary>
     public int Pooled => Volatile.Read(ref _pooled);
@@ -32,7 +45,7 @@ public sealed unsafe class ChunkPool
     /// <summary>How many chunks are lent.</summary>
     public int Lent => Volatile.Read(ref _lent);
 
-    /// <summary>Lends a chunk of <see cref="ChunkSize"/> bytes; its content is arbitrary.</summary>
+    /// <summary>Lends a chunk; its content is arbitrary.</summary>
     public byte* Rent()
     {
         lock (_gate)
@@ -47,7 +60,7 @@ public sealed unsafe class ChunkPool
                 return chunk;
             }
         }
-        return (byte*)NativeMemory.Alloc(ChunkSize);
+        return (byte*)NativeMemory.Alloc((nuint)_chunkSize);
     }
 
     /// <summary>Takes back a chunk that <see cref="Rent"/> lent.</summary>

@@ -9,8 +9,8 @@ namespace Leither.Resp;
 /// </summary>
 /// <remarks>
 /// <para>
-/// Nothing is held until the first write. The first 16 KiB are a chunk of <see cref="ChunkPool.Shared"/>, given back when all is sent; a
-/// buffer beyond that is allocated for itself, doubling, and freed when all is sent.
+/// Nothing is held until the first write. The first 16 KiB are a chunk of <see cref="ChunkPool.Shared"/>, up to 128 KiB one of
+/// <see cref="ChunkPool.Large"/>, given back when all is sent; a buffer beyond that is allocated for itself, doubling, and then freed.
 /// </para>
 /// <code>
 ///  base        start             cursor            end
@@ -413,6 +413,11 @@ public sealed unsafe class RespWriter : IDisposable
             capacity = ChunkPool.ChunkSize;
             memory = ChunkPool.Shared.Rent();
         }
+        else if (needed <= ChunkPool.LargeChunkSize)
+        {
+            capacity = ChunkPool.LargeChunkSize;
+            memory = ChunkPool.Large.Rent();
+        }
         else
         {
             capacity = Math.Max(needed, capacity * 2);
@@ -432,6 +437,8 @@ public sealed unsafe class RespWriter : IDisposable
     {
         if (capacity == ChunkPool.ChunkSize)
             ChunkPool.Shared.Return(memory);
+        else if (capacity == ChunkPool.LargeChunkSize)
+            ChunkPool.Large.Return(memory);
         else
             NativeMemory.Free(memory);
     }

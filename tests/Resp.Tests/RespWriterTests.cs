@@ -216,19 +216,21 @@ public sealed unsafe class RespWriterTests
     }
 
     [Fact]
-    public void A_large_buffer_doubles_is_exact_for_a_large_value_and_goes_back_to_the_system()
+    public void A_large_buffer_is_a_large_chunk_is_exact_for_a_large_value_and_goes_back_to_the_system()
     {
         using var writer = new RespWriter();
-        int lent = ChunkPool.Shared.Lent;
+        int lent = ChunkPool.Shared.Lent, lentLarge = ChunkPool.Large.Lent;
         byte[] value = new byte[10_000];
         writer.Bulk(value);
         writer.Bulk(value);
-        Assert.Equal(2 * ChunkPool.ChunkSize, writer.Capacity);
+        Assert.Equal(ChunkPool.LargeChunkSize, writer.Capacity);
         Assert.Equal(lent, ChunkPool.Shared.Lent);
+        Assert.Equal(lentLarge + 1, ChunkPool.Large.Lent);
         byte[] large = new byte[1_000_000];
         long length = writer.Length;
         writer.Bulk(large);
         Assert.InRange(writer.Capacity, length + large.Length, length + large.Length + 64);
+        Assert.Equal(lentLarge, ChunkPool.Large.Lent);
         writer.Consume(writer.Length);
         Assert.Equal(0, writer.Capacity);
         Assert.Equal(lent, ChunkPool.Shared.Lent);

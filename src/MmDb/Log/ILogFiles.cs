@@ -47,6 +47,9 @@ public unsafe interface ILogFile : IDisposable
     /// <summary>Cuts the file to a length.</summary>
     void Truncate(long length);
 
+    /// <summary>A hint that <see cref="SyncData"/> follows soon: sends what was written on its way to the disk, without waiting for it.</summary>
+    void BeginWriteback();
+
     /// <summary>Makes what was written durable (fdatasync).</summary>
     void SyncData();
 }

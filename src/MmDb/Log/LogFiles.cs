@@ -171,6 +171,8 @@ public sealed unsafe class LogFiles : ILogFiles
             if (result < 0) throw Libc.Error("truncate", path);
         }
 
+        public void BeginWriteback() => _ = Libc.SyncFileRange(_descriptor, 0, 0, Libc.SyncFileRangeWrite); // SyncData tells of failures
+
         public void SyncData()
         {
             int result;
@@ -216,6 +218,10 @@ public sealed unsafe class LogFiles : ILogFiles
             RandomAccess.SetLength(handle, length);
             return 0;
         });
+
+        public void BeginWriteback()
+        {
+        }
 
         public void SyncData() => Guarded("sync", () =>
         {
@@ -278,6 +284,11 @@ public sealed unsafe class LogFiles : ILogFiles
 
         [DllImport("libc", EntryPoint = "ftruncate", SetLastError = true)]
         public static extern int Truncate(int descriptor, long length);
+
+        public const uint SyncFileRangeWrite = 2;
+
+        [DllImport("libc", EntryPoint = "sync_file_range", SetLastError = true)]
+        public static extern int SyncFileRange(int descriptor, long offset, long count, uint flags);
 
         [DllImport("libc", EntryPoint = "fdatasync", SetLastError = true)]
         public static extern int SyncData(int descriptor);

@@ -289,6 +289,7 @@ public sealed unsafe partial class WriteLog
                 if (segment.StreamStart >= start && !isMark)
                 {
                     _segments.Remove(segment);
+                    _settled = 0;
                     _toDelete.Enqueue(segment.Name);
                     cut.Add(segment);
                 }
@@ -304,6 +305,7 @@ public sealed unsafe partial class WriteLog
                 }
             }
             _segments.AddRange(made);
+            _settled = 0;
             _current = made.Count == 0 ? null : made[^1];
             _synced = _written;
             Volatile.Write(ref _writtenSequence, written);

@@ -21,6 +21,7 @@ public sealed unsafe partial class WriteLog
     private readonly Lock _gate = new(), _syncGate = new(), _fileWorkGate = new();
 
     private readonly List<Segment> _segments = [];
+    private int _settled; // how many of the first ones need no more work: see FirstUnsettled
     private readonly Queue<PreparedFile> _prepared = new();
     private readonly Queue<string> _toDelete = new();
     private Segment? _current;
@@ -169,6 +170,7 @@ public sealed unsafe partial class WriteLog
             if (drop == 0) return;
             for (int i = 0; i < drop; i++) _toDelete.Enqueue(_segments[i].Name);
             _segments.RemoveRange(0, drop);
+            _settled = Math.Max(0, _settled - drop);
         }
         _worker.WantFileWork();
     }
@@ -386,8 +388,9 @@ public sealed unsafe partial class WriteLog
             lock (_gate)
             {
                 if (_current is null) return true;
-                foreach (Segment segment in _segments)
+                for (int i = FirstUnsettled(); i < _segments.Count; i++)
                 {
+                    Segment segment = _segments[i];
                     if (segment.SyncedLength == segment.Length || finishedOnly && segment == _current) continue;
                     dirty.Add((segment, segment.Length));
                     directory |= !segment.IsInDirectory;
@@ -398,6 +401,11 @@ public sealed unsafe partial class WriteLog
             try
             {
                 if (directory) _files.SyncDirectory();
+                // All of them at once on their way to the disk: one commit of the file system's journal then serves several.
+                if (dirty.Count > 1)
+                {
+                    foreach ((Segment segment, _) in dirty) segment.File!.BeginWriteback();
+                }
                 foreach ((Segment segment, long length) in dirty)
                 {
                     segment.IsInDirectory = true;
@@ -433,7 +441,7 @@ public sealed unsafe partial class WriteLog
         bool all = _fsync switch
         {
             FsyncPolicy.Always => true,
-            FsyncPolicy.EverySecond => now || nowMs - _lastSyncMs >= intervalMs || UnsyncedBytes > _options.RetainedTailBytes / 2,
+            FsyncPolicy.EverySecond => now || nowMs - _lastSyncMs >= intervalMs || IsTailLong,
             _ => false,
         };
         if (all)
@@ -442,17 +450,18 @@ public sealed unsafe partial class WriteLog
             Volatile.Write(ref _syncScheduled, false);
             _lastSyncMs = nowMs;
         }
-        TrySync(finishedOnly: !all);
+        if (all) TrySync(finishedOnly: false);
+        else if (_fsync == FsyncPolicy.No) TrySync(finishedOnly: true); // so that what is kept in memory can go
         if (HasFileWork) _worker.WantFileWork();
         if (_fsync != FsyncPolicy.EverySecond || !Volatile.Read(ref _syncScheduled)) return -1;
         return (int)Math.Clamp(_lastSyncMs + intervalMs - Environment.TickCount64, 1, intervalMs);
     }
 
-    private long UnsyncedBytes
+    private bool IsTailLong
     {
         get
         {
-            lock (_gate) return _written - _synced;
+            lock (_gate) return _written - _synced > _options.RetainedTailBytes / 2;
         }
     }
 
@@ -468,13 +477,20 @@ public sealed unsafe partial class WriteLog
         {
             lock (_gate)
             {
-                foreach (Segment segment in _segments)
+                for (int i = FirstUnsettled(); i < _segments.Count; i++)
                 {
-                    if (NeedsWork(segment)) return true;
+                    if (NeedsWork(_segments[i])) return true;
                 }
                 return _toDelete.Count > 0;
             }
         }
+    }
+
+    /// <summary>The first segment that is not yet named, synced and finished: a long log is not walked for its end. (Under _gate.)</summary>
+    private int FirstUnsettled()
+    {
+        while (_settled < _segments.Count && _segments[_settled] is { IsNamed: true, IsFinished: true }) _settled++;
+        return _settled;
     }
 
     private bool NeedsWork(Segment segment) =>
@@ -492,7 +508,7 @@ public sealed unsafe partial class WriteLog
         if (_phase != Phase.Open) return;
         string? error = null;
         Segment[] work;
-        lock (_gate) work = [.. _segments.Where(NeedsWork)];
+        lock (_gate) work = [.. _segments.Skip(FirstUnsettled()).Where(NeedsWork)];
         foreach (Segment segment in work)
         {
             Try(() =>
@@ -614,6 +630,7 @@ public sealed unsafe partial class WriteLog
                 lock (_gate)
                 {
                     _segments.Remove(segment);
+                    _settled = 0;
                     _toDelete.Enqueue(segment.Name);
                     _current = null;
                 }

@@ -126,6 +126,7 @@ public sealed unsafe partial class WriteLog
         {
             _files.Delete(_replaced);
             _segments.RemoveAt(_segments.Count - 1);
+            _settled = 0;
         }
         _files.SyncDirectory();
         _segments.Add(segment);

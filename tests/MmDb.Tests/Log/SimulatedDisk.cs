@@ -278,6 +278,10 @@ internal sealed unsafe class SimulatedDisk : ILogFiles
             _node.Resize(length);
         }
 
+        public void BeginWriteback()
+        {
+        }
+
         public void SyncData()
         {
             if (Failing("sync"))
