@@ -54,6 +54,13 @@ public sealed unsafe class Dispatcher : IDisposable
             Keyspace keyspace = mimei.Keyspace;
             session.LastInteractionMs = keyspace.NowMs = _server.NowMs;
             session.PresentedBytes = length;
+            session.NoteInput(length, keyspace.NowMs);
+            if (_server.ClientMemory.IsLimited)
+            {
+                _server.ClientMemory.Count(session);
+                _server.ClientMemory.Evict();
+            }
+
             keyspace.FollowsSource = session.IsSource;
             bool again = true;
             while (again && !session.IsClosing && session.Blocked is null && session.Postponed is null)
@@ -69,6 +76,8 @@ public sealed unsafe class Dispatcher : IDisposable
         }
 
         session.PresentedBytes = 0;
+        session.NoteReply(session.Output.Length);
+        _server.ClientMemory.Count(session);
         session.BytesReceived += position;
         _server.Stats.BytesReceived += position;
 

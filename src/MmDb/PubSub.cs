@@ -85,6 +85,7 @@ public sealed unsafe class PubSub : IDisposable
         }
 
         sessions.Add(session);
+        session.NamesBytes += name.Length + ClientMemory.NameBytes;
         session.SubscriptionsChanged();
         return true;
     }
@@ -97,6 +98,7 @@ public sealed unsafe class PubSub : IDisposable
             return false;
         }
 
+        session.NamesBytes -= name.Length + ClientMemory.NameBytes;
         session.SubscriptionsChanged();
         Dictionary<byte[], HashSet<Session>> all = Of(kind);
         if (TryFind(all, name, out HashSet<Session>? sessions) && sessions.Remove(session) && sessions.Count == 0)

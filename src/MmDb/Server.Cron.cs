@@ -76,6 +76,12 @@ public sealed unsafe partial class Server
                 Mimei.Tracking.Limit();
             }
 
+            if (ClientMemory.IsLimited)
+            {
+                ClientMemory.CountAll();
+                ClientMemory.Evict();
+            }
+
             moreToExpire = keyspace.Expiry.Step(_sliceBudget);
             moreToFree = keyspace.LazyFree.Step(_sliceBudget);
             moreToFree |= keyspace.Eviction.IsNeeded && keyspace.MakeRoom() && keyspace.Eviction.IsNeeded;
@@ -141,6 +147,7 @@ public sealed unsafe partial class Server
     internal void Pushed(Session session)
     {
         CloseIfOverLimit(session, Mimei.Keyspace.NowMs);
+        ClientMemory.Count(session);
         session.Connection.SendOutput();
     }
 

@@ -38,6 +38,7 @@ public sealed unsafe partial class Server : IDisposable
         }
 
         Blocking = new Blocking(this);
+        ClientMemory = new ClientMemory(this);
         Dispatcher = new Dispatcher(this);
         mimei.Keyspace.NowMs = StartedMs;
         mimei.PubSub.Server = this;
@@ -53,6 +54,7 @@ public sealed unsafe partial class Server : IDisposable
         ReplicationId = RunId;
         Settings = SettingsBinding.Bind(this, settings);
         Users = new AclUsers(this);
+        ClientMemory.LimitAsNeeded();
     }
 
     /// <summary>The default MiMei.</summary>
@@ -69,6 +71,8 @@ public sealed unsafe partial class Server : IDisposable
     public Blocking Blocking { get; }
     /// <summary>Who may log in, and what they may do.</summary>
     public AclUsers Users { get; }
+    /// <summary>What clients cost, and its limit.</summary>
+    internal ClientMemory ClientMemory { get; }
     /// <summary>Counters.</summary>
     public ServerStats Stats { get; } = new();
     /// <summary>All sessions by id, in the order in which they came.</summary>
@@ -109,7 +113,7 @@ public sealed unsafe partial class Server : IDisposable
     /// <summary>Makes the session of a new connection.</summary>
     public Session Open(IClientConnection connection)
     {
-        var session = new Session(_nextSessionId++, connection, Mimei, NowMs) { User = Users.Default };
+        var session = new Session(_nextSessionId++, connection, Mimei, NowMs) { User = Users.Default, ReplyPeakMs = ClientMemory.ReplyPeakMs };
         Users.LogOut(session);
         session.IsRefused = IsRefused(connection);
         Sessions.Add(session.Id, session);
@@ -129,6 +133,7 @@ public sealed unsafe partial class Server : IDisposable
     {
         if (Sessions.Remove(session.Id))
         {
+            ClientMemory.Forget(session);
             Blocking.Remove(session);
             Transactions.Unwatch(session);
             session.Mimei.PubSub.RemoveAll(session);
@@ -151,6 +156,7 @@ public sealed unsafe partial class Server : IDisposable
     {
         Stats.Reset();
         Stats.BytesSent -= BytesWritten;
+        ClientMemory.EvictedClients = 0;
         Mimei.Keyspace.Stats.Reset();
         foreach (CommandSpec spec in Commands.All)
         {
@@ -181,6 +187,11 @@ public sealed unsafe partial class Server : IDisposable
     public void EndTurn()
     {
         Mimei.Tracking.EndTurn();
+        if (ClientMemory.IsLimited)
+        {
+            ClientMemory.Evict();
+        }
+
         if (Mimei.Log is { HasUnwritten: true } log)
         {
             log.Flush();

@@ -50,8 +50,11 @@ public enum ClientClass
 /// </summary>
 public sealed class Session(long id, IClientConnection connection, Mimei mimei, long nowMs)
 {
+    private const long UsualRoom = 16 * 1024, LargeRoom = 32 * 1024, LeastReplyRoom = 1024, RoomResizeMs = 100, InputIdleMs = 2000;
+
     private List<QueuedCommand>? _transaction;
     private bool _needsLogin, _isRestricted, _isRefused;
+    private long _inputRoom, _inputPeak, _inputSinceMs, _replyPeak, _replySinceMs = nowMs;
 
     /// <summary>Unique number, never used again.</summary>
     public long Id { get; } = id;
@@ -121,6 +124,58 @@ public sealed class Session(long id, IClientConnection connection, Mimei mimei, 
     internal long PresentedBytes { get; set; }
     /// <summary>Bytes received.</summary>
     public long BytesReceived { get; set; }
+
+    /// <summary>What its cost was when it was last counted for maxmemory-clients.</summary>
+    internal long CountedBytes { get; set; }
+    /// <summary>Bytes of the queue between MULTI and EXEC.</summary>
+    internal long QueuedBytes { get; set; }
+    /// <summary>Bytes of watched keys, subscriptions and prefixes.</summary>
+    internal long NamesBytes { get; set; }
+
+    /// <summary>Takes note of how much arrived at once: the room that a client needs follows from it.</summary>
+    internal void NoteInput(long bytes, long nowMs)
+    {
+        if (nowMs - _inputSinceMs >= RoomResizeMs)
+        {
+            if (_inputRoom > LargeRoom && _inputRoom / 2 > _inputPeak)
+            {
+                _inputRoom = Math.Max(_inputPeak, UsualRoom);
+            }
+
+            _inputPeak = 0;
+            _inputSinceMs = nowMs;
+        }
+
+        _inputPeak = Math.Max(_inputPeak, bytes);
+        _inputRoom = Math.Max(_inputRoom, Math.Max(bytes, UsualRoom));
+    }
+
+    /// <summary>Takes note of how much was written at once.</summary>
+    internal void NoteReply(long bytes) => _replyPeak = Math.Max(_replyPeak, bytes);
+
+    /// <summary>
+    /// The receive buffer that is put to a client's account: what it lately needed, none once it is idle. In truth all share one, but
+    /// what they send at once must fit in somewhere.
+    /// </summary>
+    internal long InputRoom(long nowMs) => nowMs - LastInteractionMs > InputIdleMs ? 0 : _inputRoom;
+
+    /// <summary>The reply buffer that is put to a client's account, likewise: the smallest once it is idle.</summary>
+    internal long ReplyRoom(long nowMs)
+    {
+        if (ReplyPeakMs >= 0 && nowMs - _replySinceMs > ReplyPeakMs)
+        {
+            _replyPeak = Output.Length;
+            _replySinceMs = nowMs;
+        }
+
+        return Math.Clamp((long)System.Numerics.BitOperations.RoundUpToPowerOf2((ulong)_replyPeak), LeastReplyRoom, UsualRoom);
+    }
+
+    /// <summary>The most that was lately written for it at once.</summary>
+    internal long ReplyPeak => _replyPeak;
+
+    /// <summary>After how long without large replies the account shrinks (DEBUG REPLYBUFFER); negative: it does not.</summary>
+    internal long ReplyPeakMs { get; set; } = ClientMemory.UsualReplyPeakMs;
 
     /// <summary>The queue between MULTI and EXEC; null outside.</summary>
     public List<QueuedCommand>? Transaction

@@ -100,7 +100,11 @@ public sealed unsafe class Tracking : IDisposable
 
         foreach (byte[] prefix in wanted.Prefixes)
         {
-            state.Prefixes.Add(prefix);
+            if (state.Prefixes.Add(prefix))
+            {
+                session.NamesBytes += prefix.Length + ClientMemory.NameBytes;
+            }
+
             if (!_prefixes.TryGetValue(prefix, out Broadcast? broadcast))
             {
                 _prefixes.Add(prefix, broadcast = new Broadcast());
@@ -132,6 +136,7 @@ public sealed unsafe class Tracking : IDisposable
 
         foreach (byte[] prefix in state.Prefixes)
         {
+            session.NamesBytes -= prefix.Length + ClientMemory.NameBytes;
             Broadcast broadcast = _prefixes[prefix];
             broadcast.Sessions.Remove(session);
             if (broadcast.Sessions.Count == 0)

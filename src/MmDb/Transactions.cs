@@ -12,7 +12,9 @@ internal static unsafe class Transactions
         // What can no longer run need not be kept.
         if (!session.TransactionAborted && !session.WatchBroken)
         {
-            session.Transaction!.Add(new QueuedCommand(spec, args, count));
+            var command = new QueuedCommand(spec, args, count);
+            session.Transaction!.Add(command);
+            session.QueuedBytes += command.Bytes;
             session.TransactionFlags |= spec.Flags;
         }
     }
@@ -21,6 +23,7 @@ internal static unsafe class Transactions
     public static void End(Session session)
     {
         session.Transaction = null;
+        session.QueuedBytes = 0;
         session.TransactionFlags = CommandFlags.None;
         session.TransactionAborted = false;
         Unwatch(session);
@@ -71,6 +74,7 @@ internal static unsafe class Transactions
 
         sessions.Add(session);
         bool expired = database.FindSlot(key) != null && database.Peek(key) == null;
+        session.NamesBytes += name.Length + ClientMemory.NameBytes;
         session.Watched.Add(new WatchedKey(database.Index, name) { WasExpired = expired });
     }
 
@@ -148,6 +152,7 @@ internal static unsafe class Transactions
     {
         foreach (WatchedKey watched in session.Watched)
         {
+            session.NamesBytes -= watched.Key.Length + ClientMemory.NameBytes;
             Database database = session.Mimei.Keyspace.Databases[watched.Database];
             if (database.Watchers.TryGetValue(watched.Key, out List<Session>? sessions))
             {

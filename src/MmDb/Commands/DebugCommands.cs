@@ -463,14 +463,21 @@ public static unsafe class DebugCommands
 
     private static void ReplyBuffer(CommandContext c)
     {
-        // Output goes back to the pool when it is sent: there is no peak to remember and nothing to resize.
-        bool isPeak = c.Is(2, "peak-reset-time"u8);
-        if (!isPeak && !c.Is(2, "resizing"u8))
+        if (c.Is(2, "resizing"u8))
+        {
+            // Output goes back to the pool when it is sent: there is nothing to resize.
+            c.Reply.Ok();
+            return;
+        }
+
+        long time = ClientMemory.UsualReplyPeakMs;
+        if (!c.Is(2, "peak-reset-time"u8))
         {
             c.SubcommandSyntax();
         }
-        else if (!isPeak || c.Is(3, "never"u8) || c.Is(3, "reset"u8) || c.TryLong(3, out _))
+        else if (c.Is(3, "never"u8) || c.Is(3, "reset"u8) || c.TryLong(3, out time))
         {
+            c.Server.ClientMemory.ShrinkRepliesAfter(c.Is(3, "never"u8) ? -1 : time);
             c.Reply.Ok();
         }
     }
@@ -515,7 +522,7 @@ public static unsafe class DebugCommands
         "    Make a checkpoint and load it back to memory. With NOSAVE the newest one is loaded.",
         "REPLYBUFFER PEAK-RESET-TIME <NEVER||RESET|time>",
         "REPLYBUFFER RESIZING <0|1>",
-        "    Accepted; output buffers are given back as soon as they are sent.",
+        "    After how long without large replies CLIENT LIST shows a smaller reply buffer.",
         "SDSLEN <key>",
         "    Show low level string info representing `key` and value.",
         "SET-ACTIVE-EXPIRE <0|1>",

@@ -218,7 +218,7 @@ public static unsafe class InfoCommands
         long total = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes, buffers = 0;
         foreach (Session session in server.Sessions.Values)
         {
-            buffers += session.Connection.InputCapacity + session.Output.Capacity;
+            buffers += ClientMemory.Of(session, c.NowMs);
         }
 
         long peak = server.Stats.PeakUsedBytes = Math.Max(server.Stats.PeakUsedBytes, used);
@@ -316,7 +316,8 @@ public static unsafe class InfoCommands
         f.Add("expired_time_cap_reached_count", keyspace.ExpiredTimeCapReached);
         f.Add("expire_cycle_cpu_milliseconds", 0);
         f.Add("evicted_keys", keyspace.EvictedKeys);
-        f.Zeros("evicted_clients", "total_eviction_exceeded_time", "current_eviction_exceeded_time");
+        f.Add("evicted_clients", c.Server.ClientMemory.EvictedClients);
+        f.Zeros("total_eviction_exceeded_time", "current_eviction_exceeded_time");
         f.Add("keyspace_hits", keyspace.KeyspaceHits);
         f.Add("keyspace_misses", keyspace.KeyspaceMisses);
         f.Add("pubsub_channels", pubSub.Channels.Count);

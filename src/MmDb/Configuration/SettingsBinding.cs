@@ -77,6 +77,13 @@ public static class SettingsBinding
         bound.OnChange(
             () =>
             {
+                server.ClientMemory.LimitAsNeeded();
+                return null;
+            },
+            ConfigKeys.MaxMemoryClients);
+        bound.OnChange(
+            () =>
+            {
                 server.Users.Log.Trim(bound.Get(ConfigKeys.AclLogMaxLength));
                 return null;
             },
