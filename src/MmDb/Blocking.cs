@@ -130,6 +130,7 @@ public sealed unsafe class Blocking(Server server)
     {
         if (session.Blocked is { } state)
         {
+            server.StatsOf(state.Command.Spec).Calls++;
             state.OnTimeout(session.Output);
             Remove(session);
             session.Connection.SendOutput();
@@ -139,10 +140,13 @@ public sealed unsafe class Blocking(Server server)
     /// <summary>Ends a wait with an error (CLIENT UNBLOCK … ERROR).</summary>
     internal void Fail(Session session, ReadOnlySpan<byte> error)
     {
-        if (session.Blocked is not null)
+        if (session.Blocked is { } state)
         {
             session.Output.Error(error);
             server.Stats.CountError(error);
+            CommandStats stats = server.StatsOf(state.Command.Spec);
+            stats.Calls++;
+            stats.Failed++;
             Remove(session);
             session.Connection.SendOutput();
         }

@@ -58,7 +58,7 @@ internal sealed class ClientMemory(Server server)
     {
         if (IsLimited && !session.IsClosing)
         {
-            long bytes = Of(session, server.Mimei.Keyspace.NowMs) + session.PresentedBytes;
+            long bytes = Of(session, server.Mimei.Keyspace.NowMs);
             _total += bytes - session.CountedBytes;
             session.CountedBytes = bytes;
         }
@@ -86,7 +86,7 @@ internal sealed class ClientMemory(Server server)
     public void Evict()
     {
         long limit = Limit;
-        while (limit > 0 && _total >= limit)
+        while (limit > 0 && _total > limit)
         {
             Session? most = null;
             foreach (Session session in server.Sessions.Values)

@@ -77,6 +77,11 @@ public sealed unsafe class Dispatcher : IDisposable
 
         session.PresentedBytes = 0;
         session.NoteReply(session.Output.Length);
+        if (session.Parser.BytesWanted > 0)
+        {
+            session.NoteInput(length - position + session.Parser.BytesWanted, mimei.Keyspace.NowMs);
+        }
+
         _server.ClientMemory.Count(session);
         session.BytesReceived += position;
         _server.Stats.BytesReceived += position;
@@ -451,6 +456,10 @@ public sealed unsafe class Dispatcher : IDisposable
         }
 
         Finish(spec);
+        if (session.Output.Length >= _server.Options.OutputAlertBytes)
+        {
+            _server.CloseIfOverLimit(session, session.Mimei.Keyspace.NowMs);
+        }
     }
 
     /// <summary>Runs a handler and takes note of how long it took, on behalf of <paramref name="weight"/> calls.</summary>

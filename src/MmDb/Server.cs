@@ -80,10 +80,13 @@ public sealed unsafe partial class Server : IDisposable
     /// <summary>When it started, in Unix milliseconds.</summary>
     public long StartedMs { get; }
     /// <summary>Asked for by SHUTDOWN or a signal: the node stops at the end of the turn.</summary>
-    public ShutdownRequest? Shutdown { get; set; }
+    public ShutdownRequest? Shutdown { get; private set; }
 
     /// <summary>The configuration.</summary>
     public ConfigSettings Settings { get; }
+    /// <summary>More of a command came in that is not whole yet.</summary>
+    public void Kept(Session session) => ClientMemory.Count(session);
+
     /// <summary>Asks the node to call <see cref="Cron"/> in so many milliseconds at the latest; null: it calls often enough.</summary>
     public Action<long>? WakeWithin { get; set; }
     /// <summary>Takes warnings for the node's log; null: they are dropped.</summary>
@@ -181,6 +184,22 @@ public sealed unsafe partial class Server : IDisposable
 
             return bytes;
         }
+    }
+
+    /// <summary>
+    /// Stops the node at the end of the turn, as SHUTDOWN asks, after a checkpoint where one is wanted. Null, or why it goes on.
+    /// </summary>
+    public string? Stop(ShutdownRequest request)
+    {
+        bool save = request.Save ?? Settings.Get(ConfigKeys.Save).Count > 0;
+        if (save && Mimei.Checkpointer?.Save() is { } error && !request.Force)
+        {
+            Warn?.Invoke($"Error trying to save the DB, can't exit: {error}");
+            return error;
+        }
+
+        Shutdown = request;
+        return null;
     }
 
     /// <summary>The log's one write for everything that this turn changed; replies may leave after it.</summary>
@@ -376,6 +395,8 @@ public sealed record ShutdownRequest(bool? Save, bool Now, bool Force);
 /// <summary>The server's settings that the dispatcher and sessions read on every command; CONFIG SET changes them.</summary>
 public sealed class ServerOptions
 {
+    private OutputBufferLimits _outputLimits = ConfigKeys.ClientOutputBufferLimit.Default;
+
     /// <summary>requirepass; empty: none.</summary>
     public string RequirePass { get; set; } = "";
     /// <summary>protected-mode.</summary>
@@ -397,7 +418,19 @@ public sealed class ServerOptions
     /// <summary>hz: how often a second the periodic work runs.</summary>
     public int Hz { get; set; } = 10;
     /// <summary>client-output-buffer-limit.</summary>
-    public OutputBufferLimits OutputLimits { get; set; } = ConfigKeys.ClientOutputBufferLimit.Default;
+    public OutputBufferLimits OutputLimits
+    {
+        get => _outputLimits;
+        set
+        {
+            _outputLimits = value;
+            OutputAlertBytes = new[] { value.Normal, value.PubSub, value.Replica }
+                .SelectMany(static l => new[] { l.HardBytes, l.SoftBytes }).Where(static bytes => bytes > 0).DefaultIfEmpty(long.MaxValue).Min();
+        }
+    }
+
+    /// <summary>Output below this is within the limits of every class.</summary>
+    internal long OutputAlertBytes { get; private set; } = 8L << 20;
     /// <summary>The port it serves.</summary>
     public int Port { get; set; } = 4800;
     /// <summary>Redis's version whose behaviour is matched; clients read it in HELLO and INFO.</summary>

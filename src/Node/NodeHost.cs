@@ -19,6 +19,7 @@ public sealed class NodeHost : INodeStatus, IDisposable
     private readonly Server _server;
     private readonly ITransport _transport;
     private readonly HttpGateway _http;
+    private readonly OomScore _oomScore;
 
     /// <summary>Creates a node from its configuration; nothing listens yet.</summary>
     public NodeHost(NodeConfig config, DataFolder folder, NodeLog log)
@@ -35,12 +36,14 @@ public sealed class NodeHost : INodeStatus, IDisposable
             ConfigFile = config.File ?? "",
         };
         _http = new HttpGateway(this, log);
+        _oomScore = new OomScore(log);
         _transport = TransportFactory.Create(new PortHandler(new SessionHandler(_server, () => _transport!.Stop(), log), _http.Take, log), log);
         _server.WakeWithin = _transport.TickWithin;
         _server.Warn = log.Warning;
         _server.Users.Load();
         LimitInput();
         FollowSettings();
+        _ = AdjustOomScore();
     }
 
     /// <summary>The TCP port listened on, or 0.</summary>
@@ -66,7 +69,14 @@ public sealed class NodeHost : INodeStatus, IDisposable
     }
 
     /// <summary>Stops the node as SHUTDOWN does. From any thread.</summary>
-    public void RequestShutdown(ShutdownRequest request) => _transport.Post(() => _server.Shutdown ??= request);
+    public void RequestShutdown(ShutdownRequest request) => _transport.Post(() =>
+    {
+        lock (_server.Mimei.Gate)
+        {
+            // What the log holds needs no checkpoint, unless one is asked for.
+            _ = _server.Stop(_server.Mimei.Log is null ? request : request with { Save = request.Save ?? false });
+        }
+    });
 
     /// <inheritdoc/>
     public Task<NodeStatus> ReadAsync(CancellationToken cancellation)
@@ -169,6 +179,7 @@ public sealed class NodeHost : INodeStatus, IDisposable
         settings.OnChange(static () => "the log is turned on or off when the node starts", ConfigKeys.AppendOnly);
         settings.OnChange(CheckClients, ConfigKeys.MaxClients);
         settings.OnChange(LimitInput, ConfigKeys.ClientQueryBufferLimit);
+        settings.OnChange(AdjustOomScore, ConfigKeys.OomScoreAdj, ConfigKeys.OomScoreAdjValues);
         settings.OnChange(
             () =>
             {
@@ -195,6 +206,10 @@ public sealed class NodeHost : INodeStatus, IDisposable
             _config.Settings.Put(ConfigKeys.MaxClients, possible);
         }
     }
+
+    private string? AdjustOomScore() =>
+        _oomScore.Apply((OomScoreMode)_config.Settings.Get(ConfigKeys.OomScoreAdj), _config.Settings.Get(ConfigKeys.OomScoreAdjValues)[0]) ? null
+            : "Failed to apply new oom_score_adj configuration, check server logs.";
 
     private string? CheckClients()
     {

@@ -53,6 +53,15 @@ public sealed unsafe class SessionHandler : IConnectionHandler
     }
 
     /// <inheritdoc/>
+    public void OnKept(Connection connection)
+    {
+        if (connection.Session is Session session)
+        {
+            _server.Kept(session);
+        }
+    }
+
+    /// <inheritdoc/>
     public void OnClose(Connection connection)
     {
         if (connection.Session is Session session)

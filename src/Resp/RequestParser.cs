@@ -84,6 +84,11 @@ public sealed unsafe class RequestParser : IDisposable
     /// </summary>
     public long BytesWanted { get; private set; }
 
+    /// <summary>
+    /// How many bytes of a command that is not whole yet are understood, so that what waits beyond them is the argument that is arriving.
+    /// </summary>
+    public long UnderstoodBytes => _stage == Stage.Arguments ? _offset : 0;
+
     /// <summary>After <see cref="ParseStatus.Error"/>: what was wrong, as Redis says it, without the <c>-ERR </c> before it.</summary>
     public ReadOnlySpan<byte> Error => _error;
 

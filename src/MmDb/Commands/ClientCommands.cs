@@ -352,13 +352,14 @@ public static unsafe class ClientCommands
         // The first chunk of output is Redis's static buffer; what is beyond it would be its list.
         long waiting = session.Output.Length;
         bool large = waiting > Resp.ChunkPool.ChunkSize;
-        long pending = Math.Max(connection.InputBytes, session.PresentedBytes);
+        long understood = connection.InputBytes > 0 ? session.Parser.UnderstoodBytes : 0;
+        long pending = Math.Max(connection.InputBytes - understood, session.PresentedBytes);
         long room = Math.Max(Math.Max(connection.InputCapacity, session.InputRoom(nowMs)), pending);
         long replyRoom = Math.Max(session.ReplyRoom(nowMs), large ? 0 : session.Output.Capacity);
         text.Append(CultureInfo.InvariantCulture, $"id={session.Id} addr={connection.RemoteAddress} laddr={connection.LocalAddress} fd={connection.Descriptor} ")
             .Append(CultureInfo.InvariantCulture, $"name={Encoding.Latin1.GetString(session.Name)} age={(nowMs - session.CreatedMs) / 1000} idle={(nowMs - session.LastInteractionMs) / 1000} ")
             .Append(CultureInfo.InvariantCulture, $"flags={Flags(session)} db={session.DatabaseIndex} sub={session.Channels?.Count ?? 0} psub={session.Patterns?.Count ?? 0} ssub={session.ShardChannels?.Count ?? 0} ")
-            .Append(CultureInfo.InvariantCulture, $"multi={session.Transaction?.Count ?? -1} qbuf={pending} qbuf-free={room - pending} argv-mem=0 multi-mem={session.QueuedBytes} ")
+            .Append(CultureInfo.InvariantCulture, $"multi={session.Transaction?.Count ?? -1} qbuf={pending} qbuf-free={room - pending} argv-mem={understood} multi-mem={session.QueuedBytes} ")
             .Append(CultureInfo.InvariantCulture, $"rbs={replyRoom} rbp={session.ReplyPeak} obl={(large ? 0 : waiting)} oll={(large ? 1 : 0)} omem={(large ? waiting : 0)} tot-mem={ClientMemory.Of(session, nowMs)} events=r ")
             .Append(CultureInfo.InvariantCulture, $"cmd={session.LastCommand?.FullName ?? "NULL"} user={session.User.Name} redir={session.Tracking?.Redirect ?? -1} resp={session.Output.Version} ")
             .Append(CultureInfo.InvariantCulture, $"lib-name={Encoding.Latin1.GetString(session.LibraryName)} lib-ver={Encoding.Latin1.GetString(session.LibraryVersion)}\n");

@@ -438,14 +438,12 @@ public static unsafe class ServerCommands
             return;
         }
 
-        bool wantsSave = save || (!noSave && c.Server.Settings.Get(Configuration.ConfigKeys.Save).Count > 0);
-        if (wantsSave && c.Mimei.Checkpointer is { } checkpointer && checkpointer.Save() is not null && !force)
+        if (c.Server.Stop(new ShutdownRequest(save ? true : noSave ? false : null, now, force)) is not null)
         {
             c.Error("ERR Errors trying to SHUTDOWN. Check logs."u8);
             return;
         }
 
-        c.Server.Shutdown = new ShutdownRequest(save ? true : noSave ? false : null, now, force);
         c.Session.CloseAfterReply();
     }
 

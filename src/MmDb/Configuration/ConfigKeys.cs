@@ -218,6 +218,16 @@ public static class ConfigKeys
     /// <summary>Entries of a stream's nodes.</summary>
     public static readonly NumberKey StreamNodeMaxEntries = Number("stream-node-max-entries", 100, 0, LongMax);
 
+    // ---- The system ----
+
+    /// <summary>Whether Linux is told how readily to end this process when memory runs out.</summary>
+    public static readonly EnumKey OomScoreAdj =
+        Add(new EnumKey("oom-score-adj", null, None, 0, [("no", 0), ("yes", 1), ("relative", 1), ("absolute", 2)]));
+
+    /// <summary>What it is told: of a writer, of a replica, of a child process. There are no child processes here.</summary>
+    public static readonly NumbersKey OomScoreAdjValues = Add(new NumbersKey(
+        "oom-score-adj-values", None, [0, 200, 800], -2000, 2000, "Invalid oom-score-adj-values, elements must be between -2000 and 2000."));
+
     // ---- Watching ----
 
     /// <summary>Which keyspace events are published.</summary>
@@ -333,7 +343,6 @@ public static class ConfigKeys
             ["user", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"],
             NoMeaning | Immutable);
         Choice("repl-diskless-load", "disabled", ["disabled", "on-empty-db", "swapdb"], NoMeaning);
-        Add(new EnumKey("oom-score-adj", null, NoMeaning, 0, [("no", 0), ("yes", 1), ("relative", 1), ("absolute", 2)]));
         Choice("sanitize-dump-payload", "no", ["no", "yes", "clients"], NoMeaning);
         Choice("enable-module-command", "no", ["no", "yes", "local"], NoMeaning | Immutable);
         Choice("cluster-preferred-endpoint-type", "ip", ["ip", "hostname", "unknown-endpoint"], NoMeaning);
@@ -377,8 +386,6 @@ public static class ConfigKeys
         Number("tls-session-cache-size", 20 * 1024, 0, IntMax, NoMeaning);
         Number("tls-session-cache-timeout", 300, 0, IntMax, NoMeaning);
 
-        Add(new NumbersKey(
-            "oom-score-adj-values", NoMeaning, [0, 200, 800], -2000, 2000, "Invalid oom-score-adj-values, elements must be between -2000 and 2000."));
         Add(new ReplicaSourceKey("replicaof", "slaveof", NoMeaning | Immutable));
     }
 

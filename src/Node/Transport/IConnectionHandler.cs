@@ -19,6 +19,11 @@ public unsafe interface IConnectionHandler
     /// </returns>
     long OnReceive(Connection connection, byte* data, long length);
 
+    /// <summary>More was received that is kept rather than presented: of what the handler waits for there is not enough yet.</summary>
+    void OnKept(Connection connection)
+    {
+    }
+
     /// <summary>The connection is gone, for whatever reason; its last call. It must not change data: its turn may have ended.</summary>
     void OnClose(Connection connection);
 

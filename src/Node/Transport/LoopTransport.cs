@@ -256,6 +256,10 @@ public abstract unsafe class LoopTransport : ITransport
         }
 
         Keep(connection, data, length, consumed);
+        if (connection.InputLength > 0)
+        {
+            Handler.OnKept(connection);
+        }
     }
 
     /// <summary>Moves what is not consumed to the start of the private buffer.</summary>
