@@ -17,6 +17,8 @@ public sealed class BlockedState
     public required DataType Type { get; init; }
     /// <summary>Whether the command is also run again when a key goes or becomes something else: it fails then.</summary>
     public bool WakesOnLoss { get; init; }
+    /// <summary>Whether what it waits for, which is no key, has come; null where it waits for keys.</summary>
+    public Func<bool>? IsSatisfied { get; init; }
     /// <summary>When it gives up, in Unix milliseconds; 0: never.</summary>
     public required long DeadlineMs { get; init; }
     /// <summary>What it is told then.</summary>

@@ -413,6 +413,12 @@ public sealed unsafe class Dispatcher : IDisposable
             return false;
         }
 
+        if (!session.IsSource && RefusesAsReplica(flags) is { Length: > 0 } replicaRefusal)
+        {
+            Refuse(session, spec, replicaRefusal);
+            return false;
+        }
+
         if (session.SubscriptionCount > 0 && session.Output.Version == 2 && !spec.AllowedWhileSubscribed)
         {
             Refuse(session, spec, $"ERR Can't execute '{spec.FullName}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context");
@@ -426,6 +432,28 @@ public sealed unsafe class Dispatcher : IDisposable
         }
 
         return true;
+    }
+
+    /// <summary>What replication does not allow at present: the error, or nothing.</summary>
+    private ReadOnlySpan<byte> RefusesAsReplica(CommandFlags flags)
+    {
+        RedisReplication.Replicator replication = _server.Replication;
+        if (replication.Master is not { } master)
+        {
+            return (flags & CommandFlags.Write) != 0 && !replication.HasEnoughReplicas ? Errors.NoReplicas : default;
+        }
+
+        if ((flags & CommandFlags.Write) != 0 && _server.Settings.Get(Configuration.ConfigKeys.ReplicaReadOnly))
+        {
+            return Errors.ReadOnly;
+        }
+
+        if (!master.IsUp && (flags & CommandFlags.Stale) == 0 && !_server.Settings.Get(Configuration.ConfigKeys.ReplicaServeStaleData))
+        {
+            return Errors.MasterDown;
+        }
+
+        return master.IsLoading && (flags & CommandFlags.Loading) == 0 ? Errors.Loading : default;
     }
 
     /// <summary>Runs a checked command: its effects are one entry, and clients that waited for them are served after it.</summary>
@@ -469,8 +497,11 @@ public sealed unsafe class Dispatcher : IDisposable
         Slice* args = _context.Args;
         int count = _context.Count, database = session.DatabaseIndex;
         bool isRetry = _context.IsRetry;
+        RedisReplication.CommandFeed? feed = _context.Keyspace.Feed;
+        long applied = feed?.Before(spec, args, count, _context.Keyspace.Effects) ?? 0;
         long start = Stopwatch.GetTimestamp();
         spec.Handler(_context);
+        feed?.After(spec, args, count, database, applied, session.Mimei.Keyspace.Effects);
         if (!_context.DidBlock)
         {
             _server.Timed(session, spec, args, count, Stopwatch.GetTimestamp() - start, weight);
@@ -487,6 +518,11 @@ public sealed unsafe class Dispatcher : IDisposable
     {
         Keyspace keyspace = _context.Keyspace;
         keyspace.Effects.EndEntry();
+        if (keyspace.Feed is { } feed && feed.EndUnit())
+        {
+            _context.Session.WriteOffset = _server.Replication.Offset;
+        }
+
         keyspace.DeleteNotedExpired();
         _server.SendLaterPushes();
         if (_context.Failed)
@@ -562,6 +598,7 @@ public sealed unsafe class Dispatcher : IDisposable
         _context.SetRetry(false);
         bool served = !_context.DidBlock;
         session.Mimei.Keyspace.Effects.EndEntry();
+        session.Mimei.Keyspace.Feed?.EndUnit();
         session.Mimei.Keyspace.DeleteNotedExpired();
         _server.SendLaterPushes();
         return served;

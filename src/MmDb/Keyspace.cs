@@ -83,6 +83,8 @@ public sealed unsafe class Keyspace : IDisposable
     internal bool FollowsSource { get; set; }
     /// <summary>Nothing expires and nothing is evicted at present (CLIENT PAUSE).</summary>
     public bool IsFrozen { get; set; }
+    /// <summary>What Redis replicas are fed with, while there is anybody to feed; otherwise null.</summary>
+    internal RedisReplication.CommandFeed? Feed { get; set; }
     /// <summary>The snapshot under way, or null: a value about to change is captured for it first.</summary>
     internal Snapshot? Snapshot { get; set; }
     /// <summary>The marks of snapshots.</summary>

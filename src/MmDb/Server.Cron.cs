@@ -34,7 +34,7 @@ public sealed unsafe partial class Server
     {
         Stats.CronCalls++;
         bool moreToFree, moreToExpire;
-        int nextCheckpointStep;
+        int nextCheckpointStep, nextReplicationStep;
         lock (Mimei.Gate)
         {
             Keyspace keyspace = Mimei.Keyspace;
@@ -47,6 +47,7 @@ public sealed unsafe partial class Server
                 RunPostponed();
             }
 
+            nextReplicationStep = Replication.Step(nowMs);
             if (IsCronPaused)
             {
                 return 1000 / Math.Max(1, Options.Hz);
@@ -96,6 +97,7 @@ public sealed unsafe partial class Server
         long next = 1000 / Math.Max(1, Options.Hz);
         next = moreToFree ? Math.Min(next, 1) : next;
         next = Math.Min(next, nextCheckpointStep == 0 && !idle ? 1 : nextCheckpointStep);
+        next = Math.Min(next, nextReplicationStep == 0 && !idle ? 1 : nextReplicationStep);
         next = moreToExpire ? Math.Min(next, Expiry.RestMs) : next;
         next = Blocking.NextDeadlineMs is var deadline && deadline != 0 ? Math.Min(next, deadline - nowMs) : next;
         next = PausedUntilMs != 0 ? Math.Min(next, PausedUntilMs - nowMs) : next;
@@ -161,8 +163,14 @@ public sealed unsafe partial class Server
             ClientClass.Replica => limits.Replica,
             _ => limits.Normal,
         };
-        long waiting = session.Output.Length;
-        bool over = limit.HardBytes != 0 && waiting >= limit.HardBytes;
+        long waiting = session.Output.Length + (session.Replica?.Held.Length ?? 0), hard = limit.HardBytes;
+        if (session.Class == ClientClass.Replica && hard != 0)
+        {
+            // What the backlog holds costs nothing more.
+            hard = Math.Max(hard, Replication.Backlog?.Capacity ?? 0);
+        }
+
+        bool over = hard != 0 && waiting >= hard;
         if (limit.SoftBytes == 0 || waiting < limit.SoftBytes)
         {
             session.SoftLimitSinceMs = 0;
@@ -188,7 +196,7 @@ public sealed unsafe partial class Server
     {
         if (Options.IdleTimeoutSeconds > 0
             && nowMs - session.LastInteractionMs > Options.IdleTimeoutSeconds * 1000L
-            && session.Blocked is null && session.Postponed is null && session.SubscriptionCount == 0 && !session.IsMonitor)
+            && session.Blocked is null && session.Postponed is null && session.SubscriptionCount == 0 && !session.IsMonitor && session.Replica is null)
         {
             session.CloseNow();
         }

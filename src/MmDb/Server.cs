@@ -44,15 +44,9 @@ public sealed unsafe partial class Server : IDisposable
         mimei.PubSub.Server = this;
         mimei.Tracking.Server = this;
         Monitors = new Monitors(this);
-        Span<byte> id = stackalloc byte[20];
-        for (int i = 0; i < id.Length; i++)
-        {
-            id[i] = (byte)mimei.Keyspace.Random.Below(256);
-        }
-
-        RunId = Convert.ToHexStringLower(id);
-        ReplicationId = RunId;
+        RunId = DrawId();
         Settings = SettingsBinding.Bind(this, settings);
+        Replication = new RedisReplication.Replicator(this);
         Users = new AclUsers(this);
         ClientMemory.LimitAsNeeded();
     }
@@ -101,14 +95,33 @@ public sealed unsafe partial class Server : IDisposable
     public string ConfigFile { get; set; } = "";
     /// <summary>What INFO calls run_id: drawn at every start.</summary>
     public string RunId { get; }
-    /// <summary>What INFO calls master_replid; DEBUG CHANGE-REPL-ID draws another.</summary>
-    public string ReplicationId { get; internal set; }
+    /// <summary>Replication with Redis servers, in both directions.</summary>
+    internal RedisReplication.Replicator Replication { get; }
+    /// <summary>Makes connections to other servers; null: this one makes none.</summary>
+    public IConnector? Connector { get; set; }
+    /// <summary>Where files are kept that are needed for a while; null: the system's place for such.</summary>
+    public string? WorkFolder { get; set; }
     /// <summary>Clients that see every command (MONITOR).</summary>
     internal Monitors Monitors { get; }
     /// <summary>Commands that took long.</summary>
     internal SlowLog SlowLog { get; } = new();
     /// <summary>Events that took long.</summary>
     internal LatencyMonitor Latency { get; } = new();
+
+    /// <summary>Follows another server from now on, as REPLICAOF does.</summary>
+    public void Follow(ReplicaSource source) => Replication.Follow(source.Host, source.Port);
+
+    /// <summary>Forty hexadecimal digits by chance.</summary>
+    internal string DrawId()
+    {
+        Span<byte> id = stackalloc byte[20];
+        for (int i = 0; i < id.Length; i++)
+        {
+            id[i] = (byte)Mimei.Keyspace.Random.Below(256);
+        }
+
+        return Convert.ToHexStringLower(id);
+    }
 
     /// <summary>The clock's reading now, in Unix milliseconds.</summary>
     public long NowMs => Time.GetUtcNow().ToUnixTimeMilliseconds();
@@ -137,6 +150,7 @@ public sealed unsafe partial class Server : IDisposable
         if (Sessions.Remove(session.Id))
         {
             ClientMemory.Forget(session);
+            Replication.Remove(session);
             Blocking.Remove(session);
             Transactions.Unwatch(session);
             session.Mimei.PubSub.RemoveAll(session);
@@ -205,6 +219,7 @@ public sealed unsafe partial class Server : IDisposable
     /// <summary>The log's one write for everything that this turn changed; replies may leave after it.</summary>
     public void EndTurn()
     {
+        Mimei.Keyspace.Feed?.EndUnit();
         Mimei.Tracking.EndTurn();
         if (ClientMemory.IsLimited)
         {
@@ -281,7 +296,7 @@ public sealed unsafe partial class Server : IDisposable
 
     /// <summary>Decides on <see cref="WatchesEveryCommand"/> again, after what it depends on has changed.</summary>
     internal void WatchAsNeeded() =>
-        WatchesEveryCommand = Monitors.Count > 0 || Options.SlowLogMicroseconds is >= 0 and < 1000 || Options.LatencyThresholdMs > 0;
+        WatchesEveryCommand = Monitors.Count > 0 || Mimei.Keyspace.Feed is not null || Options.SlowLogMicroseconds is >= 0 and < 1000 || Options.LatencyThresholdMs > 0;
 
     /// <summary>Shows every command to a session from now on.</summary>
     internal void StartMonitoring(Session session)
@@ -379,6 +394,7 @@ public sealed unsafe partial class Server : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        Replication.Dispose();
         Dispatcher.Dispose();
         Monitors.Dispose();
         _laterPushes.Dispose();

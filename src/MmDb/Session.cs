@@ -240,6 +240,10 @@ public sealed class Session(long id, IClientConnection connection, Mimei mimei, 
     internal QueuedCommand? Postponed { get; set; }
     /// <summary>It carries the stream of a source (the master, an append-only file): it may do everything, and decides on expiry.</summary>
     internal bool IsSource { get; init; }
+    /// <summary>What is known of it as a Redis replica; null: it is none.</summary>
+    internal RedisReplication.Replica? Replica { get; set; }
+    /// <summary>The offset in the replicas' stream up to which its writes reach.</summary>
+    internal long WriteOffset { get; set; }
     /// <summary>CLIENT NO-EVICT.</summary>
     public bool NoEvict { get; set; }
     /// <summary>CLIENT NO-TOUCH.</summary>
@@ -253,7 +257,7 @@ public sealed class Session(long id, IClientConnection connection, Mimei mimei, 
     /// <summary>Whether its commands need more checks than usual: refused, not logged in, of limited rights, in a transaction, or subscribed.</summary>
     internal bool NeedsChecks { get; private set; }
     /// <summary>The class whose output limits apply.</summary>
-    public ClientClass Class => SubscriptionCount > 0 ? ClientClass.PubSub : ClientClass.Normal;
+    public ClientClass Class => Replica?.State is not null ? ClientClass.Replica : SubscriptionCount > 0 ? ClientClass.PubSub : ClientClass.Normal;
 
     private void CheckAsNeeded() => NeedsChecks = _isRefused || _needsLogin || _isRestricted || _transaction is not null || SubscriptionCount > 0;
 

@@ -40,6 +40,14 @@ public sealed class NodeHost : INodeStatus, IDisposable
         _transport = TransportFactory.Create(new PortHandler(new SessionHandler(_server, () => _transport!.Stop(), log), _http.Take, log), log);
         _server.WakeWithin = _transport.TickWithin;
         _server.Warn = log.Warning;
+        _server.Connector = _transport;
+        _server.WorkFolder = folder.Path;
+        DeleteLeftovers(folder.Path);
+        if (config.Settings.Get(ConfigKeys.ReplicaOf) is { Host.Length: > 0 } source)
+        {
+            _server.Follow(source);
+        }
+
         _server.Users.Load();
         LimitInput();
         FollowSettings();
@@ -140,6 +148,18 @@ public sealed class NodeHost : INodeStatus, IDisposable
             LogPercent = () => _config.Settings.Get(ConfigKeys.AutoAofRewritePercentage),
             Report = text => _log.Notice(text),
         });
+    }
+
+    /// <summary>Snapshots for replicas, and of masters, that an end without notice left.</summary>
+    private static void DeleteLeftovers(string folder)
+    {
+        foreach (string pattern in (string[])["replica-*.rdb", "master-*.rdb"])
+        {
+            foreach (string file in Directory.EnumerateFiles(folder, pattern))
+            {
+                File.Delete(file);
+            }
+        }
     }
 
     private void FollowFsync(WriteLog opened) => _config.Settings.OnChange(

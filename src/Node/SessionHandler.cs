@@ -44,7 +44,7 @@ public sealed unsafe class SessionHandler : IConnectionHandler
     {
         if (connection.Session is not Session session)
         {
-            return length;
+            return connection.Session is OutboundConnection outbound ? outbound.Handler.OnReceive(data, length) : length;
         }
 
         long consumed = _server.Dispatcher.Execute(session, data, length);
@@ -67,6 +67,10 @@ public sealed unsafe class SessionHandler : IConnectionHandler
         if (connection.Session is Session session)
         {
             _server.Close(session);
+        }
+        else if (connection.Session is OutboundConnection outbound)
+        {
+            outbound.Handler.OnClosed("the connection ended");
         }
     }
 

@@ -32,6 +32,7 @@ public static class CommandList
         .. ObjectCommands.All,
         .. SortCommands.All,
         .. ServerCommands.All,
+        .. ReplicationCommands.All,
         .. TransactionCommands.All,
         .. HashCommands.All,
         .. SetCommands.All,

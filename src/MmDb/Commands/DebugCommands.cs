@@ -58,13 +58,7 @@ public static unsafe class DebugCommands
                 DigestValues(c);
                 break;
             case ("change-repl-id", 2):
-                Span<byte> id = stackalloc byte[20];
-                for (int i = 0; i < id.Length; i++)
-                {
-                    id[i] = (byte)c.Keyspace.Random.Below(256);
-                }
-
-                c.Server.ReplicationId = Convert.ToHexStringLower(id);
+                c.Server.Replication.Id = c.Server.DrawId();
                 c.Reply.Ok();
                 break;
             case ("populate", >= 3 and <= 5):

@@ -232,6 +232,12 @@ public static class Errors
     public static ReadOnlySpan<byte> OutOfMemory => "OOM command not allowed when used memory > 'maxmemory'."u8;
     /// <summary>The log cannot be written.</summary>
     public static ReadOnlySpan<byte> Misconf => "MISCONF Errors writing to the AOF file: "u8;
-    /// <summary>Still loading.</summary>
+    /// <summary>A write where only a master takes any.</summary>
+    public static ReadOnlySpan<byte> ReadOnly => "READONLY You can't write against a read only replica."u8;
+    /// <summary>A replica that shall not answer while it has no link to its master.</summary>
+    public static ReadOnlySpan<byte> MasterDown => "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."u8;
+    /// <summary>Fewer replicas are in touch than writes ask for.</summary>
+    public static ReadOnlySpan<byte> NoReplicas => "NOREPLICAS Not enough good replicas to write."u8;
+    /// <summary>The data is on its way into memory.</summary>
     public static ReadOnlySpan<byte> Loading => "LOADING Redis is loading the dataset in memory"u8;
 }

@@ -344,16 +344,57 @@ public static unsafe class InfoCommands
     private static void Replication(CommandContext c, Fields f)
     {
         f.Title("Replication");
-        f.Add("role", "master");
-        f.Add("connected_slaves", 0);
+        RedisReplication.Replicator replication = c.Server.Replication;
+        f.Add("role", replication.Master is null ? "master" : "slave");
+        if (replication.Master is { } master)
+        {
+            f.Add("master_host", master.Host);
+            f.Add("master_port", master.Port);
+            f.Add("master_link_status", master.IsUp ? "up" : "down");
+            f.Add("master_last_io_seconds_ago", master.SecondsSinceHeard);
+            f.Add("master_sync_in_progress", master.IsSynchronizing ? 1 : 0);
+            f.Add("slave_read_repl_offset", replication.Offset);
+            f.Add("slave_repl_offset", replication.Offset);
+            if (!master.IsUp)
+            {
+                f.Add("master_link_down_since_seconds", master.DownSeconds);
+            }
+
+            f.Add("slave_priority", c.Server.Settings.Get(Configuration.ConfigKeys.ReplicaPriority));
+            f.Add("slave_read_only", c.Server.Settings.Get(Configuration.ConfigKeys.ReplicaReadOnly) ? 1 : 0);
+            f.Add("replica_announced", 1);
+        }
+
+        Session[] replicas = [.. replication.Replicas.Where(static r => r.Replica!.State is not null)];
+        f.Add("connected_slaves", replicas.Length);
+        if (c.Server.Settings.Get(Configuration.ConfigKeys.MinReplicasToWrite) > 0)
+        {
+            f.Add("min_slaves_good_slaves", replication.GoodReplicas);
+        }
+
+        for (int i = 0; i < replicas.Length; i++)
+        {
+            (string address, int port) = RedisReplication.Replicator.AddressOf(replicas[i]);
+            RedisReplication.Replica replica = replicas[i].Replica!;
+            string state = replica.State switch
+            {
+                RedisReplication.ReplicaState.Online => "online",
+                RedisReplication.ReplicaState.Sending => "send_bulk",
+                _ => "wait_bgsave",
+            };
+            long lag = replica.State == RedisReplication.ReplicaState.Online ? (c.Server.NowMs - replica.AcknowledgedMs) / 1000 : 0;
+            f.Add($"slave{i}", $"ip={address},port={port},state={state},offset={replica.AcknowledgedOffset},lag={lag}");
+        }
+
         f.Add("master_failover_state", "no-failover");
-        f.Add("master_replid", c.Server.ReplicationId);
-        f.Add("master_replid2", new string('0', 40));
-        f.Add("master_repl_offset", 0);
-        f.Add("second_repl_offset", -1);
-        f.Zeros("repl_backlog_active");
-        f.Add("repl_backlog_size", 1 << 20);
-        f.Zeros("repl_backlog_first_byte_offset", "repl_backlog_histlen");
+        f.Add("master_replid", replication.Id);
+        f.Add("master_replid2", replication.SecondId);
+        f.Add("master_repl_offset", replication.Offset);
+        f.Add("second_repl_offset", replication.SecondOffset);
+        f.Add("repl_backlog_active", replication.Backlog is null ? 0 : 1);
+        f.Add("repl_backlog_size", c.Server.Settings.Get(Configuration.ConfigKeys.ReplBacklogSize));
+        f.Add("repl_backlog_first_byte_offset", replication.Backlog?.FirstOffset ?? 0);
+        f.Add("repl_backlog_histlen", replication.Backlog?.Length ?? 0);
     }
 
     private static void Cpu(Fields f)

@@ -83,18 +83,6 @@ public static unsafe class ServerCommands
         Handler = &RunLolwut,
     };
 
-    /// <summary>ROLE</summary>
-    public static readonly CommandSpec Role = new("role", 1)
-    {
-        Since = "2.8.12",
-        Group = CommandGroup.Server,
-        Complexity = "O(1)",
-        Summary = "Returns the replication role.",
-        Flags = CommandFlags.NoScript | CommandFlags.Loading | CommandFlags.Stale | CommandFlags.Fast,
-        Categories = ["admin", "dangerous"],
-        Handler = &RunRole,
-    };
-
     /// <summary>LASTSAVE</summary>
     public static readonly CommandSpec LastSave = new("lastsave", 1)
     {
@@ -157,43 +145,6 @@ public static unsafe class ServerCommands
         Handler = &RunShutdown,
     };
 
-    /// <summary>REPLICAOF host port | NO ONE</summary>
-    public static readonly CommandSpec ReplicaOf = new("replicaof", 3)
-    {
-        Since = "5.0.0",
-        Group = CommandGroup.Server,
-        Complexity = "O(1)",
-        Summary = "Configures a server as replica of another, or promotes it to a master.",
-        Flags = CommandFlags.NoAsyncLoading | CommandFlags.Admin | CommandFlags.NoScript | CommandFlags.Stale,
-        Args =
-        [
-            Arg.OneOf(
-                "args",
-                Arg.Block("host-port", Arg.String("host"), Arg.Integer("port")),
-                Arg.Block("no-one", Arg.Word("no", "NO"), Arg.Word("one", "ONE"))),
-        ],
-        Handler = &RunReplicaOf,
-    };
-
-    /// <summary>SLAVEOF host port | NO ONE</summary>
-    public static readonly CommandSpec SlaveOf = new("slaveof", 3)
-    {
-        Group = CommandGroup.Server,
-        Complexity = "O(1)",
-        Summary = "Sets a Redis server as a replica of another, or promotes it to being a master.",
-        Flags = CommandFlags.NoAsyncLoading | CommandFlags.Admin | CommandFlags.NoScript | CommandFlags.Stale,
-        DeprecatedSince = "5.0.0",
-        ReplacedBy = "`REPLICAOF`",
-        Args =
-        [
-            Arg.OneOf(
-                "args",
-                Arg.Block("host-port", Arg.String("host"), Arg.Integer("port")),
-                Arg.Block("no-one", Arg.Word("no", "NO"), Arg.Word("one", "ONE"))),
-        ],
-        Handler = &RunSlaveOf,
-    };
-
     /// <summary>MONITOR</summary>
     public static readonly CommandSpec Monitor = new("monitor", 1)
     {
@@ -203,22 +154,8 @@ public static unsafe class ServerCommands
         Handler = &RunMonitor,
     };
 
-    /// <summary>WAIT numreplicas timeout</summary>
-    public static readonly CommandSpec Wait = new("wait", 3)
-    {
-        Since = "3.0.0",
-        Group = CommandGroup.Generic,
-        Complexity = "O(1)",
-        Summary = "Blocks until the asynchronous replication of all preceding write commands sent by the connection is completed.",
-        Flags = CommandFlags.EndsBatch,
-        Categories = ["connection"],
-        Tips = ["request_policy:all_shards", "response_policy:agg_min"],
-        Args = [Arg.Integer("numreplicas"), Arg.Integer("timeout")],
-        Handler = &RunWait,
-    };
-
     /// <summary>The family.</summary>
-    public static IEnumerable<CommandSpec> All => [DbSize, FlushDb, FlushAll, SwapDb, Time, Lolwut, Role, LastSave, Save, BgSave, BgRewriteAof, Shutdown, ReplicaOf, SlaveOf, Wait, Monitor];
+    public static IEnumerable<CommandSpec> All => [DbSize, FlushDb, FlushAll, SwapDb, Time, Lolwut, LastSave, Save, BgSave, BgRewriteAof, Shutdown, Monitor];
 
     private static void RunDbSize(CommandContext c) => c.Reply.Integer(c.Database.Count);
 
@@ -321,14 +258,6 @@ public static unsafe class ServerCommands
 
         text.Append(' ', rows).Append("|\n\nRedis ver. ").Append(ServerOptions.RedisVersion).Append('\n');
         c.Reply.Verbatim("txt"u8, Encoding.UTF8.GetBytes(text.ToString()));
-    }
-
-    private static void RunRole(CommandContext c)
-    {
-        c.Reply.Array(3);
-        c.Reply.Bulk("master"u8);
-        c.Reply.Integer(0);
-        c.Reply.EmptyArray();
     }
 
     private static void RunLastSave(CommandContext c) => c.Reply.Integer((c.Mimei.Checkpointer?.LastSavedMs ?? c.Server.StartedMs) / 1000);
@@ -445,47 +374,6 @@ public static unsafe class ServerCommands
         }
 
         c.Session.CloseAfterReply();
-    }
-
-    private static void RunReplicaOf(CommandContext c)
-    {
-        if (c.Is(1, "no"u8) && c.Is(2, "one"u8))
-        {
-            c.Reply.Ok();
-        }
-        else if (!c.TryLong(2, 0, 65535, "ERR Invalid master port"u8, out _))
-        {
-            return;
-        }
-        else
-        {
-            c.Error("ERR following a Redis server is not supported"u8);
-        }
-    }
-
-    private static void RunSlaveOf(CommandContext c) => RunReplicaOf(c);
-
-    // No replica follows: whoever asks for one waits in vain.
-    private static void RunWait(CommandContext c)
-    {
-        if (!c.TryLong(1, out long replicas)
-            || !c.TryLong(2, long.MinValue, long.MaxValue, "ERR timeout is not an integer or out of range"u8, out long timeout))
-        {
-            return;
-        }
-
-        if (timeout < 0)
-        {
-            c.Error(Errors.TimeoutNegative);
-        }
-        else if (replicas <= 0)
-        {
-            c.Reply.Integer(0);
-        }
-        else
-        {
-            c.Block(1, 0, DataType.String, timeout, static reply => reply.Integer(0));
-        }
     }
 
     private static void RunMonitor(CommandContext c)

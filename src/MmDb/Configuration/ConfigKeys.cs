@@ -255,6 +255,48 @@ public static class ConfigKeys
     /// <summary>Milliseconds after which others are told that a script runs.</summary>
     public static readonly NumberKey BusyReplyThreshold = Number("busy-reply-threshold", 5000, 0, LongMax, alias: "lua-time-limit");
 
+    /// <summary>Whether a replica answers while it has no link to its master.</summary>
+    public static readonly BooleanKey ReplicaServeStaleData = Boolean("replica-serve-stale-data", true, alias: "slave-serve-stale-data");
+
+    /// <summary>Whether a replica refuses writes.</summary>
+    public static readonly BooleanKey ReplicaReadOnly = Boolean("replica-read-only", true, alias: "slave-read-only");
+
+    /// <summary>The user to log in as at the master.</summary>
+    public static readonly StringKey MasterUser = Text("masteruser", "", Sensitive, emptyIsUnset: true);
+
+    /// <summary>The password to log in with at the master.</summary>
+    public static readonly StringKey MasterAuth = Text("masterauth", "", Sensitive, emptyIsUnset: true);
+
+    /// <summary>The address that a replica tells its master.</summary>
+    public static readonly StringKey ReplicaAnnounceIp = Text("replica-announce-ip", "", emptyIsUnset: true, alias: "slave-announce-ip");
+
+    /// <summary>What INFO says of it to those who choose a new master.</summary>
+    public static readonly NumberKey ReplicaPriority = Number("replica-priority", 100, 0, IntMax, alias: "slave-priority");
+
+    /// <summary>The port that a replica tells its master.</summary>
+    public static readonly NumberKey ReplicaAnnouncePort = Number("replica-announce-port", 0, 0, 65535, alias: "slave-announce-port");
+
+    /// <summary>Seconds of silence after which a master or replica counts as gone.</summary>
+    public static readonly NumberKey ReplTimeout = Number("repl-timeout", 60, 1, IntMax);
+
+    /// <summary>Seconds between two pings of a master to its replicas.</summary>
+    public static readonly NumberKey ReplPingReplicaPeriod = Number("repl-ping-replica-period", 10, 1, IntMax, alias: "repl-ping-slave-period");
+
+    /// <summary>Seconds after the last replica went until the backlog goes.</summary>
+    public static readonly NumberKey ReplBacklogTtl = Number("repl-backlog-ttl", 3600, 0, LongMax);
+
+    /// <summary>Bytes of the stream that are kept for replicas that were cut off.</summary>
+    public static readonly NumberKey ReplBacklogSize = Memory("repl-backlog-size", Mb, 1, LongMax, unsigned: false);
+
+    /// <summary>Replicas that must be in touch for writes to be taken.</summary>
+    public static readonly NumberKey MinReplicasToWrite = Number("min-replicas-to-write", 0, 0, IntMax, alias: "min-slaves-to-write");
+
+    /// <summary>Seconds of silence after which a replica is no longer in touch.</summary>
+    public static readonly NumberKey MinReplicasMaxLag = Number("min-replicas-max-lag", 10, 0, IntMax, alias: "min-slaves-max-lag");
+
+    /// <summary>The server to follow.</summary>
+    public static readonly ReplicaSourceKey ReplicaOf = Add(new ReplicaSourceKey("replicaof", "slaveof", Immutable));
+
     static ConfigKeys()
     {
         DeclareKeysWithoutMeaning();
@@ -297,8 +339,6 @@ public static class ConfigKeys
         Boolean("use-exit-on-panic", false, NoMeaning | Hidden);
         Boolean("aof-disable-auto-gc", false, NoMeaning | Hidden);
         Boolean("replica-lazy-flush", false, NoMeaning, "slave-lazy-flush");
-        Boolean("replica-serve-stale-data", true, NoMeaning, "slave-serve-stale-data");
-        Boolean("replica-read-only", true, NoMeaning, "slave-read-only");
         Boolean("replica-ignore-maxmemory", true, NoMeaning, "slave-ignore-maxmemory");
         Boolean("cluster-replica-no-failover", false, NoMeaning, "cluster-slave-no-failover");
         Add(new BooleanKey("activedefrag", null, NoMeaning, false, on => on
@@ -320,11 +360,8 @@ public static class ConfigKeys
             Text(name, "", NoMeaning | Immutable, emptyIsUnset: true);
         }
 
-        Text("masteruser", "", NoMeaning | Sensitive, emptyIsUnset: true);
-        Text("masterauth", "", NoMeaning | Sensitive, emptyIsUnset: true);
         Text("tls-key-file-pass", "", NoMeaning | Sensitive, emptyIsUnset: true);
         Text("tls-client-key-file-pass", "", NoMeaning | Sensitive, emptyIsUnset: true);
-        Text("replica-announce-ip", "", NoMeaning, emptyIsUnset: true, alias: "slave-announce-ip");
         Text("cluster-announce-hostname", "", NoMeaning, emptyIsUnset: true, check: CheckHostname);
         Text("cluster-announce-human-nodename", "", NoMeaning, emptyIsUnset: true, check: CheckNodename);
         Text("cluster-config-file", "nodes.conf", NoMeaning | Immutable);
@@ -360,20 +397,12 @@ public static class ConfigKeys
         Number("active-defrag-threshold-upper", 100, 0, 1000, NoMeaning);
         Number("active-defrag-max-scan-fields", 1000, 1, LongMax, NoMeaning);
         Memory("active-defrag-ignore-bytes", 100 * Mb, 1, LongMax, NoMeaning);
-        Number("replica-priority", 100, 0, IntMax, NoMeaning, "slave-priority");
         Number("repl-diskless-sync-delay", 5, 0, IntMax, NoMeaning);
         Number("repl-diskless-sync-max-replicas", 0, 0, IntMax, NoMeaning);
-        Number("replica-announce-port", 0, 0, 65535, NoMeaning, "slave-announce-port");
         Number("cluster-announce-bus-port", 0, 0, 65535, NoMeaning);
         Number("cluster-announce-port", 0, 0, 65535, NoMeaning);
         Number("cluster-announce-tls-port", 0, 0, 65535, NoMeaning);
-        Number("repl-timeout", 60, 1, IntMax, NoMeaning);
-        Number("repl-ping-replica-period", 10, 1, IntMax, NoMeaning, "repl-ping-slave-period");
-        Number("repl-backlog-ttl", 3600, 0, LongMax, NoMeaning);
-        Memory("repl-backlog-size", Mb, 1, LongMax, NoMeaning, unsigned: false);
         Number("list-compress-depth", 0, 0, IntMax, NoMeaning);
-        Number("min-replicas-to-write", 0, 0, IntMax, NoMeaning, "min-slaves-to-write");
-        Number("min-replicas-max-lag", 10, 0, IntMax, NoMeaning, "min-slaves-max-lag");
         Number("shutdown-timeout", 10, 0, IntMax, NoMeaning);
         Number("cluster-node-timeout", 15000, 0, LongMax, NoMeaning);
         Memory("cluster-link-sendbuf-limit", 0, 0, -1, NoMeaning);
@@ -386,7 +415,6 @@ public static class ConfigKeys
         Number("tls-session-cache-size", 20 * 1024, 0, IntMax, NoMeaning);
         Number("tls-session-cache-timeout", 300, 0, IntMax, NoMeaning);
 
-        Add(new ReplicaSourceKey("replicaof", "slaveof", NoMeaning | Immutable));
     }
 
     private static T Add<T>(T key)

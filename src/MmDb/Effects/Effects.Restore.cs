@@ -167,6 +167,9 @@ public sealed unsafe partial class Effects
             case RdbType.HashListpack:
                 SetAll(key, RdbContainer.Listpack(reader.String(ref _value)));
                 break;
+            case RdbType.StreamListpacks or RdbType.StreamListpacks2 or RdbType.StreamListpacks3:
+                BuildStream(key, ref reader, type);
+                break;
             case RdbType.Module or RdbType.Module2:
                 throw new RdbFormatException("the value is of a module's type, and there are no modules here");
             default:

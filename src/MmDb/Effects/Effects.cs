@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Runtime.CompilerServices;
 using Leither.MmDb.Log;
 using Leither.MmDb.Memory;
+using Leither.MmDb.Rdb;
 using Leither.MmDb.Values;
 
 namespace Leither.MmDb;
@@ -37,6 +38,9 @@ public sealed unsafe partial class Effects
 
     /// <summary>Number of effects applied since the keyspace was made.</summary>
     public long Applied { get; private set; }
+
+    /// <summary>Gets the bytes of all effects as the log gets them, while somebody wants them; as a rule null.</summary>
+    internal RdbBuffer? Tee { get; set; }
 
     /// <summary>The hybrid time of the last entry.</summary>
     public ulong LastTime => _clock.Last;
@@ -106,7 +110,7 @@ public sealed unsafe partial class Effects
         WriteLog? log = _log;
         if (log == null)
         {
-            return default;
+            return AppendToTee(tag, key);
         }
 
         if (!log.InEntry || _loggedDatabase != _database.Index)
@@ -114,7 +118,7 @@ public sealed unsafe partial class Effects
             BeginEntry(log);
         }
 
-        var writer = new EffectWriter(log);
+        var writer = new EffectWriter(log, Tee);
         writer.TagAndBytes(tag, key.Name, key.Length);
         return writer;
     }
@@ -124,18 +128,25 @@ public sealed unsafe partial class Effects
     {
         Applied++;
         WriteLog? log = _log;
-        if (log == null)
-        {
-            return default;
-        }
-
-        if (!log.InEntry || _loggedDatabase != _database.Index)
+        if (log != null && (!log.InEntry || _loggedDatabase != _database.Index))
         {
             BeginEntry(log);
         }
 
-        var writer = new EffectWriter(log);
+        var writer = new EffectWriter(log, Tee);
         writer.Byte((byte)tag);
+        return writer;
+    }
+
+    /// <summary>Where no log is kept, the effect may still be wanted by <see cref="Tee"/>.</summary>
+    private EffectWriter AppendToTee(EffectTag tag, in Key key)
+    {
+        var writer = new EffectWriter(null, Tee);
+        if (writer.IsOn)
+        {
+            writer.TagAndBytes(tag, key.Name, key.Length);
+        }
+
         return writer;
     }
 
@@ -150,7 +161,7 @@ public sealed unsafe partial class Effects
         if (_loggedDatabase != _database.Index)
         {
             _loggedDatabase = _database.Index;
-            var writer = new EffectWriter(log);
+            var writer = new EffectWriter(log, null);
             writer.Byte((byte)EffectTag.Select);
             writer.Varint((ulong)_loggedDatabase);
         }
@@ -384,21 +395,22 @@ public sealed unsafe partial class Effects
     }
 }
 
-/// <summary>Appends the parts of one effect to the log's open entry. The default value writes nothing: recording is off.</summary>
-internal readonly unsafe ref struct EffectWriter(WriteLog? log)
+/// <summary>Appends the parts of one effect to the log's open entry, and to a copy where one is wanted. The default value writes nothing: recording is off.</summary>
+internal readonly unsafe ref struct EffectWriter(WriteLog? log, RdbBuffer? copy)
 {
     /// <summary>Longer byte strings are handed to the log whole: it streams them to the file instead of copying them.</summary>
     private const int MaxReserved = 16 * 1024;
 
     private readonly WriteLog? _log = log;
+    private readonly RdbBuffer? _copy = copy;
 
     /// <summary>Whether anything is recorded.</summary>
-    public bool IsOn => _log != null;
+    public bool IsOn => _log != null || _copy != null;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void TagAndBytes(EffectTag tag, byte* bytes, int length)
     {
-        if (length < 128)
+        if (length < 128 && _copy == null)
         {
             byte* p = _log!.Reserve(length + 2);
             p[0] = (byte)tag;
@@ -414,6 +426,7 @@ internal readonly unsafe ref struct EffectWriter(WriteLog? log)
 
     public void Byte(byte value)
     {
+        _copy?.Byte(value);
         if (_log != null)
         {
             *_log.Reserve(1) = value;
@@ -424,13 +437,13 @@ internal readonly unsafe ref struct EffectWriter(WriteLog? log)
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Bytes(byte* bytes, long length)
     {
-        if (_log == null)
+        if (length < 128 && _copy == null)
         {
-            return;
-        }
+            if (_log == null)
+            {
+                return;
+            }
 
-        if (length < 128)
-        {
             byte* p = _log.Reserve((int)length + 1);
             *p = (byte)length;
             Unsafe.CopyBlockUnaligned(p + 1, bytes, (uint)length);
@@ -452,41 +465,53 @@ internal readonly unsafe ref struct EffectWriter(WriteLog? log)
     private void BytesLong(byte* bytes, long length)
     {
         Varint((ulong)length);
-        if (length <= MaxReserved)
-        {
-            byte* p = _log!.Reserve((int)length);
-            Unsafe.CopyBlockUnaligned(p, bytes, (uint)length);
-            _log.Commit((int)length);
-        }
-        else
-        {
-            _log!.Write(bytes, length);
-        }
-    }
-
-    public void Varint(ulong value)
-    {
+        _copy?.Raw(bytes, length);
         if (_log == null)
         {
             return;
         }
 
-        byte* p = _log.Reserve(10);
+        if (length <= MaxReserved)
+        {
+            byte* p = _log.Reserve((int)length);
+            Unsafe.CopyBlockUnaligned(p, bytes, (uint)length);
+            _log.Commit((int)length);
+        }
+        else
+        {
+            _log.Write(bytes, length);
+        }
+    }
+
+    public void Varint(ulong value)
+    {
+        if (!IsOn)
+        {
+            return;
+        }
+
+        byte* number = stackalloc byte[10];
         int n = 0;
         while (value >= 0x80)
         {
-            p[n++] = (byte)(value | 0x80);
+            number[n++] = (byte)(value | 0x80);
             value >>= 7;
         }
 
-        p[n++] = (byte)value;
-        _log.Commit(n);
+        number[n++] = (byte)value;
+        _copy?.Raw(number, n);
+        if (_log != null)
+        {
+            Unsafe.CopyBlockUnaligned(_log.Reserve(10), number, (uint)n);
+            _log.Commit(n);
+        }
     }
 
     public void Zigzag(long value) => Varint((ulong)(value << 1) ^ (ulong)(value >> 63));
 
     public void Int64(long value)
     {
+        _copy?.UInt64((ulong)value);
         if (_log != null)
         {
             BinaryPrimitives.WriteInt64LittleEndian(new Span<byte>(_log.Reserve(8), 8), value);

@@ -12,9 +12,6 @@ internal static unsafe class RdbValueWriter
 {
     private const byte PlainNode = 1, PackedNode = 2;
 
-    /// <summary>Whether RDB has the type at all.</summary>
-    public static bool Knows(DataType type) => type is DataType.String or DataType.List or DataType.Set or DataType.SortedSet or DataType.Hash;
-
     /// <summary>The type byte of a value in a layout.</summary>
     public static RdbType TypeOf(DataType type, DataEncoding encoding) => (type, encoding) switch
     {
@@ -23,6 +20,7 @@ internal static unsafe class RdbValueWriter
         (DataType.Set, DataEncoding.IntSet) => RdbType.SetIntSet,
         (DataType.Set, _) => RdbType.Set,
         (DataType.SortedSet, _) => RdbType.SortedSet2,
+        (DataType.Stream, _) => RdbType.StreamListpacks2,
         (DataType.Hash, DataEncoding.Pack) => RdbType.HashListpack,
         (DataType.Hash, _) => RdbType.Hash,
         _ => throw new InvalidOperationException($"{type} has no RDB type."),
@@ -47,6 +45,14 @@ internal static unsafe class RdbValueWriter
                 break;
             case DataEncoding.Quicklist:
                 WriteNodes(to, Record.NativePointer<Quicklist>(record)->Freeze(keyspace.Heap), keyspace.Heap);
+                break;
+            case DataEncoding.Stream:
+                using (var stream = new RdbStreamWriter())
+                {
+                    stream.Take(new StreamValue(record));
+                    stream.Write(to);
+                }
+
                 break;
             default:
                 byte* bytes = Record.ValueBytes(record, out long length);

@@ -56,7 +56,9 @@ public static unsafe class ValueDigest
     public static void OfValue(byte* record, Span<byte> digest)
     {
         Span<byte> number = stackalloc byte[4];
-        BinaryPrimitives.WriteInt32BigEndian(number, Record.Type(record));
+        // Redis's number of the type; it has modules before streams.
+        int type = Record.Type(record);
+        BinaryPrimitives.WriteInt32BigEndian(number, type == (int)DataType.Stream ? 6 : type);
         Mix(digest, number);
         switch ((DataType)Record.Type(record))
         {

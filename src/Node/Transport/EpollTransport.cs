@@ -204,6 +204,23 @@ public sealed unsafe class EpollTransport : LoopTransport
             }
         }
 
+        if (Watch(descriptor, names) is { } connection)
+        {
+            OnAccepted(connection);
+        }
+    }
+
+    private protected override Connection Adopt(Socket socket)
+    {
+        PeerNames names = new(Listener.Show((IPEndPoint)socket.RemoteEndPoint!), Listener.Show((IPEndPoint)socket.LocalEndPoint!), false, false);
+        int descriptor = (int)socket.SafeHandle.DangerousGetHandle();
+        socket.SafeHandle.SetHandleAsInvalid();
+        GC.SuppressFinalize(socket);
+        return Watch(descriptor, names) ?? throw new IOException("The event loop takes no more connections");
+    }
+
+    private EpollConnection? Watch(int descriptor, in PeerNames names)
+    {
         EpollConnection connection = new(this, names, descriptor);
         if (descriptor >= _byDescriptor.Length)
         {
@@ -216,10 +233,10 @@ public sealed unsafe class EpollTransport : LoopTransport
             Log.Warning($"Watching a client connection failed: error {LastError}");
             _byDescriptor[descriptor] = null;
             _ = close(descriptor);
-            return;
+            return null;
         }
 
-        OnAccepted(connection);
+        return connection;
     }
 
     private static IPEndPoint ReadAddress(byte* address, int length)

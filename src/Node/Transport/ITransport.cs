@@ -1,3 +1,4 @@
+using Leither.MmDb;
 using Leither.Node.Logging;
 
 namespace Leither.Node.Transport;
@@ -22,7 +23,7 @@ public sealed record ListenOptions(
 /// Two implementations keep the same rules under one test suite: <see cref="EpollTransport"/> (Linux) and
 /// <see cref="SocketTransport"/> (everywhere).
 /// </summary>
-public interface ITransport : IDisposable
+public interface ITransport : IConnector, IDisposable
 {
     /// <summary>
     /// Opens the listeners, in place of those open before; these stay when it fails. Before <see cref="Run"/>, or on the loop thread.

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
+using Leither.MmDb;
 using Leither.Node.Logging;
 using Leither.Resp;
 
@@ -77,6 +78,67 @@ public abstract unsafe class LoopTransport : ITransport
     {
         _posted.Enqueue(action);
         Wake();
+    }
+
+    /// <inheritdoc/>
+    public void Connect(string host, int port, int timeoutMs, IOutboundHandler handler)
+    {
+        var attempt = new ConnectAttempt(this, host, port, handler);
+        Task.Run(attempt.Run);
+        Task.Delay(timeoutMs).ContinueWith(_ => Post(attempt.GiveUp), TaskScheduler.Default);
+    }
+
+    /// <summary>
+    /// One connect. It waits in a thread of the pool, with the plain blocking call: a socket that was used asynchronously stays tied to the
+    /// runtime's own event loop, and could not be taken into this one.
+    /// </summary>
+    private sealed class ConnectAttempt(LoopTransport transport, string host, int port, IOutboundHandler handler)
+    {
+        private bool _isOver;
+
+        public void Run()
+        {
+            Socket socket = new(SocketType.Stream, ProtocolType.Tcp);
+            try
+            {
+                socket.Connect(host, port);
+                socket.NoDelay = true;
+                socket.Blocking = false;
+                transport.Post(() => Succeed(socket));
+            }
+            catch (SocketException e)
+            {
+                socket.Dispose();
+                transport.Post(() => Fail(e.Message));
+            }
+        }
+
+        public void GiveUp() => Fail("it took too long to connect");
+
+        private void Fail(string reason)
+        {
+            if (!_isOver)
+            {
+                _isOver = true;
+                handler.OnClosed(reason);
+            }
+        }
+
+        private void Succeed(Socket socket)
+        {
+            if (_isOver || transport._stopping)
+            {
+                socket.Dispose();
+                return;
+            }
+
+            _isOver = true;
+            Connection connection = transport.Adopt(socket);
+            connection.Protocol = PortProtocol.Resp;
+            var outbound = new OutboundConnection(connection, handler);
+            connection.Session = outbound;
+            handler.OnConnected(outbound);
+        }
     }
 
     /// <inheritdoc/>
@@ -165,6 +227,9 @@ public abstract unsafe class LoopTransport : ITransport
     private protected abstract void WatchWritable(Connection connection, bool watch);
 
     private protected abstract void CloseHandle(Connection connection);
+
+    /// <summary>Takes a connected socket, which does not block, into the loop.</summary>
+    private protected abstract Connection Adopt(Socket socket);
 
     private protected abstract Socket Detach(Connection connection);
 

@@ -160,6 +160,15 @@ public sealed unsafe class SocketTransport : LoopTransport
         connection.AwaitReadable();
     }
 
+    private protected override Connection Adopt(Socket socket)
+    {
+        PeerNames names = new(Listener.Show((IPEndPoint)socket.RemoteEndPoint!), Listener.Show((IPEndPoint)socket.LocalEndPoint!), false, false);
+        SocketConnection connection = new(this, names, socket);
+        _connections[connection.Id] = connection;
+        connection.AwaitReadable();
+        return connection;
+    }
+
     private PeerNames Prepare(Listener listener, Socket socket)
     {
         socket.Blocking = false;

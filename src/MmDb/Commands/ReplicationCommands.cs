@@ -1,0 +1,402 @@
+using System.Globalization;
+using System.Text;
+using Leither.MmDb.Configuration;
+using Leither.MmDb.RedisReplication;
+using Leither.MmDb.Values;
+using Leither.Resp;
+
+namespace Leither.MmDb.Commands;
+
+/// <summary>Replication as Redis does it: who follows whom, what replicas ask for, and waiting for them.</summary>
+public static unsafe class ReplicationCommands
+{
+    /// <summary>ROLE</summary>
+    public static readonly CommandSpec Role = new("role", 1)
+    {
+        Since = "2.8.12",
+        Group = CommandGroup.Server,
+        Complexity = "O(1)",
+        Summary = "Returns the replication role.",
+        Flags = CommandFlags.NoScript | CommandFlags.Loading | CommandFlags.Stale | CommandFlags.Fast,
+        Categories = ["admin", "dangerous"],
+        Handler = &RunRole,
+    };
+
+    /// <summary>REPLICAOF host port | NO ONE</summary>
+    public static readonly CommandSpec ReplicaOf = new("replicaof", 3)
+    {
+        Since = "5.0.0",
+        Group = CommandGroup.Server,
+        Complexity = "O(1)",
+        Summary = "Configures a server as replica of another, or promotes it to a master.",
+        Flags = CommandFlags.NoAsyncLoading | CommandFlags.Admin | CommandFlags.NoScript | CommandFlags.Stale,
+        Args =
+        [
+            Arg.OneOf(
+                "args",
+                Arg.Block("host-port", Arg.String("host"), Arg.Integer("port")),
+                Arg.Block("no-one", Arg.Word("no", "NO"), Arg.Word("one", "ONE"))),
+        ],
+        Handler = &RunReplicaOf,
+    };
+
+    /// <summary>SLAVEOF host port | NO ONE</summary>
+    public static readonly CommandSpec SlaveOf = new("slaveof", 3)
+    {
+        Group = CommandGroup.Server,
+        Complexity = "O(1)",
+        Summary = "Sets a Redis server as a replica of another, or promotes it to being a master.",
+        Flags = CommandFlags.NoAsyncLoading | CommandFlags.Admin | CommandFlags.NoScript | CommandFlags.Stale,
+        DeprecatedSince = "5.0.0",
+        ReplacedBy = "`REPLICAOF`",
+        Args =
+        [
+            Arg.OneOf(
+                "args",
+                Arg.Block("host-port", Arg.String("host"), Arg.Integer("port")),
+                Arg.Block("no-one", Arg.Word("no", "NO"), Arg.Word("one", "ONE"))),
+        ],
+        Handler = &RunSlaveOf,
+    };
+
+    /// <summary>WAIT numreplicas timeout</summary>
+    public static readonly CommandSpec Wait = new("wait", 3)
+    {
+        Since = "3.0.0",
+        Group = CommandGroup.Generic,
+        Complexity = "O(1)",
+        Summary = "Blocks until the asynchronous replication of all preceding write commands sent by the connection is completed.",
+        Flags = CommandFlags.EndsBatch,
+        Categories = ["connection"],
+        Tips = ["request_policy:all_shards", "response_policy:agg_min"],
+        Args = [Arg.Integer("numreplicas"), Arg.Integer("timeout")],
+        Handler = &RunWait,
+    };
+
+    /// <summary>WAITAOF numlocal numreplicas timeout</summary>
+    public static readonly CommandSpec WaitAof = new("waitaof", 4)
+    {
+        Since = "7.2.0",
+        Group = CommandGroup.Generic,
+        Complexity = "O(1)",
+        Summary = "Blocks until all of the preceding write commands sent by the connection are written to the append-only file of the master and/or replicas.",
+        Flags = CommandFlags.NoScript | CommandFlags.EndsBatch,
+        Categories = ["connection"],
+        Args = [Arg.Integer("numlocal"), Arg.Integer("numreplicas"), Arg.Integer("timeout")],
+        Tips = ["request_policy:all_shards", "response_policy:agg_min"],
+        Handler = &RunWaitAof,
+    };
+
+    /// <summary>SYNC</summary>
+    public static readonly CommandSpec Sync = new("sync", 1)
+    {
+        Group = CommandGroup.Server,
+        Summary = "An internal command used in replication.",
+        Flags = CommandFlags.NoAsyncLoading | CommandFlags.Admin | CommandFlags.NoMulti | CommandFlags.NoScript | CommandFlags.EndsBatch,
+        Handler = &RunSync,
+    };
+
+    /// <summary>PSYNC replicationid offset</summary>
+    public static readonly CommandSpec Psync = new("psync", -3)
+    {
+        Since = "2.8.0",
+        Group = CommandGroup.Server,
+        Summary = "An internal command used in replication.",
+        Flags = CommandFlags.NoAsyncLoading | CommandFlags.Admin | CommandFlags.NoMulti | CommandFlags.NoScript | CommandFlags.EndsBatch,
+        Args = [Arg.String("replicationid"), Arg.Integer("offset")],
+        Handler = &RunPsync,
+    };
+
+    /// <summary>REPLCONF name value …</summary>
+    public static readonly CommandSpec ReplConf = new("replconf", -1)
+    {
+        Since = "3.0.0",
+        Group = CommandGroup.Server,
+        Complexity = "O(1)",
+        Summary = "An internal command for configuring the replication stream.",
+        Flags = CommandFlags.Admin | CommandFlags.NoScript | CommandFlags.Loading | CommandFlags.Stale | CommandFlags.AllowBusy,
+        IsSystem = true,
+        Handler = &RunReplConf,
+    };
+
+    /// <summary>The family.</summary>
+    public static IEnumerable<CommandSpec> All => [Role, ReplicaOf, SlaveOf, Wait, WaitAof, Sync, Psync, ReplConf];
+
+    // ------------------------------------------------------------------ roles
+
+    private static void RunRole(CommandContext c)
+    {
+        Replicator replication = c.Server.Replication;
+        if (replication.Master is { } master)
+        {
+            c.Reply.Array(5);
+            c.Reply.Bulk("slave"u8);
+            c.Reply.Bulk(Encoding.UTF8.GetBytes(master.Host));
+            c.Reply.Integer(master.Port);
+            c.Reply.Bulk(Encoding.ASCII.GetBytes(master.StateName));
+            c.Reply.Integer(master.IsUp ? replication.Offset : -1);
+            return;
+        }
+
+        c.Reply.Array(3);
+        c.Reply.Bulk("master"u8);
+        c.Reply.Integer(replication.Offset);
+        Session[] online = [.. replication.Replicas.Where(static r => r.Replica!.State == ReplicaState.Online)];
+        c.Reply.Array(online.Length);
+        foreach (Session session in online)
+        {
+            (string address, int port) = Replicator.AddressOf(session);
+            c.Reply.Array(3);
+            c.Reply.Bulk(Encoding.ASCII.GetBytes(address));
+            c.Reply.Bulk(Encoding.ASCII.GetBytes(port.ToString(CultureInfo.InvariantCulture)));
+            c.Reply.Bulk(Encoding.ASCII.GetBytes(session.Replica!.AcknowledgedOffset.ToString(CultureInfo.InvariantCulture)));
+        }
+    }
+
+    private static void RunReplicaOf(CommandContext c)
+    {
+        if (c.Is(1, "no"u8) && c.Is(2, "one"u8))
+        {
+            c.Server.Replication.Promote();
+            c.Server.Settings.Put(ConfigKeys.ReplicaOf, ReplicaSource.None);
+            c.Reply.Ok();
+            return;
+        }
+
+        if (c.Session.Replica is not null)
+        {
+            c.Error("ERR Command is not valid when client is a replica."u8);
+            return;
+        }
+
+        if (!c.TryLong(2, 0, 65535, "ERR Invalid master port"u8, out long port))
+        {
+            return;
+        }
+
+        if (c.Server.Connector is null)
+        {
+            c.Error("ERR this server makes no connections, so it cannot follow another one"u8);
+            return;
+        }
+
+        string host = c.Text(1);
+        if (c.Server.Replication.Master is { } master && master.Host == host && master.Port == port)
+        {
+            c.Reply.Simple("OK Already connected to specified master"u8);
+            return;
+        }
+
+        c.Server.Settings.Put(ConfigKeys.ReplicaOf, new ReplicaSource(host, (int)port));
+        c.Server.Replication.Follow(host, (int)port);
+        c.Reply.Ok();
+    }
+
+    private static void RunSlaveOf(CommandContext c) => RunReplicaOf(c);
+
+    // ------------------------------------------------------------------ what replicas ask for
+
+    private static void RunSync(CommandContext c) => Synchronize(c, null, 0);
+
+    private static void RunPsync(CommandContext c)
+    {
+        if (c[1].EqualsIgnoreCase("failover"u8) || (c.Count > 3 && c.Is(3, "failover"u8)))
+        {
+            c.Error("ERR PSYNC FAILOVER is not supported here"u8);
+        }
+        else if (c.TryLong(2, out long offset))
+        {
+            Synchronize(c, c.Text(1), offset);
+        }
+    }
+
+    private static void Synchronize(CommandContext c, string? id, long offset)
+    {
+        if (c.Session.Replica?.State is not null)
+        {
+            return;
+        }
+
+        if (c.Server.Replication.Master is { IsUp: false })
+        {
+            c.Error("NOMASTERLINK Can't SYNC while not connected with my master"u8);
+            return;
+        }
+
+        if (c.Reply.Length > 0)
+        {
+            c.Error("ERR SYNC and PSYNC are invalid with pending output"u8);
+            return;
+        }
+
+        c.Server.Replication.Synchronize(c.Session, id, offset);
+    }
+
+    private static void RunReplConf(CommandContext c)
+    {
+        if (c.Count % 2 == 0)
+        {
+            c.Error(Errors.Syntax);
+            return;
+        }
+
+        for (int i = 1; i < c.Count; i += 2)
+        {
+            if (c.Is(i, "ack"u8))
+            {
+                long synced = -1;
+                if (c[i + 1].TryLong(out long offset) && (c.Count <= i + 3 || !c.Is(i + 2, "fack"u8) || c[i + 3].TryLong(out synced)))
+                {
+                    c.Server.Replication.Acknowledge(c.Session, offset, synced);
+                }
+
+                return;
+            }
+
+            if (c.Is(i, "getack"u8))
+            {
+                c.Server.Replication.Master?.Acknowledge();
+                return;
+            }
+
+            Replica replica = c.Session.Replica ??= new Replica();
+            Slice value = c[i + 1];
+            if (c.Is(i, "listening-port"u8))
+            {
+                if (!c.TryLong(i + 1, 0, 65535, Errors.NotInteger, out long port))
+                {
+                    return;
+                }
+
+                replica.Port = (int)port;
+            }
+            else if (c.Is(i, "ip-address"u8))
+            {
+                if (value.Length > 255)
+                {
+                    c.Error("ERR REPLCONF ip-address provided by replica instance is too long: "u8);
+                    return;
+                }
+
+                replica.Address = c.Text(i + 1);
+            }
+            else if (c.Is(i, "capa"u8))
+            {
+                replica.KnowsPsync2 |= value.EqualsIgnoreCase("psync2"u8);
+            }
+            else if (c.Is(i, "rdb-only"u8))
+            {
+                replica.WantsFileOnly = value.TryLong(out long only) && only == 1;
+            }
+            else if (c.Is(i, "rdb-filter-only"u8))
+            {
+                replica.WantsNoKeys = value.Length > 0;
+            }
+            else if (!c.Is(i, "version"u8))
+            {
+                c.Error($"ERR Unrecognized REPLCONF option: {c.Text(i, 128)}");
+                return;
+            }
+        }
+
+        c.Reply.Ok();
+    }
+
+    // ------------------------------------------------------------------ waiting
+
+    private static void RunWait(CommandContext c)
+    {
+        Replicator replication = c.Server.Replication;
+        if (replication.Master is not null)
+        {
+            c.Error("ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is configured to be writable (which is not the default) writes to replicas are just local and are not propagated."u8);
+            return;
+        }
+
+        if (!c.TryLong(1, out long replicas)
+            || !c.TryLong(2, long.MinValue, long.MaxValue, "ERR timeout is not an integer or out of range"u8, out long timeout))
+        {
+            return;
+        }
+
+        if (timeout < 0)
+        {
+            c.Error(Errors.TimeoutNegative);
+            return;
+        }
+
+        long offset = c.Session.WriteOffset;
+        int reached = replication.CountAt(offset);
+        if (reached >= replicas || c.CannotBlock)
+        {
+            c.Reply.Integer(reached);
+            return;
+        }
+
+        Await(c, timeout, () => replication.CountAt(offset) >= replicas, reply => reply.Integer(replication.CountAt(offset)));
+    }
+
+    private static void RunWaitAof(CommandContext c)
+    {
+        Replicator replication = c.Server.Replication;
+        if (!c.TryLong(1, 0, 1, out long local) || !c.TryLong(2, 0, long.MaxValue, out long replicas)
+            || !c.TryLong(3, long.MinValue, long.MaxValue, "ERR timeout is not an integer or out of range"u8, out long timeout))
+        {
+            return;
+        }
+
+        if (timeout < 0)
+        {
+            c.Error(Errors.TimeoutNegative);
+            return;
+        }
+
+        if (replication.Master is not null)
+        {
+            c.Error("ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just local and are not propagated."u8);
+            return;
+        }
+
+        if (local > 0 && c.Mimei.Log is null)
+        {
+            c.Error("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."u8);
+            return;
+        }
+
+        long offset = c.Session.WriteOffset;
+        Log.WriteLog? log = c.Mimei.Log;
+        ulong sequence = log?.LastSequence ?? 0;
+        long Locally() => log is not null && log.SyncedSequence >= sequence ? 1 : 0;
+        bool IsReached() => Locally() >= local && replication.CountSyncedAt(offset) >= replicas;
+        void Tell(RespWriter reply)
+        {
+            reply.Array(2);
+            reply.Integer(Locally());
+            reply.Integer(replication.CountSyncedAt(offset));
+        }
+
+        if (IsReached() || c.CannotBlock)
+        {
+            Tell(c.Reply);
+            return;
+        }
+
+        Await(c, timeout, IsReached, Tell);
+    }
+
+    private static void Await(CommandContext c, long timeout, Func<bool> isReached, Action<RespWriter> tell)
+    {
+        c.DidBlock = true;
+        c.Server.Blocking.Block(c.Session, new BlockedState
+        {
+            Command = new QueuedCommand(c.Spec, c.Args, c.Count),
+            Database = c.Database.Index,
+            Keys = [],
+            Type = DataType.String,
+            DeadlineMs = timeout == 0 ? 0 : c.NowMs + timeout,
+            OnTimeout = tell,
+            IsSatisfied = isReached,
+        });
+        c.Server.Replication.AwaitAcknowledgements(c.Session);
+    }
+}

@@ -1,0 +1,413 @@
+using Leither.MmDb.Memory;
+using Leither.MmDb.Values;
+
+namespace Leither.MmDb.Rdb;
+
+/// <summary>
+/// Writes a snapshot as an RDB file, in a thread of its own. Big collections come in parts that others may stand between, and must be whole
+/// in RDB: their parts are kept until the last one is there. What waits for the disk is bounded by resting the snapshot
+/// (<see cref="IsBehind"/>).
+/// </summary>
+internal sealed unsafe class RdbSnapshotWriter : ISnapshotSink
+{
+    private const long BehindBytes = 16 << 20;
+    private const long FlushBytes = 1 << 20;
+
+    private readonly string _file;
+    private readonly (string Name, string Value)[] _fields;
+    private readonly bool _hasKeys;
+    private readonly Thread _thread;
+    private readonly object _lock = new();
+    private readonly Queue<SnapshotChunk> _queue = new();
+    private readonly Dictionary<ulong, Collection> _open = [];
+    private readonly RdbBuffer _out = new();
+    private long _waiting;
+    private ulong _crc;
+    private int _database = -1;
+    private bool _complete, _abandoned;
+    private volatile bool _done;
+
+    /// <summary>Begins a file.</summary>
+    /// <param name="file">Where it goes.</param>
+    /// <param name="fields">What stands at its beginning: name and value.</param>
+    /// <param name="hasKeys">Whether keys are written; otherwise only what is said about the file.</param>
+    public RdbSnapshotWriter(string file, (string Name, string Value)[] fields, bool hasKeys = true)
+    {
+        _file = file;
+        _fields = fields;
+        _hasKeys = hasKeys;
+        _thread = new Thread(Run) { IsBackground = true, Name = "rdb" };
+        _thread.Start();
+    }
+
+    /// <summary>A collection that lacks elements.</summary>
+    private sealed class Collection
+    {
+        public required RdbBuffer Head { get; init; }
+        public required RdbBuffer Body { get; init; }
+        public required DataType Type { get; init; }
+        public required int Database { get; init; }
+        public long Missing { get; set; }
+        public long Nodes { get; set; }
+        public RdbStreamWriter? Stream { get; init; }
+    }
+
+    /// <summary>Whether the thread is through.</summary>
+    public bool IsDone => _done;
+
+    /// <summary>What went wrong; null if nothing has.</summary>
+    public Exception? Error { get; private set; }
+
+    /// <summary>Whether so much waits for the disk that the snapshot should rest.</summary>
+    public bool IsBehind => Volatile.Read(ref _waiting) > BehindBytes;
+
+    /// <inheritdoc/>
+    public SnapshotChunk Rent(long bytes) => new(bytes);
+
+    /// <inheritdoc/>
+    public void Take(SnapshotChunk chunk)
+    {
+        lock (_lock)
+        {
+            _queue.Enqueue(chunk);
+            _waiting += chunk.Length;
+            Monitor.PulseAll(_lock);
+        }
+    }
+
+    /// <summary>Says that all chunks were given.</summary>
+    public void Complete()
+    {
+        lock (_lock)
+        {
+            _complete = true;
+            Monitor.PulseAll(_lock);
+        }
+    }
+
+    /// <summary>Says that the file is not wanted any more; it goes.</summary>
+    public void Abandon()
+    {
+        lock (_lock)
+        {
+            _abandoned = true;
+            Monitor.PulseAll(_lock);
+        }
+    }
+
+    /// <summary>Waits until it is done.</summary>
+    public void Wait() => _thread.Join();
+
+    private void Run()
+    {
+        try
+        {
+            using var stream = new FileStream(_file, FileMode.Create, FileAccess.Write, FileShare.Read, 0);
+            WriteHead();
+            while (Next() is { } chunk)
+            {
+                if (Error is null && _hasKeys)
+                {
+                    Write(chunk);
+                }
+
+                lock (_lock)
+                {
+                    _waiting -= chunk.Length;
+                }
+
+                chunk.Free();
+                if (_out.Length > FlushBytes)
+                {
+                    Flush(stream);
+                }
+            }
+
+            if (!_abandoned)
+            {
+                _out.Byte(RdbFormat.Eof);
+                Flush(stream);
+                _out.UInt64(_crc);
+                Flush(stream);
+            }
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            Error = e;
+            DropRest();
+        }
+
+        _out.Dispose();
+        foreach (Collection collection in _open.Values)
+        {
+            collection.Head.Dispose();
+            collection.Body.Dispose();
+            collection.Stream?.Dispose();
+        }
+
+        _done = true;
+    }
+
+    private SnapshotChunk? Next()
+    {
+        lock (_lock)
+        {
+            while (true)
+            {
+                if (_queue.TryDequeue(out SnapshotChunk? chunk))
+                {
+                    if (!_abandoned)
+                    {
+                        return chunk;
+                    }
+
+                    _waiting -= chunk.Length;
+                    chunk.Free();
+                    continue;
+                }
+
+                if (_complete || _abandoned)
+                {
+                    return null;
+                }
+
+                Monitor.Wait(_lock);
+            }
+        }
+    }
+
+    /// <summary>After a failure the snapshot goes on until it is told; what it gives is only freed.</summary>
+    private void DropRest()
+    {
+        _done = true;
+        while (Next() is { } chunk)
+        {
+            lock (_lock)
+            {
+                _waiting -= chunk.Length;
+            }
+
+            chunk.Free();
+        }
+    }
+
+    private void Flush(FileStream stream)
+    {
+        _crc = Crc64.Compute(_crc, _out.Data, _out.Length);
+        stream.Write(new ReadOnlySpan<byte>(_out.Data, checked((int)_out.Length)));
+        _out.Clear();
+    }
+
+    private void WriteHead()
+    {
+        _out.Raw("REDIS00"u8);
+        _out.Raw(System.Text.Encoding.ASCII.GetBytes(RdbFormat.WrittenVersion.ToString("00", System.Globalization.CultureInfo.InvariantCulture)));
+        foreach ((string name, string value) in _fields)
+        {
+            _out.Byte(RdbFormat.Aux);
+            _out.String(System.Text.Encoding.UTF8.GetBytes(name));
+            _out.String(System.Text.Encoding.UTF8.GetBytes(value));
+        }
+    }
+
+    // ------------------------------------------------------------------ pieces
+
+    private void Write(SnapshotChunk chunk)
+    {
+        var reader = new SnapshotReader(chunk.Data, chunk.Length);
+        while (!reader.AtEnd)
+        {
+            switch ((SnapshotPiece)reader.Byte())
+            {
+                case SnapshotPiece.Value:
+                    WriteValue(ref reader);
+                    break;
+                case SnapshotPiece.Collection:
+                    OpenCollection(ref reader);
+                    break;
+                case SnapshotPiece.Elements:
+                    AddElements(ref reader);
+                    break;
+                case SnapshotPiece.Node:
+                    AddNode(ref reader);
+                    break;
+                case SnapshotPiece.Stream:
+                    OpenStream(ref reader);
+                    break;
+                case SnapshotPiece.StreamNode:
+                    AddStreamNode(ref reader);
+                    break;
+                case SnapshotPiece.Pending:
+                    AddPending(ref reader);
+                    break;
+                default:
+                    throw new SnapshotFormatException("a piece is of a kind that RDB output does not know");
+            }
+        }
+    }
+
+    /// <summary>Writes what stands before a value: expiry, type, name. Tells the type and layout.</summary>
+    private static int ReadHead(ref SnapshotReader reader, RdbBuffer to, out DataType type, out DataEncoding encoding)
+    {
+        int database = (int)reader.Varint();
+        byte kind = reader.Byte();
+        type = (DataType)(kind & 15);
+        encoding = (DataEncoding)(kind >> 4);
+        bool expires = reader.Byte() != 0;
+        reader.UInt24();
+        byte* name = reader.Bytes(out int nameLength);
+        if (expires)
+        {
+            to.Byte(RdbFormat.ExpireTimeMs);
+            to.UInt64(reader.UInt64());
+        }
+
+        to.Type(RdbValueWriter.TypeOf(type, encoding));
+        to.String(name, nameLength);
+        return database;
+    }
+
+    private void Select(int database)
+    {
+        if (_database != database)
+        {
+            _database = database;
+            _out.Byte(RdbFormat.SelectDb);
+            _out.Count((ulong)database);
+        }
+    }
+
+    private void WriteValue(ref SnapshotReader reader)
+    {
+        // The database stands before the rest, which goes to the output directly.
+        SnapshotReader ahead = reader;
+        Select((int)ahead.Varint());
+        ReadHead(ref reader, _out, out DataType type, out DataEncoding encoding);
+        byte* bytes = reader.Bytes(out int length);
+        RdbValueWriter.WriteCompact(_out, type, encoding, bytes, length);
+    }
+
+    private void OpenCollection(ref SnapshotReader reader)
+    {
+        var head = new RdbBuffer();
+        int database = ReadHead(ref reader, head, out DataType type, out _);
+        ulong id = reader.UInt64();
+        long count = (long)reader.Varint();
+        if (type != DataType.List)
+        {
+            head.Count((ulong)count);
+        }
+
+        _open.Add(id, new Collection { Head = head, Body = new RdbBuffer(), Type = type, Database = database, Missing = count });
+    }
+
+    private void AddElements(ref SnapshotReader reader)
+    {
+        ulong id = reader.UInt64();
+        long count = (long)reader.Varint();
+        Collection collection = _open[id];
+        for (long i = 0; i < count; i++)
+        {
+            byte* name = reader.Bytes(out int nameLength);
+            byte* value = reader.Bytes(out int length);
+            RdbValueWriter.WriteElement(collection.Body, collection.Type, name, nameLength, value, length);
+        }
+
+        Added(id, collection, count);
+    }
+
+    private static StreamId ReadId(ref SnapshotReader reader) => new(reader.UInt64(), reader.UInt64());
+
+    private static ReadOnlySpan<byte> ReadName(ref SnapshotReader reader)
+    {
+        byte* name = reader.Bytes(out int length);
+        return new ReadOnlySpan<byte>(name, length);
+    }
+
+    private void OpenStream(ref SnapshotReader reader)
+    {
+        var head = new RdbBuffer();
+        int database = ReadHead(ref reader, head, out DataType type, out _);
+        ulong id = reader.UInt64();
+        long missing = (long)reader.Varint();
+        var stream = new RdbStreamWriter { LastId = ReadId(ref reader), MaxDeletedId = ReadId(ref reader), EntriesAdded = reader.UInt64() };
+        for (ulong groups = reader.Varint(); groups > 0; groups--)
+        {
+            ReadOnlySpan<byte> group = ReadName(ref reader);
+            stream.AddGroup(group, ReadId(ref reader), (long)reader.UInt64());
+            for (ulong consumers = reader.Varint(); consumers > 0; consumers--)
+            {
+                uint slot = (uint)reader.Varint();
+                ReadOnlySpan<byte> consumer = ReadName(ref reader);
+                stream.AddConsumer(slot, consumer, (long)reader.UInt64());
+                reader.UInt64();
+            }
+        }
+
+        var collection = new Collection { Head = head, Body = new RdbBuffer(), Type = type, Database = database, Missing = missing, Stream = stream };
+        _open.Add(id, collection);
+        Added(id, collection, 0);
+    }
+
+    private void AddStreamNode(ref SnapshotReader reader)
+    {
+        ulong id = reader.UInt64();
+        StreamId nodeId = ReadId(ref reader);
+        byte* data = reader.Bytes(out int length);
+        Collection collection = _open[id];
+        collection.Stream!.AddNode(nodeId, data, length);
+        Added(id, collection, 1);
+    }
+
+    private void AddPending(ref SnapshotReader reader)
+    {
+        ulong id = reader.UInt64();
+        int group = (int)reader.Varint();
+        long count = (long)reader.Varint();
+        Collection collection = _open[id];
+        for (long i = 0; i < count; i++)
+        {
+            StreamId entry = ReadId(ref reader);
+            long delivered = (long)reader.UInt64();
+            ulong deliveries = reader.Varint();
+            collection.Stream!.AddPending(group, entry, delivered, deliveries, (uint)reader.Varint());
+        }
+
+        Added(id, collection, count);
+    }
+
+    private void AddNode(ref SnapshotReader reader)
+    {
+        ulong id = reader.UInt64();
+        bool plain = reader.Byte() != 0;
+        long count = (long)reader.Varint();
+        byte* data = reader.Bytes(out int length);
+        Collection collection = _open[id];
+        RdbValueWriter.WriteNode(collection.Body, plain, data, length);
+        collection.Nodes++;
+        Added(id, collection, count);
+    }
+
+    private void Added(ulong id, Collection collection, long count)
+    {
+        collection.Missing -= count;
+        if (collection.Missing > 0)
+        {
+            return;
+        }
+
+        _open.Remove(id);
+        Select(collection.Database);
+        _out.Raw(collection.Head.Data, collection.Head.Length);
+        if (collection.Type == DataType.List)
+        {
+            _out.Count((ulong)collection.Nodes);
+        }
+
+        _out.Raw(collection.Body.Data, collection.Body.Length);
+        collection.Stream?.Write(_out);
+        collection.Stream?.Dispose();
+        collection.Head.Dispose();
+        collection.Body.Dispose();
+    }
+}

@@ -1,0 +1,556 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Text;
+using Leither.MmDb.Configuration;
+using Leither.MmDb.Rdb;
+using Leither.Resp;
+
+namespace Leither.MmDb.RedisReplication;
+
+/// <summary>
+/// The link to a Redis server that this one follows: it introduces itself, gets everything (or, after a cut, only what it lacks), and
+/// then runs the commands that the master sends. What arrives first goes to a file, and is loaded from there in slices.
+/// </summary>
+/// <remarks>
+/// <code>
+/// Waiting → Connecting → Introducing → Asking ─ FULLRESYNC → Receiving → Loading → Following
+///    ↑                                   └───── CONTINUE ─────────────────────────────↑
+///    └──────── whenever the connection ends
+/// </code>
+/// </remarks>
+internal sealed unsafe class MasterLink : IOutboundHandler, IDisposable
+{
+    private const long RetryMs = 1000;
+    private const int MaxLineBytes = 1024;
+    private const int EofMarkBytes = 40;
+    private const int KeysAtOnce = 128;
+
+    private static readonly long _sliceTicks = Stopwatch.Frequency / 200;
+
+    private readonly Server _server;
+    private readonly Replicator _replication;
+    private readonly SilentConnection _silent = new();
+    private readonly Queue<string[]> _introduction = new();
+    private Session? _session;
+    private IOutboundConnection? _connection;
+    private State _state = State.Waiting;
+    private long _lastHeardMs, _lastSentMs, _retryAtMs, _downSinceMs;
+    private string _fullId = "";
+    private long _fullOffset, _fileLeft;
+    private byte[]? _eofMark;
+    private string _file = "";
+    private FileStream? _stream;
+    private RdbFile? _rdb;
+    private RdbImporter? _importer;
+    private bool _isDisposed, _hasStream;
+
+    public MasterLink(Server server, Replicator replication, string host, int port)
+    {
+        _server = server;
+        _replication = replication;
+        Host = host;
+        Port = port;
+        _downSinceMs = server.NowMs;
+
+        // A master that becomes a replica may go on from where it was: its stream may be the new master's past.
+        _hasStream = replication.Backlog is not null;
+    }
+
+    private enum State
+    {
+        Waiting,
+        Connecting,
+        Introducing,
+        Asking,
+        Receiving,
+        Loading,
+        Following,
+    }
+
+    /// <summary>The master's host.</summary>
+    public string Host { get; }
+    /// <summary>The master's port.</summary>
+    public int Port { get; }
+    /// <summary>Whether it follows at present.</summary>
+    public bool IsUp => _state == State.Following;
+    /// <summary>Whether everything is being loaded.</summary>
+    public bool IsLoading => _state == State.Loading;
+    /// <summary>Whether everything is on its way.</summary>
+    public bool IsSynchronizing => _state is State.Receiving or State.Loading;
+    /// <summary>Seconds since the master was heard of; -1: there is no link.</summary>
+    public long SecondsSinceHeard => _connection is null ? -1 : (_server.NowMs - _lastHeardMs) / 1000;
+    /// <summary>Seconds since the link went down.</summary>
+    public long DownSeconds => (_server.NowMs - _downSinceMs) / 1000;
+
+    /// <summary>What ROLE calls the state.</summary>
+    public string StateName => _state switch
+    {
+        State.Waiting => "connect",
+        State.Connecting => "connecting",
+        State.Introducing or State.Asking => "handshake",
+        State.Receiving or State.Loading => "sync",
+        _ => "connected",
+    };
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _isDisposed = true;
+        _connection?.Close();
+        DropTransfer();
+        _session?.Parser.Dispose();
+        _silent.Dispose();
+    }
+
+    /// <summary>Connects.</summary>
+    public void Start()
+    {
+        _state = State.Connecting;
+        _lastHeardMs = _server.NowMs;
+        _server.Connector!.Connect(Host, Port, TimeoutMs, this);
+    }
+
+    private int TimeoutMs => (int)Math.Min(int.MaxValue, _server.Settings.Get(ConfigKeys.ReplTimeout) * 1000);
+
+    /// <summary>Periodic work. Returns in how many milliseconds it wants to be called again.</summary>
+    public int Step(long nowMs)
+    {
+        switch (_state)
+        {
+            case State.Waiting when nowMs >= _retryAtMs:
+                Start();
+                break;
+            case State.Loading:
+                Load();
+                return 0;
+            case State.Following when nowMs - _lastSentMs >= 1000:
+                Acknowledge();
+                break;
+        }
+
+        if (_connection is { } connection && nowMs - _lastHeardMs > TimeoutMs)
+        {
+            _server.Warn?.Invoke("MASTER timeout: no data nor PING received...");
+            connection.Close();
+        }
+
+        return 100;
+    }
+
+    /// <summary>Tells the master how far this server is.</summary>
+    public void Acknowledge()
+    {
+        if (_connection is not null && _state == State.Following)
+        {
+            _lastSentMs = _server.NowMs;
+            string offset = _replication.Offset.ToString(CultureInfo.InvariantCulture);
+            Send(_server.Mimei.Log is { } log && log.SyncedSequence >= log.LastSequence
+                ? ["REPLCONF", "ACK", offset, "FACK", offset]
+                : ["REPLCONF", "ACK", offset]);
+        }
+    }
+
+    // ------------------------------------------------------------------ the connection
+
+    /// <inheritdoc/>
+    public void OnConnected(IOutboundConnection connection)
+    {
+        if (_isDisposed)
+        {
+            connection.Close();
+            return;
+        }
+
+        _connection = connection;
+        _lastHeardMs = _server.NowMs;
+        _state = State.Introducing;
+        _introduction.Clear();
+        string password = _server.Settings.Get(ConfigKeys.MasterAuth), user = _server.Settings.Get(ConfigKeys.MasterUser);
+        _introduction.Enqueue(["PING"]);
+        if (password.Length > 0)
+        {
+            _introduction.Enqueue(user.Length > 0 ? ["AUTH", user, password] : ["AUTH", password]);
+        }
+
+        long port = _server.Settings.Get(ConfigKeys.ReplicaAnnouncePort);
+        _introduction.Enqueue(["REPLCONF", "listening-port", (port != 0 ? port : _server.Settings.Get(ConfigKeys.Port)).ToString(CultureInfo.InvariantCulture)]);
+        if (_server.Settings.Get(ConfigKeys.ReplicaAnnounceIp) is { Length: > 0 } address)
+        {
+            _introduction.Enqueue(["REPLCONF", "ip-address", address]);
+        }
+
+        _introduction.Enqueue(["REPLCONF", "capa", "eof", "capa", "psync2"]);
+        Send(_introduction.Peek());
+    }
+
+    /// <inheritdoc/>
+    public void OnClosed(string reason)
+    {
+        _connection = null;
+        if (_isDisposed)
+        {
+            return;
+        }
+
+        if (_state == State.Following)
+        {
+            _server.Warn?.Invoke($"Connection with master lost: {reason}");
+            _downSinceMs = _server.NowMs;
+        }
+
+        DropTransfer();
+        _session?.Parser.Reset();
+        _state = State.Waiting;
+        _retryAtMs = _server.NowMs + RetryMs;
+    }
+
+    private void Fail(string problem)
+    {
+        _server.Warn?.Invoke($"Following {Host}:{Port}: {problem}");
+        _connection?.Close();
+    }
+
+    private void Send(string[] words)
+    {
+        RespWriter output = _connection!.Output;
+        output.Array(words.Length);
+        foreach (string word in words)
+        {
+            output.Bulk(Encoding.Latin1.GetBytes(word));
+        }
+
+        _connection.SendOutput();
+    }
+
+    /// <inheritdoc/>
+    public long OnReceive(byte* data, long length)
+    {
+        _lastHeardMs = _server.NowMs;
+        long consumed = 0;
+        while (consumed < length && !_isDisposed && _connection is not null)
+        {
+            long step = _state switch
+            {
+                State.Introducing or State.Asking => TakeLine(data + consumed, length - consumed),
+                State.Receiving => TakeFile(data + consumed, length - consumed),
+                State.Following => TakeStream(data + consumed, length - consumed),
+                _ => 0,
+            };
+            if (step == 0)
+            {
+                break;
+            }
+
+            consumed += step;
+        }
+
+        return consumed;
+    }
+
+    // ------------------------------------------------------------------ introduction
+
+    private long TakeLine(byte* data, long length)
+    {
+        int end = new ReadOnlySpan<byte>(data, (int)Math.Min(length, MaxLineBytes)).IndexOf((byte)'\n');
+        if (end < 0)
+        {
+            if (length >= MaxLineBytes)
+            {
+                Fail("the master does not speak Redis's protocol");
+            }
+
+            return 0;
+        }
+
+        string line = Encoding.Latin1.GetString(data, end).TrimEnd('\r');
+        if (line.Length > 0)
+        {
+            if (_state == State.Introducing)
+            {
+                TakeIntroductionReply(line);
+            }
+            else
+            {
+                TakeAnswer(line);
+            }
+        }
+
+        return end + 1;
+    }
+
+    private void TakeIntroductionReply(string line)
+    {
+        string[] sent = _introduction.Dequeue();
+        bool isRefused = line[0] == '-';
+        bool matters = sent[0] == "AUTH" || (sent[0] == "PING" && !line.StartsWith("-NOAUTH", StringComparison.Ordinal)
+            && !line.StartsWith("-NOPERM", StringComparison.Ordinal) && !line.StartsWith("-ERR operation not permitted", StringComparison.Ordinal));
+        if (isRefused && matters)
+        {
+            Fail($"the master refused {sent[0]}: {line[1..]}");
+            return;
+        }
+
+        if (_introduction.TryPeek(out string[]? next))
+        {
+            Send(next);
+            return;
+        }
+
+        _state = State.Asking;
+        Send(_hasStream
+            ? ["PSYNC", _replication.Id, (_replication.Offset + 1).ToString(CultureInfo.InvariantCulture)]
+            : ["PSYNC", "?", "-1"]);
+    }
+
+    private void TakeAnswer(string line)
+    {
+        string[] words = line.Split(' ');
+        switch (words[0])
+        {
+            case "+FULLRESYNC" when words.Length == 3 && words[1].Length == 40 && long.TryParse(words[2], NumberStyles.None, CultureInfo.InvariantCulture, out long offset):
+                _fullId = words[1];
+                _fullOffset = offset;
+                BeginTransfer();
+                break;
+            case "+CONTINUE":
+                if (words.Length > 1)
+                {
+                    _replication.RenameStream(words[1]);
+                }
+
+                _server.Warn?.Invoke("Successful partial resynchronization with master.");
+                Follow();
+                break;
+            default:
+                // Busy, loading, or without a master itself: later.
+                Fail($"the master answers PSYNC with: {line}");
+                break;
+        }
+    }
+
+    private void Follow()
+    {
+        _state = State.Following;
+        _session ??= _server.OpenSource(_silent);
+        _lastSentMs = 0;
+        Acknowledge();
+    }
+
+    // ------------------------------------------------------------------ the first copy
+
+    private void BeginTransfer()
+    {
+        _hasStream = false;
+        _state = State.Receiving;
+        _file = Path.Combine(_server.WorkFolder ?? Path.GetTempPath(), $"master-{Environment.ProcessId}.rdb");
+        _stream = new FileStream(_file, FileMode.Create, FileAccess.ReadWrite, FileShare.Read, 1 << 20);
+        _fileLeft = -1;
+        _eofMark = null;
+    }
+
+    private long TakeFile(byte* data, long length)
+    {
+        if (_fileLeft < 0 && _eofMark is null)
+        {
+            return TakeFileHead(data, length);
+        }
+
+        try
+        {
+            return _eofMark is null ? TakeSized(data, length) : TakeMarked(data, length);
+        }
+        catch (IOException e)
+        {
+            Fail($"what the master sends cannot be kept: {e.Message}");
+            return length;
+        }
+    }
+
+    private long TakeFileHead(byte* data, long length)
+    {
+        int end = new ReadOnlySpan<byte>(data, (int)Math.Min(length, MaxLineBytes)).IndexOf((byte)'\n');
+        if (end < 0)
+        {
+            return 0;
+        }
+
+        string line = Encoding.Latin1.GetString(data, end).TrimEnd('\r');
+        if (line.StartsWith("$EOF:", StringComparison.Ordinal) && line.Length == 5 + EofMarkBytes)
+        {
+            _eofMark = Encoding.Latin1.GetBytes(line[5..]);
+        }
+        else if (line.Length > 1 && line[0] == '$' && long.TryParse(line[1..], NumberStyles.None, CultureInfo.InvariantCulture, out long size))
+        {
+            _fileLeft = size;
+        }
+        else if (line.Length > 0)
+        {
+            Fail($"instead of its data the master sends: {line}");
+        }
+
+        return end + 1;
+    }
+
+    private long TakeSized(byte* data, long length)
+    {
+        long taken = Math.Min(length, _fileLeft);
+        _stream!.Write(new ReadOnlySpan<byte>(data, (int)taken));
+        _fileLeft -= taken;
+        if (_fileLeft == 0)
+        {
+            BeginLoading();
+        }
+
+        return taken;
+    }
+
+    /// <summary>The file ends with the mark; as much as may be the mark's beginning waits for what follows.</summary>
+    private long TakeMarked(byte* data, long length)
+    {
+        var bytes = new ReadOnlySpan<byte>(data, (int)length);
+        int mark = bytes.IndexOf(_eofMark);
+        if (mark >= 0)
+        {
+            _stream!.Write(bytes[..mark]);
+            BeginLoading();
+            return mark + EofMarkBytes;
+        }
+
+        int taken = Math.Max(0, bytes.Length - EofMarkBytes + 1);
+        _stream!.Write(bytes[..taken]);
+        return taken;
+    }
+
+    private void BeginLoading()
+    {
+        _state = State.Loading;
+        _connection!.Pause();
+        _stream!.Flush();
+        _stream.Position = 0;
+        Effects effects = _replication.Keyspace.Effects;
+        effects.FlushAll();
+        effects.EndEntry();
+        _session?.Parser.Dispose();
+        _session = null;
+        try
+        {
+            _rdb = new RdbFile(_stream);
+            _importer = new RdbImporter(_replication.Keyspace) { KeepsExpired = true };
+        }
+        catch (RdbFormatException e)
+        {
+            Fail($"the master's data cannot be loaded: {e.Message}");
+        }
+
+        _server.WakeWithin?.Invoke(0);
+    }
+
+    private void Load()
+    {
+        if (_rdb is null)
+        {
+            return;
+        }
+
+        long deadline = Stopwatch.GetTimestamp() + _sliceTicks;
+        _replication.Keyspace.FollowsSource = true;
+        try
+        {
+            do
+            {
+                for (int i = 0; i < KeysAtOnce; i++)
+                {
+                    switch (_rdb.Read())
+                    {
+                        case RdbItem.End:
+                            FinishLoading();
+                            return;
+                        case RdbItem.Function:
+                            LoadFunction(_rdb.FunctionSource);
+                            break;
+                        default:
+                            _importer!.Import(_rdb);
+                            break;
+                    }
+                }
+            }
+            while (Stopwatch.GetTimestamp() < deadline);
+        }
+        catch (RdbFormatException e)
+        {
+            Fail($"the master's data cannot be loaded: {e.Message}");
+        }
+        finally
+        {
+            _replication.Keyspace.FollowsSource = false;
+        }
+    }
+
+    private void LoadFunction(string source)
+    {
+        byte[] text = Encoding.UTF8.GetBytes(source);
+        _session ??= _server.OpenSource(_silent);
+        using var request = new RespWriter();
+        request.Array(4);
+        request.Bulk("FUNCTION"u8);
+        request.Bulk("LOAD"u8);
+        request.Bulk("REPLACE"u8);
+        request.Bulk(text);
+        _server.Dispatcher.Execute(_session, request.Data, request.Length);
+        DropReplies();
+    }
+
+    private void FinishLoading()
+    {
+        _server.Warn?.Invoke($"MASTER <-> REPLICA sync: Finished with success, {_importer!.Imported} keys");
+        DropTransfer();
+        _hasStream = true;
+        _replication.AdoptStream(_fullId, _fullOffset);
+        Follow();
+        _connection!.Resume();
+    }
+
+    private void DropTransfer()
+    {
+        _rdb?.Dispose();
+        _importer?.Dispose();
+        _rdb = null;
+        _importer = null;
+        if (_stream is { } stream)
+        {
+            _stream = null;
+            stream.Dispose();
+            File.Delete(_file);
+        }
+    }
+
+    // ------------------------------------------------------------------ the stream
+
+    private long TakeStream(byte* data, long length)
+    {
+        long consumed = _server.Dispatcher.Execute(_session!, data, length);
+        _replication.Emit(data, consumed);
+        DropReplies();
+        return consumed;
+    }
+
+    private void DropReplies()
+    {
+        RespWriter output = _silent.Output;
+        if (output.Length == 0)
+        {
+            return;
+        }
+
+        var reader = new RespReader(output.Span);
+        while (RespReply.TryRead(ref reader, out RespReply? reply) == ReadStatus.Complete)
+        {
+            if (reply!.IsError)
+            {
+                _server.Warn?.Invoke($"== CRITICAL == A command of the master's stream was refused here: {reply.Text}");
+            }
+        }
+
+        output.Release();
+    }
+}
