@@ -187,10 +187,12 @@ internal static class StringLibrary
         return t.Return(default);
     }
 
+    private static readonly System.Buffers.SearchValues<byte> _specials = System.Buffers.SearchValues.Create("^$*+?.([%-"u8);
+
     private static bool HasSpecials(ReadOnlySpan<byte> pattern)
     {
         int zero = pattern.IndexOf((byte)0);
-        return (zero < 0 ? pattern : pattern[..zero]).IndexOfAny("^$*+?.([%-"u8) >= 0;
+        return (zero < 0 ? pattern : pattern[..zero]).ContainsAny(_specials);
     }
 
     private static int GMatch(LuaThread t)
