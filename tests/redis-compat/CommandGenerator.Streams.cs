@@ -92,8 +92,7 @@ public sealed partial class CommandGenerator
     private string[] SetId(string k)
     {
         // 7.0 does not yet refuse an id below the largest deleted one.
-        if (!withNewer && random.Next(6) > 0) return ["XLEN", k];
-        if (!withNewer) return ["XSETID", k, "999999-0", .. random.Next(2) == 0 ? ["ENTRIESADDED", Number()] : Array.Empty<string>()];
+        if (!withNewer) return ["XLEN", k];
         return ["XSETID", k, Id(), .. random.Next(2) == 0 ? ["ENTRIESADDED", Number()] : Array.Empty<string>(), .. random.Next(4) == 0 ? ["MAXDELETEDID", Id()] : Array.Empty<string>()];
     }
 
