@@ -176,6 +176,7 @@ internal sealed unsafe class Compactor
                 Open(database, moved, table->Count);
                 break;
             case DataEncoding.SortedTree:
+            case DataEncoding.ExpiringTable:
                 SortedSetStructure* sorted = Relocate(Record.NativePointer<SortedSetStructure>(moved));
                 Record.SetNativePointer(moved, sorted);
                 sorted->Members = KeyTable.Relocate(_heap, sorted->Members);
@@ -223,7 +224,7 @@ internal sealed unsafe class Compactor
         fixed (byte* name = collection.Key)
         {
             ulong* slot = _keyspace.Databases[collection.Database].FindSlot(_keyspace.KeyOf(name, collection.Key.Length));
-            if (slot == null || (DataEncoding)Record.Encoding(KeyTable.Get(slot)) is not (DataEncoding.HashTable or DataEncoding.SortedTree))
+            if (slot == null || (DataEncoding)Record.Encoding(KeyTable.Get(slot)) is not (DataEncoding.HashTable or DataEncoding.SortedTree or DataEncoding.ExpiringTable))
             {
                 return true;
             }
@@ -235,7 +236,8 @@ internal sealed unsafe class Compactor
 
     private ulong WalkElements(byte* record, ulong cursor)
     {
-        SortedSetStructure* sorted = (DataEncoding)Record.Encoding(record) == DataEncoding.SortedTree ? Record.NativePointer<SortedSetStructure>(record) : null;
+        SortedSetStructure* sorted = (DataEncoding)Record.Encoding(record) is DataEncoding.SortedTree or DataEncoding.ExpiringTable ? Record.NativePointer<SortedSetStructure>(record) : null;
+        bool isHash = Record.Type(record) == (int)DataType.Hash;
         KeyTable* table = sorted != null ? sorted->Members : Record.NativePointer<KeyTable>(record);
         table->RelocateBucket(_heap, cursor);
 
@@ -246,7 +248,7 @@ internal sealed unsafe class Compactor
         {
             var slot = (ulong*)_slots[i];
             byte* element = KeyTable.Get(slot);
-            if (sorted == null)
+            if (sorted == null || (isHash && !Record.HasExpire(element)))
             {
                 KeyTable.Set(slot, Record.Relocate(_heap, element));
             }
@@ -256,7 +258,7 @@ internal sealed unsafe class Compactor
                 nuint size = Record.SizeOf(element);
                 byte* moved = _heap.Alloc(size);
                 Buffer.MemoryCopy(element, moved, size, size);
-                sorted->Tree->ReplaceRecord(SortedSetValue.ScoreOf(element), element, moved);
+                sorted->Tree->ReplaceRecord(isHash ? Record.ExpireAt(element) : SortedSetValue.ScoreOf(element), element, moved);
                 KeyTable.Set(slot, moved);
                 _heap.Free(element, size);
             }

@@ -26,6 +26,11 @@ public sealed unsafe class Database
     public KeyTable* Keys { get; internal set; }
     /// <summary>The records among <see cref="Keys"/> that have an expiry (the same records, not copies).</summary>
     public KeyTable* Expires { get; internal set; }
+    /// <summary>
+    /// Which hashes have fields that expire, by the instant of the first: a hash's name with that instant as its score. It is no part of the data:
+    /// an entry may be early, or of a hash that is gone, and is put right when its time comes. Null: there is none.
+    /// </summary>
+    internal SortedSetStructure* FieldAgenda { get; set; }
     /// <summary>Number of keys, expired ones that nobody has met included.</summary>
     public long Count => Keys->Count;
     /// <summary>Mean time to live of the keys that the last expiry cycles sampled, in milliseconds.</summary>
@@ -46,6 +51,9 @@ public sealed unsafe class Database
         Expires = other.Expires;
         other.Keys = keys;
         other.Expires = expires;
+        SortedSetStructure* agenda = FieldAgenda;
+        FieldAgenda = other.FieldAgenda;
+        other.FieldAgenda = agenda;
     }
 
     /// <summary>The slot of a key as it is held, expired or not; null if there is none.</summary>

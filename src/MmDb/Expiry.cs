@@ -40,6 +40,7 @@ internal sealed unsafe class Expiry(Keyspace keyspace)
         }
 
         long deadline = Stopwatch.GetTimestamp() + (long)(budget.TotalSeconds * Stopwatch.Frequency);
+        bool moreFields = keyspace.FieldExpiry.Step(budget / 2);
         int effort = Math.Clamp(keyspace.Options.ActiveExpireEffort, 1, 10) - 1;
         int keys = KeysPerRound + (KeysPerEffort * effort), acceptable = AcceptableStalePercent - effort;
         long sampled = 0, expired = 0;
@@ -70,7 +71,7 @@ internal sealed unsafe class Expiry(Keyspace keyspace)
         double stale = sampled == 0 ? 0 : 100.0 * expired / sampled;
         stats.ExpiredStalePercent = (stale * StaleWeight) + (stats.ExpiredStalePercent * (1 - StaleWeight));
         stats.ExpiredTimeCapReached += isOver ? 1 : 0;
-        return isOver;
+        return isOver || moreFields;
     }
 
     /// <summary>Looks at some keys from where the last round ended, at most to the end of the index; deletes the expired ones.</summary>

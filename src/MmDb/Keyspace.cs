@@ -22,6 +22,7 @@ public sealed unsafe class Keyspace : IDisposable
     private const int MaxNotedExpired = 256;
 
     private readonly List<(Database Database, byte[] Key)> _noted = [];
+    private readonly List<(Database Database, byte[] Key, byte[] Field)> _notedFields = [];
     private readonly List<(Database Database, byte[] Key)> _ready = [];
     private readonly HashSet<byte[]>[] _readySet;
 
@@ -44,6 +45,7 @@ public sealed unsafe class Keyspace : IDisposable
 
         LazyFree = new LazyFree(this);
         Expiry = new Expiry(this);
+        FieldExpiry = new FieldExpiry(this);
         Eviction = new Eviction(this);
         Compactor = new Compactor(this);
         Effects = new Effects(this);
@@ -63,6 +65,8 @@ public sealed unsafe class Keyspace : IDisposable
     public LazyFree LazyFree { get; }
     /// <summary>Looks for expired keys that nobody asks for.</summary>
     internal Expiry Expiry { get; }
+    /// <summary>Knows which hashes have fields that expire, and deletes those that are due.</summary>
+    internal FieldExpiry FieldExpiry { get; }
     /// <summary>Keeps memory below maxmemory.</summary>
     internal Eviction Eviction { get; }
     /// <summary>Gives memory back after many deletions.</summary>
@@ -137,11 +141,20 @@ public sealed unsafe class Keyspace : IDisposable
         }
     }
 
-    /// <summary>Deletes, in entries of the keyspace's own, the expired keys that the last command met.</summary>
+    /// <summary>As <see cref="NoteExpired"/>, of a field of a hash.</summary>
+    internal void NoteExpiredField(Database database, in Key key, ReadOnlySpan<byte> field)
+    {
+        if (IsWriter && !IsFrozen && _notedFields.Count < MaxNotedExpired)
+        {
+            _notedFields.Add((database, key.ToArray(), field.ToArray()));
+        }
+    }
+
+    /// <summary>Deletes, in entries of the keyspace's own, the expired keys and fields that the last command met.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal void DeleteNotedExpired()
     {
-        if (_noted.Count > 0)
+        if (_noted.Count > 0 || _notedFields.Count > 0)
         {
             DeleteNotedSlow();
         }
@@ -165,6 +178,18 @@ public sealed unsafe class Keyspace : IDisposable
         }
 
         _noted.Clear();
+        foreach ((Database database, byte[] name, byte[] field) in _notedFields)
+        {
+            fixed (byte* p = name, f = field)
+            {
+                var item = new Resp.Slice(f, field.Length);
+                Effects.Use(database);
+                Effects.HashExpireFields(KeyOf(p, name.Length), NowMs, &item, 1);
+                Effects.EndEntry();
+            }
+        }
+
+        _notedFields.Clear();
     }
 
     /// <summary>Notes that a key on which clients may wait has got something for them.</summary>
@@ -272,6 +297,8 @@ public sealed class KeyspaceStats
     public long KeyspaceMisses { get; set; }
     /// <summary>Keys that expired.</summary>
     public long ExpiredKeys { get; set; }
+    /// <summary>Fields of hashes that expired.</summary>
+    public long ExpiredFields { get; set; }
     /// <summary>Keys evicted.</summary>
     public long EvictedKeys { get; set; }
     /// <summary>Times that the expiry cycle ran out of its time.</summary>
@@ -281,7 +308,7 @@ public sealed class KeyspaceStats
     /// <summary>Back to zero (CONFIG RESETSTAT).</summary>
     public void Reset()
     {
-        KeyspaceHits = KeyspaceMisses = ExpiredKeys = EvictedKeys = ExpiredTimeCapReached = 0;
+        KeyspaceHits = KeyspaceMisses = ExpiredKeys = ExpiredFields = EvictedKeys = ExpiredTimeCapReached = 0;
         ExpiredStalePercent = 0;
     }
 }

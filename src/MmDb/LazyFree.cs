@@ -49,7 +49,7 @@ public sealed unsafe class LazyFree
         }
 
         var encoding = (DataEncoding)Record.Encoding(record);
-        if (encoding is DataEncoding.HashTable or DataEncoding.Quicklist or DataEncoding.SortedTree or DataEncoding.Stream)
+        if (encoding is DataEncoding.HashTable or DataEncoding.Quicklist or DataEncoding.SortedTree or DataEncoding.ExpiringTable or DataEncoding.Stream)
         {
             ReleaseStructure(encoding, Record.NativePointer<byte>(record));
         }
@@ -68,12 +68,15 @@ public sealed unsafe class LazyFree
     /// <summary>Takes over a stream that belongs to no key any more.</summary>
     internal void ReleaseStream(StreamStructure* stream) => ReleaseStructure(DataEncoding.Stream, stream);
 
+    /// <summary>Takes over a database's agenda of hashes whose fields expire.</summary>
+    internal void ReleaseAgenda(SortedSetStructure* agenda) => ReleaseStructure(DataEncoding.SortedTree, agenda);
+
     private void ReleaseStructure(DataEncoding encoding, void* structure)
     {
         Item item = encoding switch
         {
             DataEncoding.HashTable => new Item { Encoding = encoding, IsDatabase = false, Table = (KeyTable*)structure },
-            DataEncoding.SortedTree => new Item { Encoding = encoding, IsDatabase = false, Table = ((SortedSetStructure*)structure)->Members, Structure = structure },
+            DataEncoding.SortedTree or DataEncoding.ExpiringTable => new Item { Encoding = encoding, IsDatabase = false, Table = ((SortedSetStructure*)structure)->Members, Structure = structure },
             _ => new Item { Encoding = encoding, IsDatabase = false, Structure = structure },
         };
         Add(item);
@@ -130,7 +133,7 @@ public sealed unsafe class LazyFree
             return FreeStream((StreamStructure*)item.Structure, deadline);
         }
 
-        if (item.Encoding == DataEncoding.SortedTree && !item.Started)
+        if (item.Encoding is DataEncoding.SortedTree or DataEncoding.ExpiringTable && !item.Started)
         {
             // The tree's leaves only point to the members: its nodes go first, the members' records with the table.
             while (!SortedTree.DestroySome(_keyspace.Heap, ((SortedSetStructure*)item.Structure)->Tree, 64))

@@ -19,6 +19,7 @@ namespace Leither.MmDb;
 ///             varint groups, each: name, last id, u64 read, varint consumers, each: varint slot, name, u64 seen, u64 active
 /// StreamNode  u64 id, node's id, varint length, a pack
 /// Pending     u64 id, varint group, varint n, n times: id, u64 delivered, varint deliveries, varint slot of its consumer
+/// ExpiringElements  as Elements, and an i64 behind each value: when that field expires, Unix milliseconds
 /// </code>
 /// An id of a stream's entry is two u64, a name a varint length and the bytes.
 /// An id is unique among the collections that still lack elements, and no longer.
@@ -39,6 +40,8 @@ internal enum SnapshotPiece : byte
     StreamNode = 6,
     /// <summary>Pending entries of a stream's group.</summary>
     Pending = 7,
+    /// <summary>Fields of a big hash that expire.</summary>
+    ExpiringElements = 8,
 }
 
 /// <summary>Receives a snapshot's pieces, whole ones in each chunk, and does with them in the background what it likes.</summary>

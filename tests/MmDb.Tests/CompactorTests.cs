@@ -86,7 +86,7 @@ public sealed class CompactorTests(ITestOutputHelper output)
         for (int i = 0; i < keys; i++)
         {
             string value = new('v', random.Next(100));
-            db.Run(random.Next(12) switch
+            db.Run(random.Next(13) switch
             {
                 0 => $"SET key:{i} {value} PX 100000000",
                 1 => $"HSET big:hash:{i % 5} field:{i} {value}",
@@ -95,6 +95,7 @@ public sealed class CompactorTests(ITestOutputHelper output)
                 4 => $"RPUSH big:list:{i % 5} element:{i}",
                 5 => $"RPUSH key:{i} a b c d e f g h {value}",
                 6 => $"ZADD key:{i} 1 a 2 b 3 c 4 d 5 e 6 f 7 g 8 h 9 i 10 j",
+                8 => $"HSETEX big:times:{i % 5} PX {100_000_000 + i} FIELDS 1 field:{i} {value}",
                 7 => $"HSET key:{i} a 1 b 2 c 3 d 4 e 5 f 6 g 7 h 8 i 9 j 10",
                 _ => $"SET key:{i} {value}x",
             });

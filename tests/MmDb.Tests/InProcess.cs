@@ -124,7 +124,7 @@ internal sealed unsafe class InProcess : IDisposable
                     "+list" => client.Run(["LRANGE"u8.ToArray(), key, "0"u8.ToArray(), "-1"u8.ToArray()]),
                     "+set" => Sorted(client, "SMEMBERS"u8, key, 1),
                     "+stream" => client.Run(["XINFO"u8.ToArray(), "STREAM"u8.ToArray(), key, "FULL"u8.ToArray(), "COUNT"u8.ToArray(), "0"u8.ToArray()]),
-                    "+hash" => Sorted(client, "HGETALL"u8, key, 2),
+                    "+hash" => Sorted(client, "HGETALL"u8, key, 2) + FieldTimes(client, key),
                     "+zset" => client.Run(["ZRANGE"u8.ToArray(), key, "0"u8.ToArray(), "-1"u8.ToArray(), "WITHSCORES"u8.ToArray()]),
                     _ => "",
                 };
@@ -164,6 +164,17 @@ internal sealed unsafe class InProcess : IDisposable
 
         records.Dispose();
         return keys;
+    }
+
+    /// <summary>When the fields of a hash expire, of those that do.</summary>
+    private static string FieldTimes(Client client, byte[] key)
+    {
+        client.Send(["HKEYS"u8.ToArray(), key]);
+        byte[][] fields = [.. client.TakeReply()!.Elements.Select(static field => field.Bytes.ToArray())];
+        client.Send(["HPEXPIRETIME"u8.ToArray(), key, "FIELDS"u8.ToArray(), Encoding.ASCII.GetBytes(fields.Length.ToString(System.Globalization.CultureInfo.InvariantCulture)), .. fields]);
+        RespReply times = client.TakeReply()!;
+        return times.Type != RespType.Array ? "" : string.Concat(times.Elements.Select((time, i) => (Time: time.Integer, Field: RespValue.Quote(fields[i])))
+            .Where(static one => one.Time >= 0).OrderBy(static one => one.Field, StringComparer.Ordinal).Select(static one => $" {one.Field}@{one.Time}"));
     }
 
     private static string Sorted(Client client, ReadOnlySpan<byte> command, byte[] key, int size)

@@ -52,6 +52,8 @@ internal sealed unsafe class CheckpointLoader
         public long Missing { get; set; }
     }
 
+    private readonly List<(int Database, byte[] Name)> _expiringHashes = [];
+
     /// <summary>A record that is to be put into its table.</summary>
     private struct Pending
     {
@@ -97,6 +99,16 @@ internal sealed unsafe class CheckpointLoader
             database.AverageTtlMs = 0;
             database.ExpireCursor = 0;
             (_keys[i], _expires[i]) = (keys, expires);
+            if (database.FieldAgenda != null)
+            {
+                _keyspace.LazyFree.ReleaseAgenda(database.FieldAgenda);
+                database.FieldAgenda = null;
+            }
+        }
+
+        foreach ((int database, byte[] name) in _expiringHashes)
+        {
+            _keyspace.FieldExpiry.Note(_keyspace.Databases[database], name);
         }
 
         Release();
@@ -234,7 +246,10 @@ internal sealed unsafe class CheckpointLoader
                     ReadCollection(ref reader);
                     break;
                 case SnapshotPiece.Elements:
-                    ReadElements(ref reader);
+                    ReadElements(ref reader, expires: false);
+                    break;
+                case SnapshotPiece.ExpiringElements:
+                    ReadElements(ref reader, expires: true);
                     break;
                 case SnapshotPiece.Node:
                     ReadNode(ref reader);
@@ -293,6 +308,7 @@ internal sealed unsafe class CheckpointLoader
             (DataType.String, DataEncoding.Int) => length == 8,
             (DataType.Set, DataEncoding.IntSet) => true,
             (DataType.List or DataType.Set or DataType.SortedSet or DataType.Hash, DataEncoding.Pack) => true,
+            (DataType.Hash, DataEncoding.ExpiringPack) => true,
             _ => false,
         };
         if (!fits)
@@ -361,6 +377,11 @@ internal sealed unsafe class CheckpointLoader
         }
 
         table->Insert(_heap, due.Hash, due.Record);
+        if ((DataEncoding)Record.Encoding(due.Record) is DataEncoding.ExpiringPack or DataEncoding.ExpiringTable)
+        {
+            _expiringHashes.Add((due.Database, Record.KeySpan(due.Record).ToArray()));
+        }
+
         if (Record.HasExpire(due.Record))
         {
             ((KeyTable*)_expires[due.Database])->Insert(_heap, due.Hash, due.Record);
@@ -386,11 +407,12 @@ internal sealed unsafe class CheckpointLoader
                 collection = new Collection { Type = (DataType)head.Type, Table = table, Missing = count };
                 break;
             case (DataType.SortedSet, DataEncoding.SortedTree):
+            case (DataType.Hash, DataEncoding.ExpiringTable):
                 var sorted = (SortedSetStructure*)_heap.Alloc((nuint)sizeof(SortedSetStructure));
                 sorted->Members = KeyTable.Create(_heap);
                 sorted->Tree = SortedTree.Create(_heap);
                 structure = sorted;
-                collection = new Collection { Type = DataType.SortedSet, Table = sorted->Members, Tree = sorted->Tree, Missing = count };
+                collection = new Collection { Type = (DataType)head.Type, Table = sorted->Members, Tree = sorted->Tree, Missing = count };
                 break;
             case (DataType.List, DataEncoding.Quicklist):
                 Quicklist* list = Quicklist.Create(_heap);
@@ -441,13 +463,18 @@ internal sealed unsafe class CheckpointLoader
         }
     }
 
-    private void ReadElements(ref SnapshotReader reader)
+    private void ReadElements(ref SnapshotReader reader, bool expires)
     {
         ulong id = reader.UInt64(), count = reader.Varint();
         Collection collection = Find(id);
         if (collection.Table == null || count > long.MaxValue)
         {
             throw new SnapshotFormatException("elements of a list");
+        }
+
+        if (expires && (collection.Type != DataType.Hash || collection.Tree == null))
+        {
+            throw new SnapshotFormatException("elements that cannot expire do");
         }
 
         for (ulong i = 0; i < count; i++)
@@ -459,6 +486,7 @@ internal sealed unsafe class CheckpointLoader
                 throw new SnapshotFormatException("an element's value is of the wrong length");
             }
 
+            long expireAt = expires ? (long)reader.UInt64() : 0;
             ulong hash = _heap.Hash(name, nameLength);
             if (collection.Table->Find(hash, name, nameLength) != null)
             {
@@ -467,10 +495,16 @@ internal sealed unsafe class CheckpointLoader
 
             byte* element = Effects.CreateElement(_keyspace, name, nameLength, length);
             Buffer.MemoryCopy(value, Record.ValueBytes(element, out _), length, length);
-            collection.Table->Insert(_heap, hash, element);
-            if (collection.Tree != null)
+            if (expires)
             {
-                collection.Tree->Insert(_heap, Unsafe.ReadUnaligned<double>(value), element);
+                element = Record.WithExpire(_heap, element, true);
+                Record.SetExpireAt(element, expireAt);
+            }
+
+            collection.Table->Insert(_heap, hash, element);
+            if (collection.Tree != null && (expires || collection.Type == DataType.SortedSet))
+            {
+                collection.Tree->Insert(_heap, expires ? expireAt : Unsafe.ReadUnaligned<double>(value), element);
             }
         }
 

@@ -18,8 +18,9 @@ internal unsafe ref struct CollectionScan
     private long _mark;
     private long _replied;
 
-    private CollectionScan(RespWriter reply, ulong cursor, ReadOnlySpan<byte> pattern, bool all, long wanted)
+    private CollectionScan(RespWriter reply, ulong cursor, ReadOnlySpan<byte> pattern, bool all, long wanted, bool namesOnly)
     {
+        NamesOnly = namesOnly;
         _reply = reply;
         _cursor = cursor;
         _pattern = pattern;
@@ -51,7 +52,7 @@ internal unsafe ref struct CollectionScan
 
         long count = 10;
         ReadOnlySpan<byte> pattern = default;
-        bool all = true;
+        bool all = true, namesOnly = false;
         for (int i = 3; i < c.Count; i += 2)
         {
             bool hasValue = i + 1 < c.Count;
@@ -73,6 +74,17 @@ internal unsafe ref struct CollectionScan
                 pattern = c[i + 1].Span;
                 all = GlobPattern.MatchesAll(pattern);
             }
+            else if (c.Is(i, "NOVALUES"u8))
+            {
+                if (type != DataType.Hash)
+                {
+                    c.Error("ERR NOVALUES option can only be used in HSCAN"u8);
+                    return false;
+                }
+
+                namesOnly = true;
+                i--;
+            }
             else
             {
                 c.Error(Errors.Syntax);
@@ -80,9 +92,12 @@ internal unsafe ref struct CollectionScan
             }
         }
 
-        scan = new CollectionScan(c.Reply, cursor, pattern, all, count);
+        scan = new CollectionScan(c.Reply, cursor, pattern, all, count, namesOnly);
         return true;
     }
+
+    /// <summary>Whether only the fields of a hash are wanted.</summary>
+    public bool NamesOnly { get; }
 
     /// <summary>Whether the pattern lets an element through.</summary>
     public readonly bool Matches(in Element element)

@@ -35,6 +35,7 @@ public static class CommandList
         .. ReplicationCommands.All,
         .. TransactionCommands.All,
         .. HashCommands.All,
+        .. HashExpiryCommands.All,
         .. SetCommands.All,
         .. StreamCommands.All,
     ];

@@ -439,7 +439,7 @@ public static unsafe class DebugCommands
         KeyTable* table = (DataEncoding)Record.Encoding(record) switch
         {
             DataEncoding.HashTable => Record.NativePointer<KeyTable>(record),
-            DataEncoding.SortedTree => Record.NativePointer<SortedSetStructure>(record)->Members,
+            DataEncoding.SortedTree or DataEncoding.ExpiringTable => Record.NativePointer<SortedSetStructure>(record)->Members,
             _ => null,
         };
         if (table == null)

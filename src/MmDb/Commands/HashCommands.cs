@@ -211,6 +211,7 @@ public static unsafe class HashCommands
             Arg.Integer("cursor"),
             Arg.Pattern("pattern").Token("MATCH").Optional(),
             Arg.Integer("count").Token("COUNT").Optional(),
+            Arg.Word("novalues", "NOVALUES").Optional(),
         ],
         Tips = ["nondeterministic_output"],
         Handler = &RunHScan,
@@ -297,6 +298,7 @@ public static unsafe class HashCommands
         }
 
         Slice field = c[2], value = c[3];
+        DropExpired(c, key, &field, 1, 1, ref record);
         if (record != null && new HashValue(c.Keyspace, record).Contains(field.Pointer, field.Length))
         {
             c.Reply.Integer(0);
@@ -306,6 +308,28 @@ public static unsafe class HashCommands
         c.Effects.HashSet(key, field.Pointer, field.Length, value.Pointer, value.Length);
         c.Notify(KeyspaceEvents.Hash, "hset"u8, key);
         c.Reply.Integer(1);
+    }
+
+    /// <summary>
+    /// Before a write that goes by what fields hold: those among the named ones that have expired go, in an effect of their own, which stands
+    /// in the log before the write's.
+    /// </summary>
+    internal static void DropExpired(CommandContext c, in Key key, Slice* fields, int count, int step, ref byte* record)
+    {
+        if (record == null || !new HashValue(c.Keyspace, record).MayExpire)
+        {
+            return;
+        }
+
+        for (int i = 0; i < count && record != null; i++)
+        {
+            Slice field = fields[i * step];
+            if (new HashValue(c.Keyspace, record).TryExpiry(field.Pointer, field.Length, out long at) && at != 0 && at <= c.NowMs)
+            {
+                c.Effects.HashExpireFields(key, c.NowMs, &field, 1);
+                record = c.Database.Peek(key);
+            }
+        }
     }
 
     private static void RunHDel(CommandContext c)
@@ -343,6 +367,7 @@ public static unsafe class HashCommands
         }
 
         Slice field = c[2];
+        DropExpired(c, key, &field, 1, 1, ref record);
         long value = 0;
         if (record != null && new HashValue(c.Keyspace, record).TryGet(field.Pointer, field.Length, out Element held) && !held.TryInteger(out value))
         {
@@ -382,6 +407,7 @@ public static unsafe class HashCommands
         }
 
         Slice field = c[2];
+        DropExpired(c, key, &field, 1, 1, ref record);
         LongDouble value = default;
         if (record != null && new HashValue(c.Keyspace, record).TryGet(field.Pointer, field.Length, out Element held) && !TryFloat(held, out value))
         {
@@ -399,7 +425,16 @@ public static unsafe class HashCommands
         // Logged as what came out: the same digits everywhere, whoever replays it.
         byte* text = stackalloc byte[LongDouble.MaxLength];
         int written = value.Format(new Span<byte>(text, LongDouble.MaxLength));
-        c.Effects.HashSet(key, field.Pointer, field.Length, text, written);
+        if (record != null && new HashValue(c.Keyspace, record).MayExpire)
+        {
+            Slice* pair = stackalloc Slice[] { field, new Slice(text, written) };
+            c.Effects.HashSetKeepExpiry(key, pair, 1);
+        }
+        else
+        {
+            c.Effects.HashSet(key, field.Pointer, field.Length, text, written);
+        }
+
         c.Notify(KeyspaceEvents.Hash, "hincrbyfloat"u8, key);
         c.Reply.Bulk(text, written);
     }
@@ -461,7 +496,7 @@ public static unsafe class HashCommands
         }
 
         var hash = new HashValue(c.Keyspace, record);
-        c.Reply.Map(hash.Count);
+        c.Reply.Map(hash.LiveCount);
         using HashValue.Enumerator fields = hash.Walk();
         while (fields.MoveNext())
         {
@@ -489,7 +524,7 @@ public static unsafe class HashCommands
         }
 
         var hash = new HashValue(c.Keyspace, record);
-        c.Reply.Array(hash.Count);
+        c.Reply.Array(hash.LiveCount);
         using HashValue.Enumerator fields = hash.Walk();
         while (fields.MoveNext())
         {
@@ -539,7 +574,10 @@ public static unsafe class HashCommands
                 if (scan.Matches(fields.Field))
                 {
                     scan.Reply(fields.Field);
-                    scan.Reply(fields.Value);
+                    if (!scan.NamesOnly)
+                    {
+                        scan.Reply(fields.Value);
+                    }
                 }
             }
         }
@@ -551,10 +589,13 @@ public static unsafe class HashCommands
             foreach (nint pointer in records.Span)
             {
                 Element field = Element.OfKey((byte*)pointer);
-                if (scan.Matches(field))
+                if (scan.Matches(field) && hash.IsLive((byte*)pointer))
                 {
                     scan.Reply(field);
-                    scan.Reply(Element.OfValue((byte*)pointer));
+                    if (!scan.NamesOnly)
+                    {
+                        scan.Reply(Element.OfValue((byte*)pointer));
+                    }
                 }
             }
 
@@ -579,14 +620,26 @@ public static unsafe class HashCommands
             return;
         }
 
-        if (record == null)
+        DropAllExpired(c, ref record);
+        if (record != null && new HashValue(c.Keyspace, record).Random(ref c.Keyspace.Random, out Element field, out _))
+        {
+            field.Reply(c.Reply);
+        }
+        else
         {
             c.Reply.Null();
-            return;
         }
+    }
 
-        new HashValue(c.Keyspace, record).Random(ref c.Keyspace.Random, out Element field, out _);
-        field.Reply(c.Reply);
+    /// <summary>A draw goes over all fields: those that have expired go first. Only the writer's do; a follower draws among the others.</summary>
+    private static void DropAllExpired(CommandContext c, ref byte* record)
+    {
+        if (record != null && c.Keyspace.IsWriter && !c.Keyspace.IsFrozen && new HashValue(c.Keyspace, record).MayExpire)
+        {
+            Key key = c.Key(1);
+            c.Keyspace.FieldExpiry.Expire(c.Database, key, int.MaxValue);
+            record = c.Database.Peek(key);
+        }
     }
 
     private static void RandomFields(CommandContext c)
@@ -614,14 +667,16 @@ public static unsafe class HashCommands
             return;
         }
 
-        if (record == null || count == 0)
+        DropAllExpired(c, ref record);
+        long size = record == null ? 0 : new HashValue(c.Keyspace, record).LiveCount;
+        if (size == 0 || count == 0)
         {
             c.Reply.EmptyArray();
             return;
         }
 
         var hash = new HashValue(c.Keyspace, record);
-        long size = hash.Count, replied = count < 0 ? -count : Math.Min(count, size);
+        long replied = count < 0 ? -count : Math.Min(count, size);
         c.Reply.Array(withValues && c.Reply.Version == 2 ? replied * 2 : replied);
         if (count < 0 || count == 1)
         {
@@ -631,7 +686,7 @@ public static unsafe class HashCommands
                 ReplyPair(c, field, value, withValues);
             }
         }
-        else if (hash.Table == null || replied > size / RandomCount.WalkFactor)
+        else if (hash.Table == null || size != hash.Count || replied > size / RandomCount.WalkFactor)
         {
             var selection = new Selection(size, replied);
             using HashValue.Enumerator fields = hash.Walk();

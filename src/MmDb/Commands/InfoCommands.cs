@@ -311,6 +311,7 @@ public static unsafe class InfoCommands
         f.Add("instantaneous_output_repl_kbps", 0.0);
         f.Add("rejected_connections", stats.ConnectionsRejected);
         f.Zeros("sync_full", "sync_partial_ok", "sync_partial_err");
+        f.Add("expired_subkeys", keyspace.ExpiredFields);
         f.Add("expired_keys", keyspace.ExpiredKeys);
         f.Add("expired_stale_perc", keyspace.ExpiredStalePercent);
         f.Add("expired_time_cap_reached_count", keyspace.ExpiredTimeCapReached);

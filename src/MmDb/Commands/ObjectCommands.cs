@@ -111,6 +111,8 @@ public static unsafe class ObjectCommands
         DataEncoding.Quicklist => "quicklist"u8,
         DataEncoding.IntSet => "intset"u8,
         DataEncoding.SortedTree => "skiplist"u8,
+        DataEncoding.ExpiringPack => "listpackex"u8,
+        DataEncoding.ExpiringTable => "hashtable"u8,
         _ => throw new InvalidOperationException($"{encoding} is no encoding of a value."),
     };
 

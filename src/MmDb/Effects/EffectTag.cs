@@ -67,7 +67,7 @@ public enum EffectTag : byte
     /// <summary><c>key</c>: a sparse HyperLogLog becomes a dense one.</summary>
     HyperLogLogDensify = 28,
 
-    /// <summary><c>key, bytes field, bytes value</c>.</summary>
+    /// <summary><c>key, bytes field, bytes value</c>: the field has that value, and no expiry.</summary>
     HashSet = 32,
     /// <summary><c>key, n count, bytes field…</c>.</summary>
     HashRemove = 33,
@@ -75,6 +75,14 @@ public enum EffectTag : byte
     HashAdd = 34,
     /// <summary><c>key, n count, bytes field or value…</c>: as <see cref="HashSet"/>, for fields and values in turn; the count is of both.</summary>
     HashSetMany = 35,
+    /// <summary><c>key, i64 at, n count, bytes field…</c>: the fields that are there expire at that instant (Unix milliseconds).</summary>
+    HashExpireAt = 36,
+    /// <summary><c>key, n count, bytes field…</c>: the fields no longer expire.</summary>
+    HashPersist = 37,
+    /// <summary><c>key, i64 T, n count, bytes field…</c>: the fields go that expire at or before T.</summary>
+    HashExpireFields = 38,
+    /// <summary><c>key, n count, bytes field or value…</c>: as <see cref="HashSetMany"/>; the fields' expiry stays.</summary>
+    HashSetKeepExpiry = 39,
 
     /// <summary><c>key, n side, n count, bytes element…</c>: pushes in the given order; side 0 is the head, 1 the tail.</summary>
     ListPush = 48,

@@ -226,6 +226,7 @@ public sealed unsafe partial class Effects
         DataEncoding.HashTable => CopyTable((KeyTable*)structure),
         DataEncoding.Quicklist => CopyQuicklist((Quicklist*)structure),
         DataEncoding.SortedTree => CopySortedSet((SortedSetStructure*)structure),
+        DataEncoding.ExpiringTable => CopyExpiringHash((SortedSetStructure*)structure),
         DataEncoding.Stream => StreamStructure.Copy(_keyspace.Heap, (StreamStructure*)structure),
         _ => throw new InvalidOperationException($"{encoding} has no structure of its own"),
     };

@@ -5,7 +5,10 @@ using Leither.Resp;
 
 namespace Leither.MmDb;
 
-/// <content>Effects on hashes. A small one is a pack of fields and values in turn, a big one a table of element records.</content>
+/// <content>
+/// Effects on hashes. A small one is a pack of fields and values in turn, a big one a table of element records; a hash that was given a field
+/// that expires has the layouts that hold an instant for each (see Effects.HashExpiry.cs) from then on.
+/// </content>
 public sealed unsafe partial class Effects
 {
     /// <summary>The field has that value. True if the field is new.</summary>
@@ -35,11 +38,18 @@ public sealed unsafe partial class Effects
             return 0;
         }
 
+        int created = PutFields(key, slot, pairs, count, keepExpiry: false);
+        ChangedMany(key, count);
+        return created;
+    }
+
+    private int PutFields(in Key key, ulong* slot, Slice* pairs, int count, bool keepExpiry)
+    {
         int created = 0;
         for (int i = 0; i < count; i++)
         {
             Slice field = pairs[2 * i], value = pairs[(2 * i) + 1];
-            if (PutField(key, slot, field.Pointer, field.Length, value.Pointer, value.Length))
+            if (PutField(key, slot, field.Pointer, field.Length, value.Pointer, value.Length, keepExpiry))
             {
                 created++;
             }
@@ -55,7 +65,6 @@ public sealed unsafe partial class Effects
             }
         }
 
-        ChangedMany(key, count);
         return created;
     }
 
@@ -68,7 +77,7 @@ public sealed unsafe partial class Effects
         writer.Zigzag(delta);
         long old = 0;
         if (slot != null
-            && (!IsHash(slot) || (new HashValue(_keyspace, KeyTable.Get(slot)).TryGet(field, fieldLength, out Element value) && !value.TryInteger(out old))))
+            && (!IsHash(slot) || (TryHeldField(KeyTable.Get(slot), field, fieldLength, out Element value) && !value.TryInteger(out old))))
         {
             return;
         }
@@ -79,7 +88,7 @@ public sealed unsafe partial class Effects
         }
 
         byte* text = stackalloc byte[RespInteger.MaxLength];
-        PutField(key, slot, field, fieldLength, text, RespInteger.Format(old + delta, text));
+        PutField(key, slot, field, fieldLength, text, RespInteger.Format(old + delta, text), keepExpiry: true);
         Changed(key);
     }
 
@@ -93,9 +102,13 @@ public sealed unsafe partial class Effects
         }
 
         byte* record = KeyTable.Get(slot);
-        int removed = Record.Encoding(record) == (int)DataEncoding.HashTable
-            ? RemoveElements(EffectTag.HashRemove, key, slot, fields, count)
-            : RemoveFromPack(EffectTag.HashRemove, key, slot, fields, count, entries: 2);
+        int removed = (DataEncoding)Record.Encoding(record) switch
+        {
+            DataEncoding.HashTable => RemoveElements(EffectTag.HashRemove, key, slot, fields, count),
+            DataEncoding.ExpiringTable => RemoveExpiringFields(key, slot, fields, count),
+            DataEncoding.ExpiringPack => RemoveFromPack(EffectTag.HashRemove, key, slot, fields, count, entries: 3),
+            _ => RemoveFromPack(EffectTag.HashRemove, key, slot, fields, count, entries: 2),
+        };
         if (removed > 0)
         {
             ChangedMany(key, removed);
@@ -107,7 +120,7 @@ public sealed unsafe partial class Effects
     private static bool IsHash(ulong* slot) => Record.Type(KeyTable.Get(slot)) == (int)DataType.Hash;
 
     /// <summary>Sets one field of a hash, or of one to be made where <paramref name="slot"/> is null. True if the field is new.</summary>
-    private bool PutField(in Key key, ulong* slot, byte* field, int fieldLength, byte* value, int valueLength)
+    private bool PutField(in Key key, ulong* slot, byte* field, int fieldLength, byte* value, int valueLength, bool keepExpiry = false)
     {
         int maxEntries = _keyspace.Options.Packed.HashMaxListpackEntries, maxLength = _keyspace.Options.Packed.HashMaxListpackValue;
         bool tooLong = fieldLength > maxLength || valueLength > maxLength;
@@ -132,12 +145,23 @@ public sealed unsafe partial class Effects
             }
             else
             {
-                if (!tooLong && PutPackedField(key, slot, record, field, fieldLength, value, valueLength, maxEntries, out bool isNew))
+                if (Record.Encoding(record) != (int)DataEncoding.ExpiringTable)
                 {
-                    return isNew;
+                    if (!tooLong && PutPackedField(key, slot, record, field, fieldLength, value, valueLength, maxEntries, keepExpiry, out bool isNew))
+                    {
+                        return isNew;
+                    }
+
+                    HashToTable(key, slot);
                 }
 
-                table = HashToTable(key, slot);
+                record = KeyTable.Get(slot);
+                if (Record.Encoding(record) == (int)DataEncoding.ExpiringTable)
+                {
+                    return PutExpiringField(Record.NativePointer<SortedSetStructure>(record), field, fieldLength, value, valueLength, keepExpiry);
+                }
+
+                table = Record.NativePointer<KeyTable>(record);
             }
         }
 
@@ -162,16 +186,18 @@ public sealed unsafe partial class Effects
 
     /// <summary>Sets a field of a packed hash in place; false, and nothing done, if it would be too big for a pack.</summary>
     private bool PutPackedField(
-        in Key key, ulong* slot, byte* record, byte* field, int fieldLength, byte* value, int valueLength, int maxEntries, out bool isNew)
+        in Key key, ulong* slot, byte* record, byte* field, int fieldLength, byte* value, int valueLength, int maxEntries, bool keepExpiry, out bool isNew)
     {
+        bool expires = Record.Encoding(record) == (int)DataEncoding.ExpiringPack;
+        int entries = expires ? 3 : 2;
         byte* data = Record.ValueBytes(record, out long size);
         int length = (int)size;
         var packedField = new PackValue(new ReadOnlySpan<byte>(field, fieldLength));
         var packedValue = new PackValue(new ReadOnlySpan<byte>(value, valueLength));
-        int entry = Pack.Find(data, length, packedField, skip: 1);
+        int entry = Pack.Find(data, length, packedField, skip: entries - 1);
         isNew = entry == Pack.None;
-        int fields = (Pack.Count(data, length) / 2) + (isNew ? 1 : 0);
-        if (fields > maxEntries || length > MaxPackLength - packedField.Size - packedValue.Size)
+        int fields = (Pack.Count(data, length) / entries) + (isNew ? 1 : 0), growth = packedField.Size + packedValue.Size + (expires ? NoInstant.Size : 0);
+        if (fields > maxEntries || length > MaxPackLength - growth)
         {
             return false;
         }
@@ -179,42 +205,72 @@ public sealed unsafe partial class Effects
         if (!isNew)
         {
             ReplaceInPack(key, slot, data, length, Pack.Next(data, length, entry), packedValue);
+            if (expires && !keepExpiry)
+            {
+                SetPackedInstant(key, slot, entry, 0);
+            }
+
             return true;
         }
 
-        data = Resize(key, slot, length + packedField.Size + packedValue.Size);
+        data = Resize(key, slot, length + growth);
         length = Pack.Append(data, length, packedField);
-        Pack.Append(data, length, packedValue);
+        length = Pack.Append(data, length, packedValue);
+        if (expires)
+        {
+            Pack.Append(data, length, NoInstant);
+        }
+
         return true;
     }
 
-    /// <summary>Makes a packed hash a big one. Gives its table; that of one that is big already.</summary>
-    private KeyTable* HashToTable(in Key key, ulong* slot)
+    /// <summary>Makes a packed hash a big one; nothing happens to one that is big already.</summary>
+    private void HashToTable(in Key key, ulong* slot)
     {
         byte* record = KeyTable.Get(slot);
-        if (Record.Encoding(record) == (int)DataEncoding.HashTable)
+        var encoding = (DataEncoding)Record.Encoding(record);
+        if (encoding is DataEncoding.HashTable or DataEncoding.ExpiringTable)
         {
-            return Record.NativePointer<KeyTable>(record);
+            return;
         }
 
+        bool expires = encoding == DataEncoding.ExpiringPack;
         KeyTable* table = KeyTable.Create(_keyspace.Heap);
+        SortedTree* tree = expires ? SortedTree.Create(_keyspace.Heap) : null;
         byte* scratch = stackalloc byte[2 * Element.ScratchSize];
-        using HashValue.Enumerator fields = new HashValue(_keyspace, record).Walk();
-        while (fields.MoveNext())
+        byte* data = Record.ValueBytes(record, out long length);
+        for (int entry = Pack.HeaderSize; entry < length; entry = Pack.Skip(data, entry, expires ? 3 : 2))
         {
-            Slice field = fields.Field.Text(scratch), value = fields.Value.Text(scratch + Element.ScratchSize);
-            NewElement(table, field.Pointer, field.Length, Hash64.Compute(field.Pointer, field.Length, _keyspace.HashSeed), value.Pointer, value.Length);
+            Slice field = Element.OfPack(data, entry).Text(scratch), value = Element.OfPack(data, Pack.Skip(data, entry, 1)).Text(scratch + Element.ScratchSize);
+            ulong hash = Hash64.Compute(field.Pointer, field.Length, _keyspace.HashSeed);
+            byte* element = NewElement(table, field.Pointer, field.Length, hash, value.Pointer, value.Length);
+            if (expires && HashValue.InstantAt(data, entry) is var at && at != 0)
+            {
+                SetInstant(table, tree, table->FindPointer(hash, element), at);
+            }
         }
 
-        ReplaceByOwner(key, slot, DataEncoding.HashTable, table);
-        return table;
+        if (expires)
+        {
+            ReplaceByOwner(key, slot, DataEncoding.ExpiringTable, NewExpiringHash(table, tree));
+        }
+        else
+        {
+            ReplaceByOwner(key, slot, DataEncoding.HashTable, table);
+        }
     }
 
     private bool ApplyHash(ref EffectReader reader, EffectTag tag)
     {
-        if (tag is < EffectTag.HashSet or > EffectTag.HashSetMany)
+        if (tag is < EffectTag.HashSet or > EffectTag.HashSetKeepExpiry)
         {
             return false;
+        }
+
+        if (tag > EffectTag.HashSetMany)
+        {
+            ApplyHashExpiry(ref reader, tag);
+            return true;
         }
 
         Key key = reader.Key(_keyspace);

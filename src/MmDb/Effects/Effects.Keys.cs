@@ -121,6 +121,7 @@ public sealed unsafe partial class Effects
         Adopt(to, moved, hasExpire ? Record.ExpireAt(record) : 0);
         Record.SetLru(moved, lru);
         Record.FreeShell(_keyspace.Heap, record);
+        NoteFieldExpiry(to, moved);
     }
 
     /// <summary>The value is copied to a name in a database, with its expiry; what was there goes.</summary>
@@ -161,13 +162,15 @@ public sealed unsafe partial class Effects
             case DataEncoding.HashTable:
             case DataEncoding.Quicklist:
             case DataEncoding.SortedTree:
+            case DataEncoding.ExpiringTable:
             case DataEncoding.Stream:
-                CreateOwner(to, type, encoding, CopyStructure(encoding, Record.NativePointer<byte>(record)), expireAt);
+                NoteFieldExpiry(to, CreateOwner(to, type, encoding, CopyStructure(encoding, Record.NativePointer<byte>(record)), expireAt));
                 break;
             default:
                 byte* bytes = Record.ValueBytes(record, out long length);
-                byte* copy = Record.ValueBytes(Create(to, type, encoding, length, expireAt), out _);
-                Buffer.MemoryCopy(bytes, copy, length, length);
+                byte* created = Create(to, type, encoding, length, expireAt);
+                Buffer.MemoryCopy(bytes, Record.ValueBytes(created, out _), length, length);
+                NoteFieldExpiry(to, created);
                 break;
         }
     }
@@ -232,6 +235,11 @@ public sealed unsafe partial class Effects
         database.Expires = KeyTable.Create(_keyspace.Heap);
         database.AverageTtlMs = 0;
         database.ExpireCursor = 0;
+        if (database.FieldAgenda != null)
+        {
+            _keyspace.LazyFree.ReleaseAgenda(database.FieldAgenda);
+            database.FieldAgenda = null;
+        }
     }
 
     /// <summary>Two databases change contents; who watches or waits stays with the number.</summary>

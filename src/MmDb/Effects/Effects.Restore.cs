@@ -84,6 +84,7 @@ public sealed unsafe partial class Effects
             _database.Expires->Insert(_keyspace.Heap, key.Hash, record);
         }
 
+        NoteFieldExpiry(key, record);
         if ((_keyspace.Options.NotifyEvents & KeyspaceEvents.New) != 0)
         {
             _keyspace.Notify(KeyspaceEvents.New, "new"u8, _database, key);
@@ -157,6 +158,17 @@ public sealed unsafe partial class Effects
                 break;
             case RdbType.Hash:
                 BuildHash(key, ref reader);
+                break;
+            case RdbType.HashMetadata or RdbType.HashMetadataPreGa:
+                BuildExpiringHash(key, ref reader, type);
+                break;
+            case RdbType.HashListpackEx or RdbType.HashListpackExPreGa:
+                if (type == RdbType.HashListpackEx)
+                {
+                    reader.UInt64();
+                }
+
+                SetAllExpiring(key, RdbContainer.Listpack(reader.String(ref _value)));
                 break;
             case RdbType.HashZipmap:
                 SetAll(key, RdbContainer.Zipmap(reader.String(ref _value)));
@@ -383,6 +395,63 @@ public sealed unsafe partial class Effects
             }
 
             SetBuilt(key, field, entries.Current.Text(scratch + Element.ScratchSize));
+        }
+    }
+
+    /// <summary>Instants stand before the fields: from the first one on and counted from 1, or in earlier versions absolute; 0 is none.</summary>
+    private void BuildExpiringHash(in Key key, ref RdbReader reader, RdbType type)
+    {
+        ulong first = type == RdbType.HashMetadata ? reader.UInt64() : 1;
+        for (long left = reader.Count(3); left > 0; left--)
+        {
+            ulong instant = reader.Length();
+            Slice field = reader.String(ref _name), value = reader.String(ref _value);
+            SetBuilt(key, field, value);
+            SetBuiltInstant(key, field, instant == 0 ? 0 : first + instant - 1);
+        }
+    }
+
+    private void SetAllExpiring(in Key key, RdbContainer entries)
+    {
+        byte* scratch = stackalloc byte[2 * Element.ScratchSize];
+        while (entries.MoveNext())
+        {
+            Slice field = entries.Current.Text(scratch);
+            bool whole = entries.MoveNext();
+            if (whole)
+            {
+                SetBuilt(key, field, entries.Current.Text(scratch + Element.ScratchSize));
+                whole = entries.MoveNext();
+            }
+
+            if (!whole || !entries.Current.TryInteger(out long instant) || instant < 0)
+            {
+                throw new RdbFormatException("a hash's last field has no value or no time");
+            }
+
+            SetBuiltInstant(key, field, (ulong)instant);
+        }
+    }
+
+    /// <summary>Times have 48 bits in Redis.</summary>
+    private const ulong LastInstant = (1UL << 48) - 1;
+
+    private void SetBuiltInstant(in Key key, Slice field, ulong instant)
+    {
+        if (instant > LastInstant)
+        {
+            throw new RdbFormatException("a hash's field expires too late");
+        }
+
+        ulong* slot = _database.FindSlot(key);
+        if (instant != 0 && (DataEncoding)Record.Encoding(KeyTable.Get(slot)) is DataEncoding.Pack or DataEncoding.HashTable)
+        {
+            HashToExpiring(key, slot);
+        }
+
+        if (instant != 0)
+        {
+            SetFieldInstant(key, slot, field, (long)instant);
         }
     }
 }

@@ -5,7 +5,7 @@ using Leither.MmDb.Values;
 namespace Leither.MmDb.Rdb;
 
 /// <summary>
-/// Writes values in RDB types that Redis 7.0 and everything newer reads. A value comes either whole, as a record, or as a snapshot has
+/// Writes values in RDB types that Redis 7.0 and everything newer reads; hashes of which fields expire in that of 7.4. A value comes either whole, as a record, or as a snapshot has
 /// it: compact ones as the bytes that the record holds, big ones element by element.
 /// </summary>
 internal static unsafe class RdbValueWriter
@@ -22,6 +22,7 @@ internal static unsafe class RdbValueWriter
         (DataType.SortedSet, _) => RdbType.SortedSet2,
         (DataType.Stream, _) => RdbType.StreamListpacks2,
         (DataType.Hash, DataEncoding.Pack) => RdbType.HashListpack,
+        (DataType.Hash, DataEncoding.ExpiringPack or DataEncoding.ExpiringTable) => RdbType.HashMetadata,
         (DataType.Hash, _) => RdbType.Hash,
         _ => throw new InvalidOperationException($"{type} has no RDB type."),
     };
@@ -31,6 +32,12 @@ internal static unsafe class RdbValueWriter
     {
         var type = (DataType)Record.Type(record);
         var encoding = (DataEncoding)Record.Encoding(record);
+        if (encoding is DataEncoding.ExpiringPack or DataEncoding.ExpiringTable)
+        {
+            WriteExpiring(to, new HashValue(keyspace, record));
+            return;
+        }
+
         to.Type(TypeOf(type, encoding));
         switch (encoding)
         {
@@ -67,6 +74,31 @@ internal static unsafe class RdbValueWriter
         using HashValue.Enumerator fields = hash.Walk();
         while (fields.MoveNext())
         {
+            to.String(fields.Field);
+            to.String(fields.Value);
+        }
+    }
+
+    /// <summary>A hash of which fields may expire. Without one that does, it is a plain one, which every version reads.</summary>
+    private static void WriteExpiring(RdbBuffer to, HashValue hash)
+    {
+        long first = hash.NextExpiry;
+        to.Type(first == 0 ? RdbType.Hash : RdbType.HashMetadata);
+        if (first != 0)
+        {
+            to.UInt64((ulong)first);
+        }
+
+        to.Count((ulong)hash.LiveCount);
+        using HashValue.Enumerator fields = hash.Walk();
+        while (fields.MoveNext())
+        {
+            if (first != 0)
+            {
+                // From the first instant on, counted from 1: 0 is none.
+                to.Count(fields.Expiry == 0 ? 0 : (ulong)(fields.Expiry - first + 1));
+            }
+
             to.String(fields.Field);
             to.String(fields.Value);
         }
@@ -129,12 +161,29 @@ internal static unsafe class RdbValueWriter
             case DataType.Set:
                 WriteMembers(to, new SetValue(DataEncoding.Pack, bytes, size));
                 break;
+            case DataType.Hash when encoding == DataEncoding.ExpiringPack:
+                WriteExpiringPack(to, bytes, size);
+                break;
             case DataType.Hash:
                 to.Listpack(bytes, size);
                 break;
             default:
                 WritePackedScores(to, bytes, size);
                 break;
+        }
+    }
+
+    /// <summary>Instants are counted from 0: all fields are written, whatever the time is.</summary>
+    private static void WriteExpiringPack(RdbBuffer to, byte* pack, int length)
+    {
+        to.UInt64(0);
+        to.Count((ulong)Pack.Count(pack, length) / 3);
+        for (int entry = Pack.HeaderSize; entry < length; entry = Pack.Skip(pack, entry, 3))
+        {
+            long at = HashValue.InstantAt(pack, entry);
+            to.Count(at == 0 ? 0 : (ulong)at + 1);
+            to.String(Element.OfPack(pack, entry));
+            to.String(Element.OfPack(pack, Pack.Skip(pack, entry, 1)));
         }
     }
 

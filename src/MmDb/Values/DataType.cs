@@ -38,4 +38,8 @@ public enum DataEncoding : byte
     SortedTree = 7,
     /// <summary>A stream; the record holds its address.</summary>
     Stream = 8,
+    /// <summary>A small hash of which fields may expire: a pack of field, value and instant in turn, 0 for none (reported as listpackex).</summary>
+    ExpiringPack = 9,
+    /// <summary>A big hash of which fields may expire: a <c>SortedSetStructure</c> whose tree holds those that do (reported as hashtable).</summary>
+    ExpiringTable = 10,
 }

@@ -76,6 +76,9 @@ public static unsafe class ValueDigest
             case DataType.Set:
                 MixElements(record, digest, stackalloc byte[PackValue.MaxIntegerDigits], static (d, member, _, _) => Xor(d, member));
                 break;
+            case DataType.Hash when (DataEncoding)Record.Encoding(record) is DataEncoding.ExpiringPack or DataEncoding.ExpiringTable:
+                MixExpiringHash(record, digest);
+                break;
             case DataType.Hash:
                 MixElements(record, digest, stackalloc byte[PackValue.MaxIntegerDigits], static (d, field, value, _) => XorPair(d, field, value));
                 break;
@@ -122,6 +125,44 @@ public static unsafe class ValueDigest
     }
 
     private static string Trimmed(string number) => number.Contains('.', StringComparison.Ordinal) ? number.TrimEnd('0').TrimEnd('.') : number;
+
+    /// <summary>Mixes the fields of a hash, and of each whether it expires.</summary>
+    private static void MixExpiringHash(byte* record, Span<byte> digest)
+    {
+        byte* scratch = stackalloc byte[2 * Element.ScratchSize];
+        if (Record.Encoding(record) == (int)DataEncoding.ExpiringTable)
+        {
+            using var walk = new TableWalk(Record.NativePointer<SortedSetStructure>(record)->Members);
+            while (walk.MoveNext())
+            {
+                byte* value = Record.ValueBytes(walk.Current, out long size);
+                XorField(digest, Record.KeySpan(walk.Current), new ReadOnlySpan<byte>(value, (int)size), Record.HasExpire(walk.Current));
+            }
+
+            return;
+        }
+
+        byte* pack = Record.ValueBytes(record, out long length);
+        for (int entry = Pack.HeaderSize; entry < length; entry = Pack.Skip(pack, entry, 3))
+        {
+            Slice field = Element.OfPack(pack, entry).Text(scratch), value = Element.OfPack(pack, Pack.Skip(pack, entry, 1)).Text(scratch + Element.ScratchSize);
+            XorField(digest, field.Span, value.Span, HashValue.InstantAt(pack, entry) != 0);
+        }
+    }
+
+    private static void XorField(Span<byte> digest, ReadOnlySpan<byte> field, ReadOnlySpan<byte> value, bool expires)
+    {
+        Span<byte> one = stackalloc byte[Size];
+        one.Clear();
+        Mix(one, field);
+        Mix(one, value);
+        if (expires)
+        {
+            Xor(one, "!!hexpire!!"u8);
+        }
+
+        Xor(digest, one);
+    }
 
     private delegate void ElementMixer(Span<byte> digest, ReadOnlySpan<byte> element, ReadOnlySpan<byte> value, double score);
 

@@ -16,7 +16,7 @@ public static unsafe class ValueSize
         {
             DataEncoding.Quicklist => Record.NativePointer<Quicklist>(record)->SizeBytes,
             DataEncoding.HashTable => OfTable(Record.NativePointer<KeyTable>(record), samples),
-            DataEncoding.SortedTree => OfSortedSet(Record.NativePointer<SortedSetStructure>(record), samples),
+            DataEncoding.SortedTree or DataEncoding.ExpiringTable => OfSortedSet(Record.NativePointer<SortedSetStructure>(record), samples),
             DataEncoding.Stream => Record.NativePointer<StreamStructure>(record)->SizeBytes(samples),
             _ => 0,
         };

@@ -290,10 +290,10 @@ internal sealed class RandomLife(InProcess db, int seed)
     private string Elements(int most, Func<string>? one = null) =>
         string.Join(' ', Enumerable.Range(0, _random.Next(most) + 1).Select(_ => (one ?? Element)()));
 
-    private string Next() => _random.Next(55) switch
+    private string Next() => _random.Next(59) switch
     {
         0 => $"SET {Key()} {Element()}",
-        > 42 => StreamLife.Next(_random, $"stream{_random.Next(4)}"),
+        > 46 => StreamLife.Next(_random, $"stream{_random.Next(4)}"),
         1 => $"SET {Key()} {Element()} PX {_random.Next(3000) + 1}",
         2 => $"APPEND {Key()} {Element()}",
         3 => $"INCRBY n{_random.Next(10)} {_random.Next(1000)}",
@@ -328,6 +328,9 @@ internal sealed class RandomLife(InProcess db, int seed)
         39 => $"ZINCRBY {Key()} {_random.Next(-50, 50)} {Element()}",
         40 => $"ZREMRANGEBYRANK {Key()} {_random.Next(10)} {_random.Next(20)}",
         41 => $"ZUNIONSTORE {Key()} 2 {Key()} {Key()}",
+        42 or 43 => $"HPEXPIRE {Key()} {_random.Next(3000)} FIELDS 3 {Element()} {Element()} c{_random.Next(5)}",
+        44 => $"HPERSIST {Key()} FIELDS 2 {Element()} c{_random.Next(5)}",
+        45 => $"HSETEX {Key()} PX {_random.Next(3000)} FIELDS 2 {Element()} {Element()} {Element()} {Element()}",
         _ => $"SINTERSTORE {Key()} {Key()} {Key()}",
     };
 }

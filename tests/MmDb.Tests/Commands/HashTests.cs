@@ -62,7 +62,7 @@ public sealed class HashTests : IDisposable
     [InlineData("HSCAN h 0 COUNT 1", "[\"0\", [\"a\", \"1\", \"b\", \"x\"]]")]
     [InlineData("HSCAN h 0 COUNT 0", "-ERR syntax error")]
     [InlineData("HSCAN h 0 COUNT x", "-ERR value is not an integer or out of range")]
-    [InlineData("HSCAN h 0 NOVALUES", "-ERR syntax error")]
+    [InlineData("HSCAN h 0 NOVALUES", "[\"0\", [\"a\", \"b\"]]")]
     [InlineData("HSCAN h x", "-ERR invalid cursor")]
     [InlineData("HSCAN none 0 COUNT 0", "[\"0\", []]")]
     [InlineData("HRANDFIELD none", "nil")]
