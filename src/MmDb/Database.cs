@@ -99,23 +99,34 @@ public sealed unsafe class Database
     }
 
     /// <summary>As <see cref="Lookup"/>, for commands that look at a key but do not use its value: counts, but does not touch (EXISTS, TYPE, TTL).</summary>
-    public byte* LookupWithoutTouch(in Key key)
+    /// <param name="key">The key.</param>
+    /// <param name="tellsOfMiss">Whether a miss is an event.</param>
+    public byte* LookupWithoutTouch(in Key key, bool tellsOfMiss = true)
     {
         byte* record = Peek(key);
-        if (record == null)
+        if (record != null)
+        {
+            _keyspace.Stats.KeyspaceHits++;
+        }
+        else if (tellsOfMiss)
         {
             Missed(key);
-            return null;
+        }
+        else
+        {
+            _keyspace.Stats.KeyspaceMisses++;
         }
 
-        _keyspace.Stats.KeyspaceHits++;
         return record;
     }
 
     private void Missed(in Key key)
     {
         _keyspace.Stats.KeyspaceMisses++;
-        _keyspace.Notify(KeyspaceEvents.KeyMiss, "keymiss"u8, this, key);
+        if (!_keyspace.WillTellOfMiss(this, key))
+        {
+            _keyspace.Notify(KeyspaceEvents.KeyMiss, "keymiss"u8, this, key);
+        }
     }
 
     /// <summary>As <see cref="Lookup"/>, for commands about to write: touches the key, but is no hit or miss.</summary>

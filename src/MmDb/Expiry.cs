@@ -39,7 +39,7 @@ internal sealed unsafe class Expiry(Keyspace keyspace)
             return false;
         }
 
-        long deadline = Stopwatch.GetTimestamp() + (long)(budget.TotalSeconds * Stopwatch.Frequency);
+        long started = Stopwatch.GetTimestamp(), deadline = started + (long)(budget.TotalSeconds * Stopwatch.Frequency);
         bool moreFields = keyspace.FieldExpiry.Step(budget / 2);
         int effort = Math.Clamp(keyspace.Options.ActiveExpireEffort, 1, 10) - 1;
         int keys = KeysPerRound + (KeysPerEffort * effort), acceptable = AcceptableStalePercent - effort;
@@ -70,6 +70,7 @@ internal sealed unsafe class Expiry(Keyspace keyspace)
         KeyspaceStats stats = keyspace.Stats;
         double stale = sampled == 0 ? 0 : 100.0 * expired / sampled;
         stats.ExpiredStalePercent = (stale * StaleWeight) + (stats.ExpiredStalePercent * (1 - StaleWeight));
+        stats.ExpireCycleTicks += Stopwatch.GetTimestamp() - started;
         stats.ExpiredTimeCapReached += isOver ? 1 : 0;
         return isOver || moreFields;
     }

@@ -21,7 +21,7 @@ public sealed unsafe class Keyspace : IDisposable
     /// <summary>At most so many expired keys are remembered during one command; the others wait for the next meeting.</summary>
     private const int MaxNotedExpired = 256;
 
-    private readonly List<(Database Database, byte[] Key)> _noted = [];
+    private readonly List<(Database Database, byte[] Key, bool IsMiss)> _noted = [];
     private readonly List<(Database Database, byte[] Key, byte[] Field)> _notedFields = [];
     private readonly List<(Database Database, byte[] Key)> _ready = [];
     private readonly HashSet<byte[]>[] _readySet;
@@ -137,8 +137,21 @@ public sealed unsafe class Keyspace : IDisposable
     {
         if (IsWriter && !IsFrozen && _noted.Count < MaxNotedExpired)
         {
-            _noted.Add((database, key.ToArray()));
+            _noted.Add((database, key.ToArray(), false));
         }
+    }
+
+    /// <summary>Whether a key that was missed has just been found expired: then its miss is told after its end, as it would be if that came at once.</summary>
+    internal bool WillTellOfMiss(Database database, in Key key)
+    {
+        if (_noted.Count == 0 || (Options.NotifyEvents & KeyspaceEvents.KeyMiss) == 0
+            || _noted[^1] is not { IsMiss: false } last || last.Database != database || !key.Span.SequenceEqual(last.Key))
+        {
+            return false;
+        }
+
+        _noted[^1] = (database, last.Key, true);
+        return true;
     }
 
     /// <summary>As <see cref="NoteExpired"/>, of a field of a hash.</summary>
@@ -162,7 +175,7 @@ public sealed unsafe class Keyspace : IDisposable
 
     private void DeleteNotedSlow()
     {
-        foreach ((Database database, byte[] name) in _noted)
+        foreach ((Database database, byte[] name, bool isMiss) in _noted)
         {
             fixed (byte* p = name)
             {
@@ -173,6 +186,11 @@ public sealed unsafe class Keyspace : IDisposable
                     Effects.Use(database);
                     Effects.Expire(key, NowMs);
                     Effects.EndEntry();
+                }
+
+                if (isMiss)
+                {
+                    Notify(KeyspaceEvents.KeyMiss, "keymiss"u8, database, key);
                 }
             }
         }
@@ -303,12 +321,14 @@ public sealed class KeyspaceStats
     public long EvictedKeys { get; set; }
     /// <summary>Times that the expiry cycle ran out of its time.</summary>
     public long ExpiredTimeCapReached { get; set; }
+    /// <summary>Time spent looking for expired keys, in ticks of <see cref="System.Diagnostics.Stopwatch"/>.</summary>
+    public long ExpireCycleTicks { get; set; }
     /// <summary>Estimated share of expired keys still held, in percent.</summary>
     public double ExpiredStalePercent { get; set; }
     /// <summary>Back to zero (CONFIG RESETSTAT).</summary>
     public void Reset()
     {
-        KeyspaceHits = KeyspaceMisses = ExpiredKeys = ExpiredFields = EvictedKeys = ExpiredTimeCapReached = 0;
+        KeyspaceHits = KeyspaceMisses = ExpiredKeys = ExpiredFields = EvictedKeys = ExpiredTimeCapReached = ExpireCycleTicks = 0;
         ExpiredStalePercent = 0;
     }
 }

@@ -59,6 +59,13 @@ public sealed unsafe partial class Server
                 Stats.Commands.Sample(Stats.CommandsProcessed, nowMs);
                 Stats.Input.Sample(Stats.BytesReceived, nowMs);
                 Stats.Output.Sample(BytesWritten, nowMs);
+                if (Transport?.Invoke() is { } loop)
+                {
+                    Stats.Turns.Sample(loop.Turns, nowMs);
+                    Stats.Busy.Sample(loop.BusyMicroseconds, nowMs);
+                }
+
+                NoteExceededMemory(nowMs);
                 Stats.PeakUsedBytes = Math.Max(Stats.PeakUsedBytes, keyspace.UsedBytes);
             }
 
@@ -102,6 +109,19 @@ public sealed unsafe partial class Server
         next = Blocking.NextDeadlineMs is var deadline && deadline != 0 ? Math.Min(next, deadline - nowMs) : next;
         next = PausedUntilMs != 0 ? Math.Min(next, PausedUntilMs - nowMs) : next;
         return (int)Math.Max(0, next);
+    }
+
+    private void NoteExceededMemory(long nowMs)
+    {
+        if (Mimei.Keyspace.Eviction.IsNeeded)
+        {
+            Stats.EvictionExceededSinceMs = Stats.EvictionExceededSinceMs == 0 ? nowMs : Stats.EvictionExceededSinceMs;
+        }
+        else if (Stats.EvictionExceededSinceMs != 0)
+        {
+            Stats.EvictionExceededMs += nowMs - Stats.EvictionExceededSinceMs;
+            Stats.EvictionExceededSinceMs = 0;
+        }
     }
 
     /// <summary>Copies a push into a session's output. While the session's own command runs, a RESP3 push waits until its reply is whole.</summary>

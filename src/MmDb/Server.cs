@@ -83,6 +83,8 @@ public sealed unsafe partial class Server : IDisposable
 
     /// <summary>Asks the node to call <see cref="Cron"/> in so many milliseconds at the latest; null: it calls often enough.</summary>
     public Action<long>? WakeWithin { get; set; }
+    /// <summary>What carries the connections has done so much; null: nobody counts.</summary>
+    public Func<LoopCounters>? Transport { get; set; }
     /// <summary>Takes warnings for the node's log; null: they are dropped.</summary>
     public Action<string>? Warn { get; set; }
     /// <summary>Periodic work that nobody waits for rests (DEBUG PAUSE-CRON).</summary>
@@ -408,6 +410,13 @@ public sealed unsafe partial class Server : IDisposable
 /// <param name="Force">Stop even if saving fails.</param>
 public sealed record ShutdownRequest(bool? Save, bool Now, bool Force);
 
+/// <summary>What the loop that carries the connections has done so far.</summary>
+/// <param name="Reads">Receives that brought something.</param>
+/// <param name="Writes">Sends that took something.</param>
+/// <param name="Turns">Turns.</param>
+/// <param name="BusyMicroseconds">Time in turns, waiting not counted.</param>
+public readonly record struct LoopCounters(long Reads, long Writes, long Turns, long BusyMicroseconds);
+
 /// <summary>The server's settings that the dispatcher and sessions read on every command; CONFIG SET changes them.</summary>
 public sealed class ServerOptions
 {
@@ -466,6 +475,14 @@ public sealed class ServerStats
     public RateMeter Input { get; } = new();
     /// <summary>Bytes written a second, of late.</summary>
     public RateMeter Output { get; } = new();
+    /// <summary>Turns of the loop a second, of late.</summary>
+    public RateMeter Turns { get; } = new();
+    /// <summary>Microseconds a second spent in turns, of late.</summary>
+    public RateMeter Busy { get; } = new();
+    /// <summary>Milliseconds above maxmemory, periods that are over.</summary>
+    public long EvictionExceededMs { get; set; }
+    /// <summary>Since when memory is above maxmemory, in Unix milliseconds; 0: it is not.</summary>
+    public long EvictionExceededSinceMs { get; set; }
     /// <summary>Most bytes of memory that were in use at a time.</summary>
     public long PeakUsedBytes { get; set; }
     /// <summary>Calls of the cron.</summary>
@@ -507,6 +524,7 @@ public sealed class ServerStats
     {
         ConnectionsReceived = ConnectionsRejected = CommandsProcessed = BytesReceived = ErrorReplies = 0;
         OutputLimitDisconnections = AuthenticationsDenied = CommandsDenied = KeysDenied = ChannelsDenied = PeakUsedBytes = CronCalls = 0;
+        EvictionExceededMs = EvictionExceededSinceMs = 0;
         _errors.Clear();
     }
 }

@@ -40,6 +40,11 @@ public sealed class NodeHost : INodeStatus, IDisposable
         _transport = TransportFactory.Create(new PortHandler(new SessionHandler(_server, () => _transport!.Stop(), log), _http.Take, log), log);
         _server.WakeWithin = _transport.TickWithin;
         _server.Warn = log.Warning;
+        _server.Transport = () =>
+        {
+            TransportCounters counters = _transport.Counters;
+            return new LoopCounters(counters.Reads, counters.Writes, counters.Turns, counters.BusyMicroseconds);
+        };
         _server.Connector = _transport;
         _server.WorkFolder = folder.Path;
         DeleteLeftovers(folder.Path);

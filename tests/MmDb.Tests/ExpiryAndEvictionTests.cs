@@ -215,4 +215,17 @@ public sealed class ExpiryAndEvictionTests
     }
 
     private static int Frequency(InProcess db) => int.Parse(db.Run("OBJECT FREQ k")[1..], CultureInfo.InvariantCulture);
+
+    [Fact]
+    public void A_key_found_expired_has_expired_before_it_is_missed()
+    {
+        using var db = new InProcess();
+        db.Prepare("SET k v PX 10");
+        db.ListenToEvents();
+        db.Clock.Advance(20);
+        Assert.Equal("nil", db.Run("GET k"));
+        Assert.Equal("nil", db.Run("GET k"));
+        Assert.Equal("nil", db.Run("OBJECT ENCODING k"));
+        Assert.Equal(["expired k", "keymiss k", "keymiss k"], db.Events);
+    }
 }

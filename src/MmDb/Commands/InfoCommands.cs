@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text;
 using Leither.MmDb.Configuration;
+using Leither.MmDb.Log;
 
 namespace Leither.MmDb.Commands;
 
@@ -188,8 +189,8 @@ public static unsafe class InfoCommands
         long input = 0, output = 0;
         foreach (Session session in server.Sessions.Values)
         {
-            input = Math.Max(input, session.Connection.InputBytes);
-            output = Math.Max(output, session.Output.Length);
+            input = Math.Max(input, Math.Max(session.Connection.InputBytes, session.InputRoom(c.NowMs)));
+            output = Math.Max(output, Math.Max(session.Output.Length, session.ReplyPeak));
         }
 
         long keys = 0;
@@ -289,7 +290,11 @@ public static unsafe class InfoCommands
         f.Zeros("aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size");
         if (logs)
         {
-            f.Zeros("aof_current_size", "aof_base_size", "aof_pending_rewrite", "aof_buffer_length", "aof_pending_bio_fsync", "aof_delayed_fsync");
+            WriteLog current = c.Mimei.Log!;
+            f.Add("aof_current_size", current.TotalBytes);
+            f.Zeros("aof_base_size", "aof_pending_rewrite", "aof_buffer_length");
+            f.Add("aof_pending_bio_fsync", current.SyncedSequence < current.WrittenSequence);
+            f.Zeros("aof_delayed_fsync");
         }
     }
 
@@ -315,10 +320,12 @@ public static unsafe class InfoCommands
         f.Add("expired_keys", keyspace.ExpiredKeys);
         f.Add("expired_stale_perc", keyspace.ExpiredStalePercent);
         f.Add("expired_time_cap_reached_count", keyspace.ExpiredTimeCapReached);
-        f.Add("expire_cycle_cpu_milliseconds", 0);
+        f.Add("expire_cycle_cpu_milliseconds", (long)(keyspace.ExpireCycleTicks * (1e3 / Stopwatch.Frequency)));
         f.Add("evicted_keys", keyspace.EvictedKeys);
         f.Add("evicted_clients", c.Server.ClientMemory.EvictedClients);
-        f.Zeros("total_eviction_exceeded_time", "current_eviction_exceeded_time");
+        long exceeding = stats.EvictionExceededSinceMs == 0 ? 0 : c.NowMs - stats.EvictionExceededSinceMs;
+        f.Add("total_eviction_exceeded_time", stats.EvictionExceededMs + exceeding);
+        f.Add("current_eviction_exceeded_time", exceeding);
         f.Add("keyspace_hits", keyspace.KeyspaceHits);
         f.Add("keyspace_misses", keyspace.KeyspaceMisses);
         f.Add("pubsub_channels", pubSub.Channels.Count);
@@ -332,10 +339,18 @@ public static unsafe class InfoCommands
         f.Add("tracking_total_prefixes", c.Mimei.Tracking.PrefixCount);
         f.Zeros("unexpected_error_replies");
         f.Add("total_error_replies", stats.ErrorReplies);
-        f.Zeros(
-            "dump_payload_sanitizations", "total_reads_processed", "total_writes_processed", "io_threaded_reads_processed", "io_threaded_writes_processed",
-            "reply_buffer_shrinks", "reply_buffer_expands", "eventloop_cycles", "eventloop_duration_sum", "eventloop_duration_cmd_sum",
-            "instantaneous_eventloop_cycles_per_sec", "instantaneous_eventloop_duration_usec");
+        f.Zeros("dump_payload_sanitizations");
+        LoopCounters loop = c.Server.Transport?.Invoke() ?? default;
+        long commandTicks = 0;
+        ForEach(c, spec => commandTicks += c.Server.StatsOf(spec).Ticks);
+        f.Add("total_reads_processed", loop.Reads);
+        f.Add("total_writes_processed", loop.Writes);
+        f.Zeros("io_threaded_reads_processed", "io_threaded_writes_processed", "reply_buffer_shrinks", "reply_buffer_expands");
+        f.Add("eventloop_cycles", loop.Turns);
+        f.Add("eventloop_duration_sum", loop.BusyMicroseconds);
+        f.Add("eventloop_duration_cmd_sum", (long)(commandTicks * (1e6 / Stopwatch.Frequency)));
+        f.Add("instantaneous_eventloop_cycles_per_sec", (long)stats.Turns.PerSecond);
+        f.Add("instantaneous_eventloop_duration_usec", stats.Turns.PerSecond == 0 ? 0 : (long)(stats.Busy.PerSecond / stats.Turns.PerSecond));
         f.Add("acl_access_denied_auth", stats.AuthenticationsDenied);
         f.Add("acl_access_denied_cmd", stats.CommandsDenied);
         f.Add("acl_access_denied_key", stats.KeysDenied);

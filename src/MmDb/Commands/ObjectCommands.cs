@@ -173,7 +173,7 @@ public static unsafe class ObjectCommands
     /// <summary>Finds the key without leaving a trace on it; replies null when there is none.</summary>
     private static bool TryLook(CommandContext c, out byte* record)
     {
-        record = c.Database.LookupWithoutTouch(c.Key(2));
+        record = c.Database.LookupWithoutTouch(c.Key(2), tellsOfMiss: false);
         if (record != null)
         {
             return true;

@@ -49,9 +49,19 @@ public interface ITransport : IConnector, IDisposable
     /// <summary>The longest unconsumed input a connection may pile up before it is closed (<c>client-query-buffer-limit</c>).</summary>
     long MaxInputBytes { get; set; }
 
+    /// <summary>What it has done so far.</summary>
+    TransportCounters Counters { get; }
+
     /// <summary>Monotonic milliseconds as of the current turn.</summary>
     long NowMs { get; }
 }
+
+/// <summary>What a transport has done so far.</summary>
+/// <param name="Reads">Receives that brought something.</param>
+/// <param name="Writes">Sends that took something.</param>
+/// <param name="Turns">Turns of the loop.</param>
+/// <param name="BusyMicroseconds">Time in turns, waiting for events not counted; one turn in a few is timed and stands for the others.</param>
+public readonly record struct TransportCounters(long Reads, long Writes, long Turns, long BusyMicroseconds);
 
 /// <summary>A listener could not be opened. The message says which and why.</summary>
 public sealed class ListenException : Exception

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using Leither.MmDb;
@@ -31,6 +32,9 @@ public abstract unsafe class LoopTransport : ITransport
     /// <summary>How long a turn whose output must not leave waits to ask again.</summary>
     private const int HeldOutputMs = 10;
 
+    /// <summary>One turn in so many is timed.</summary>
+    private const int TimedTurns = 16;
+
     /// <summary>How long accepting rests after the system ran out of descriptors or memory.</summary>
     private const int AcceptRestMs = 100;
 
@@ -42,6 +46,7 @@ public abstract unsafe class LoopTransport : ITransport
     private List<Connection> _closes = [];
     private List<Connection> _closing = [];
     private long _lastConnectionId;
+    private long _reads, _writes, _turns, _busy, _turnStarted;
     private long _nextTickMs;
     private long _acceptAgainMs = long.MaxValue;
     private volatile bool _stopping;
@@ -57,6 +62,9 @@ public abstract unsafe class LoopTransport : ITransport
 
     /// <inheritdoc/>
     public long MaxInputBytes { get; set; } = 1L << 30;
+
+    /// <inheritdoc/>
+    public TransportCounters Counters => new(_reads, _writes, _turns, (long)(_busy * (1e6 / Stopwatch.Frequency)));
 
     /// <inheritdoc/>
     public long NowMs { get; private set; }
@@ -156,6 +164,10 @@ public abstract unsafe class LoopTransport : ITransport
         {
             WaitForEvents(NextTimeoutMs());
             EndTurn();
+            if (++_turns % TimedTurns == 0)
+            {
+                _busy += (Stopwatch.GetTimestamp() - _turnStarted) * TimedTurns;
+            }
         }
 
         CloseEverything();
@@ -238,7 +250,14 @@ public abstract unsafe class LoopTransport : ITransport
     private protected abstract void DisposeCore();
 
     /// <summary>Reads the clock for the turn.</summary>
-    private protected void BeginTurn() => NowMs = Environment.TickCount64;
+    private protected void BeginTurn()
+    {
+        NowMs = Environment.TickCount64;
+        if ((_turns + 1) % TimedTurns == 0)
+        {
+            _turnStarted = Stopwatch.GetTimestamp();
+        }
+    }
 
     private protected void OnAccepted(Connection connection) => Handler.OnOpen(connection);
 
@@ -295,6 +314,7 @@ public abstract unsafe class LoopTransport : ITransport
         }
 
         connection.LastInteractionMs = NowMs;
+        _reads++;
         connection.BytesReceived += received;
         Present(connection, buffer, have + received);
     }
@@ -399,6 +419,7 @@ public abstract unsafe class LoopTransport : ITransport
         }
 
         connection.LastInteractionMs = NowMs;
+        _reads++;
         connection.BytesReceived += received;
         if (TryReserve(connection, have + received))
         {
@@ -522,6 +543,7 @@ public abstract unsafe class LoopTransport : ITransport
             if (sent > 0)
             {
                 connection.LastInteractionMs = NowMs;
+                _writes++;
                 connection.BytesSent += sent;
                 output.Consume(sent);
             }
