@@ -32,7 +32,20 @@ internal static unsafe class Works
             Head(Key(Head(p, "*4\r\n$6\r\nZRANGE\r\n"u8), "zset:"u8, c.Next() % Collections), "$1\r\n0\r\n$1\r\n9\r\n"u8))),
         new("ZADD to one", [(Make("ZADD", 128, (byte* p, ref Chance c) => OneSorted(p, c.Sequence++, c.Next())), Collections)],
             Make("ZADD", 128, (byte* p, ref Chance c) => OneSorted(p, c.Next() % Collections, c.Next()))),
+        new("XADD", [], Make("XADD", 128, (byte* p, ref Chance c) =>
+            Entry(Head(Key(Head(p, "*7\r\n$4\r\nXADD\r\n"u8), "str:"u8, c.Next() % Streams), "$1\r\n*\r\n"u8)))),
+        new("XADD, XREADGROUP", [(Make("XGROUP", 128, (byte* p, ref Chance _) =>
+            Head(p, "*6\r\n$6\r\nXGROUP\r\n$6\r\nCREATE\r\n$5\r\nqueue\r\n$1\r\ng\r\n$1\r\n$\r\n$8\r\nMKSTREAM\r\n"u8)), 1)], Make("XREADGROUP", 160, QueueStep)),
     ];
+
+    private const int Streams = 10_000;
+
+    // A queue at work: something comes (the queue stays bounded), and a consumer takes it.
+    private static byte* QueueStep(byte* p, ref Chance c) => (c.Sequence++ & 1) == 0
+        ? Entry(Head(p, "*10\r\n$4\r\nXADD\r\n$5\r\nqueue\r\n$6\r\nMAXLEN\r\n$1\r\n~\r\n$6\r\n100000\r\n$1\r\n*\r\n"u8))
+        : Head(p, "*9\r\n$10\r\nXREADGROUP\r\n$5\r\nGROUP\r\n$1\r\ng\r\n$1\r\nc\r\n$5\r\nCOUNT\r\n$1\r\n1\r\n$7\r\nSTREAMS\r\n$5\r\nqueue\r\n$1\r\n>\r\n"u8);
+
+    private static byte* Entry(byte* p) => Value(Head(Value(Head(p, "$4\r\nname\r\n"u8), 16), "$5\r\ncount\r\n"u8), 16);
 
     /// <summary>What the memory of one item is measured with.</summary>
     public static readonly (string Name, Work Load, long Requests, long Items)[] Memory =
