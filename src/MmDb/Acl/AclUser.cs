@@ -267,5 +267,7 @@ public sealed class AclUser
     }
 
     /// <summary>Whether a name or pattern has blanks, which would end it in a file.</summary>
-    internal static bool HasBlanks(ReadOnlySpan<char> text) => text.IndexOfAny("\0 \t\n\v\f\r") >= 0;
+    internal static bool HasBlanks(ReadOnlySpan<char> text) => text.ContainsAny(_blanks);
+
+    private static readonly System.Buffers.SearchValues<char> _blanks = System.Buffers.SearchValues.Create("\0 \t\n\v\f\r");
 }

@@ -8,7 +8,9 @@ namespace Leither.MmDb.Rdb;
 /// in RDB: their parts are kept until the last one is there. What waits for the disk is bounded by resting the snapshot
 /// (<see cref="IsBehind"/>).
 /// </summary>
+#pragma warning disable CA1001 // what it writes into belongs to its thread, which disposes of it at the end
 internal sealed unsafe class RdbSnapshotWriter : ISnapshotSink
+#pragma warning restore CA1001
 {
     private const long BehindBytes = 16 << 20;
     private const long FlushBytes = 1 << 20;

@@ -25,7 +25,7 @@ public sealed class ImportProgress
 /// Takes over what Redis kept in files: an RDB file, or append-only files (with or without RDB at their beginning), into a server
 /// that nobody else uses meanwhile.
 /// </summary>
-public sealed unsafe class RedisData
+public sealed unsafe class RedisData : IDisposable
 {
     private const int StepEvery = 4096;
 
@@ -47,6 +47,9 @@ public sealed unsafe class RedisData
 
     /// <summary>What came in so far.</summary>
     public ImportProgress Progress { get; } = new();
+
+    /// <summary>Frees what reading needed.</summary>
+    public void Dispose() => _importer.Dispose();
 
     /// <summary>Reads one file.</summary>
     /// <exception cref="RdbFormatException">It is damaged; what came before the damage is in.</exception>
