@@ -13,13 +13,16 @@ namespace Leither.MmDb;
 /// The agenda is kept by name and may be early: fields that were persisted, and hashes that are gone, are found out when their time comes.
 /// As everywhere, what is deleted is deleted by an effect in an entry of the keyspace's own, and only by the writer.
 /// </remarks>
-internal sealed unsafe class FieldExpiry(Keyspace keyspace)
+internal sealed unsafe class FieldExpiry(Keyspace keyspace) : IDisposable
 {
     /// <summary>Fields deleted by one effect.</summary>
     private const int FieldsAtOnce = 64;
 
     private readonly ArgBuffer _names = new();
     private readonly KeyBuffer _key = new();
+
+    /// <summary>Frees what is its own; the agendas go with the keyspace's memory.</summary>
+    public void Dispose() => _names.Dispose();
 
     /// <summary>Takes note of a hash that got a field that expires.</summary>
     /// <param name="database">Where the hash is.</param>

@@ -258,7 +258,11 @@ public sealed unsafe class Keyspace : IDisposable
     public long UsedBytes => Heap.UsedBytes;
 
     /// <inheritdoc/>
-    public void Dispose() => Heap.Dispose();
+    public void Dispose()
+    {
+        FieldExpiry.Dispose();
+        Heap.Dispose();
+    }
 }
 
 /// <summary>Receives a keyspace event.</summary>
