@@ -271,18 +271,10 @@ public static unsafe class HashCommands
         }
 
         Key key = c.Key(1);
-        if (!c.TryReadForWrite(key, DataType.Hash, out _))
+        if (!c.Effects.TryHashSet(key, c.Args + 2, (c.Count - 2) / 2, out created))
         {
+            c.Error(Errors.WrongType);
             return false;
-        }
-
-        if (c.Count == 4)
-        {
-            created = c.Effects.HashSet(key, c[2].Pointer, c[2].Length, c[3].Pointer, c[3].Length) ? 1 : 0;
-        }
-        else
-        {
-            created = c.Effects.HashSetMany(key, c.Args + 2, (c.Count - 2) / 2);
         }
 
         c.Notify(KeyspaceEvents.Hash, "hset"u8, key);

@@ -259,12 +259,12 @@ public static unsafe class SetCommands
     private static void RunSAdd(CommandContext c)
     {
         Key key = c.Key(1);
-        if (!c.TryReadForWrite(key, DataType.Set, out _))
+        if (!c.Effects.TrySetAdd(key, c.Args + 2, c.Count - 2, out int added))
         {
+            c.Error(Errors.WrongType);
             return;
         }
 
-        int added = c.Effects.SetAdd(key, c.Args + 2, c.Count - 2);
         if (added > 0)
         {
             c.Notify(KeyspaceEvents.Set, "sadd"u8, key);

@@ -28,6 +28,39 @@ public sealed unsafe partial class Effects
         return created;
     }
 
+    /// <summary>
+    /// As <see cref="HashSetMany"/>, for a client's command: the key is looked at once. Where it holds another type nothing is recorded.
+    /// </summary>
+    public bool TryHashSet(in Key key, Slice* pairs, int count, out int created)
+    {
+        created = 0;
+        ulong* slot = Open(key);
+        if (slot != null)
+        {
+            if (!IsHash(slot))
+            {
+                return false;
+            }
+
+            _keyspace.Touch(KeyTable.Get(slot));
+        }
+
+        if (count > 1)
+        {
+            AppendItems(EffectTag.HashSetMany, key, pairs, count * 2);
+            created = PutFields(key, slot, pairs, count, keepExpiry: false);
+            ChangedMany(key, count);
+            return true;
+        }
+
+        EffectWriter writer = Append(EffectTag.HashSet, key);
+        writer.Bytes(pairs[0].Pointer, pairs[0].Length);
+        writer.Bytes(pairs[1].Pointer, pairs[1].Length);
+        created = PutField(key, slot, pairs[0].Pointer, pairs[0].Length, pairs[1].Pointer, pairs[1].Length) ? 1 : 0;
+        Changed(key);
+        return true;
+    }
+
     /// <summary>As <see cref="HashSet"/> for several: field, value, field, value …; <paramref name="count"/> pairs. Gives the number of new fields.</summary>
     public int HashSetMany(in Key key, Slice* pairs, int count)
     {

@@ -12,11 +12,30 @@ public sealed unsafe partial class Effects
     public int SetAdd(in Key key, Slice* members, int count)
     {
         ulong* slot = Open(key);
-        if (count == 0 || (slot != null && !IsSet(slot)))
+        return count == 0 || (slot != null && !IsSet(slot)) ? 0 : AddToSet(key, slot, members, count);
+    }
+
+    /// <summary>As <see cref="SetAdd"/>, for a client's command: the key is looked at once. False: it holds another type.</summary>
+    public bool TrySetAdd(in Key key, Slice* members, int count, out int added)
+    {
+        added = 0;
+        ulong* slot = Open(key);
+        if (slot != null)
         {
-            return 0;
+            if (!IsSet(slot))
+            {
+                return false;
+            }
+
+            _keyspace.Touch(KeyTable.Get(slot));
         }
 
+        added = AddToSet(key, slot, members, count);
+        return true;
+    }
+
+    private int AddToSet(in Key key, ulong* slot, Slice* members, int count)
+    {
         ref readonly PackedThresholds limits = ref _keyspace.Options.Packed;
         int added = 0, next = 0;
         if (slot == null)
