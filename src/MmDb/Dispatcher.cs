@@ -69,7 +69,7 @@ public sealed unsafe class Dispatcher : IDisposable
             }
 
             keyspace.FollowsSource = false;
-            if (_server.PausedUntilMs == 0 && _server.PostponedCount > 0)
+            if (_server.PausedUntilMs == 0 && _server.PostponedCount > 0 && !_server.Scripts.IsBusy)
             {
                 _server.RunPostponed();
             }
@@ -393,6 +393,12 @@ public sealed unsafe class Dispatcher : IDisposable
             return false;
         }
 
+        if (_server.Scripts.IsBusy && !spec.Has(CommandFlags.AllowBusy))
+        {
+            Refuse(session, spec, _server.Scripts.BusyError);
+            return false;
+        }
+
         // EXEC is what it runs.
         CommandFlags flags = spec == TransactionCommands.Exec ? spec.Flags | session.TransactionFlags : spec.Flags;
         if (_context.Keyspace.Options.MaxMemory != 0 && !_context.Keyspace.MakeRoom()
@@ -517,6 +523,13 @@ public sealed unsafe class Dispatcher : IDisposable
     private void Finish(CommandSpec spec)
     {
         Keyspace keyspace = _context.Keyspace;
+        if (_server.Scripts.IsBusy)
+        {
+            // The entry that is open belongs to the script which waits for this turn to end.
+            _server.SendLaterPushes();
+            return;
+        }
+
         keyspace.Effects.EndEntry();
         if (keyspace.Feed is { } feed && feed.EndUnit())
         {
@@ -572,6 +585,46 @@ public sealed unsafe class Dispatcher : IDisposable
         if (_context.DidBlock)
         {
             _server.StatsOf(spec).Calls--;
+        }
+    }
+
+    /// <summary>Runs a command that a script called, inside the running entry. What the script reads its caller has read.</summary>
+    internal void CallFromScript(Session session, Session caller, CommandSpec spec, Slice* args, int count)
+    {
+        ulong hash = 0;
+        if (spec.FirstKey > 0 && count > spec.FirstKey)
+        {
+            Slice key = args[spec.FirstKey];
+            hash = session.Mimei.Keyspace.KeyOf(key.Pointer, key.Length).Hash;
+        }
+
+        if (_server.Monitors.Count > 0 && (spec.Flags & (CommandFlags.SkipMonitor | CommandFlags.Admin)) == 0)
+        {
+            _server.Monitors.Feed(session, session.DatabaseIndex, spec, args, count);
+        }
+
+        _context.Start(session, spec, args, count, spec.FirstKey == 0 ? -1 : spec.FirstKey, hash);
+        _server.Stats.CommandsProcessed++;
+        long calls = _server.StatsOf(spec).Calls++;
+        if (!spec.IsQuick || calls < TimedFromStart || calls % TimedEvery == 0)
+        {
+            long start = Stopwatch.GetTimestamp();
+            spec.Handler(_context);
+            _server.TimedInScript(spec, Stopwatch.GetTimestamp() - start, !spec.IsQuick || calls < TimedFromStart ? 1 : TimedEvery);
+        }
+        else
+        {
+            spec.Handler(_context);
+        }
+
+        if (caller.Tracking is not null)
+        {
+            caller.Mimei.Tracking.Remember(caller, spec, args, count);
+        }
+
+        if (_context.Failed)
+        {
+            _server.StatsOf(spec).Failed++;
         }
     }
 

@@ -71,6 +71,8 @@ public sealed unsafe class Keyspace : IDisposable
     internal Eviction Eviction { get; }
     /// <summary>Gives memory back after many deletions.</summary>
     internal Compactor Compactor { get; }
+    /// <summary>The function libraries that belong to the data.</summary>
+    public Scripting.FunctionCatalog Functions { get; } = new();
     /// <summary>The keyspace's chance.</summary>
     public FastRandom Random;
     /// <summary>The seed of all key hashes.</summary>

@@ -17,6 +17,7 @@ public sealed unsafe partial class Server : IDisposable
     private readonly CommandStats[] _commandStats;
     private long _nextSessionId = 1;
     private bool _needsChecks;
+    private Dispatcher? _nestedDispatcher;
 
     /// <summary>A server around its default MiMei.</summary>
     /// <param name="mimei">Where a connection starts.</param>
@@ -48,6 +49,7 @@ public sealed unsafe partial class Server : IDisposable
         Settings = SettingsBinding.Bind(this, settings);
         Replication = new RedisReplication.Replicator(this);
         Users = new AclUsers(this);
+        Scripts = new Scripting.Scripts(this);
         ClientMemory.LimitAsNeeded();
     }
 
@@ -60,7 +62,11 @@ public sealed unsafe partial class Server : IDisposable
     /// <summary>All commands.</summary>
     public CommandTable Commands { get; }
     /// <summary>Runs what clients send.</summary>
-    public Dispatcher Dispatcher { get; }
+    public Dispatcher Dispatcher { get; private set; }
+    /// <summary>Scripts and functions.</summary>
+    internal Scripting.Scripts Scripts { get; }
+    /// <summary>One turn of the node's loop from within a command that takes long; null: it cannot be entered again.</summary>
+    public Action? RunNestedTurn { get; set; }
     /// <summary>Clients that wait on keys.</summary>
     public Blocking Blocking { get; }
     /// <summary>Who may log in, and what they may do.</summary>
@@ -144,6 +150,40 @@ public sealed unsafe partial class Server : IDisposable
     {
         var session = new Session(_nextSessionId++, connection, Mimei, NowMs) { User = AclUser.MakeDefault(), IsSource = true, IsLoggedIn = true };
         return session;
+    }
+
+    /// <summary>Makes a session for what scripts call. Nobody sees it.</summary>
+    internal Session OpenScriptSession(IClientConnection connection) =>
+        new(_nextSessionId++, connection, Mimei, NowMs) { User = Users.Default, IsLoggedIn = true };
+
+    /// <summary>
+    /// Lets other clients have a turn while a script runs. What the running command needs of the dispatcher, the clock and the keyspace stays as it is.
+    /// </summary>
+    internal void EnterLoop()
+    {
+        if (RunNestedTurn is not { } turn)
+        {
+            return;
+        }
+
+        Keyspace keyspace = Mimei.Keyspace;
+        Dispatcher outer = Dispatcher;
+        Session? running = Running;
+        long now = keyspace.NowMs;
+        bool follows = keyspace.FollowsSource, suppresses = keyspace.Options.SuppressTouch;
+        Dispatcher = _nestedDispatcher ??= new Dispatcher(this);
+        try
+        {
+            turn();
+        }
+        finally
+        {
+            Dispatcher = outer;
+            Running = running;
+            keyspace.NowMs = now;
+            keyspace.FollowsSource = follows;
+            keyspace.Options.SuppressTouch = suppresses;
+        }
     }
 
     /// <summary>Forgets a session whose connection ended.</summary>
@@ -291,7 +331,7 @@ public sealed unsafe partial class Server : IDisposable
     internal bool NeedsChecks => _needsChecks || Mimei.Keyspace.Options.MaxMemory != 0;
 
     /// <summary>Decides on <see cref="NeedsChecks"/> again.</summary>
-    internal void CheckAsNeeded() => _needsChecks = PausedUntilMs != 0 || Mimei.Tracking.ClientCount > 0;
+    internal void CheckAsNeeded() => _needsChecks = PausedUntilMs != 0 || Mimei.Tracking.ClientCount > 0 || Scripts is { IsBusy: true };
 
     /// <summary>Whether each command is looked at by itself; otherwise those that are quick by nature are timed now and then.</summary>
     internal bool WatchesEveryCommand { get; private set; }
@@ -326,6 +366,18 @@ public sealed unsafe partial class Server : IDisposable
         "local" => session.Connection.IsLocal,
         _ => false,
     };
+
+    /// <summary>Takes note of how long a command that a script called took; the slow log sees the script as a whole.</summary>
+    internal void TimedInScript(CommandSpec spec, long elapsed, int weight)
+    {
+        CommandStats stats = StatsOf(spec);
+        stats.Ticks += elapsed * weight;
+        if (Options.TracksLatency)
+        {
+            long nanoseconds = Stopwatch.Frequency == 1_000_000_000 ? elapsed : (long)(elapsed * 1e9 / Stopwatch.Frequency);
+            (stats.Latency ??= new LatencyHistogram()).Record(nanoseconds, weight);
+        }
+    }
 
     /// <summary>Takes note of how long a command took, on behalf of so many calls.</summary>
     internal void Timed(Session session, CommandSpec spec, Resp.Slice* args, int count, long elapsed, int weight)
@@ -398,6 +450,8 @@ public sealed unsafe partial class Server : IDisposable
     {
         Replication.Dispose();
         Dispatcher.Dispose();
+        _nestedDispatcher?.Dispose();
+        Scripts.Dispose();
         Monitors.Dispose();
         _laterPushes.Dispose();
         Mimei.Dispose();

@@ -58,6 +58,19 @@ internal sealed unsafe class Snapshot
             _tables[i] = (nint)keyspace.Databases[i].Keys;
             KeyCount += keyspace.Databases[i].Count;
         }
+
+        // Libraries are few and small: they are captured at once.
+        foreach ((string name, byte[] code) in keyspace.Functions.Libraries)
+        {
+            byte[] bytes = System.Text.Encoding.Latin1.GetBytes(name);
+            byte* to = _writer.Reserve(1 + 10 + bytes.Length + 10 + code.Length);
+            *to++ = (byte)SnapshotPiece.Function;
+            to = SnapshotWriter.Varint(to, (ulong)bytes.Length);
+            bytes.CopyTo(new Span<byte>(to, bytes.Length));
+            to = SnapshotWriter.Varint(to + bytes.Length, (ulong)code.Length);
+            code.CopyTo(new Span<byte>(to, code.Length));
+            _writer.Commit(to + code.Length);
+        }
     }
 
     /// <summary>A collection that lacks elements: of a table, of a frozen list, or of a frozen stream.</summary>

@@ -20,6 +20,7 @@ namespace Leither.MmDb;
 /// StreamNode  u64 id, node's id, varint length, a pack
 /// Pending     u64 id, varint group, varint n, n times: id, u64 delivered, varint deliveries, varint slot of its consumer
 /// ExpiringElements  as Elements, and an i64 behind each value: when that field expires, Unix milliseconds
+/// Function    varint length, a library's name, varint length, its source
 /// </code>
 /// An id of a stream's entry is two u64, a name a varint length and the bytes.
 /// An id is unique among the collections that still lack elements, and no longer.
@@ -42,6 +43,8 @@ internal enum SnapshotPiece : byte
     Pending = 7,
     /// <summary>Fields of a big hash that expire.</summary>
     ExpiringElements = 8,
+    /// <summary>A function library.</summary>
+    Function = 9,
 }
 
 /// <summary>Receives a snapshot's pieces, whole ones in each chunk, and does with them in the background what it likes.</summary>

@@ -39,6 +39,7 @@ public sealed class NodeHost : INodeStatus, IDisposable
         _oomScore = new OomScore(log);
         _transport = TransportFactory.Create(new PortHandler(new SessionHandler(_server, () => _transport!.Stop(), log), _http.Take, log), log);
         _server.WakeWithin = _transport.TickWithin;
+        _server.RunNestedTurn = _transport.CanNest ? _transport.RunNestedTurn : null;
         _server.Warn = log.Warning;
         _server.Transport = () =>
         {

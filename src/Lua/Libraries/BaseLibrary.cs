@@ -346,17 +346,10 @@ internal static class BaseLibrary
 
     private static int ProtectedCall(LuaThread t)
     {
-        t.CheckAny(1);
-        int first = t.Base;
-        if (t.TryCall(first, -1, null, out LuaException? error))
+        int count = t.ProtectedCall(out LuaException? error);
+        if (error is null)
         {
-            // Room for the status below the results.
-            int count = t.Top - first;
-            t.EnsureStack(1);
-            Array.Copy(t.Stack, first, t.Stack, first + 1, count);
-            t.Stack[first] = true;
-            t.Top++;
-            return count + 1;
+            return count;
         }
 
         t.Push(false);

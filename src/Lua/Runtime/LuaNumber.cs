@@ -336,7 +336,7 @@ public static class LuaNumber
     };
 
     /// <summary>A double as C converts it to a 64-bit integer on x86: what does not fit becomes the smallest one.</summary>
-    internal static long ToInt64(double value) =>
+    public static long ToInt64(double value) =>
         value >= -9223372036854775808.0 && value < 9223372036854775808.0 ? (long)value : long.MinValue;
 
     /// <summary>A double as C converts it to a 64-bit unsigned integer on x86.</summary>

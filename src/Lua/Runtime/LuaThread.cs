@@ -72,7 +72,7 @@ public sealed partial class LuaThread : LuaObject
     public LuaState State => _state;
 
     /// <summary>The globals of code loaded by this thread.</summary>
-    internal LuaTable Environment { get; set; }
+    public LuaTable Environment { get; set; }
     internal long Bytes => 400 + (Stack.Length * 16L) + (_calls.Length * 64L);
     internal Span<LuaValue> LiveStack => Stack.AsSpan(0, Math.Min(Stack.Length, Math.Max(Top, _ci.Top)));
 
@@ -417,6 +417,28 @@ public sealed partial class LuaThread : LuaObject
             _state.Depth = depth;
             _state.Running = running;
         }
+    }
+
+    /// <summary>
+    /// Calls the running native's first argument with the others, as pcall does. On success what pcall returns is pushed, and how many values that are
+    /// is returned; on an error nothing is.
+    /// </summary>
+    public int ProtectedCall(out LuaException? error)
+    {
+        CheckAny(1);
+        int first = Base;
+        if (!TryCall(first, -1, null, out error))
+        {
+            return 0;
+        }
+
+        // The status goes below the results.
+        int count = Top - first;
+        EnsureStack(1);
+        Array.Copy(Stack, first, Stack, first + 1, count);
+        Stack[first] = true;
+        Top++;
+        return count + 1;
     }
 
     private void Unwind(int function, int callIndex)

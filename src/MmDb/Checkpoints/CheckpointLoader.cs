@@ -263,6 +263,12 @@ internal sealed unsafe class CheckpointLoader
                 case SnapshotPiece.Pending:
                     ReadPending(ref reader);
                     break;
+                case SnapshotPiece.Function:
+                    byte* name = reader.Bytes(out int nameLength);
+                    string library = System.Text.Encoding.Latin1.GetString(name, nameLength);
+                    byte* code = reader.Bytes(out int codeLength);
+                    _keyspace.Functions.Set(library, new ReadOnlySpan<byte>(code, codeLength).ToArray());
+                    break;
                 default:
                     throw new SnapshotFormatException("a piece is of a kind that this version does not know");
             }

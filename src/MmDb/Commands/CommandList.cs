@@ -38,5 +38,7 @@ public static class CommandList
         .. HashExpiryCommands.All,
         .. SetCommands.All,
         .. StreamCommands.All,
+        .. ScriptCommands.All,
+        .. FunctionCommands.All,
     ];
 }

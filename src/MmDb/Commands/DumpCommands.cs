@@ -214,7 +214,7 @@ public static unsafe class DumpCommands
     }
 
     /// <summary>Whether a payload is of a version that is known, and is as it was when it was made.</summary>
-    private static bool IsIntact(Slice payload, bool skipsChecksum)
+    internal static bool IsIntact(Slice payload, bool skipsChecksum)
     {
         if (payload.Length < RdbFormat.FooterBytes)
         {

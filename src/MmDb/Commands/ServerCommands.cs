@@ -367,6 +367,12 @@ public static unsafe class ServerCommands
             return;
         }
 
+        if (c.Server.Scripts.IsBusy && !noSave)
+        {
+            c.Error(c.Server.Scripts.BusyError);
+            return;
+        }
+
         if (c.Server.Stop(new ShutdownRequest(save ? true : noSave ? false : null, now, force)) is not null)
         {
             c.Error("ERR Errors trying to SHUTDOWN. Check logs."u8);

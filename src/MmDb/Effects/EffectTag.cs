@@ -159,4 +159,11 @@ public enum EffectTag : byte
     StreamClaim = 143,
     /// <summary><c>key, bytes group, ids</c>: the entries are no longer pending.</summary>
     StreamAcknowledge = 144,
+
+    /// <summary><c>bytes name, bytes code</c>: the function library has that source.</summary>
+    FunctionLoad = 176,
+    /// <summary><c>bytes name</c>: the function library goes.</summary>
+    FunctionDelete = 177,
+    /// <summary>All function libraries go.</summary>
+    FunctionFlush = 178,
 }

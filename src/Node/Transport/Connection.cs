@@ -86,6 +86,9 @@ public abstract unsafe class Connection
     /// <summary>Whether <see cref="Pause"/> is in force.</summary>
     public bool IsPaused { get; private set; }
 
+    /// <summary>Its input is being handled: neither it nor its buffers may go.</summary>
+    internal bool IsPresenting { get; set; }
+
     /// <summary>Whether it is closed, or will be once its output is sent. No more input is presented.</summary>
     public bool IsClosing { get; private set; }
 

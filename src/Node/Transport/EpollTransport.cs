@@ -26,6 +26,7 @@ public sealed unsafe class EpollTransport : LoopTransport
     private bool _accepting;
     private int _keepAliveSeconds;
     private int _woken;
+    private int _waits;
 
     /// <summary>Creates the transport; it has no listener yet.</summary>
     public EpollTransport(IConnectionHandler handler, NodeLog log) : base(handler, log)
@@ -62,6 +63,9 @@ public sealed unsafe class EpollTransport : LoopTransport
         }
     }
 
+    /// <inheritdoc/>
+    public override bool CanNest => true;
+
     private protected override IEnumerable<Connection> Connections => _byDescriptor.OfType<Connection>();
 
     private protected override void WaitForEvents(int timeoutMs)
@@ -73,7 +77,10 @@ public sealed unsafe class EpollTransport : LoopTransport
         }
 
         BeginTurn();
-        for (int i = 0; i < count; i++)
+        int wait = ++_waits;
+
+        // A nested wait has taken the place of these events: what they told is told again, since it is still so.
+        for (int i = 0; i < count && wait == _waits; i++)
         {
             byte* e = _events + (i * EventBytes);
             int descriptor = EventDescriptor(e);

@@ -46,6 +46,15 @@ public interface ITransport : IConnector, IDisposable
     /// <summary>Calls <see cref="IConnectionHandler.Tick"/> in so many milliseconds at the latest. On the loop thread.</summary>
     void TickWithin(long milliseconds);
 
+    /// <summary>Whether a turn can run inside another one.</summary>
+    bool CanNest { get; }
+
+    /// <summary>
+    /// One turn, without waiting, from within a call of the handler that takes long: other connections are served, and what this turn replies is
+    /// sent at once. The connection that is being served is left alone.
+    /// </summary>
+    void RunNestedTurn();
+
     /// <summary>The longest unconsumed input a connection may pile up before it is closed (<c>client-query-buffer-limit</c>).</summary>
     long MaxInputBytes { get; set; }
 

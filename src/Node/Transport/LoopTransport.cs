@@ -39,7 +39,10 @@ public abstract unsafe class LoopTransport : ITransport
     private const int AcceptRestMs = 100;
 
     private readonly ConcurrentQueue<Action> _posted = new();
-    private readonly byte* _receiveBuffer = (byte*)NativeMemory.AlignedAlloc(ReceiveBufferBytes, 64);
+    private byte* _receiveBuffer = (byte*)NativeMemory.AlignedAlloc(ReceiveBufferBytes, 64);
+    private readonly List<Connection> _closeLater = [];
+    private byte* _nestedBuffer;
+    private List<Connection> _nestedSends = [];
     private List<Connection> _sends = [];
     private List<Connection> _sending = [];
     private readonly List<Connection> _resumes = [];
@@ -184,7 +187,34 @@ public abstract unsafe class LoopTransport : ITransport
         _disposed = true;
         DisposeCore();
         NativeMemory.AlignedFree(_receiveBuffer);
+        NativeMemory.AlignedFree(_nestedBuffer);
         GC.SuppressFinalize(this);
+    }
+
+    /// <inheritdoc/>
+    public virtual bool CanNest => false;
+
+    /// <inheritdoc/>
+    public void RunNestedTurn()
+    {
+        // What was queued before must wait for the outer turn's log write; only what this turn replies leaves with it.
+        byte* buffer = _receiveBuffer;
+        List<Connection> sends = _sends;
+        _nestedBuffer = _nestedBuffer == null ? (byte*)NativeMemory.AlignedAlloc(ReceiveBufferBytes, 64) : _nestedBuffer;
+        _receiveBuffer = _nestedBuffer;
+        _sends = _nestedSends;
+        try
+        {
+            WaitForEvents(0);
+            CloseQueued();
+            SendQueued();
+        }
+        finally
+        {
+            _nestedSends = _sends;
+            _sends = sends;
+            _receiveBuffer = buffer;
+        }
     }
 
     internal long NextConnectionId() => ++_lastConnectionId;
@@ -271,7 +301,7 @@ public abstract unsafe class LoopTransport : ITransport
 
     private protected void OnReadable(Connection connection)
     {
-        if (connection.IsClosing || connection.IsGone)
+        if (connection.IsClosing || connection.IsGone || connection.IsPresenting)
         {
             return;
         }
@@ -321,14 +351,21 @@ public abstract unsafe class LoopTransport : ITransport
 
     private protected void OnWritable(Connection connection)
     {
-        if (connection.IsAwaitingWritable && !connection.IsGone)
+        if (connection.IsAwaitingWritable && !connection.IsGone && !connection.IsPresenting)
         {
             connection.SendOutput();
         }
     }
 
     /// <summary>The peer is gone in both directions.</summary>
-    private protected static void OnHangUp(Connection connection) => connection.Close(afterOutput: false);
+    private protected static void OnHangUp(Connection connection)
+    {
+        // One whose command runs, while others have a turn, is told of later.
+        if (!connection.IsPresenting)
+        {
+            connection.Close(afterOutput: false);
+        }
+    }
 
     private void Present(Connection connection, byte* data, long length)
     {
@@ -336,7 +373,9 @@ public abstract unsafe class LoopTransport : ITransport
         if (length >= connection.InputWanted)
         {
             connection.BytesWanted = 0;
+            connection.IsPresenting = true;
             consumed = Handler.OnReceive(connection, data, length);
+            connection.IsPresenting = false;
             connection.InputWanted = connection.BytesWanted > 0 ? length - consumed + connection.BytesWanted : 0;
         }
 
@@ -577,6 +616,13 @@ public abstract unsafe class LoopTransport : ITransport
             (_closes, _closing) = (_closing, _closes);
             foreach (Connection connection in _closing)
             {
+                if (connection.IsPresenting)
+                {
+                    // Its buffers are in use: the outer turn closes it.
+                    _closeLater.Add(connection);
+                    continue;
+                }
+
                 if (!connection.IsGone)
                 {
                     CloseHandle(connection);
@@ -589,6 +635,9 @@ public abstract unsafe class LoopTransport : ITransport
 
             _closing.Clear();
         }
+
+        _closes.AddRange(_closeLater);
+        _closeLater.Clear();
     }
 
     private void CloseEverything()
