@@ -35,7 +35,7 @@ internal static class ImportCommand
             """) { path, data, to, user, keep, json };
         import.SetAction(result =>
         {
-            Report report = new(result.GetValue(json));
+            using Report report = new(result.GetValue(json));
             try
             {
                 ImportSource source = ImportSource.Find(result.GetValue(path)!);
@@ -59,7 +59,7 @@ internal static class ImportCommand
     }
 
     /// <summary>Shows how far it is: a bar for people at a terminal, JSON for programs, a line otherwise.</summary>
-    private sealed class Report(bool asJson)
+    private sealed class Report(bool asJson) : IDisposable
     {
         private readonly Stopwatch _sinceShown = Stopwatch.StartNew();
         private readonly bool _hasBar = !asJson && AnsiConsole.Profile.Capabilities.Interactive && !Console.IsErrorRedirected && !Console.IsOutputRedirected;
@@ -110,6 +110,8 @@ internal static class ImportCommand
                 Console.Error.WriteLine(message);
             }
         }
+
+        public void Dispose() => _over.Dispose();
 
         private void EndBar()
         {

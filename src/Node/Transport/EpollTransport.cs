@@ -222,7 +222,6 @@ public sealed unsafe class EpollTransport : LoopTransport
         PeerNames names = new(Listener.Show((IPEndPoint)socket.RemoteEndPoint!), Listener.Show((IPEndPoint)socket.LocalEndPoint!), false, false);
         int descriptor = (int)socket.SafeHandle.DangerousGetHandle();
         socket.SafeHandle.SetHandleAsInvalid();
-        GC.SuppressFinalize(socket);
         return Watch(descriptor, names) ?? throw new IOException("The event loop takes no more connections");
     }
 
