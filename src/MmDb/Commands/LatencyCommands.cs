@@ -53,7 +53,7 @@ public static unsafe class LatencyCommands
                 Summary = "Returns the cumulative distribution of latencies of a subset or all commands.",
                 Flags = CommandFlags.Admin | CommandFlags.NoScript | CommandFlags.Loading | CommandFlags.Stale,
                 Tips = ["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"],
-                Args = [Arg.String("COMMAND").Multiple().Optional()],
+                Args = [Arg.String("command").Multiple().Optional()],
                 Handler = &RunHistogram,
             },
             new("history", 3)

@@ -117,7 +117,7 @@ public static unsafe partial class StreamCommands
         Summary = "Returns the number of messages that were successfully acknowledged by the consumer group member of a stream.",
         Flags = CommandFlags.Write | CommandFlags.Fast,
         Keys = [KeySpec.At(1, KeyAccess.ReadWrite | KeyAccess.Update)],
-        Args = [Arg.Key("key"), Arg.String("group"), Arg.String("ID").Multiple()],
+        Args = [Arg.Key("key"), Arg.String("group"), Arg.String("id").Multiple()],
         Handler = &RunAcknowledge,
     };
 
@@ -156,7 +156,7 @@ public static unsafe partial class StreamCommands
             Arg.String("group"),
             Arg.String("consumer"),
             Arg.String("min-idle-time"),
-            Arg.String("ID").Multiple(),
+            Arg.String("id").Multiple(),
             Arg.Integer("ms").Token("IDLE").Optional(),
             Arg.UnixTime("unix-time-milliseconds").Token("TIME").Optional(),
             Arg.Integer("count").Token("RETRYCOUNT").Optional(),

@@ -19,7 +19,7 @@ public static unsafe partial class StreamCommands
         [
             Arg.Integer("count").Token("COUNT").Optional(),
             Arg.Integer("milliseconds").Token("BLOCK").Optional(),
-            Arg.Block("streams", Arg.Key("key").Multiple(), Arg.String("ID").Multiple()).Token("STREAMS"),
+            Arg.Block("streams", Arg.Key("key").Multiple(), Arg.String("id").Multiple()).Token("STREAMS"),
         ],
         Handler = &RunRead,
     };
@@ -39,7 +39,7 @@ public static unsafe partial class StreamCommands
             Arg.Integer("count").Token("COUNT").Optional(),
             Arg.Integer("milliseconds").Token("BLOCK").Optional(),
             Arg.Word("noack", "NOACK").Optional(),
-            Arg.Block("streams", Arg.Key("key").Multiple(), Arg.String("ID").Multiple()).Token("STREAMS"),
+            Arg.Block("streams", Arg.Key("key").Multiple(), Arg.String("id").Multiple()).Token("STREAMS"),
         ],
         Handler = &RunReadGroup,
     };

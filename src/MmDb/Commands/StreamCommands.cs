@@ -79,7 +79,7 @@ public static unsafe partial class StreamCommands
         Summary = "Returns the number of messages after removing them from a stream.",
         Flags = CommandFlags.Write | CommandFlags.Fast,
         Keys = [KeySpec.At(1, KeyAccess.ReadWrite | KeyAccess.Delete)],
-        Args = [Arg.Key("key"), Arg.String("ID").Multiple()],
+        Args = [Arg.Key("key"), Arg.String("id").Multiple()],
         Handler = &RunDelete,
     };
 
