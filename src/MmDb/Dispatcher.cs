@@ -419,7 +419,7 @@ public sealed unsafe class Dispatcher : IDisposable
             return false;
         }
 
-        if (!session.IsSource && RefusesAsReplica(flags) is { Length: > 0 } replicaRefusal)
+        if (!session.IsSource && RefusesAsReplica(spec == TransactionCommands.Exec ? flags & ~session.TransactionLacks | flags & CommandFlags.Write : flags) is { Length: > 0 } replicaRefusal)
         {
             Refuse(session, spec, replicaRefusal);
             return false;

@@ -47,7 +47,7 @@ public sealed unsafe partial class Server
                 RunPostponed();
             }
 
-            nextReplicationStep = Replication.Step(nowMs);
+            nextReplicationStep = Math.Min(Replication.Step(nowMs), Migrator.Step(nowMs));
             if (IsCronPaused)
             {
                 return 1000 / Math.Max(1, Options.Hz);

@@ -48,6 +48,7 @@ public sealed unsafe partial class Server : IDisposable
         RunId = DrawId();
         Settings = SettingsBinding.Bind(this, settings);
         Replication = new RedisReplication.Replicator(this);
+        Migrator = new RedisReplication.Migrator(this);
         Users = new AclUsers(this);
         Scripts = new Scripting.Scripts(this);
         ClientMemory.LimitAsNeeded();
@@ -105,6 +106,8 @@ public sealed unsafe partial class Server : IDisposable
     public string RunId { get; }
     /// <summary>Replication with Redis servers, in both directions.</summary>
     internal RedisReplication.Replicator Replication { get; }
+    /// <summary>Moves keys to other servers.</summary>
+    internal RedisReplication.Migrator Migrator { get; }
     /// <summary>Makes connections to other servers; null: this one makes none.</summary>
     public IConnector? Connector { get; set; }
     /// <summary>Where files are kept that are needed for a while; null: the system's place for such.</summary>
@@ -449,6 +452,7 @@ public sealed unsafe partial class Server : IDisposable
     public void Dispose()
     {
         Replication.Dispose();
+        Migrator.Dispose();
         Dispatcher.Dispose();
         _nestedDispatcher?.Dispose();
         Scripts.Dispose();

@@ -190,6 +190,8 @@ public sealed class Session(long id, IClientConnection connection, Mimei mimei, 
 
     /// <summary>The flags of all queued commands together.</summary>
     internal CommandFlags TransactionFlags { get; set; }
+    /// <summary>The flags that some queued command lacks.</summary>
+    internal CommandFlags TransactionLacks { get; set; }
     /// <summary>A command was refused while queueing: EXEC will say EXECABORT.</summary>
     public bool TransactionAborted { get; set; }
     /// <summary>A watched key was changed: EXEC replies null.</summary>

@@ -16,6 +16,7 @@ internal static unsafe class Transactions
             session.Transaction!.Add(command);
             session.QueuedBytes += command.Bytes;
             session.TransactionFlags |= spec.Flags;
+            session.TransactionLacks |= ~spec.Flags;
         }
     }
 
@@ -25,6 +26,7 @@ internal static unsafe class Transactions
         session.Transaction = null;
         session.QueuedBytes = 0;
         session.TransactionFlags = CommandFlags.None;
+        session.TransactionLacks = CommandFlags.None;
         session.TransactionAborted = false;
         Unwatch(session);
     }

@@ -316,7 +316,7 @@ public static unsafe class ClientCommands
         c.Reply.Verbatim("txt"u8, Encoding.Latin1.GetBytes(text.ToString()));
     }
 
-    /// <summary>The classes that TYPE names. There are no masters or replicas of Redis's own kind here.</summary>
+    /// <summary>The classes that TYPE names. The link to a master is not among the clients.</summary>
     private enum ClientType
     {
         Normal,
@@ -325,7 +325,12 @@ public static unsafe class ClientCommands
         Master,
     }
 
-    private static ClientType TypeOf(Session session) => session.Class == ClientClass.PubSub ? ClientType.PubSub : ClientType.Normal;
+    private static ClientType TypeOf(Session session) => session.Class switch
+    {
+        ClientClass.PubSub => ClientType.PubSub,
+        ClientClass.Replica => ClientType.Replica,
+        _ => ClientType.Normal,
+    };
 
     private static bool TryType(CommandContext c, int index, out ClientType? type)
     {
@@ -368,6 +373,7 @@ public static unsafe class ClientCommands
     private static string Flags(Session session)
     {
         var flags = new StringBuilder();
+        _ = session.Replica?.State is not null ? flags.Append('S') : flags;
         _ = session.IsMonitor ? flags.Append('O') : flags;
         _ = session.SubscriptionCount > 0 ? flags.Append('P') : flags;
         _ = session.Transaction is not null ? flags.Append('x') : flags;
@@ -469,7 +475,8 @@ public static unsafe class ClientCommands
 
         if (c.Count > 3)
         {
-            c.Reply.Integer(chosen.Count);
+            bool cutsMaster = type == ClientType.Master && c.Server.Replication.Master is { } master && master.Cut();
+            c.Reply.Integer(chosen.Count + (cutsMaster ? 1 : 0));
         }
         else if (chosen.Count == 0)
         {

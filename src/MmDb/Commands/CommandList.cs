@@ -27,6 +27,7 @@ public static class CommandList
         .. GeoCommands.All,
         .. KeyCommands.All,
         .. DumpCommands.All,
+        .. MigrateCommand.All,
         .. ListCommands.All,
         .. ExpireCommands.All,
         .. ObjectCommands.All,

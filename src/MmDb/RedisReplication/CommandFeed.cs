@@ -290,7 +290,7 @@ internal sealed unsafe class CommandFeed : IDisposable
             case EffectTag.Restore:
                 at = reader.Int64();
                 bytes = reader.Bytes(out length);
-                RenderRestore(database, key, at, bytes, length);
+                RenderRestore(database, key, at, args, count);
                 return true;
             default:
                 return RenderStream(tag, ref reader, keyspace, database, key);
@@ -316,15 +316,30 @@ internal sealed unsafe class CommandFeed : IDisposable
         return false;
     }
 
-    private void RenderRestore(int database, in Key key, long expireAt, byte* payload, int length)
+    /// <summary>RESTORE as it came, but with the instant of expiry.</summary>
+    private void RenderRestore(int database, in Key key, long expireAt, Slice* args, int count)
     {
-        using var footed = new RdbBuffer();
-        footed.Raw(payload, length);
-        footed.Footer();
-        Command(database, "RESTORE"u8, 6, key);
+        bool replaces = false, isAbsolute = expireAt == 0;
+        for (int i = 4; i < count; i++)
+        {
+            replaces |= args[i].EqualsIgnoreCase("replace"u8);
+            isAbsolute |= args[i].EqualsIgnoreCase("absttl"u8);
+        }
+
+        if (isAbsolute)
+        {
+            AsItCame(args, count, database);
+            return;
+        }
+
+        Command(database, "RESTORE"u8, replaces ? 6 : 5, key);
         _pending.BulkInteger(expireAt);
-        _pending.Bulk(footed.Data, footed.Length);
-        _pending.Bulk("REPLACE"u8);
+        _pending.Bulk(args[3]);
+        if (replaces)
+        {
+            _pending.Bulk("REPLACE"u8);
+        }
+
         _pending.Bulk("ABSTTL"u8);
     }
 

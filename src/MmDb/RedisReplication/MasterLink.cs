@@ -137,6 +137,13 @@ internal sealed unsafe class MasterLink : IOutboundHandler, IDisposable
         return 100;
     }
 
+    /// <summary>Ends the connection, which is then made again; false: there is none.</summary>
+    public bool Cut()
+    {
+        _connection?.Close();
+        return _connection is not null;
+    }
+
     /// <summary>Tells the master how far this server is.</summary>
     public void Acknowledge()
     {
