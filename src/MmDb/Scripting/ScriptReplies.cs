@@ -98,7 +98,7 @@ internal unsafe ref struct ReplyReader(LuaThread thread, byte* reply)
             case (byte)'#':
                 return Line()[0] == 't';
             case (byte)',':
-                LuaNumber.TryParse(Line(), out double number);
+                _ = LuaNumber.TryParse(Line(), out double number); // our own reply
                 return Field(ReplyField.Double, number);
             case (byte)'(':
                 return Field(ReplyField.BigNumber, _state.NewString(Line()));
