@@ -32,6 +32,11 @@ internal static unsafe class Works
             Head(Key(Head(p, "*4\r\n$6\r\nZRANGE\r\n"u8), "zset:"u8, c.Next() % Collections), "$1\r\n0\r\n$1\r\n9\r\n"u8))),
         new("ZADD to one", [(Make("ZADD", 128, (byte* p, ref Chance c) => OneSorted(p, c.Sequence++, c.Next())), Collections)],
             Make("ZADD", 128, (byte* p, ref Chance c) => OneSorted(p, c.Next() % Collections, c.Next()))),
+        new("PFADD", [], Make("PFADD", 128, (byte* p, ref Chance c) =>
+            Key(Key(Head(p, "*3\r\n$5\r\nPFADD\r\n"u8), "hlls:"u8, c.Next() % 100), "elem:"u8, c.Next() % Keys))),
+        new("GEOADD", [], Make("GEOADD", 160, (byte* p, ref Chance c) => Key(
+            Key(Key(Head(p, "*5\r\n$6\r\nGEOADD\r\n$6\r\nplaces\r\n"u8), "13."u8, c.Next() % 1_000_000_000_000), "38."u8, c.Next() % 1_000_000_000_000),
+            "mem:"u8, c.Next() % Collections))),
         new("XADD", [], Make("XADD", 128, (byte* p, ref Chance c) =>
             Entry(Head(Key(Head(p, "*7\r\n$4\r\nXADD\r\n"u8), "str:"u8, c.Next() % Streams), "$1\r\n*\r\n"u8)))),
         new("XADD, XREADGROUP", [(Make("XGROUP", 128, (byte* p, ref Chance _) =>
