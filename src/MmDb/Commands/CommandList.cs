@@ -33,6 +33,8 @@ public static class CommandList
         .. ObjectCommands.All,
         .. SortCommands.All,
         .. ServerCommands.All,
+        .. ClusterCommands.All,
+        .. ModuleCommands.All,
         .. ReplicationCommands.All,
         .. TransactionCommands.All,
         .. HashCommands.All,

@@ -30,67 +30,67 @@ internal unsafe ref struct ReplyReader(LuaThread thread, byte* reply)
             case (byte)':':
                 return (double)Integer();
             case (byte)'$':
-            {
-                long length = Integer();
-                return length < 0 ? false : _state.NewString(Bytes(length));
-            }
+                {
+                    long length = Integer();
+                    return length < 0 ? false : _state.NewString(Bytes(length));
+                }
 
             case (byte)'+':
                 return Field(ReplyField.Ok, _state.NewString(Line()));
             case (byte)'-':
-            {
-                LuaTable error = Error(_state, Line());
-                error.Set(ReplyField.IsCounted, true);
-                return error;
-            }
+                {
+                    LuaTable error = Error(_state, Line());
+                    error.Set(ReplyField.IsCounted, true);
+                    return error;
+                }
 
             case (byte)'*' or (byte)'>':
-            {
-                long count = Integer();
-                if (count < 0)
                 {
-                    return false;
-                }
+                    long count = Integer();
+                    if (count < 0)
+                    {
+                        return false;
+                    }
 
-                LuaTable array = _state.NewTable((int)count);
-                for (int i = 1; i <= count; i++)
-                {
-                    LuaValue element = Read();
-                    array.Set(i, element);
-                }
+                    LuaTable array = _state.NewTable((int)count);
+                    for (int i = 1; i <= count; i++)
+                    {
+                        LuaValue element = Read();
+                        array.Set(i, element);
+                    }
 
-                return array;
-            }
+                    return array;
+                }
 
             case (byte)'%':
-            {
-                LuaTable map = _state.NewTable();
-                for (long count = Integer(); count > 0; count--)
                 {
-                    LuaValue key = Read(), value = Read();
-                    if (!key.IsNil)
+                    LuaTable map = _state.NewTable();
+                    for (long count = Integer(); count > 0; count--)
                     {
-                        map.Set(key, value);
+                        LuaValue key = Read(), value = Read();
+                        if (!key.IsNil)
+                        {
+                            map.Set(key, value);
+                        }
                     }
-                }
 
-                return Field(ReplyField.Map, map);
-            }
+                    return Field(ReplyField.Map, map);
+                }
 
             case (byte)'~':
-            {
-                LuaTable set = _state.NewTable();
-                for (long count = Integer(); count > 0; count--)
                 {
-                    LuaValue member = Read();
-                    if (!member.IsNil)
+                    LuaTable set = _state.NewTable();
+                    for (long count = Integer(); count > 0; count--)
                     {
-                        set.Set(member, true);
+                        LuaValue member = Read();
+                        if (!member.IsNil)
+                        {
+                            set.Set(member, true);
+                        }
                     }
-                }
 
-                return Field(ReplyField.Set, set);
-            }
+                    return Field(ReplyField.Set, set);
+                }
 
             case (byte)'_':
                 Line();
@@ -103,13 +103,13 @@ internal unsafe ref struct ReplyReader(LuaThread thread, byte* reply)
             case (byte)'(':
                 return Field(ReplyField.BigNumber, _state.NewString(Line()));
             case (byte)'=':
-            {
-                ReadOnlySpan<byte> text = Bytes(Integer());
-                LuaTable verbatim = _state.NewTable(0, 2);
-                verbatim.Set(ReplyField.String, _state.NewString(text[4..]));
-                verbatim.Set(ReplyField.Format, _state.NewString(text[..3]));
-                return Field(ReplyField.Verbatim, verbatim);
-            }
+                {
+                    ReadOnlySpan<byte> text = Bytes(Integer());
+                    LuaTable verbatim = _state.NewTable(0, 2);
+                    verbatim.Set(ReplyField.String, _state.NewString(text[4..]));
+                    verbatim.Set(ReplyField.Format, _state.NewString(text[..3]));
+                    return Field(ReplyField.Verbatim, verbatim);
+                }
 
             default:
                 // An attribute: scripts do not see it.
