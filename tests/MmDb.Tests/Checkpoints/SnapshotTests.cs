@@ -29,6 +29,13 @@ public sealed unsafe class SnapshotTests(ITestOutputHelper output)
         int cancelled = 0, taken = 0;
         for (int round = 0; round < 8; round++)
         {
+            // Some that are too big to be captured with their keys.
+            db.Prepare("SELECT 0", "DEL k0 k1 k2 k3");
+            for (int i = 0; i < 400; i++)
+            {
+                db.Prepare($"HSET k0 e{i} {i}", $"SADD k1 e{i}", $"ZADD k2 {i * 7 % 100} e{i}", $"RPUSH k3 e{i}");
+            }
+
             var disk = new SimulatedDisk(seed);
             string expected = db.Contents();
             long startMs = db.Clock.NowMs;
@@ -40,6 +47,11 @@ public sealed unsafe class SnapshotTests(ITestOutputHelper output)
             while (!done)
             {
                 life.Run(random.Next(20));
+                int element = random.Next(400);
+                db.Run($"HSET k0 e{element} changed");
+                db.Run($"SREM k1 e{element}");
+                db.Run($"ZADD k2 {element} e{element}");
+                db.Run("LPOP k3 2");
                 if (cancels && ++slices == 5)
                 {
                     done = snapshot.Cancel();
