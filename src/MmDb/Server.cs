@@ -157,7 +157,7 @@ public sealed unsafe partial class Server : IDisposable
 
     /// <summary>Makes a session for what scripts call. Nobody sees it.</summary>
     internal Session OpenScriptSession(IClientConnection connection) =>
-        new(_nextSessionId++, connection, Mimei, NowMs) { User = Users.Default, IsLoggedIn = true };
+        new(_nextSessionId++, connection, Mimei, NowMs) { User = Users.Default, IsLoggedIn = true, IsScript = true };
 
     /// <summary>
     /// Lets other clients have a turn while a script runs. What the running command needs of the dispatcher, the clock and the keyspace stays as it is.

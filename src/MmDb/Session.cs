@@ -242,6 +242,8 @@ public sealed class Session(long id, IClientConnection connection, Mimei mimei, 
     internal QueuedCommand? Postponed { get; set; }
     /// <summary>It carries the stream of a source (the master, an append-only file): it may do everything, and decides on expiry.</summary>
     internal bool IsSource { get; init; }
+    /// <summary>Whether it runs what scripts call.</summary>
+    internal bool IsScript { get; init; }
     /// <summary>What is known of it as a Redis replica; null: it is none.</summary>
     internal RedisReplication.Replica? Replica { get; set; }
     /// <summary>The offset in the replicas' stream up to which its writes reach.</summary>

@@ -11,7 +11,7 @@ internal static class StringLibrary
         state.Globals.Set(LuaState.Name("string"), library);
         state.Register(library, "byte", Byte);
         state.Register(library, "char", Char);
-        state.Register(library, "dump", t => throw t.Error("unable to dump given function"));
+        state.Register(library, "dump", Dump);
         state.Register(library, "find", t => Find(t, isFind: true));
         state.Register(library, "format", StringFormat.Format);
         state.Register(library, "gmatch", GMatch);
@@ -28,6 +28,17 @@ internal static class StringLibrary
         LuaTable metatable = state.NewTable();
         metatable.Set(LuaState.Name("__index"), library);
         state.StringMetatable = metatable;
+    }
+
+    /// <summary>There is no binary form of functions: what is given begins like one, and is loaded by nobody, as in Redis.</summary>
+    private static int Dump(LuaThread t)
+    {
+        if (t[1].O is not LuaFunction)
+        {
+            throw t.TypeError(1, "function");
+        }
+
+        return t[1].O is LuaClosure ? t.ReturnString("\u001bLuaQ"u8) : throw t.Error("unable to dump given function");
     }
 
     private static long Relative(double position, int length)

@@ -107,13 +107,17 @@ public static unsafe class DebugCommands
                 c.Server.SkipsChecksums = !c[2].Equals("0"u8);
                 c.Reply.Ok();
                 break;
+            case ("set-disable-deny-scripts", 3):
+                c.Server.Scripts.AllowsNoScript = !c[2].Equals("0"u8);
+                c.Reply.Ok();
+                break;
             case ("replybuffer", 4):
                 ReplyBuffer(c);
                 break;
 
             // Switches of mechanisms that Redis has and this server does without: turned, they change nothing.
             case ("jmap", 2):
-            case ("leak" or "aof-flush-sleep" or "set-disable-deny-scripts" or "drop-cluster-packet-filter", 3):
+            case ("leak" or "aof-flush-sleep" or "drop-cluster-packet-filter", 3):
             case ("replicate", >= 3):
                 c.Reply.Ok();
                 break;

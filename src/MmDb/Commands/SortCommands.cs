@@ -132,9 +132,9 @@ public static unsafe class SortCommands
             return;
         }
 
-        if (options.DontSort && type == DataType.Set && options.Store > 0)
+        if (options.DontSort && type == DataType.Set && (options.Store > 0 || c.Session.IsScript))
         {
-            // What is stored must not depend on the order in which a set happens to be held.
+            // What is stored, and what a script sees, must not depend on the order in which a set happens to be held.
             options.DontSort = false;
             options.Alphabetic = true;
             options.HasBy = false;

@@ -1,4 +1,5 @@
 using System.Text;
+using Leither.MmDb.Configuration;
 
 namespace Leither.MmDb.Scripting;
 
@@ -131,8 +132,8 @@ internal static class Shebang
         return named ? null : "ERR Library name was not given";
     }
 
-    private static string[] Split(ReadOnlySpan<byte> line) =>
-        Encoding.Latin1.GetString(line).Split([' ', '\t', '\r', '\v', '\f'], StringSplitOptions.RemoveEmptyEntries);
+    /// <summary>Words as on a command line, quotes and all; none if a quote does not end.</summary>
+    private static string[] Split(ReadOnlySpan<byte> line) => ConfigText.Split(Encoding.Latin1.GetString(line))?.ToArray() ?? [];
 
     /// <summary>Whether a name of a library or function is letters, digits and underscores.</summary>
     public static bool IsName(string name) => name.Length > 0 && name.All(static c => char.IsAsciiLetterOrDigit(c) || c == '_');

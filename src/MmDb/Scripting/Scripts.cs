@@ -33,7 +33,7 @@ internal sealed unsafe class Scripts(Server server) : IDisposable
 
     private readonly Dictionary<string, CachedScript> _cache = new(StringComparer.Ordinal);
     private readonly Dictionary<string, Library> _libraries = new(StringComparer.Ordinal);
-    private readonly Dictionary<string, Function> _functions = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, Function> _functions = new(StringComparer.OrdinalIgnoreCase);
     private ScriptEngine? _evalEngine;
     private ScriptEngine? _functionEngine;
     private Library? _loading;
@@ -51,8 +51,9 @@ internal sealed unsafe class Scripts(Server server) : IDisposable
     public long CachedBytes => _cache.Sum(static s => s.Value.BodyBytes + 200L);
     public int FunctionCount => Synchronized()._functions.Count;
     public int LibraryCount => Synchronized()._libraries.Count;
-    public long EvalEngineBytes => _evalEngine?.State.UsedBytes ?? 0;
-    public long FunctionEngineBytes => _functionEngine?.State.UsedBytes ?? 0;
+    /// <summary>Bytes that are alive in the world of EVAL; counted, so for people's eyes only.</summary>
+    public long EvalEngineBytes => Current is null ? _evalEngine?.State.Recount() ?? 0 : _evalEngine?.State.UsedBytes ?? 0;
+    public long FunctionEngineBytes => Current is null ? _functionEngine?.State.Recount() ?? 0 : _functionEngine?.State.UsedBytes ?? 0;
     public long LibraryBytes => _libraries.Values.Sum(static l => l.Code.Length + 200L);
     public IEnumerable<Library> Libraries => Synchronized()._libraries.Values;
 
