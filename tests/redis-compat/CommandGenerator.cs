@@ -45,7 +45,7 @@ public sealed partial class CommandGenerator
         this.withNewer = withNewer;
         families =
         [
-            (22, String), (5, Bit), (4, HyperLogLog), (4, Geo), (14, List), (12, Hash), (14, Set), (22, SortedSet), (18, Stream), (10, Keyspace), (4, Expiry), (3, Sort), (3, Scan), (1, Broken),
+            (22, String), (5, Bit), (4, HyperLogLog), (4, Geo), (14, List), (12, Hash), (14, Set), (22, SortedSet), (18, Stream), (10, Keyspace), (4, Expiry), (3, Sort), (3, Scan), (4, Script), (1, Broken),
         ];
         totalWeight = families.Sum(f => f.Weight);
     }

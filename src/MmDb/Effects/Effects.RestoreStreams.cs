@@ -103,7 +103,10 @@ public sealed unsafe partial class Effects
     {
         byte[] group = reader.String(ref _name).Span.ToArray();
         StreamId last = LengthId(ref reader);
-        long read = type == RdbType.StreamListpacks ? StreamValue.UnknownEntriesRead : (long)reader.Length();
+        // Before 7.0 nobody counted: what can be told is what the group would be told now.
+        long read = type == RdbType.StreamListpacks
+            ? new StreamValue(Memory.KeyTable.Get(_database.FindSlot(key))).EntriesUpTo(last)
+            : (long)reader.Length();
         if (read < StreamValue.UnknownEntriesRead || !StreamGroupCreate(key, group, last, read))
         {
             throw new RdbFormatException("a stream's group is damaged, or there twice");

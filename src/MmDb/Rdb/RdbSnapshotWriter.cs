@@ -242,6 +242,12 @@ internal sealed unsafe class RdbSnapshotWriter : ISnapshotSink
                 case SnapshotPiece.Pending:
                     AddPending(ref reader);
                     break;
+                case SnapshotPiece.Function:
+                    reader.Bytes(out _);
+                    byte* code = reader.Bytes(out int codeLength);
+                    _out.Byte(RdbFormat.Function2);
+                    _out.String(code, codeLength);
+                    break;
                 default:
                     throw new SnapshotFormatException("a piece is of a kind that RDB output does not know");
             }

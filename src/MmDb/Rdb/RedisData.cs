@@ -1,3 +1,4 @@
+using System.Text;
 using Leither.Resp;
 
 namespace Leither.MmDb.Rdb;
@@ -83,7 +84,14 @@ public sealed unsafe class RedisData : IDisposable
                     _bytesBefore = Progress.Bytes;
                     return;
                 case RdbItem.Function:
-                    throw new RdbFormatException("the file holds functions, which cannot be taken over yet");
+                    Progress.Functions++;
+                    if (_server.Scripts.Load(keyspace.Effects, Encoding.UTF8.GetBytes(rdb.FunctionSource), replace: true, out _) is { } problem)
+                    {
+                        throw new RdbFormatException($"the file holds functions that do not load: {problem}");
+                    }
+
+                    keyspace.Effects.EndEntry();
+                    break;
                 default:
                     if (items % 64 == 1)
                     {
