@@ -57,7 +57,7 @@ public sealed class ConfigTextTests
         Assert.Equal(
             "normal 1048576 0 0 slave 268435456 67108864 60 pubsub 2097152 0 0", settings.Show(ConfigKeys.ClientOutputBufferLimit));
         Assert.Equal("a b\0c", settings.Get(ConfigKeys.RequirePass));
-        Assert.Equal(["rdbcompression", "slaveof"], loader.WithoutMeaning);
+        Assert.Equal(["rdbcompression"], loader.WithoutMeaning);
     }
 
     [Theory]

@@ -212,16 +212,16 @@ internal sealed class Lexer
                     SkipComment();
                     continue;
                 case '[':
-                {
-                    int level = LongBracket();
-                    if (level >= 0)
                     {
-                        ReadLongString(level, isComment: false);
-                        return Lua.Token.String;
-                    }
+                        int level = LongBracket();
+                        if (level >= 0)
+                        {
+                            ReadLongString(level, isComment: false);
+                            return Lua.Token.String;
+                        }
 
-                    return level == -1 ? '[' : throw Error("invalid long string delimiter", Lua.Token.String);
-                }
+                        return level == -1 ? '[' : throw Error("invalid long string delimiter", Lua.Token.String);
+                    }
 
                 case '=':
                     return OneOrTwo('=', Lua.Token.Equal);

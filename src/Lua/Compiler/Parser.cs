@@ -692,21 +692,21 @@ internal sealed class Parser
                     Field(ref e);
                     break;
                 case '[':
-                {
-                    _function.ToAnyRegister(ref e);
-                    Expression key = IndexKey();
-                    _function.Index(ref e, ref key);
-                    break;
-                }
+                    {
+                        _function.ToAnyRegister(ref e);
+                        Expression key = IndexKey();
+                        _function.Index(ref e, ref key);
+                        break;
+                    }
 
                 case ':':
-                {
-                    _lexer.Next();
-                    Expression key = StringExpression(ExpectName());
-                    _function.Self(ref e, ref key);
-                    Arguments(ref e);
-                    break;
-                }
+                    {
+                        _lexer.Next();
+                        Expression key = StringExpression(ExpectName());
+                        _function.Self(ref e, ref key);
+                        Arguments(ref e);
+                        break;
+                    }
 
                 case '(' or Token.String or '{':
                     _function.ToNextRegister(ref e);

@@ -95,23 +95,23 @@ internal ref struct LuaPattern
                     p += 4;
                     continue;
                 case Escape when p + 1 < _pattern.Length && _pattern[p + 1] == 'f':
-                {
-                    p += 2;
-                    if (p >= _pattern.Length || _pattern[p] != '[')
                     {
-                        throw _thread.Error("missing '[' after '%f' in pattern");
-                    }
+                        p += 2;
+                        if (p >= _pattern.Length || _pattern[p] != '[')
+                        {
+                            throw _thread.Error("missing '[' after '%f' in pattern");
+                        }
 
-                    int end = ClassEnd(p);
-                    byte before = s == 0 ? (byte)0 : _source[s - 1], here = s < _source.Length ? _source[s] : (byte)0;
-                    if (MatchSet(before, p, end - 1) || !MatchSet(here, p, end - 1))
-                    {
-                        return -1;
-                    }
+                        int end = ClassEnd(p);
+                        byte before = s == 0 ? (byte)0 : _source[s - 1], here = s < _source.Length ? _source[s] : (byte)0;
+                        if (MatchSet(before, p, end - 1) || !MatchSet(here, p, end - 1))
+                        {
+                            return -1;
+                        }
 
-                    p = end;
-                    continue;
-                }
+                        p = end;
+                        continue;
+                    }
 
                 case Escape when p + 1 < _pattern.Length && (uint)(_pattern[p + 1] - '0') <= 9:
                     s = MatchBackReference(s, _pattern[p + 1]);

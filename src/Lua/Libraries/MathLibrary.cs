@@ -93,18 +93,18 @@ internal static class MathLibrary
             case 0:
                 return t.Return(r);
             case 1:
-            {
-                int upper = t.CheckInt(1);
-                return upper >= 1 ? t.Return(Math.Floor(r * upper) + 1) : throw t.ArgError(1, "interval is empty");
-            }
+                {
+                    int upper = t.CheckInt(1);
+                    return upper >= 1 ? t.Return(Math.Floor(r * upper) + 1) : throw t.ArgError(1, "interval is empty");
+                }
 
             case 2:
-            {
-                int lower = t.CheckInt(1), upper = t.CheckInt(2);
-                return lower <= upper
-                    ? t.Return(Math.Floor(r * unchecked(upper - lower + 1)) + lower)
-                    : throw t.ArgError(2, "interval is empty");
-            }
+                {
+                    int lower = t.CheckInt(1), upper = t.CheckInt(2);
+                    return lower <= upper
+                        ? t.Return(Math.Floor(r * unchecked(upper - lower + 1)) + lower)
+                        : throw t.ArgError(2, "interval is empty");
+                }
 
             default:
                 throw t.Error("wrong number of arguments");

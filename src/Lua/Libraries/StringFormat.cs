@@ -44,48 +44,48 @@ internal static class StringFormat
             switch (conversion)
             {
                 case (byte)'c':
-                {
-                    byte c = (byte)LuaNumber.ToInt32(t.CheckNumber(arg));
-                    if (c != 0)
                     {
-                        Pad(ref result, spec, [c]);
-                    }
-                    else if (!spec.Left)
-                    {
-                        // As a string of C's it ends here.
-                        result.Repeat((byte)' ', Math.Max(spec.Width - 1, 0));
-                    }
+                        byte c = (byte)LuaNumber.ToInt32(t.CheckNumber(arg));
+                        if (c != 0)
+                        {
+                            Pad(ref result, spec, [c]);
+                        }
+                        else if (!spec.Left)
+                        {
+                            // As a string of C's it ends here.
+                            result.Repeat((byte)' ', Math.Max(spec.Width - 1, 0));
+                        }
 
-                    break;
-                }
+                        break;
+                    }
 
                 case (byte)'d' or (byte)'i':
-                {
-                    long value = LuaNumber.ToInt64(t.CheckNumber(arg));
-                    string digits = value < 0 ? value.ToString(CultureInfo.InvariantCulture)[1..] : value.ToString(CultureInfo.InvariantCulture);
-                    AddInteger(ref result, spec, value < 0 ? "-" : spec.Plus ? "+" : spec.Space ? " " : "", digits, value == 0);
-                    break;
-                }
-
-                case (byte)'u' or (byte)'o' or (byte)'x' or (byte)'X':
-                {
-                    ulong value = LuaNumber.ToUInt64(t.CheckNumber(arg));
-                    string digits = (char)conversion switch
                     {
-                        'u' => value.ToString(CultureInfo.InvariantCulture),
-                        'o' => Octal(value),
-                        'x' => value.ToString("x", CultureInfo.InvariantCulture),
-                        _ => value.ToString("X", CultureInfo.InvariantCulture),
-                    };
-                    string prefix = spec.Alternate && value != 0 && (conversion is (byte)'x' or (byte)'X') ? "0" + (char)conversion : "";
-                    if (conversion == 'o' && spec.Alternate && digits[0] != '0' && spec.Precision <= digits.Length)
-                    {
-                        digits = "0" + digits;
+                        long value = LuaNumber.ToInt64(t.CheckNumber(arg));
+                        string digits = value < 0 ? value.ToString(CultureInfo.InvariantCulture)[1..] : value.ToString(CultureInfo.InvariantCulture);
+                        AddInteger(ref result, spec, value < 0 ? "-" : spec.Plus ? "+" : spec.Space ? " " : "", digits, value == 0);
+                        break;
                     }
 
-                    AddInteger(ref result, spec, prefix, digits, value == 0);
-                    break;
-                }
+                case (byte)'u' or (byte)'o' or (byte)'x' or (byte)'X':
+                    {
+                        ulong value = LuaNumber.ToUInt64(t.CheckNumber(arg));
+                        string digits = (char)conversion switch
+                        {
+                            'u' => value.ToString(CultureInfo.InvariantCulture),
+                            'o' => Octal(value),
+                            'x' => value.ToString("x", CultureInfo.InvariantCulture),
+                            _ => value.ToString("X", CultureInfo.InvariantCulture),
+                        };
+                        string prefix = spec.Alternate && value != 0 && (conversion is (byte)'x' or (byte)'X') ? "0" + (char)conversion : "";
+                        if (conversion == 'o' && spec.Alternate && digits[0] != '0' && spec.Precision <= digits.Length)
+                        {
+                            digits = "0" + digits;
+                        }
+
+                        AddInteger(ref result, spec, prefix, digits, value == 0);
+                        break;
+                    }
 
                 case (byte)'e' or (byte)'E' or (byte)'f' or (byte)'g' or (byte)'G':
                     AddFloat(ref result, spec, t.CheckNumber(arg), (char)conversion);
@@ -94,20 +94,20 @@ internal static class StringFormat
                     AddQuoted(ref result, t.CheckString(arg).Span);
                     break;
                 case (byte)'s':
-                {
-                    ReadOnlySpan<byte> text = t.CheckString(arg).Span;
-                    if (spec.Precision < 0 && text.Length >= 100)
                     {
-                        // Too long to be padded, and kept whole.
-                        result.Add(text);
+                        ReadOnlySpan<byte> text = t.CheckString(arg).Span;
+                        if (spec.Precision < 0 && text.Length >= 100)
+                        {
+                            // Too long to be padded, and kept whole.
+                            result.Add(text);
+                            break;
+                        }
+
+                        int zero = text.IndexOf((byte)0);
+                        text = zero < 0 ? text : text[..zero];
+                        Pad(ref result, spec, spec.Precision >= 0 && spec.Precision < text.Length ? text[..spec.Precision] : text);
                         break;
                     }
-
-                    int zero = text.IndexOf((byte)0);
-                    text = zero < 0 ? text : text[..zero];
-                    Pad(ref result, spec, spec.Precision >= 0 && spec.Precision < text.Length ? text[..spec.Precision] : text);
-                    break;
-                }
 
                 default:
                     string shown = conversion == 0 ? "" : ((char)conversion).ToString();

@@ -133,60 +133,60 @@ internal static class StructLibrary
             switch ((char)option)
             {
                 case 'b' or 'B' or 'h' or 'H' or 'l' or 'L' or 'T' or 'i' or 'I':
-                {
-                    double number = t.CheckNumber(arg++);
-                    ulong value = number < 0 ? (ulong)LuaNumber.ToInt64(number) : LuaNumber.ToUInt64(number);
-                    for (int i = 0; i < size; i++)
                     {
-                        bytes[reader.IsBig ? size - 1 - i : i] = (byte)value;
-                        value >>= 8;
-                    }
+                        double number = t.CheckNumber(arg++);
+                        ulong value = number < 0 ? (ulong)LuaNumber.ToInt64(number) : LuaNumber.ToUInt64(number);
+                        for (int i = 0; i < size; i++)
+                        {
+                            bytes[reader.IsBig ? size - 1 - i : i] = (byte)value;
+                            value >>= 8;
+                        }
 
-                    result.Add(bytes[..size]);
-                    break;
-                }
+                        result.Add(bytes[..size]);
+                        break;
+                    }
 
                 case 'x':
                     result.Add((byte)0);
                     break;
                 case 'f' or 'd':
-                {
-                    double number = t.CheckNumber(arg++);
-                    if (option == 'f')
                     {
-                        BitConverter.TryWriteBytes(bytes, (float)number);
-                    }
-                    else
-                    {
-                        BitConverter.TryWriteBytes(bytes, number);
-                    }
+                        double number = t.CheckNumber(arg++);
+                        if (option == 'f')
+                        {
+                            BitConverter.TryWriteBytes(bytes, (float)number);
+                        }
+                        else
+                        {
+                            BitConverter.TryWriteBytes(bytes, number);
+                        }
 
-                    if (reader.IsBig)
-                    {
-                        bytes[..size].Reverse();
-                    }
+                        if (reader.IsBig)
+                        {
+                            bytes[..size].Reverse();
+                        }
 
-                    result.Add(bytes[..size]);
-                    break;
-                }
+                        result.Add(bytes[..size]);
+                        break;
+                    }
 
                 case 'c' or 's':
-                {
-                    LuaString text = t.CheckString(arg++);
-                    int length = size == 0 ? text.Length : size;
-                    if (text.Length < length)
                     {
-                        throw t.ArgError(arg, "string too short");
-                    }
+                        LuaString text = t.CheckString(arg++);
+                        int length = size == 0 ? text.Length : size;
+                        if (text.Length < length)
+                        {
+                            throw t.ArgError(arg, "string too short");
+                        }
 
-                    result.Add(text.Span[..length]);
-                    if (option == 's')
-                    {
-                        result.Add((byte)0);
-                    }
+                        result.Add(text.Span[..length]);
+                        if (option == 's')
+                        {
+                            result.Add((byte)0);
+                        }
 
-                    break;
-                }
+                        break;
+                    }
 
                 default:
                     reader.Control(option);
@@ -258,19 +258,19 @@ internal static class StructLibrary
                     count++;
                     break;
                 case 's':
-                {
-                    ReadOnlySpan<byte> rest = data[(int)position..];
-                    int end = rest.IndexOf((byte)0);
-                    if (end < 0)
                     {
-                        throw t.Error("unfinished string in data");
-                    }
+                        ReadOnlySpan<byte> rest = data[(int)position..];
+                        int end = rest.IndexOf((byte)0);
+                        if (end < 0)
+                        {
+                            throw t.Error("unfinished string in data");
+                        }
 
-                    t.Push(t.State.NewString(rest[..end]));
-                    count++;
-                    size = end + 1;
-                    break;
-                }
+                        t.Push(t.State.NewString(rest[..end]));
+                        count++;
+                        size = end + 1;
+                        break;
+                    }
 
                 default:
                     reader.Control(option);

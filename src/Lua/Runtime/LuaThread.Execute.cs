@@ -68,235 +68,235 @@ public sealed partial class LuaThread
 
                     continue;
                 case Opcode.GetUpvalue:
-                {
-                    Upvalue upvalue = closure.Upvalues[Instruction.B(i)];
-                    target = upvalue.Slots[upvalue.Index];
-                    continue;
-                }
-
-                case Opcode.SetUpvalue:
-                {
-                    Upvalue upvalue = closure.Upvalues[Instruction.B(i)];
-                    upvalue.Slots[upvalue.Index] = target;
-                    continue;
-                }
-
-                case Opcode.GetGlobal:
-                {
-                    ref LuaValue key = ref Unsafe.Add(ref constants, Instruction.Bx(i));
-                    ref LuaValue found = ref closure.Environment.Find(Unsafe.As<LuaString>(key.O!));
-                    if (!Unsafe.IsNullRef(ref found) && found.O is not null)
                     {
-                        target = found;
+                        Upvalue upvalue = closure.Upvalues[Instruction.B(i)];
+                        target = upvalue.Slots[upvalue.Index];
                         continue;
                     }
 
-                    ci.Pc = pc;
-                    LuaValue value = Index(closure.Environment, key);
-                    registers = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(Stack), @base);
-                    Unsafe.Add(ref registers, Instruction.A(i)) = value;
-                    continue;
-                }
-
-                case Opcode.SetGlobal:
-                {
-                    ref LuaValue key = ref Unsafe.Add(ref constants, Instruction.Bx(i));
-                    LuaTable environment = closure.Environment;
-                    if (!environment.IsReadOnly)
+                case Opcode.SetUpvalue:
                     {
-                        ref LuaValue found = ref environment.Find(Unsafe.As<LuaString>(key.O!));
-                        if (!Unsafe.IsNullRef(ref found) && found.O is not null)
-                        {
-                            found = target;
-                            continue;
-                        }
+                        Upvalue upvalue = closure.Upvalues[Instruction.B(i)];
+                        upvalue.Slots[upvalue.Index] = target;
+                        continue;
                     }
 
-                    ci.Pc = pc;
-                    SetIndex(environment, key, target);
-                    registers = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(Stack), @base);
-                    continue;
-                }
-
-                case Opcode.GetTable:
-                {
-                    ref LuaValue o = ref Unsafe.Add(ref registers, Instruction.B(i));
-                    ref LuaValue key = ref Operand(ref registers, ref constants, Instruction.C(i));
-                    if (o.O is LuaTable table)
+                case Opcode.GetGlobal:
                     {
-                        ref LuaValue found = ref table.Find(key);
+                        ref LuaValue key = ref Unsafe.Add(ref constants, Instruction.Bx(i));
+                        ref LuaValue found = ref closure.Environment.Find(Unsafe.As<LuaString>(key.O!));
                         if (!Unsafe.IsNullRef(ref found) && found.O is not null)
                         {
                             target = found;
                             continue;
                         }
 
-                        if (table.Metatable is null)
-                        {
-                            target = default;
-                            continue;
-                        }
+                        ci.Pc = pc;
+                        LuaValue value = Index(closure.Environment, key);
+                        registers = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(Stack), @base);
+                        Unsafe.Add(ref registers, Instruction.A(i)) = value;
+                        continue;
                     }
 
-                    ci.Pc = pc;
-                    LuaValue value = Index(o, key, Instruction.B(i));
-                    registers = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(Stack), @base);
-                    Unsafe.Add(ref registers, Instruction.A(i)) = value;
-                    continue;
-                }
+                case Opcode.SetGlobal:
+                    {
+                        ref LuaValue key = ref Unsafe.Add(ref constants, Instruction.Bx(i));
+                        LuaTable environment = closure.Environment;
+                        if (!environment.IsReadOnly)
+                        {
+                            ref LuaValue found = ref environment.Find(Unsafe.As<LuaString>(key.O!));
+                            if (!Unsafe.IsNullRef(ref found) && found.O is not null)
+                            {
+                                found = target;
+                                continue;
+                            }
+                        }
+
+                        ci.Pc = pc;
+                        SetIndex(environment, key, target);
+                        registers = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(Stack), @base);
+                        continue;
+                    }
+
+                case Opcode.GetTable:
+                    {
+                        ref LuaValue o = ref Unsafe.Add(ref registers, Instruction.B(i));
+                        ref LuaValue key = ref Operand(ref registers, ref constants, Instruction.C(i));
+                        if (o.O is LuaTable table)
+                        {
+                            ref LuaValue found = ref table.Find(key);
+                            if (!Unsafe.IsNullRef(ref found) && found.O is not null)
+                            {
+                                target = found;
+                                continue;
+                            }
+
+                            if (table.Metatable is null)
+                            {
+                                target = default;
+                                continue;
+                            }
+                        }
+
+                        ci.Pc = pc;
+                        LuaValue value = Index(o, key, Instruction.B(i));
+                        registers = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(Stack), @base);
+                        Unsafe.Add(ref registers, Instruction.A(i)) = value;
+                        continue;
+                    }
 
                 case Opcode.SetTable:
-                {
-                    ref LuaValue key = ref Operand(ref registers, ref constants, Instruction.B(i));
-                    ref LuaValue value = ref Operand(ref registers, ref constants, Instruction.C(i));
-                    ci.Pc = pc;
-                    if (target.O is LuaTable { IsReadOnly: false } table)
                     {
-                        ref LuaValue found = ref table.Find(key);
-                        if (!Unsafe.IsNullRef(ref found) && found.O is not null)
+                        ref LuaValue key = ref Operand(ref registers, ref constants, Instruction.B(i));
+                        ref LuaValue value = ref Operand(ref registers, ref constants, Instruction.C(i));
+                        ci.Pc = pc;
+                        if (target.O is LuaTable { IsReadOnly: false } table)
                         {
-                            found = value;
-                            continue;
+                            ref LuaValue found = ref table.Find(key);
+                            if (!Unsafe.IsNullRef(ref found) && found.O is not null)
+                            {
+                                found = value;
+                                continue;
+                            }
+
+                            if (table.Metatable is null)
+                            {
+                                SlotFor(table, key) = value;
+                                continue;
+                            }
                         }
 
-                        if (table.Metatable is null)
-                        {
-                            SlotFor(table, key) = value;
-                            continue;
-                        }
+                        SetIndex(target, key, value, Instruction.A(i));
+                        registers = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(Stack), @base);
+                        continue;
                     }
-
-                    SetIndex(target, key, value, Instruction.A(i));
-                    registers = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(Stack), @base);
-                    continue;
-                }
 
                 case Opcode.NewTable:
                     target = new LuaTable(state, Instruction.B(i), Instruction.C(i));
                     continue;
                 case Opcode.Self:
-                {
-                    LuaValue o = Unsafe.Add(ref registers, Instruction.B(i));
-                    ref LuaValue key = ref Operand(ref registers, ref constants, Instruction.C(i));
-                    ci.Pc = pc;
-                    LuaValue value = Index(o, key, Instruction.B(i));
-                    registers = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(Stack), @base);
-                    Unsafe.Add(ref registers, Instruction.A(i) + 1) = o;
-                    Unsafe.Add(ref registers, Instruction.A(i)) = value;
-                    continue;
-                }
+                    {
+                        LuaValue o = Unsafe.Add(ref registers, Instruction.B(i));
+                        ref LuaValue key = ref Operand(ref registers, ref constants, Instruction.C(i));
+                        ci.Pc = pc;
+                        LuaValue value = Index(o, key, Instruction.B(i));
+                        registers = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(Stack), @base);
+                        Unsafe.Add(ref registers, Instruction.A(i) + 1) = o;
+                        Unsafe.Add(ref registers, Instruction.A(i)) = value;
+                        continue;
+                    }
 
                 case Opcode.Add:
-                {
-                    ref LuaValue a = ref Operand(ref registers, ref constants, Instruction.B(i));
-                    ref LuaValue b = ref Operand(ref registers, ref constants, Instruction.C(i));
-                    if (a.O == LuaTag.Number && b.O == LuaTag.Number)
                     {
-                        SetNumber(ref target, a.N + b.N);
-                        continue;
-                    }
+                        ref LuaValue a = ref Operand(ref registers, ref constants, Instruction.B(i));
+                        ref LuaValue b = ref Operand(ref registers, ref constants, Instruction.C(i));
+                        if (a.O == LuaTag.Number && b.O == LuaTag.Number)
+                        {
+                            SetNumber(ref target, a.N + b.N);
+                            continue;
+                        }
 
-                    goto Arithmetic;
-                }
+                        goto Arithmetic;
+                    }
 
                 case Opcode.Sub:
-                {
-                    ref LuaValue a = ref Operand(ref registers, ref constants, Instruction.B(i));
-                    ref LuaValue b = ref Operand(ref registers, ref constants, Instruction.C(i));
-                    if (a.O == LuaTag.Number && b.O == LuaTag.Number)
                     {
-                        SetNumber(ref target, a.N - b.N);
-                        continue;
-                    }
+                        ref LuaValue a = ref Operand(ref registers, ref constants, Instruction.B(i));
+                        ref LuaValue b = ref Operand(ref registers, ref constants, Instruction.C(i));
+                        if (a.O == LuaTag.Number && b.O == LuaTag.Number)
+                        {
+                            SetNumber(ref target, a.N - b.N);
+                            continue;
+                        }
 
-                    goto Arithmetic;
-                }
+                        goto Arithmetic;
+                    }
 
                 case Opcode.Mul:
-                {
-                    ref LuaValue a = ref Operand(ref registers, ref constants, Instruction.B(i));
-                    ref LuaValue b = ref Operand(ref registers, ref constants, Instruction.C(i));
-                    if (a.O == LuaTag.Number && b.O == LuaTag.Number)
                     {
-                        SetNumber(ref target, a.N * b.N);
-                        continue;
-                    }
+                        ref LuaValue a = ref Operand(ref registers, ref constants, Instruction.B(i));
+                        ref LuaValue b = ref Operand(ref registers, ref constants, Instruction.C(i));
+                        if (a.O == LuaTag.Number && b.O == LuaTag.Number)
+                        {
+                            SetNumber(ref target, a.N * b.N);
+                            continue;
+                        }
 
-                    goto Arithmetic;
-                }
+                        goto Arithmetic;
+                    }
 
                 case Opcode.Div:
-                {
-                    ref LuaValue a = ref Operand(ref registers, ref constants, Instruction.B(i));
-                    ref LuaValue b = ref Operand(ref registers, ref constants, Instruction.C(i));
-                    if (a.O == LuaTag.Number && b.O == LuaTag.Number)
                     {
-                        SetNumber(ref target, a.N / b.N);
-                        continue;
-                    }
+                        ref LuaValue a = ref Operand(ref registers, ref constants, Instruction.B(i));
+                        ref LuaValue b = ref Operand(ref registers, ref constants, Instruction.C(i));
+                        if (a.O == LuaTag.Number && b.O == LuaTag.Number)
+                        {
+                            SetNumber(ref target, a.N / b.N);
+                            continue;
+                        }
 
-                    goto Arithmetic;
-                }
+                        goto Arithmetic;
+                    }
 
                 case Opcode.Mod:
-                {
-                    ref LuaValue a = ref Operand(ref registers, ref constants, Instruction.B(i));
-                    ref LuaValue b = ref Operand(ref registers, ref constants, Instruction.C(i));
-                    if (a.O == LuaTag.Number && b.O == LuaTag.Number)
                     {
-                        SetNumber(ref target, Modulo(a.N, b.N));
-                        continue;
-                    }
+                        ref LuaValue a = ref Operand(ref registers, ref constants, Instruction.B(i));
+                        ref LuaValue b = ref Operand(ref registers, ref constants, Instruction.C(i));
+                        if (a.O == LuaTag.Number && b.O == LuaTag.Number)
+                        {
+                            SetNumber(ref target, Modulo(a.N, b.N));
+                            continue;
+                        }
 
-                    goto Arithmetic;
-                }
+                        goto Arithmetic;
+                    }
 
                 case Opcode.Pow:
                 Arithmetic:
-                {
-                    ref LuaValue a = ref Operand(ref registers, ref constants, Instruction.B(i));
-                    ref LuaValue b = ref Operand(ref registers, ref constants, Instruction.C(i));
-                    ci.Pc = pc;
-                    LuaValue value = ArithmeticSlow(Instruction.Op(i), a, b, Instruction.B(i), Instruction.C(i));
-                    registers = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(Stack), @base);
-                    Unsafe.Add(ref registers, Instruction.A(i)) = value;
-                    continue;
-                }
-
-                case Opcode.Unm:
-                {
-                    ref LuaValue a = ref Operand(ref registers, ref constants, Instruction.B(i));
-                    if (a.O == LuaTag.Number)
                     {
-                        SetNumber(ref target, -a.N);
+                        ref LuaValue a = ref Operand(ref registers, ref constants, Instruction.B(i));
+                        ref LuaValue b = ref Operand(ref registers, ref constants, Instruction.C(i));
+                        ci.Pc = pc;
+                        LuaValue value = ArithmeticSlow(Instruction.Op(i), a, b, Instruction.B(i), Instruction.C(i));
+                        registers = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(Stack), @base);
+                        Unsafe.Add(ref registers, Instruction.A(i)) = value;
                         continue;
                     }
 
-                    ci.Pc = pc;
-                    LuaValue value = ArithmeticSlow(Opcode.Unm, a, a, Instruction.B(i), Instruction.B(i));
-                    registers = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(Stack), @base);
-                    Unsafe.Add(ref registers, Instruction.A(i)) = value;
-                    continue;
-                }
+                case Opcode.Unm:
+                    {
+                        ref LuaValue a = ref Operand(ref registers, ref constants, Instruction.B(i));
+                        if (a.O == LuaTag.Number)
+                        {
+                            SetNumber(ref target, -a.N);
+                            continue;
+                        }
+
+                        ci.Pc = pc;
+                        LuaValue value = ArithmeticSlow(Opcode.Unm, a, a, Instruction.B(i), Instruction.B(i));
+                        registers = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(Stack), @base);
+                        Unsafe.Add(ref registers, Instruction.A(i)) = value;
+                        continue;
+                    }
 
                 case Opcode.Not:
                     target = new LuaValue(Unsafe.Add(ref registers, Instruction.B(i)).IsFalsy);
                     continue;
                 case Opcode.Len:
-                {
-                    ref LuaValue a = ref Operand(ref registers, ref constants, Instruction.B(i));
-                    if (a.O is LuaTable table)
                     {
-                        SetNumber(ref target, table.Length);
+                        ref LuaValue a = ref Operand(ref registers, ref constants, Instruction.B(i));
+                        if (a.O is LuaTable table)
+                        {
+                            SetNumber(ref target, table.Length);
+                            continue;
+                        }
+
+                        ci.Pc = pc;
+                        LuaValue value = LengthOf(a, Instruction.B(i));
+                        registers = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(Stack), @base);
+                        Unsafe.Add(ref registers, Instruction.A(i)) = value;
                         continue;
                     }
-
-                    ci.Pc = pc;
-                    LuaValue value = LengthOf(a, Instruction.B(i));
-                    registers = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(Stack), @base);
-                    Unsafe.Add(ref registers, Instruction.A(i)) = value;
-                    continue;
-                }
 
                 case Opcode.Concat:
                     ci.Pc = pc;
@@ -305,88 +305,88 @@ public sealed partial class LuaThread
                     Unsafe.Add(ref registers, Instruction.A(i)) = Unsafe.Add(ref registers, Instruction.B(i));
                     continue;
                 case Opcode.Jump:
-                {
-                    int offset = Instruction.Bx(i);
-                    pc += offset;
-                    if (offset < 0 && --state.Countdown <= 0)
                     {
-                        goto Hook;
-                    }
+                        int offset = Instruction.Bx(i);
+                        pc += offset;
+                        if (offset < 0 && --state.Countdown <= 0)
+                        {
+                            goto Hook;
+                        }
 
-                    continue;
-                }
+                        continue;
+                    }
 
                 case Opcode.Eq:
-                {
-                    ref LuaValue a = ref Operand(ref registers, ref constants, Instruction.B(i));
-                    ref LuaValue b = ref Operand(ref registers, ref constants, Instruction.C(i));
-                    bool equal;
-                    if (a.O == LuaTag.Number && b.O == LuaTag.Number)
                     {
-                        equal = a.N == b.N;
-                    }
-                    else
-                    {
-                        ci.Pc = pc;
-                        equal = AreEqual(a, b);
-                        registers = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(Stack), @base);
-                    }
+                        ref LuaValue a = ref Operand(ref registers, ref constants, Instruction.B(i));
+                        ref LuaValue b = ref Operand(ref registers, ref constants, Instruction.C(i));
+                        bool equal;
+                        if (a.O == LuaTag.Number && b.O == LuaTag.Number)
+                        {
+                            equal = a.N == b.N;
+                        }
+                        else
+                        {
+                            ci.Pc = pc;
+                            equal = AreEqual(a, b);
+                            registers = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(Stack), @base);
+                        }
 
-                    if (equal != (Instruction.A(i) != 0))
-                    {
-                        pc++;
-                    }
+                        if (equal != (Instruction.A(i) != 0))
+                        {
+                            pc++;
+                        }
 
-                    continue;
-                }
+                        continue;
+                    }
 
                 case Opcode.Lt:
-                {
-                    ref LuaValue a = ref Operand(ref registers, ref constants, Instruction.B(i));
-                    ref LuaValue b = ref Operand(ref registers, ref constants, Instruction.C(i));
-                    bool less;
-                    if (a.O == LuaTag.Number && b.O == LuaTag.Number)
                     {
-                        less = a.N < b.N;
-                    }
-                    else
-                    {
-                        ci.Pc = pc;
-                        less = IsLess(a, b);
-                        registers = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(Stack), @base);
-                    }
+                        ref LuaValue a = ref Operand(ref registers, ref constants, Instruction.B(i));
+                        ref LuaValue b = ref Operand(ref registers, ref constants, Instruction.C(i));
+                        bool less;
+                        if (a.O == LuaTag.Number && b.O == LuaTag.Number)
+                        {
+                            less = a.N < b.N;
+                        }
+                        else
+                        {
+                            ci.Pc = pc;
+                            less = IsLess(a, b);
+                            registers = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(Stack), @base);
+                        }
 
-                    if (less != (Instruction.A(i) != 0))
-                    {
-                        pc++;
-                    }
+                        if (less != (Instruction.A(i) != 0))
+                        {
+                            pc++;
+                        }
 
-                    continue;
-                }
+                        continue;
+                    }
 
                 case Opcode.Le:
-                {
-                    ref LuaValue a = ref Operand(ref registers, ref constants, Instruction.B(i));
-                    ref LuaValue b = ref Operand(ref registers, ref constants, Instruction.C(i));
-                    bool less;
-                    if (a.O == LuaTag.Number && b.O == LuaTag.Number)
                     {
-                        less = a.N <= b.N;
-                    }
-                    else
-                    {
-                        ci.Pc = pc;
-                        less = IsLessOrEqual(a, b);
-                        registers = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(Stack), @base);
-                    }
+                        ref LuaValue a = ref Operand(ref registers, ref constants, Instruction.B(i));
+                        ref LuaValue b = ref Operand(ref registers, ref constants, Instruction.C(i));
+                        bool less;
+                        if (a.O == LuaTag.Number && b.O == LuaTag.Number)
+                        {
+                            less = a.N <= b.N;
+                        }
+                        else
+                        {
+                            ci.Pc = pc;
+                            less = IsLessOrEqual(a, b);
+                            registers = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(Stack), @base);
+                        }
 
-                    if (less != (Instruction.A(i) != 0))
-                    {
-                        pc++;
-                    }
+                        if (less != (Instruction.A(i) != 0))
+                        {
+                            pc++;
+                        }
 
-                    continue;
-                }
+                        continue;
+                    }
 
                 case Opcode.Test:
                     if (target.IsFalsy == (Instruction.C(i) != 0))
@@ -396,123 +396,123 @@ public sealed partial class LuaThread
 
                     continue;
                 case Opcode.TestSet:
-                {
-                    ref LuaValue b = ref Unsafe.Add(ref registers, Instruction.B(i));
-                    if (b.IsFalsy == (Instruction.C(i) != 0))
                     {
-                        pc++;
-                    }
-                    else
-                    {
-                        target = b;
-                    }
+                        ref LuaValue b = ref Unsafe.Add(ref registers, Instruction.B(i));
+                        if (b.IsFalsy == (Instruction.C(i) != 0))
+                        {
+                            pc++;
+                        }
+                        else
+                        {
+                            target = b;
+                        }
 
-                    continue;
-                }
+                        continue;
+                    }
 
                 case Opcode.Call:
-                {
-                    int function = @base + Instruction.A(i), b = Instruction.B(i), results = Instruction.C(i) - 1;
-                    if (b != 0)
                     {
-                        Top = function + b;
-                    }
+                        int function = @base + Instruction.A(i), b = Instruction.B(i), results = Instruction.C(i) - 1;
+                        if (b != 0)
+                        {
+                            Top = function + b;
+                        }
 
-                    ci.Pc = pc;
-                    if (--state.Countdown <= 0)
-                    {
-                        state.RunHook(this);
-                    }
-
-                    switch (PreCall(function, results))
-                    {
-                        case CallKind.Lua:
-                            levels++;
-                            goto Enter;
-                        case CallKind.Native:
-                            if (results >= 0)
-                            {
-                                Top = ci.Top;
-                            }
-
-                            registers = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(Stack), @base);
-                            continue;
-                        default:
-                            return;
-                    }
-                }
-
-                case Opcode.TailCall:
-                {
-                    int function = @base + Instruction.A(i), b = Instruction.B(i);
-                    if (b != 0)
-                    {
-                        Top = function + b;
-                    }
-
-                    ci.Pc = pc;
-                    if (--state.Countdown <= 0)
-                    {
-                        state.RunHook(this);
-                    }
-
-                    switch (PreCall(function, -1))
-                    {
-                        case CallKind.Lua:
-                            ReplaceCaller(function);
-                            goto Enter;
-                        case CallKind.Native:
-                            registers = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(Stack), @base);
-                            continue;
-                        default:
-                            return;
-                    }
-                }
-
-                case Opcode.Return:
-                {
-                    int first = @base + Instruction.A(i), b = Instruction.B(i);
-                    if (b != 0)
-                    {
-                        Top = first + b - 1;
-                    }
-
-                    if (_openUpvalues is not null)
-                    {
-                        CloseUpvalues(@base);
-                    }
-
-                    ci.Pc = pc;
-                    bool isFixed = PostCall(first);
-                    if (--levels == 0)
-                    {
-                        return;
-                    }
-
-                    if (isFixed)
-                    {
-                        Top = _ci.Top;
-                    }
-
-                    goto Enter;
-                }
-
-                case Opcode.ForLoop:
-                {
-                    double step = Unsafe.Add(ref target, 2).N, index = target.N + step, limit = Unsafe.Add(ref target, 1).N;
-                    if (step > 0 ? index <= limit : limit <= index)
-                    {
-                        pc += Instruction.Bx(i);
-                        SetNumber(ref target, index);
-                        SetNumber(ref Unsafe.Add(ref target, 3), index);
+                        ci.Pc = pc;
                         if (--state.Countdown <= 0)
                         {
-                            goto Hook;
+                            state.RunHook(this);
+                        }
+
+                        switch (PreCall(function, results))
+                        {
+                            case CallKind.Lua:
+                                levels++;
+                                goto Enter;
+                            case CallKind.Native:
+                                if (results >= 0)
+                                {
+                                    Top = ci.Top;
+                                }
+
+                                registers = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(Stack), @base);
+                                continue;
+                            default:
+                                return;
                         }
                     }
 
-                    continue;
-                }
+                case Opcode.TailCall:
+                    {
+                        int function = @base + Instruction.A(i), b = Instruction.B(i);
+                        if (b != 0)
+                        {
+                            Top = function + b;
+                        }
+
+                        ci.Pc = pc;
+                        if (--state.Countdown <= 0)
+                        {
+                            state.RunHook(this);
+                        }
+
+                        switch (PreCall(function, -1))
+                        {
+                            case CallKind.Lua:
+                                ReplaceCaller(function);
+                                goto Enter;
+                            case CallKind.Native:
+                                registers = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(Stack), @base);
+                                continue;
+                            default:
+                                return;
+                        }
+                    }
+
+                case Opcode.Return:
+                    {
+                        int first = @base + Instruction.A(i), b = Instruction.B(i);
+                        if (b != 0)
+                        {
+                            Top = first + b - 1;
+                        }
+
+                        if (_openUpvalues is not null)
+                        {
+                            CloseUpvalues(@base);
+                        }
+
+                        ci.Pc = pc;
+                        bool isFixed = PostCall(first);
+                        if (--levels == 0)
+                        {
+                            return;
+                        }
+
+                        if (isFixed)
+                        {
+                            Top = _ci.Top;
+                        }
+
+                        goto Enter;
+                    }
+
+                case Opcode.ForLoop:
+                    {
+                        double step = Unsafe.Add(ref target, 2).N, index = target.N + step, limit = Unsafe.Add(ref target, 1).N;
+                        if (step > 0 ? index <= limit : limit <= index)
+                        {
+                            pc += Instruction.Bx(i);
+                            SetNumber(ref target, index);
+                            SetNumber(ref Unsafe.Add(ref target, 3), index);
+                            if (--state.Countdown <= 0)
+                            {
+                                goto Hook;
+                            }
+                        }
+
+                        continue;
+                    }
 
                 case Opcode.ForPrep:
                     ci.Pc = pc;
@@ -520,114 +520,114 @@ public sealed partial class LuaThread
                     pc += Instruction.Bx(i);
                     continue;
                 case Opcode.TForLoop:
-                {
-                    ref LuaValue callee = ref Unsafe.Add(ref target, 3);
-                    ci.Pc = pc;
-                    if (--state.Countdown <= 0)
                     {
-                        state.RunHook(this);
+                        ref LuaValue callee = ref Unsafe.Add(ref target, 3);
+                        ci.Pc = pc;
+                        if (--state.Countdown <= 0)
+                        {
+                            state.RunHook(this);
+                            registers = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(Stack), @base);
+                            target = ref Unsafe.Add(ref registers, Instruction.A(i));
+                            callee = ref Unsafe.Add(ref target, 3);
+                        }
+
+                        if (ReferenceEquals(target.O, state.NextFunction) && Unsafe.Add(ref target, 1).O is LuaTable walked && Instruction.C(i) <= 2)
+                        {
+                            // for k, v in pairs(t): no call is needed to go on.
+                            walked.Next(Unsafe.Add(ref target, 2), out LuaValue key, out LuaValue value, out bool unknown);
+                            if (!unknown)
+                            {
+                                callee = key;
+                                if (Instruction.C(i) == 2)
+                                {
+                                    Unsafe.Add(ref target, 4) = value;
+                                }
+
+                                goto Iterated;
+                            }
+                        }
+
+                        callee = target;
+                        Unsafe.Add(ref target, 4) = Unsafe.Add(ref target, 1);
+                        Unsafe.Add(ref target, 5) = Unsafe.Add(ref target, 2);
+                        Top = @base + Instruction.A(i) + 6;
+                        Call(@base + Instruction.A(i) + 3, Instruction.C(i));
+                        Top = ci.Top;
                         registers = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(Stack), @base);
                         target = ref Unsafe.Add(ref registers, Instruction.A(i));
                         callee = ref Unsafe.Add(ref target, 3);
-                    }
-
-                    if (ReferenceEquals(target.O, state.NextFunction) && Unsafe.Add(ref target, 1).O is LuaTable walked && Instruction.C(i) <= 2)
-                    {
-                        // for k, v in pairs(t): no call is needed to go on.
-                        walked.Next(Unsafe.Add(ref target, 2), out LuaValue key, out LuaValue value, out bool unknown);
-                        if (!unknown)
+                    Iterated:
+                        if (callee.O is not null)
                         {
-                            callee = key;
-                            if (Instruction.C(i) == 2)
-                            {
-                                Unsafe.Add(ref target, 4) = value;
-                            }
-
-                            goto Iterated;
+                            Unsafe.Add(ref target, 2) = callee;
+                            pc += Instruction.Bx(Unsafe.Add(ref code, pc));
                         }
-                    }
 
-                    callee = target;
-                    Unsafe.Add(ref target, 4) = Unsafe.Add(ref target, 1);
-                    Unsafe.Add(ref target, 5) = Unsafe.Add(ref target, 2);
-                    Top = @base + Instruction.A(i) + 6;
-                    Call(@base + Instruction.A(i) + 3, Instruction.C(i));
-                    Top = ci.Top;
-                    registers = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(Stack), @base);
-                    target = ref Unsafe.Add(ref registers, Instruction.A(i));
-                    callee = ref Unsafe.Add(ref target, 3);
-                Iterated:
-                    if (callee.O is not null)
-                    {
-                        Unsafe.Add(ref target, 2) = callee;
-                        pc += Instruction.Bx(Unsafe.Add(ref code, pc));
+                        pc++;
+                        continue;
                     }
-
-                    pc++;
-                    continue;
-                }
 
                 case Opcode.SetList:
-                {
-                    int count = Instruction.B(i), offset = Instruction.C(i);
-                    if (count == 0)
                     {
-                        count = Top - (@base + Instruction.A(i)) - 1;
-                        Top = ci.Top;
-                    }
+                        int count = Instruction.B(i), offset = Instruction.C(i);
+                        if (count == 0)
+                        {
+                            count = Top - (@base + Instruction.A(i)) - 1;
+                            Top = ci.Top;
+                        }
 
-                    var table = (LuaTable)target.O!;
-                    ci.Pc = pc;
-                    table.EnsureArray(offset + count);
-                    for (; count > 0; count--)
-                    {
-                        table.Set(offset + count, Unsafe.Add(ref target, count));
-                    }
+                        var table = (LuaTable)target.O!;
+                        ci.Pc = pc;
+                        table.EnsureArray(offset + count);
+                        for (; count > 0; count--)
+                        {
+                            table.Set(offset + count, Unsafe.Add(ref target, count));
+                        }
 
-                    continue;
-                }
+                        continue;
+                    }
 
                 case Opcode.Close:
                     CloseUpvalues(@base + Instruction.A(i));
                     continue;
                 case Opcode.Closure:
-                {
-                    Prototype child = prototype.Children[Instruction.Bx(i)];
-                    var made = new LuaClosure(closure.Environment, child);
-                    state.Charge(64 + (child.UpvalueCount * 8));
-                    for (int n = 0; n < child.UpvalueCount; n++)
                     {
-                        ulong source = Unsafe.Add(ref code, pc++);
-                        made.Upvalues[n] = Instruction.Op(source) == Opcode.GetUpvalue
-                            ? closure.Upvalues[Instruction.B(source)]
-                            : FindUpvalue(@base + Instruction.B(source));
-                    }
+                        Prototype child = prototype.Children[Instruction.Bx(i)];
+                        var made = new LuaClosure(closure.Environment, child);
+                        state.Charge(64 + (child.UpvalueCount * 8));
+                        for (int n = 0; n < child.UpvalueCount; n++)
+                        {
+                            ulong source = Unsafe.Add(ref code, pc++);
+                            made.Upvalues[n] = Instruction.Op(source) == Opcode.GetUpvalue
+                                ? closure.Upvalues[Instruction.B(source)]
+                                : FindUpvalue(@base + Instruction.B(source));
+                        }
 
-                    target = made;
-                    continue;
-                }
+                        target = made;
+                        continue;
+                    }
 
                 case Opcode.Vararg:
-                {
-                    int wanted = Instruction.B(i) - 1, a = Instruction.A(i);
-                    int count = @base - ci.Function - prototype.ParameterCount - 1;
-                    if (wanted < 0)
                     {
-                        wanted = count;
-                        ci.Pc = pc;
-                        Top = @base + a;
-                        EnsureStack(count);
-                        registers = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(Stack), @base);
-                        Top = @base + a + count;
-                    }
+                        int wanted = Instruction.B(i) - 1, a = Instruction.A(i);
+                        int count = @base - ci.Function - prototype.ParameterCount - 1;
+                        if (wanted < 0)
+                        {
+                            wanted = count;
+                            ci.Pc = pc;
+                            Top = @base + a;
+                            EnsureStack(count);
+                            registers = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(Stack), @base);
+                            Top = @base + a + count;
+                        }
 
-                    for (int n = 0; n < wanted; n++)
-                    {
-                        Unsafe.Add(ref registers, a + n) = n < count ? Unsafe.Add(ref registers, n - count) : default;
-                    }
+                        for (int n = 0; n < wanted; n++)
+                        {
+                            Unsafe.Add(ref registers, a + n) = n < count ? Unsafe.Add(ref registers, n - count) : default;
+                        }
 
-                    continue;
-                }
+                        continue;
+                    }
             }
 
         Hook:

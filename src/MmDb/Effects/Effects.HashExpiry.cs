@@ -84,6 +84,7 @@ public sealed unsafe partial class Effects
             return 0;
         }
 
+        _keyspace.Feed?.FieldsExpired(_database, key, fields, count);
         int removed = 0;
         bool isEmpty = false;
         switch ((DataEncoding)Record.Encoding(KeyTable.Get(slot)))

@@ -14,6 +14,7 @@ internal sealed unsafe class RdbSnapshotWriter : ISnapshotSink
 {
     private const long BehindBytes = 16 << 20;
     private const long FlushBytes = 1 << 20;
+    private const ulong FirstInstant = 1;
 
     private readonly string _file;
     private readonly (string Name, string Value)[] _fields;
@@ -51,6 +52,7 @@ internal sealed unsafe class RdbSnapshotWriter : ISnapshotSink
         public required int Database { get; init; }
         public long Missing { get; set; }
         public long Nodes { get; set; }
+        public bool MayExpire { get; init; }
         public RdbStreamWriter? Stream { get; init; }
     }
 
@@ -108,7 +110,7 @@ internal sealed unsafe class RdbSnapshotWriter : ISnapshotSink
             WriteHead();
             while (Next() is { } chunk)
             {
-                if (Error is null && _hasKeys)
+                if (Error is null)
                 {
                     Write(chunk);
                 }
@@ -219,8 +221,23 @@ internal sealed unsafe class RdbSnapshotWriter : ISnapshotSink
         var reader = new SnapshotReader(chunk.Data, chunk.Length);
         while (!reader.AtEnd)
         {
-            switch ((SnapshotPiece)reader.Byte())
+            var piece = (SnapshotPiece)reader.Byte();
+            if (!_hasKeys && piece != SnapshotPiece.Function)
             {
+                // Functions come first.
+                return;
+            }
+
+            switch (piece)
+            {
+                case SnapshotPiece.Function:
+                    ReadName(ref reader);
+                    _out.Byte(RdbFormat.Function2);
+                    _out.String(ReadName(ref reader));
+                    break;
+                case SnapshotPiece.ExpiringElements:
+                    AddElements(ref reader, expire: true);
+                    break;
                 case SnapshotPiece.Value:
                     WriteValue(ref reader);
                     break;
@@ -228,7 +245,7 @@ internal sealed unsafe class RdbSnapshotWriter : ISnapshotSink
                     OpenCollection(ref reader);
                     break;
                 case SnapshotPiece.Elements:
-                    AddElements(ref reader);
+                    AddElements(ref reader, expire: false);
                     break;
                 case SnapshotPiece.Node:
                     AddNode(ref reader);
@@ -241,12 +258,6 @@ internal sealed unsafe class RdbSnapshotWriter : ISnapshotSink
                     break;
                 case SnapshotPiece.Pending:
                     AddPending(ref reader);
-                    break;
-                case SnapshotPiece.Function:
-                    reader.Bytes(out _);
-                    byte* code = reader.Bytes(out int codeLength);
-                    _out.Byte(RdbFormat.Function2);
-                    _out.String(code, codeLength);
                     break;
                 default:
                     throw new SnapshotFormatException("a piece is of a kind that RDB output does not know");
@@ -298,18 +309,25 @@ internal sealed unsafe class RdbSnapshotWriter : ISnapshotSink
     private void OpenCollection(ref SnapshotReader reader)
     {
         var head = new RdbBuffer();
-        int database = ReadHead(ref reader, head, out DataType type, out _);
+        int database = ReadHead(ref reader, head, out DataType type, out DataEncoding encoding);
         ulong id = reader.UInt64();
         long count = (long)reader.Varint();
+        bool mayExpire = encoding == DataEncoding.ExpiringTable;
+        if (mayExpire)
+        {
+            // Instants count from here, and 0 means never.
+            head.UInt64(FirstInstant);
+        }
+
         if (type != DataType.List)
         {
             head.Count((ulong)count);
         }
 
-        _open.Add(id, new Collection { Head = head, Body = new RdbBuffer(), Type = type, Database = database, Missing = count });
+        _open.Add(id, new Collection { Head = head, Body = new RdbBuffer(), Type = type, Database = database, Missing = count, MayExpire = mayExpire });
     }
 
-    private void AddElements(ref SnapshotReader reader)
+    private void AddElements(ref SnapshotReader reader, bool expire)
     {
         ulong id = reader.UInt64();
         long count = (long)reader.Varint();
@@ -318,6 +336,11 @@ internal sealed unsafe class RdbSnapshotWriter : ISnapshotSink
         {
             byte* name = reader.Bytes(out int nameLength);
             byte* value = reader.Bytes(out int length);
+            if (collection.MayExpire)
+            {
+                collection.Body.Count(expire ? reader.UInt64() : 0);
+            }
+
             RdbValueWriter.WriteElement(collection.Body, collection.Type, name, nameLength, value, length);
         }
 

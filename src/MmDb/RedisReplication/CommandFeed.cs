@@ -24,6 +24,7 @@ internal sealed unsafe class CommandFeed : IDisposable
         "expire", "pexpire", "expireat", "pexpireat", "setex", "psetex", "getex", "getdel", "spop", "incrbyfloat", "hincrbyfloat",
         "blpop", "brpop", "blmpop", "lmpop", "blmove", "brpoplpush", "bzpopmin", "bzpopmax", "bzmpop", "zmpop", "restore", "restore-asking",
         "xadd", "xtrim", "xreadgroup", "xclaim", "xautoclaim", "migrate", "getset",
+        "hexpire", "hpexpire", "hexpireat", "hpexpireat", "hpersist", "hgetex", "hsetex", "hgetdel",
     }.ToFrozenSet(StringComparer.Ordinal);
 
     private readonly Replicator _replication;
@@ -101,6 +102,22 @@ internal sealed unsafe class CommandFeed : IDisposable
         _pending.Array(2);
         _pending.Bulk("DEL"u8);
         _pending.Bulk(key.Span);
+        _commands = commands;
+    }
+
+    /// <summary>Fields of a hash went by themselves: they expired.</summary>
+    public void FieldsExpired(Database database, in Key key, Slice* fields, int count)
+    {
+        long commands = _commands;
+        Begin(database.Index);
+        _pending.Array(count + 2);
+        _pending.Bulk("HDEL"u8);
+        _pending.Bulk(key.Span);
+        for (int i = 0; i < count; i++)
+        {
+            _pending.Bulk(fields[i]);
+        }
+
         _commands = commands;
     }
 
@@ -183,11 +200,16 @@ internal sealed unsafe class CommandFeed : IDisposable
         while (!reader.AtEnd)
         {
             var tag = (EffectTag)reader.Byte();
-            if (tag == EffectTag.Expire)
+            if (tag is EffectTag.Expire or EffectTag.HashExpireFields)
             {
                 // It went out when it happened.
                 reader.Key(keyspace);
                 reader.Int64();
+                for (int fields = tag == EffectTag.Expire ? 0 : reader.Int32(); fields > 0; fields--)
+                {
+                    reader.Bytes(out _);
+                }
+
                 continue;
             }
 
@@ -243,8 +265,42 @@ internal sealed unsafe class CommandFeed : IDisposable
                 Command(database, "HSET"u8, 4, key);
                 Items(ref reader, 2);
                 return true;
-            case EffectTag.SetRemove:
+            case EffectTag.HashSetMany or EffectTag.HashSetKeepExpiry:
                 int items = reader.Int32();
+                bool keeps = tag == EffectTag.HashSetKeepExpiry;
+                Command(database, keeps ? "HSETEX"u8 : "HSET"u8, items + (keeps ? 5 : 2), key);
+                if (keeps)
+                {
+                    _pending.Bulk("KEEPTTL"u8);
+                    _pending.Bulk("FIELDS"u8);
+                    _pending.BulkInteger(items / 2);
+                }
+
+                Items(ref reader, items);
+                return true;
+            case EffectTag.HashRemove:
+                items = reader.Int32();
+                Command(database, "HDEL"u8, items + 2, key);
+                Items(ref reader, items);
+                return true;
+            case EffectTag.HashExpireAt:
+                at = reader.Int64();
+                items = reader.Int32();
+                Command(database, "HPEXPIREAT"u8, items + 5, key);
+                _pending.BulkInteger(at);
+                _pending.Bulk("FIELDS"u8);
+                _pending.BulkInteger(items);
+                Items(ref reader, items);
+                return true;
+            case EffectTag.HashPersist:
+                items = reader.Int32();
+                Command(database, "HPERSIST"u8, items + 4, key);
+                _pending.Bulk("FIELDS"u8);
+                _pending.BulkInteger(items);
+                Items(ref reader, items);
+                return true;
+            case EffectTag.SetRemove:
+                items = reader.Int32();
                 Command(database, "SREM"u8, items + 2, key);
                 Items(ref reader, items);
                 return true;

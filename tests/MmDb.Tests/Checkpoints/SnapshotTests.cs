@@ -217,7 +217,7 @@ public sealed unsafe class SnapshotTests(ITestOutputHelper output)
 
     internal static KeyspaceOptions SmallThresholds()
     {
-        var options = new KeyspaceOptions();
+        var options = new KeyspaceOptions { StreamNodeMaxEntries = 4, StreamNodeMaxBytes = 300 };
         options.Packed.HashMaxListpackEntries = 8;
         options.Packed.SetMaxIntsetEntries = 8;
         options.Packed.SetMaxListpackEntries = 8;
