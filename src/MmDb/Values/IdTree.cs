@@ -41,7 +41,6 @@ public unsafe struct IdTree
     /// <param name="holdsBlocks">Whether a value is the address of a <see cref="StreamBlock"/> that the tree has a reference to.</param>
     internal IdTree(int valueBytes, bool holdsBlocks = false)
     {
-        this = default;
         _valueBytes = (ushort)valueBytes;
         _holdsBlocks = holdsBlocks;
     }

@@ -19,7 +19,6 @@ public unsafe struct StreamCursor
     /// <summary>Before the first entry that it will give.</summary>
     internal StreamCursor(in IdTree nodes, StreamId from, StreamId to, bool backwards)
     {
-        this = default;
         _from = from;
         _to = to;
         _backwards = backwards;
@@ -217,7 +216,6 @@ public unsafe struct StreamFields
 
     internal StreamFields(byte* data, int masterAt, int valuesAt, long count)
     {
-        this = default;
         _data = data;
         _same = masterAt >= 0;
         _nextField = masterAt;

@@ -7,6 +7,7 @@ using Leither.MmDb.Log;
 using Leither.MmDb.Memory;
 using Leither.MmDb.Tests.Log;
 using Leither.MmDb.Values;
+using Leither.TestKit;
 using Xunit;
 using Xunit.Abstractions;
 
@@ -14,11 +15,11 @@ namespace Leither.MmDb.Tests.Checkpoints;
 
 public sealed unsafe class SnapshotTests(ITestOutputHelper output)
 {
+    /// <summary>A few lives; hundreds in long runs.</summary>
+    public static TheoryData<int> Seeds => new(Enumerable.Range(1, Seed.IsLong ? 90 : 4));
+
     [Theory]
-    [InlineData(1)]
-    [InlineData(2)]
-    [InlineData(3)]
-    [InlineData(4)]
+    [MemberData(nameof(Seeds))]
     public void Random_writes_between_the_slices_do_not_show_in_a_snapshot(int seed)
     {
         output.WriteLine($"seed {seed}");
