@@ -401,7 +401,7 @@ public static unsafe class InfoCommands
             string state = replica.State switch
             {
                 RedisReplication.ReplicaState.Online => "online",
-                RedisReplication.ReplicaState.Sending => "send_bulk",
+                RedisReplication.ReplicaState.Sending or RedisReplication.ReplicaState.Served => "send_bulk",
                 _ => "wait_bgsave",
             };
             long lag = replica.State == RedisReplication.ReplicaState.Online ? (c.Server.NowMs - replica.AcknowledgedMs) / 1000 : 0;

@@ -13,6 +13,8 @@ internal enum ReplicaState
     Sending,
     /// <summary>It follows the stream.</summary>
     Online,
+    /// <summary>It got the file, which is all that it wanted, and its connection ends when that has left.</summary>
+    Served,
 }
 
 /// <summary>What the server knows of a connection that a Redis replica came by.</summary>

@@ -561,6 +561,7 @@ internal sealed unsafe class Replicator : IDisposable
                 replica.File = null;
                 if (replica.WantsFileOnly)
                 {
+                    replica.State = ReplicaState.Served;
                     session.CloseAfterReply();
                     return;
                 }
