@@ -166,6 +166,8 @@ public sealed unsafe class Blocking(Server server)
     /// <summary>Serves the clients that wait on keys which have got something; one service may make others possible.</summary>
     internal void ServeReady(Keyspace keyspace)
     {
+        // Not the time of what made the keys ready: that may have taken long, and they may be gone again.
+        keyspace.NowMs = server.NowMs;
         while (keyspace.HasReady)
         {
             foreach ((Database database, byte[] name) in keyspace.TakeReady())
@@ -173,6 +175,8 @@ public sealed unsafe class Blocking(Server server)
                 Serve(keyspace, database, name);
             }
         }
+
+        keyspace.DeleteNotedExpired();
     }
 
     private void Serve(Keyspace keyspace, Database database, byte[] name)

@@ -22,6 +22,9 @@ public sealed unsafe class Dispatcher : IDisposable
     private const int TimedFromStart = 64;
     private const int TimedEvery = 16;
 
+    /// <summary>Commands with these are checked always: what may write, what is protected, and scripts, of which only they themselves tell whether they do.</summary>
+    private const CommandFlags CheckedFlags = CommandFlags.DenyOom | CommandFlags.Write | CommandFlags.Protected | CommandFlags.NoMandatoryKeys;
+
     private readonly Server _server;
     private readonly CommandContext _context;
     private readonly ArgBuffer _args = new();
@@ -235,15 +238,14 @@ public sealed unsafe class Dispatcher : IDisposable
             return;
         }
 
-        if ((session.NeedsChecks || _server.NeedsChecks || (spec.Flags & (CommandFlags.DenyOom | CommandFlags.Write | CommandFlags.Protected)) != 0)
-            && !Allowed(session, spec, args, count))
+        if ((session.NeedsChecks || _server.NeedsChecks || (spec.Flags & CheckedFlags) != 0) && !Allowed(session, spec, args, count))
         {
             return;
         }
 
         if (session.Transaction is not null && !spec.Has(CommandFlags.NotQueued))
         {
-            Transactions.Queue(session, spec, args, count);
+            Transactions.Queue(_server, session, spec, args, count);
             session.Output.Queued();
             return;
         }
@@ -399,8 +401,9 @@ public sealed unsafe class Dispatcher : IDisposable
             return false;
         }
 
-        // EXEC is what it runs.
-        CommandFlags flags = spec == TransactionCommands.Exec ? spec.Flags | session.TransactionFlags : spec.Flags;
+        // EXEC is what it runs, and a script what it says of itself.
+        CommandFlags flags = spec == TransactionCommands.Exec ? spec.Flags | session.TransactionFlags
+            : spec.Has(CommandFlags.NoMandatoryKeys) ? _server.Scripts.FlagsOf(spec, args, count) : spec.Flags;
         if (_context.Keyspace.Options.MaxMemory != 0 && !_context.Keyspace.MakeRoom()
             && ((flags & CommandFlags.DenyOom) != 0 || (session.Transaction is not null && (flags & CommandFlags.NotQueued) == 0)))
         {
@@ -419,7 +422,7 @@ public sealed unsafe class Dispatcher : IDisposable
             return false;
         }
 
-        if (!session.IsSource && RefusesAsReplica(spec == TransactionCommands.Exec ? flags & ~session.TransactionLacks | flags & CommandFlags.Write : flags) is { Length: > 0 } replicaRefusal)
+        if (!session.IsSource && Refusal(spec == TransactionCommands.Exec ? flags & ~session.TransactionLacks | flags & CommandFlags.Write : flags) is { Length: > 0 } replicaRefusal)
         {
             Refuse(session, spec, replicaRefusal);
             return false;
@@ -441,25 +444,20 @@ public sealed unsafe class Dispatcher : IDisposable
     }
 
     /// <summary>What replication does not allow at present: the error, or nothing.</summary>
-    private ReadOnlySpan<byte> RefusesAsReplica(CommandFlags flags)
+    private ReadOnlySpan<byte> Refusal(CommandFlags flags)
     {
         RedisReplication.Replicator replication = _server.Replication;
-        if (replication.Master is not { } master)
+        if ((flags & CommandFlags.Write) != 0 && replication.WriteRefusal is { Length: > 0 } refusal)
         {
-            return (flags & CommandFlags.Write) != 0 && !replication.HasEnoughReplicas ? Errors.NoReplicas : default;
+            return refusal;
         }
 
-        if ((flags & CommandFlags.Write) != 0 && _server.Settings.Get(Configuration.ConfigKeys.ReplicaReadOnly))
-        {
-            return Errors.ReadOnly;
-        }
-
-        if (!master.IsUp && (flags & CommandFlags.Stale) == 0 && !_server.Settings.Get(Configuration.ConfigKeys.ReplicaServeStaleData))
+        if ((flags & CommandFlags.Stale) == 0 && replication.IsStale)
         {
             return Errors.MasterDown;
         }
 
-        return master.IsLoading && (flags & CommandFlags.Loading) == 0 ? Errors.Loading : default;
+        return replication.Master is { IsLoading: true } && (flags & CommandFlags.Loading) == 0 ? Errors.Loading : default;
     }
 
     /// <summary>Runs a checked command: its effects are one entry, and clients that waited for them are served after it.</summary>
@@ -605,6 +603,9 @@ public sealed unsafe class Dispatcher : IDisposable
 
         _context.Start(session, spec, args, count, spec.FirstKey == 0 ? -1 : spec.FirstKey, hash);
         _server.Stats.CommandsProcessed++;
+        int database = session.DatabaseIndex;
+        RedisReplication.CommandFeed? feed = _context.Keyspace.Feed;
+        long applied = feed?.Before(spec, args, count, _context.Keyspace.Effects) ?? 0;
         long calls = _server.StatsOf(spec).Calls++;
         if (!spec.IsQuick || calls < TimedFromStart || calls % TimedEvery == 0)
         {
@@ -617,6 +618,7 @@ public sealed unsafe class Dispatcher : IDisposable
             spec.Handler(_context);
         }
 
+        feed?.After(spec, args, count, database, applied, _context.Keyspace.Effects);
         if (caller.Tracking is not null)
         {
             caller.Mimei.Tracking.Remember(caller, spec, args, count);

@@ -31,12 +31,18 @@ public sealed unsafe class LazyFree
         public void* Structure { get; set; }
         public ulong Cursor { get; set; }
         public bool Started { get; set; }
+        public long Values { get; init; } = 1;
     }
 
-    /// <summary>Elements that wait to be freed (INFO's lazyfree_pending_objects counts structures).</summary>
+    /// <summary>Structures that wait to be freed.</summary>
     public int PendingCount => _queue.Count;
-    /// <summary>Structures freed in slices so far.</summary>
-    public long FreedCount { get; private set; }
+    /// <summary>Values that wait to be freed: one a structure, and of an emptied database one a key.</summary>
+    public long PendingValues { get; private set; }
+    /// <summary>Values freed in slices so far.</summary>
+    public long FreedValues { get; private set; }
+
+    /// <summary>Counts what was freed from zero again (CONFIG RESETSTAT).</summary>
+    internal void ResetStatistics() => FreedValues = 0;
 
     /// <summary>Frees what a record holds outside of itself: at once when it is small, else later.</summary>
     internal void ReleaseValue(byte* record)
@@ -59,7 +65,7 @@ public sealed unsafe class LazyFree
     internal void ReleaseDatabase(KeyTable* keys, KeyTable* expires)
     {
         KeyTable.Destroy(_keyspace.Heap, expires);
-        Add(new Item { Encoding = DataEncoding.HashTable, IsDatabase = true, Table = keys });
+        Add(new Item { Encoding = DataEncoding.HashTable, IsDatabase = true, Table = keys, Values = keys->Count });
     }
 
     /// <summary>Takes over a table of elements that belongs to no key any more.</summary>
@@ -94,6 +100,7 @@ public sealed unsafe class LazyFree
         else
         {
             _queue.Enqueue(item);
+            PendingValues += item.Values;
         }
     }
 
@@ -114,7 +121,8 @@ public sealed unsafe class LazyFree
             }
 
             _queue.Dequeue();
-            FreedCount++;
+            PendingValues -= item.Values;
+            FreedValues += item.Values;
         }
 
         return false;

@@ -220,6 +220,7 @@ public sealed unsafe partial class Server : IDisposable
         Stats.BytesSent -= BytesWritten;
         ClientMemory.EvictedClients = 0;
         Mimei.Keyspace.Stats.Reset();
+        Mimei.Keyspace.LazyFree.ResetStatistics();
         foreach (CommandSpec spec in Commands.All)
         {
             StatsOf(spec).Reset();

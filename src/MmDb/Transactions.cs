@@ -7,7 +7,7 @@ namespace Leither.MmDb;
 internal static unsafe class Transactions
 {
     /// <summary>Keeps a command for EXEC.</summary>
-    public static void Queue(Session session, CommandSpec spec, Slice* args, int count)
+    public static void Queue(Server server, Session session, CommandSpec spec, Slice* args, int count)
     {
         // What can no longer run need not be kept.
         if (!session.TransactionAborted && !session.WatchBroken)
@@ -15,8 +15,9 @@ internal static unsafe class Transactions
             var command = new QueuedCommand(spec, args, count);
             session.Transaction!.Add(command);
             session.QueuedBytes += command.Bytes;
-            session.TransactionFlags |= spec.Flags;
-            session.TransactionLacks |= ~spec.Flags;
+            CommandFlags flags = spec.Has(CommandFlags.NoMandatoryKeys) ? server.Scripts.FlagsOf(spec, args, count) : spec.Flags;
+            session.TransactionFlags |= flags;
+            session.TransactionLacks |= ~flags;
         }
     }
 

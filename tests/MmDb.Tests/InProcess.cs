@@ -334,7 +334,10 @@ internal sealed class TestClock : TimeProvider
 {
     private DateTimeOffset _now = DateTimeOffset.FromUnixTimeMilliseconds(1_700_000_000_000);
 
-    public override DateTimeOffset GetUtcNow() => _now;
+    /// <summary>Milliseconds by which each reading moves it, as if whatever comes in between took so long.</summary>
+    public long MsPerReading { get; set; }
+
+    public override DateTimeOffset GetUtcNow() => _now = _now.AddMilliseconds(MsPerReading);
 
     public long NowMs => _now.ToUnixTimeMilliseconds();
 

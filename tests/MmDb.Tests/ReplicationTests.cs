@@ -1,5 +1,6 @@
 // What replicas and those who ask like them get, without sockets. How real servers follow each other is in tests/redis-compat/ReplicationTests.cs.
 
+using System.Text;
 using Leither.TestKit;
 using Xunit;
 
@@ -15,17 +16,110 @@ public sealed class ReplicationTests
         InProcess.Client asking = db.Connect();
         Assert.Equal("+OK", asking.Run("REPLCONF rdb-only 1"));
         asking.Send(Quoting.Split("SYNC"));
-        Assert.True(SpinWait.SpinUntil(
-            () =>
-            {
-                db.Server.Cron(db.Clock.NowMs);
-                return asking.IsClosed;
-            },
-            TimeSpan.FromSeconds(30)));
+        CronUntil(db, () => asking.IsClosed);
         long length = asking.Output.Length;
         Assert.NotEqual(0, length);
         db.Server.Cron(db.Clock.NowMs);
         db.Prepare("SET k w");
         Assert.Equal(length, asking.Output.Length);
+    }
+
+    [Fact]
+    public void What_scripts_change_reaches_replicas_command_by_command()
+    {
+        using var db = new InProcess();
+        InProcess.Client replica = Follow(db);
+        db.Prepare("EVAL \"redis.call('SET', KEYS[1], 1)\" 1 a");
+        Assert.Equal(["SELECT 0", "SET a 1"], Stream(replica));
+        db.Prepare("EVAL \"redis.call('GET', 'a') redis.call('INCRBYFLOAT', 'a', 1) return redis.call('EXPIRE', 'a', 10)\" 0");
+        Assert.Equal(["MULTI", "SET a 2 KEEPTTL", $"PEXPIREAT a {db.Clock.NowMs + 10_000}", "EXEC"], Stream(replica));
+        db.Prepare("MULTI", "EVAL \"redis.call('SADD', 's', 'x')\" 0", "EXEC", "EVAL \"return redis.call('SPOP', 's')\" 0", "EVAL \"return redis.call('SPOP', 's')\" 0");
+        Assert.Equal(["SADD s x", "SREM s x"], Stream(replica));
+        db.Prepare("EVAL \"redis.call('SELECT', 3) redis.call('SET', 'b', 1)\" 0", "SET c 1");
+        Assert.Equal(["SELECT 3", "SET b 1", "SELECT 0", "SET c 1"], Stream(replica));
+    }
+
+    [Fact]
+    public void A_key_that_expired_while_its_transaction_ran_serves_nobody()
+    {
+        using var db = new InProcess();
+        InProcess.Client replica = Follow(db), waiting = db.Connect();
+        Assert.Equal("(none)", waiting.Run("BRPOP k 0"));
+        db.Prepare("MULTI", "RPUSH k hello", "PEXPIRE k 100");
+        db.Clock.MsPerReading = 200;
+        Assert.Equal("[:1, :1]", db.Run("EXEC"));
+        db.Clock.MsPerReading = 0;
+        Assert.Null(waiting.Take());
+        string[] stream = Stream(replica);
+        Assert.Equal(["SELECT 0", "MULTI", "RPUSH k hello"], stream[..3]);
+        Assert.Equal(["EXEC", "DEL k"], stream[4..]);
+    }
+
+    [Fact]
+    public void Without_enough_replicas_no_script_writes()
+    {
+        using var db = new InProcess();
+        db.Prepare("SET x old", "CONFIG SET min-replicas-to-write 1");
+        const string Refused = "-NOREPLICAS Not enough good replicas to write.";
+        Assert.Equal("\"old\"", db.Run("EVAL \"#!lua flags=no-writes\\nreturn redis.call('GET', 'x')\" 0"));
+        Assert.Equal("\"old\"", db.Run("EVAL \"return redis.call('GET', 'x')\" 0"));
+        Assert.Equal(Refused, db.Run("EVAL \"#!lua\\nreturn redis.call('GET', 'x')\" 0"));
+        Assert.StartsWith(Refused, db.Run("EVAL \"return redis.call('SET', 'x', 'new')\" 0"), StringComparison.Ordinal);
+        Assert.Equal("\"old\"", db.Run("GET x"));
+    }
+
+    [Fact]
+    public void On_a_replica_scripts_only_read_and_while_its_data_may_be_old_only_if_they_say_so()
+    {
+        using var db = new InProcess();
+        db.Server.Connector = new Unreachable();
+        db.Prepare("SET x old", "REPLICAOF 127.0.0.1 1");
+        Assert.StartsWith("-READONLY You can't write against a read only replica.", db.Run("EVAL \"return redis.call('SET', 'x', 'new')\" 0"), StringComparison.Ordinal);
+        Assert.StartsWith("-READONLY You can't write against a read only replica.", db.Run("EVAL \"#!lua\\nreturn redis.call('GET', 'x')\" 0"), StringComparison.Ordinal);
+        Assert.Equal("\"old\"", db.Run("EVAL \"return redis.call('GET', 'x')\" 0"));
+        db.Prepare("CONFIG SET replica-serve-stale-data no");
+        const string Stale = "-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
+        Assert.Equal(Stale, db.Run("EVAL \"return redis.call('GET', 'x')\" 0"));
+        Assert.Equal(Stale, db.Run("EVAL \"#!lua flags=no-writes\\nreturn 1\" 0"));
+        Assert.Equal(":1", db.Run("EVAL \"#!lua flags=allow-stale,no-writes\\nreturn 1\" 0"));
+        Assert.StartsWith("-ERR Can not execute the command on a stale replica", db.Run("EVAL \"#!lua flags=allow-stale,no-writes\\nreturn redis.call('GET', 'x')\" 0"), StringComparison.Ordinal);
+    }
+
+    /// <summary>A client that has come as far as a replica which follows the stream.</summary>
+    private static InProcess.Client Follow(InProcess db)
+    {
+        InProcess.Client replica = db.Connect();
+        replica.Send(Quoting.Split("SYNC"));
+        CronUntil(db, () => db.Run("INFO replication").Contains("state=online", StringComparison.Ordinal));
+        replica.Output.Consume(replica.Output.Length);
+        return replica;
+    }
+
+    /// <summary>The commands that a replica was sent since it was last asked.</summary>
+    private static string[] Stream(InProcess.Client replica)
+    {
+        var commands = new List<string>();
+        while (replica.TakeReply() is { } command)
+        {
+            commands.Add(string.Join(' ', command.Elements.Select(static word => Encoding.Latin1.GetString(word.Bytes))));
+        }
+
+        return [.. commands];
+    }
+
+    private static void CronUntil(InProcess db, Func<bool> condition) => Assert.True(SpinWait.SpinUntil(
+        () =>
+        {
+            db.Server.Cron(db.Clock.NowMs);
+            return condition();
+        },
+        TimeSpan.FromSeconds(30)));
+
+    /// <summary>Its connections neither come about nor fail.</summary>
+    private sealed class Unreachable : IConnector
+    {
+        public void Connect(string host, int port, int timeoutMs, IOutboundHandler handler)
+        {
+        }
     }
 }

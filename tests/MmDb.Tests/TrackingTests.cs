@@ -69,6 +69,14 @@ public sealed class TrackingTests
     }
 
     [Fact]
+    public void What_was_read_is_forgotten_when_all_keys_go_even_if_nobody_tracks_then()
+    {
+        using var db = new InProcess();
+        db.Prepare("HELLO 3", "CLIENT TRACKING ON", "GET a", "CLIENT TRACKING OFF", "FLUSHALL", "CLIENT TRACKING ON", "GET b");
+        Assert.Contains("tracking_total_keys:1\\r\\ntracking_total_items:1\\r\\n", db.Run("INFO stats"), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Keys_beyond_the_limit_are_forgotten_and_their_readers_told()
     {
         using var db = new InProcess();

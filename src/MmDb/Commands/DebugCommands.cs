@@ -181,18 +181,33 @@ public static unsafe class DebugCommands
 
     private static void Reload(CommandContext c)
     {
-        bool save = true;
+        bool save = true, merge = false, keep = false;
         for (int i = 2; i < c.Count; i++)
         {
             if (c.Is(i, "nosave"u8))
             {
                 save = false;
             }
-            else if (!c.Is(i, "merge"u8) && !c.Is(i, "noflush"u8))
+            else if (c.Is(i, "merge"u8))
+            {
+                merge = true;
+            }
+            else if (c.Is(i, "noflush"u8))
+            {
+                keep = true;
+            }
+            else
             {
                 c.Error("ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options."u8);
                 return;
             }
+        }
+
+        // Checkpoint and log hold what there is now: read over it, whatever there is is there twice.
+        if (keep && !merge && (c.Server.Scripts.LibraryCount > 0 || c.Keyspace.Databases.Any(static d => d.Count > 0)))
+        {
+            c.Error("ERR Error trying to load the RDB dump, check server logs."u8);
+            return;
         }
 
         Load(c, save);

@@ -264,8 +264,8 @@ public static unsafe class InfoCommands
         f.Zeros("mem_cluster_links", "mem_aof_buffer");
         f.Add("mem_allocator", "leither-slabs");
         f.Add("active_defrag_running", 0);
-        f.Add("lazyfree_pending_objects", c.Keyspace.LazyFree.PendingCount);
-        f.Add("lazyfreed_objects", c.Keyspace.LazyFree.FreedCount);
+        f.Add("lazyfree_pending_objects", c.Keyspace.LazyFree.PendingValues);
+        f.Add("lazyfreed_objects", c.Keyspace.LazyFree.FreedValues);
     }
 
     private static void Persistence(CommandContext c, Fields f)

@@ -7,7 +7,7 @@ namespace Leither.MmDb.Commands;
 /// <summary>EVAL, EVALSHA, their read-only forms, and SCRIPT.</summary>
 public static unsafe class ScriptCommands
 {
-    private const int DigestLength = 40;
+    internal const int DigestLength = 40;
     private const CommandFlags EvalFlags = CommandFlags.NoScript | CommandFlags.Stale | CommandFlags.SkipMonitor | CommandFlags.MayReplicate
         | CommandFlags.NoMandatoryKeys | CommandFlags.MovableKeys;
     private const CommandFlags EvalReadOnlyFlags = CommandFlags.NoScript | CommandFlags.Stale | CommandFlags.SkipMonitor | CommandFlags.ReadOnly

@@ -164,7 +164,7 @@ public static unsafe class ServerCommands
         if (TryFlushMode(c))
         {
             c.Effects.FlushDatabase(c.Database);
-            c.Keyspace.Tracking?.Flushed();
+            c.Mimei.Tracking.Flushed();
             c.Reply.Ok();
         }
     }
@@ -174,7 +174,7 @@ public static unsafe class ServerCommands
         if (TryFlushMode(c))
         {
             c.Effects.FlushAll();
-            c.Keyspace.Tracking?.Flushed();
+            c.Mimei.Tracking.Flushed();
             // As in Redis: emptying what was empty is a change too.
             c.Keyspace.Dirty++;
             c.Reply.Ok();

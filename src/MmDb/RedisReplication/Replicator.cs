@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Text;
+using Leither.MmDb.Commands;
 using Leither.MmDb.Configuration;
 using Leither.MmDb.Rdb;
 using Leither.Resp;
@@ -277,6 +278,14 @@ internal sealed unsafe class Replicator : IDisposable
             return wanted == 0 || maxLag == 0 || Master is not null || GoodReplicas >= wanted;
         }
     }
+
+    /// <summary>Why clients may not write at present; empty: they may.</summary>
+    public ReadOnlySpan<byte> WriteRefusal => Master is not null
+        ? _server.Settings.Get(ConfigKeys.ReplicaReadOnly) ? Errors.ReadOnly : default
+        : HasEnoughReplicas ? default : Errors.NoReplicas;
+
+    /// <summary>Whether its data may be old, and the configuration says that nobody is to see it then (replica-serve-stale-data).</summary>
+    public bool IsStale => Master is { IsUp: false } && !_server.Settings.Get(ConfigKeys.ReplicaServeStaleData);
 
     /// <summary>Replicas that were heard of lately.</summary>
     public int GoodReplicas

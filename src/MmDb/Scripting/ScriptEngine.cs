@@ -416,6 +416,11 @@ internal sealed unsafe class ScriptEngine : IDisposable
             return "ERR This Redis command is not allowed from script";
         }
 
+        if ((flags & CommandFlags.Stale) == 0 && _server.Replication.IsStale)
+        {
+            return "ERR Can not execute the command on a stale replica";
+        }
+
         if (run.Caller.IsRestricted && !_server.Users.Allows(run.Caller, spec, args, count, AclContext.Lua, out string noPermission))
         {
             return "ERR ACL failure in script: " + noPermission["NOPERM ".Length..];
@@ -429,6 +434,11 @@ internal sealed unsafe class ScriptEngine : IDisposable
         if ((flags & (CommandFlags.Write | CommandFlags.DenyOom)) != 0 && !run.HasWritten)
         {
             // What has begun to write is not stopped half way.
+            if ((flags & CommandFlags.Write) != 0 && !run.Caller.IsSource && _server.Replication.WriteRefusal is { Length: > 0 } notNow)
+            {
+                return Encoding.UTF8.GetString(notNow);
+            }
+
             if ((flags & CommandFlags.Write) != 0 && !_server.LogAccepts(run.Caller, args, count, out string? refusal))
             {
                 return refusal;

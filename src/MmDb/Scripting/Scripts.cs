@@ -4,6 +4,7 @@ using System.Text;
 using Leither.Lua;
 using Leither.MmDb.Commands;
 using Leither.MmDb.Configuration;
+using Leither.Resp;
 
 namespace Leither.MmDb.Scripting;
 
@@ -112,6 +113,49 @@ internal sealed unsafe class Scripts(Server server) : IDisposable
     public void Run(CommandContext c, CachedScript script, string digest, int keyCount, bool readOnly) =>
         Run(c, EvalEngine, script.Function, script.Flags, digest, keyCount, readOnly, isEval: true);
 
+    /// <summary>What calling a script counts as: what the script declares, or what the command says where it declares nothing or is not known.</summary>
+    public CommandFlags FlagsOf(CommandSpec spec, Slice* args, int count)
+    {
+        ScriptFlags declared = ScriptFlags.Undeclared;
+        if (count > 1)
+        {
+            Slice word = args[1];
+            if (spec == FunctionCommands.Call || spec == FunctionCommands.CallReadOnly)
+            {
+                declared = TryGetFunction(word.ToString(), out Function? function) ? function.Flags : declared;
+            }
+            else if (spec == ScriptCommands.EvalSha || spec == ScriptCommands.EvalShaReadOnly)
+            {
+                // In a buffer, for this is on the way of every call.
+                Span<char> digest = stackalloc char[ScriptCommands.DigestLength];
+                if (word.Length == digest.Length)
+                {
+                    for (int i = 0; i < digest.Length; i++)
+                    {
+                        digest[i] = char.ToLowerInvariant((char)word.Span[i]);
+                    }
+
+                    declared = _cache.GetAlternateLookup<ReadOnlySpan<char>>().TryGetValue(digest, out CachedScript? script) ? script.Flags : declared;
+                }
+            }
+            else if (Shebang.ReadEval(word.Span, out ScriptFlags read, out _) is null)
+            {
+                declared = read;
+            }
+        }
+
+        if ((declared & ScriptFlags.Undeclared) != 0)
+        {
+            return spec.Flags;
+        }
+
+        CommandFlags flags = spec.Flags & ~(CommandFlags.Stale | CommandFlags.DenyOom | CommandFlags.Write | CommandFlags.MayReplicate);
+        bool writes = (declared & ScriptFlags.NoWrites) == 0;
+        flags |= writes ? CommandFlags.Write : 0;
+        flags |= writes && (declared & ScriptFlags.AllowOom) == 0 ? CommandFlags.DenyOom : 0;
+        return (declared & ScriptFlags.AllowStale) != 0 ? flags | CommandFlags.Stale : flags;
+    }
+
     // FCALL
 
     public bool TryGetFunction(string name, [NotNullWhen(true)] out Function? function) => Synchronized()._functions.TryGetValue(name, out function);
@@ -123,6 +167,14 @@ internal sealed unsafe class Scripts(Server server) : IDisposable
     {
         bool declares = (flags & ScriptFlags.Undeclared) == 0;
         bool isOutOfMemory = c.Keyspace.Options.MaxMemory != 0 && !c.Keyspace.MakeRoom();
+        if (server.Replication.IsStale && (flags & ScriptFlags.AllowStale) == 0)
+        {
+            c.Error(declares
+                ? "MASTERDOWN Link with MASTER is down, replica-serve-stale-data is set to 'no' and 'allow-stale' flag is not set on the script."u8
+                : Errors.MasterDown);
+            return;
+        }
+
         if (declares)
         {
             if ((flags & ScriptFlags.NoWrites) == 0)

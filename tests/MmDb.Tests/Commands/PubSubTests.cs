@@ -148,6 +148,10 @@ public sealed class PubSubTests
         Assert.Equal("+1700000000.000000 [0 127.0.0.1:1] \"SET\" \"a\" \"b\\n\"", monitor.Take());
         db.Run("AUTH default x");
         Assert.EndsWith("\"AUTH\" \"(redacted)\" \"(redacted)\"", monitor.Take(), StringComparison.Ordinal);
+        db.Run("MIGRATE 127.0.0.1 1 nosuch 0 10 AUTH secret");
+        Assert.EndsWith("\"nosuch\" \"0\" \"10\" \"AUTH\" \"(redacted)\"", monitor.Take(), StringComparison.Ordinal);
+        db.Run("MIGRATE 127.0.0.1 1 nosuch 0 10 AUTH2 user secret");
+        Assert.EndsWith("\"10\" \"AUTH2\" \"(redacted)\" \"(redacted)\"", monitor.Take(), StringComparison.Ordinal);
         db.Run("CONFIG GET port");
         Assert.Null(monitor.Take());
         db.Prepare("MULTI", "SET a c", "EXEC");

@@ -43,6 +43,29 @@ public sealed class ScriptTests : IDisposable
     }
 
     [Fact]
+    public void While_writes_are_paused_scripts_run_that_say_they_do_not_write()
+    {
+        InProcess.Client other = _db.Connect();
+        Assert.Equal("+OK", other.Run("MULTI"));
+        Assert.Equal("+QUEUED", other.Run("EVAL \"#!lua\\nreturn 7\" 0"));
+        _db.Prepare(
+            "FUNCTION LOAD \"#!lua name=l\\nredis.register_function{function_name='reads', callback=function() return 'read' end, flags={'no-writes'}}\"",
+            "CLIENT PAUSE 100000 WRITE");
+        Assert.Equal(":2", _db.Run("EVAL \"#!lua flags=no-writes\\nreturn 2\" 0"));
+        string digest = _db.Run("SCRIPT LOAD \"#!lua flags=no-writes\\nreturn 3\"").Trim('"');
+        Assert.Equal(":3", _db.Run($"EVALSHA {digest.ToUpperInvariant()} 0"));
+        Assert.Equal(":4", _db.Run("EVAL_RO \"return 4\" 0"));
+        Assert.Equal("\"read\"", _db.Run("FCALL reads 0"));
+        _db.Prepare("MULTI", "EVAL \"#!lua flags=no-writes\\nreturn 5\" 0");
+        Assert.Equal("[:5]", _db.Run("EXEC"));
+        Assert.Equal("(none)", _db.Run("EVAL \"return 6\" 0"));
+        Assert.Equal("(none)", other.Run("EXEC"));
+        Assert.Equal("+OK", _db.Connect().Run("CLIENT UNPAUSE"));
+        Assert.Equal(":6", _db.Default.Take());
+        Assert.Equal("[:7]", other.Take());
+    }
+
+    [Fact]
     public void What_a_script_changed_before_it_failed_stays()
     {
         using var db = new InProcess(recording: true);

@@ -242,4 +242,28 @@ public sealed class ServerTests
         db.Server.Settings.Put(Configuration.ConfigKeys.EnableDebugCommand, 1);
         return db;
     }
+
+    [Fact]
+    public void Values_freed_in_the_background_are_counted_one_by_one_and_from_zero_after_RESETSTAT()
+    {
+        using var db = new InProcess();
+        db.Prepare("SADD small a b", $"SADD big {string.Join(' ', Enumerable.Range(0, 1000).Select(static i => "m" + i))}", "UNLINK small big");
+        Assert.Contains("lazyfree_pending_objects:1\\r\\nlazyfreed_objects:0", db.Run("INFO memory"), StringComparison.Ordinal);
+        db.Server.Cron(db.Clock.NowMs);
+        Assert.Contains("lazyfree_pending_objects:0\\r\\nlazyfreed_objects:1", db.Run("INFO memory"), StringComparison.Ordinal);
+        db.Prepare("CONFIG RESETSTAT", "MSET a 1 b 1 c 1", "FLUSHDB ASYNC");
+        Assert.Contains("lazyfree_pending_objects:3\\r\\nlazyfreed_objects:0", db.Run("INFO memory"), StringComparison.Ordinal);
+        db.Server.Cron(db.Clock.NowMs);
+        Assert.Contains("lazyfree_pending_objects:0\\r\\nlazyfreed_objects:3", db.Run("INFO memory"), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void DEBUG_RELOAD_NOFLUSH_fails_where_what_is_read_is_there_already()
+    {
+        using var db = new InProcess();
+        db.Server.Settings.Put(Configuration.ConfigKeys.EnableDebugCommand, 1);
+        db.Prepare("SET k v");
+        Assert.Equal("-ERR Error trying to load the RDB dump, check server logs.", db.Run("DEBUG RELOAD NOFLUSH"));
+        Assert.Equal("-ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.", db.Run("DEBUG RELOAD KEEP"));
+    }
 }
