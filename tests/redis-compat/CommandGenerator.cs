@@ -166,7 +166,12 @@ public sealed partial class CommandGenerator
                 case 3: c.Add("KEEPTTL"); break;
                 case 4: c.AddRange(["EX", RelativeSeconds()]); break;
                 case 5: c.AddRange(["PXAT", AbsoluteMilliseconds()]); break;
-                default: c.AddRange(random.Next(4) == 0 ? [Pick("EX", "PX", "EXAT", "PXAT"), Hostile()] : ["EXAT", AbsoluteSeconds()]); break;
+                case 6 when random.Next(4) == 0:
+                    // SET at a time that has passed leaves a key which DBSIZE counts until the server comes across it. As seconds these have not passed.
+                    string at = Hostile();
+                    c.AddRange([at is "2147483648" or "4294967296" ? Pick("EX", "PX", "EXAT") : Pick("EX", "PX", "EXAT", "PXAT"), at]);
+                    break;
+                default: c.AddRange(["EXAT", AbsoluteSeconds()]); break;
             }
         }
 
