@@ -10,7 +10,20 @@ namespace Leither.Compare;
 internal unsafe delegate byte* WriteRequest(byte* at, ref Chance chance);
 
 /// <summary>A kind of request.</summary>
-internal sealed record Work(string Name, int MaxRequest, WriteRequest Write);
+internal sealed record Work(string Name, int MaxRequest, WriteRequest Write)
+{
+    /// <summary>Connections that listen, none if no one does. A run ends when each of them has received what every request brings.</summary>
+    public int Listeners { get; init; }
+
+    /// <summary>What a listener sends first.</summary>
+    public byte[] Listen { get; init; } = [];
+
+    /// <summary>Bytes of the answer to that.</summary>
+    public int ListenReplyLength { get; init; }
+
+    /// <summary>Bytes that reach each listener for each request.</summary>
+    public int MessageLength { get; init; }
+}
 
 /// <summary>A small fast random generator (xorshift), and a counter for loads that go through all keys.</summary>
 internal struct Chance(ulong seed)
@@ -49,6 +62,7 @@ internal sealed unsafe class LoadGenerator
         public int OutSent;
         public int Outstanding;
         public long SentAt;
+        public bool Listens;
     }
 
     private readonly long[] histogram = new long[Buckets];
@@ -60,14 +74,15 @@ internal sealed unsafe class LoadGenerator
         Array.Clear(histogram);
         var chance = new Chance(seed);
         epoll = Native.epoll_create1(0);
-        var all = new Connection[connections];
-        for (int i = 0; i < connections; i++) all[i] = Open(port, i, (pipeline * work.MaxRequest) + 64);
-        long sent = 0, done = 0, errors = 0, longest = 0;
+        var all = new Connection[connections + work.Listeners];
+        for (int i = 0; i < all.Length; i++) all[i] = Open(port, i, (pipeline * work.MaxRequest) + 64);
+        for (int i = connections; i < all.Length; i++) Listen(all[i], work);
+        long sent = 0, done = 0, errors = 0, longest = 0, heard = 0;
         long start = Stopwatch.GetTimestamp();
         long stopAt = limit is { } time ? start + (long)(time.TotalSeconds * Stopwatch.Frequency) : long.MaxValue;
-        foreach (Connection c in all) Send(c);
+        foreach (Connection c in all[..connections]) Send(c);
         Native.EpollEvent* events = stackalloc Native.EpollEvent[256];
-        while (done < sent)
+        while (done < sent || heard < sent * work.Listeners * work.MessageLength)
         {
             int ready = Native.epoll_wait(epoll, events, 256, 10_000);
             if (ready == 0) throw new TimeoutException("The server did not reply for 10 seconds");
@@ -81,6 +96,12 @@ internal sealed unsafe class LoadGenerator
                 {
                     if (got < 0 && Marshal.GetLastPInvokeError() == Native.Again) continue;
                     throw new IOException("The server closed a connection");
+                }
+
+                if (c.Listens)
+                {
+                    heard += got;
+                    continue;
                 }
 
                 c.InLength += (int)got;
@@ -155,6 +176,24 @@ internal sealed unsafe class LoadGenerator
         var e = new Native.EpollEvent(Native.EpollIn, index);
         _ = Native.epoll_ctl(epoll, Native.EpollAdd, fd, &e);
         return new Connection { Fd = fd, In = (byte*)NativeMemory.Alloc(InputSize), Out = (byte*)NativeMemory.Alloc((nuint)outSize) };
+    }
+
+    // Subscribed before the first request leaves.
+    private static void Listen(Connection c, Work work)
+    {
+        c.Listens = true;
+        fixed (byte* request = work.Listen)
+        {
+            if (Native.send(c.Fd, request, (nuint)work.Listen.Length, Native.NoSignal) != work.Listen.Length) throw new IOException("A listener cannot subscribe");
+        }
+
+        for (long got = 0; got < work.ListenReplyLength;)
+        {
+            nint more = Native.recv(c.Fd, c.In, (nuint)(work.ListenReplyLength - got), 0);
+            if (more == 0) throw new IOException("The server closed a connection");
+            if (more > 0) got += more;
+            else Thread.Sleep(1);
+        }
     }
 
     private void Flush(Connection c, int index)

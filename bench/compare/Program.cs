@@ -85,6 +85,7 @@ internal static class Program
             {
                 long requests = (pipeline switch { 1 => 60_000, < 32 => 300_000, _ => 500_000 }) / (quick ? 3 : 1);
                 if (work.Name.Contains("KiB", StringComparison.Ordinal) && pipeline > 1) requests /= 2;
+                if (work.Work.Listeners > 0) requests = requests * 5 / work.Work.Listeners;
                 // A managed server compiles its hot code again in its first seconds under load.
                 for (int i = 0; i < warmth; i++)
                 {

@@ -1,6 +1,7 @@
 // The requests of the table: which commands, which keys, how they are loaded.
 
 using System.Globalization;
+using System.Security.Cryptography;
 using System.Text;
 
 namespace Leither.Compare;
@@ -41,7 +42,23 @@ internal static unsafe class Works
             Entry(Head(Key(Head(p, "*7\r\n$4\r\nXADD\r\n"u8), "str:"u8, c.Next() % Streams), "$1\r\n*\r\n"u8)))),
         new("XADD, XREADGROUP", [(Make("XGROUP", 128, (byte* p, ref Chance _) =>
             Head(p, "*6\r\n$6\r\nXGROUP\r\n$6\r\nCREATE\r\n$5\r\nqueue\r\n$1\r\ng\r\n$1\r\n$\r\n$8\r\nMKSTREAM\r\n"u8)), 1)], Make("XREADGROUP", 160, QueueStep)),
+        new("EVALSHA", [(Make("SCRIPT LOAD", 256, (byte* p, ref Chance _) => Value(Head(p, "*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n"u8), Script)), 1)],
+            Make("EVALSHA", 160, (byte* p, ref Chance c) =>
+                Head(Key(Head(Value(Head(p, "*5\r\n$7\r\nEVALSHA\r\n"u8), ScriptName), "$1\r\n1\r\n"u8), "lim:"u8, c.Next() % Keys), "$3\r\n600\r\n"u8))),
+        new("PUBLISH to 100", [], Make("PUBLISH", 128, (byte* p, ref Chance _) => Value(Head(p, "*3\r\n$7\r\nPUBLISH\r\n$4\r\nnews\r\n"u8), 32)) with
+        {
+            Listeners = 100,
+            Listen = "*2\r\n$9\r\nSUBSCRIBE\r\n$4\r\nnews\r\n"u8.ToArray(),
+            ListenReplyLength = "*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n"u8.Length,
+            MessageLength = "*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$32\r\n"u8.Length + 32 + 2,
+        }),
     ];
+
+    // A limit of requests in a time, as it is in many applications.
+    private static readonly byte[] Script =
+        "local n = redis.call('INCR', KEYS[1]) if n == 1 then redis.call('EXPIRE', KEYS[1], ARGV[1]) end return n"u8.ToArray();
+
+    private static readonly byte[] ScriptName = Encoding.ASCII.GetBytes(Convert.ToHexStringLower(SHA1.HashData(Script)));
 
     private const int Streams = 10_000;
 
@@ -211,5 +228,11 @@ internal static unsafe class Works
         new Span<byte>(p, length).Fill((byte)'x');
         p += length;
         return Head(p, "\r\n"u8);
+    }
+
+    private static byte* Value(byte* p, ReadOnlySpan<byte> value)
+    {
+        *p++ = (byte)'$';
+        return Head(Head(Digits(p, (ulong)value.Length), value), "\r\n"u8);
     }
 }
