@@ -507,6 +507,8 @@ public sealed unsafe partial class WriteLog
         if (_phase == Phase.Rewriting) Rewrite();
         if (_phase != Phase.Open) return;
         string? error = null;
+        Try(DeleteDropped); // before more space is asked for
+        Try(PrepareAhead); // before what nobody waits for
         Segment[] work;
         lock (_gate) work = [.. _segments.Skip(FirstUnsettled()).Where(NeedsWork)];
         foreach (Segment segment in work)
@@ -519,8 +521,6 @@ public sealed unsafe partial class WriteLog
                 if (finish) Finish(segment);
             });
         }
-        Try(DeleteDropped); // before more space is asked for
-        Try(PrepareAhead);
         BackgroundError = error;
 
         void Try(Action action)
@@ -549,15 +549,14 @@ public sealed unsafe partial class WriteLog
         }
     }
 
-    /// <summary>Cuts a full and synced segment to its length: from now on its bytes are final.</summary>
+    /// <summary>
+    /// Cuts a full and synced segment to its length: from now on its bytes are final. The cut need not be durable: a start after a crash
+    /// finds zeros behind the last group, and cuts again.
+    /// </summary>
     private void Finish(Segment segment)
     {
         if (segment.IsFinished) return;
-        if (segment.File!.Length > segment.Length)
-        {
-            segment.File.Truncate(segment.Length);
-            segment.File.SyncData();
-        }
+        if (segment.File!.Length > segment.Length) segment.File.Truncate(segment.Length);
         segment.File.Dispose();
         lock (_gate)
         {
@@ -566,28 +565,51 @@ public sealed unsafe partial class WriteLog
         }
     }
 
+    /// <summary>
+    /// Makes files for segments to come: when the current one is half full, or, in a log that once had to wait for a file, as soon as one is taken.
+    /// </summary>
     private void PrepareAhead()
     {
-        bool made = false;
-        while (true)
+        List<PreparedFile> made = [];
+        LogFileException? failure = null;
+        while (failure is null)
         {
             lock (_gate)
             {
-                bool wanted = _prepareAsked || _current is { } current && current.Room < SegmentRoom / 2;
-                if (!wanted || _prepared.Count >= _prepareTarget) break;
+                bool wanted = _prepareAsked || _prepareTarget > 1 || _current is { } current && current.Room < SegmentRoom / 2;
+                if (!wanted || _prepared.Count + made.Count >= _prepareTarget) break;
             }
-            PreparedFile prepared = Prepare();
-            prepared.File.SyncData(); // so that later syncs find the length on the disk already
-            lock (_gate) _prepared.Enqueue(prepared);
-            made = true;
+            try
+            {
+                made.Add(Prepare());
+            }
+            catch (LogFileException e)
+            {
+                failure = e;
+            }
         }
+        // Synced, so that later syncs find the lengths on the disk already; together, because the file system commits them together.
+        foreach (PreparedFile prepared in made)
+        {
+            try
+            {
+                prepared.File.SyncData();
+                lock (_gate) _prepared.Enqueue(prepared);
+            }
+            catch (LogFileException e)
+            {
+                Discard(prepared);
+                failure ??= e;
+            }
+        }
+        if (failure is not null) throw failure;
         if (_prepareAsked)
         {
             _prepareAsked = false;
             lock (_gate) _error = default;
             _full = false;
         }
-        if (!made) return;
+        if (made.Count == 0) return;
         PreparedFile[] all;
         lock (_gate) all = [.. _prepared];
         _files.SyncDirectory();
