@@ -40,6 +40,11 @@ internal static unsafe class CommandSecrets
             return index >= 2;
         }
 
+        if (spec == MigrateCommand.Migrate)
+        {
+            return MigrateCommand.IsCredential(args, index);
+        }
+
         return spec == ConfigCommands.Set && index >= 3 && index % 2 == 1
             && ConfigKeys.Find(args[index - 1].ToString()) is { } key && (key.Flags & ConfigFlags.Sensitive) != 0;
     }

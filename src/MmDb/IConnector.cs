@@ -38,5 +38,16 @@ public unsafe interface IOutboundHandler
     /// <summary>Bytes arrived. Gives how many were consumed; the others are presented again with what follows.</summary>
     long OnReceive(byte* data, long length);
     /// <summary>It could not be made, or has ended.</summary>
-    void OnClosed(string reason);
+    void OnClosed(OutboundEnd end, string reason);
+}
+
+/// <summary>How a connection that this server made, or tried to, came to its end.</summary>
+public enum OutboundEnd
+{
+    /// <summary>It was there, and ended.</summary>
+    Ended,
+    /// <summary>The host is there, and let nobody in.</summary>
+    Refused,
+    /// <summary>The host is not known, cannot be reached, or did not answer in time.</summary>
+    Unreachable,
 }

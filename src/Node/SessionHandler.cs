@@ -70,7 +70,7 @@ public sealed unsafe class SessionHandler : IConnectionHandler
         }
         else if (connection.Session is OutboundConnection outbound)
         {
-            outbound.Handler.OnClosed("the connection ended");
+            outbound.Handler.OnClosed(OutboundEnd.Ended, "the connection ended");
         }
     }
 

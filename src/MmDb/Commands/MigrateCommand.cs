@@ -81,10 +81,32 @@ public static unsafe class MigrateCommand
         return true;
     }
 
+    /// <summary>Whether a word is a name or password to log in with.</summary>
+    internal static bool IsCredential(Slice* args, int index)
+    {
+        for (int i = 6; i < index; i++)
+        {
+            int words = args[i].EqualsIgnoreCase("auth"u8) ? 1 : args[i].EqualsIgnoreCase("auth2"u8) ? 2 : 0;
+            if (words > 0 && index <= i + words)
+            {
+                return true;
+            }
+
+            if (args[i].EqualsIgnoreCase("keys"u8))
+            {
+                return false;
+            }
+
+            i += words;
+        }
+
+        return false;
+    }
+
     private static void RunMigrate(CommandContext c)
     {
         bool copies = false, replaces = false;
-        string[] credentials = [];
+        byte[][] credentials = [];
         int firstKey = 3, keyCount = 1;
         for (int i = 6; i < c.Count; i++)
         {
@@ -99,11 +121,11 @@ public static unsafe class MigrateCommand
             }
             else if (c.Is(i, "auth"u8) && more >= 1)
             {
-                credentials = [c.Text(++i)];
+                credentials = [c[++i].Span.ToArray()];
             }
             else if (c.Is(i, "auth2"u8) && more >= 2)
             {
-                credentials = [c.Text(i + 1), c.Text(i + 2)];
+                credentials = [c[i + 1].Span.ToArray(), c[i + 2].Span.ToArray()];
                 i += 2;
             }
             else if (c.Is(i, "keys"u8))
@@ -150,7 +172,7 @@ public static unsafe class MigrateCommand
         }
 
         c.DidBlock = true;
-        c.Server.Blocking.Block(c.Session, new BlockedState
+        var wait = new BlockedState
         {
             Command = new QueuedCommand(c.Spec, c.Args, c.Count),
             Database = c.Database.Index,
@@ -158,11 +180,13 @@ public static unsafe class MigrateCommand
             Type = DataType.String,
             DeadlineMs = 0,
             OnTimeout = static reply => reply.Error("IOERR error or timeout reading to target instance"u8),
-        });
+        };
+        c.Server.Blocking.Block(c.Session, wait);
         c.Server.Migrator.Begin(
             new Migration
             {
                 Session = c.Session,
+                Wait = wait,
                 Database = c.Database.Index,
                 TargetDatabase = database,
                 Keys = keys,

@@ -191,7 +191,7 @@ internal sealed unsafe class MasterLink : IOutboundHandler, IDisposable
     }
 
     /// <inheritdoc/>
-    public void OnClosed(string reason)
+    public void OnClosed(OutboundEnd end, string reason)
     {
         _connection = null;
         if (_isDisposed)

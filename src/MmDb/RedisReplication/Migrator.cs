@@ -11,6 +11,8 @@ internal sealed class Migration
 {
     /// <summary>The client, which waits.</summary>
     public required Session Session { get; init; }
+    /// <summary>Its wait: who was unblocked meanwhile may wait for something else.</summary>
+    public required BlockedState Wait { get; init; }
     /// <summary>The database that the keys are in.</summary>
     public required int Database { get; init; }
     /// <summary>The database that they go to.</summary>
@@ -22,7 +24,7 @@ internal sealed class Migration
     /// <summary>They take the places of keys that are there.</summary>
     public bool Replaces { get; init; }
     /// <summary>What to log in with; empty: nothing.</summary>
-    public string[] Credentials { get; init; } = [];
+    public byte[][] Credentials { get; init; } = [];
     /// <summary>Milliseconds without progress after which it is given up.</summary>
     public required long TimeoutMs { get; init; }
 }
@@ -95,24 +97,68 @@ internal sealed class Migrator(Server server) : IDisposable
 }
 
 /// <summary>The connection to one server that keys are moved to; one migration after another.</summary>
-internal sealed unsafe class MigrationLink(Server server, string host, int port) : IOutboundHandler, IDisposable
+internal sealed unsafe class MigrationLink(Server server, string host, int port) : IDisposable
 {
     private const int MaxRounds = 100;
+
+    /// <summary>Replies are words and errors: what is longer comes from something else.</summary>
+    private const int MaxReplyBytes = 64 * 1024;
+
+    private const string NotConnected = "IOERR error or timeout connecting to the client";
+    private const string NotWritten = "IOERR error or timeout writing to target instance";
+    private const string NotRead = "IOERR error or timeout reading to target instance";
 
     private readonly Queue<Migration> _queue = new();
     private readonly Queue<Sent> _sent = new();
     private readonly List<byte[]> _changed = [];
     private readonly List<byte[]> _vanished = [];
-    private IOutboundConnection? _connection;
-    private bool _isConnecting, _isFresh, _isDisposed;
+    private readonly HashSet<byte[]> _moved = new(ByteStringComparer.Instance);
+    private Line? _line;
+    private bool _mayRetry;
     private Migration? _current;
     private string? _refusal;
+    private bool _isRefusedWhole;
     private long _selected = -1;
     private int _rounds;
     private bool _anyReply;
 
     /// <summary>What a reply will belong to: a key and what of it was sent; no key: AUTH, SELECT or DEL.</summary>
     private readonly record struct Sent(byte[]? Key, ulong Checksum, long ExpireAt);
+
+    /// <summary>One connection. What still happens on one that was given up is nobody's.</summary>
+    private sealed class Line(MigrationLink link) : IOutboundHandler
+    {
+        public IOutboundConnection? Connection { get; private set; }
+
+        public void Close()
+        {
+            link._line = link._line == this ? null : link._line;
+            Connection?.Close();
+        }
+
+        public void OnConnected(IOutboundConnection connection)
+        {
+            if (link._line != this)
+            {
+                connection.Close();
+                return;
+            }
+
+            Connection = connection;
+            link.Connected();
+        }
+
+        public long OnReceive(byte* data, long length) => link._line == this ? link.Receive(data, length) : length;
+
+        public void OnClosed(OutboundEnd end, string reason)
+        {
+            if (link._line == this)
+            {
+                link._line = null;
+                link.Closed(end);
+            }
+        }
+    }
 
     /// <summary>Whether nothing is under way.</summary>
     public bool IsIdle => _current is null && _queue.Count == 0;
@@ -123,11 +169,7 @@ internal sealed unsafe class MigrationLink(Server server, string host, int port)
     private Keyspace Keyspace => server.Mimei.Keyspace;
 
     /// <inheritdoc/>
-    public void Dispose()
-    {
-        _isDisposed = true;
-        _connection?.Close();
-    }
+    public void Dispose() => _line?.Close();
 
     /// <summary>Begins a migration, or puts it behind those under way.</summary>
     public void Begin(Migration migration)
@@ -141,10 +183,9 @@ internal sealed unsafe class MigrationLink(Server server, string host, int port)
     {
         if (_current is { } migration && nowMs - UsedMs > migration.TimeoutMs)
         {
-            bool wasConnecting = _connection is null;
-            _connection?.Close();
-            _connection = null;
-            Finish(wasConnecting ? "IOERR error or timeout connecting to the client" : "IOERR error or timeout reading to target instance");
+            bool wasConnected = _line?.Connection is not null;
+            _line?.Close();
+            Finish(wasConnected ? NotRead : NotConnected);
         }
     }
 
@@ -156,7 +197,9 @@ internal sealed unsafe class MigrationLink(Server server, string host, int port)
         }
 
         UsedMs = server.NowMs;
+        _mayRetry = true;
         _refusal = null;
+        _isRefusedWhole = false;
         _rounds = 0;
         _anyReply = false;
         Start();
@@ -165,64 +208,53 @@ internal sealed unsafe class MigrationLink(Server server, string host, int port)
     private void Start()
     {
         _sent.Clear();
-        if (_connection is null)
+        if (_line is null)
         {
-            if (!_isConnecting)
-            {
-                _isConnecting = true;
-                _isFresh = true;
-                _selected = -1;
-                server.Connector!.Connect(host, port, (int)Math.Min(int.MaxValue, _current!.TimeoutMs), this);
-            }
-
-            return;
+            _line = new Line(this);
+            _selected = -1;
+            server.Connector!.Connect(host, port, (int)Math.Min(int.MaxValue, _current!.TimeoutMs), _line);
         }
+        else
+        {
+            Send(_current!.Keys, _current.Replaces, introduces: true);
+        }
+    }
 
+    private void Connected()
+    {
+        UsedMs = server.NowMs;
         Send(_current!.Keys, _current.Replaces, introduces: true);
     }
 
-    /// <inheritdoc/>
-    public void OnConnected(IOutboundConnection connection)
+    private void Closed(OutboundEnd end)
     {
-        _isConnecting = false;
-        if (_isDisposed || _current is null)
-        {
-            connection.Close();
-            return;
-        }
-
-        _connection = connection;
-        UsedMs = server.NowMs;
-        Send(_current.Keys, _current.Replaces, introduces: true);
-    }
-
-    /// <inheritdoc/>
-    public void OnClosed(string reason)
-    {
-        bool wasConnecting = _isConnecting;
-        _isConnecting = false;
-        _connection = null;
         if (_current is null)
         {
             return;
         }
 
-        if (!wasConnecting && !_isFresh && !_anyReply)
+        if (end == OutboundEnd.Ended && _mayRetry && !_anyReply)
         {
-            // It had been open for a while, and nobody was there any more.
+            // It may have been open for a while, and nobody there any more.
+            _mayRetry = false;
             Start();
             return;
         }
 
-        Finish(wasConnecting ? "IOERR error or timeout connecting to the client" : "IOERR error or timeout reading to target instance");
+        Finish(end switch
+        {
+            OutboundEnd.Ended => NotRead,
+            OutboundEnd.Refused => NotWritten,
+            _ => NotConnected,
+        });
     }
 
-    /// <inheritdoc/>
-    public long OnReceive(byte* data, long length)
+    private long Receive(byte* data, long length)
     {
         var reader = new RespReader(new ReadOnlySpan<byte>(data, checked((int)length)));
         long consumed = 0;
-        while (RespReply.TryRead(ref reader, out RespReply? reply) == ReadStatus.Complete)
+        ReadStatus status;
+        while ((status = RespReply.TryRead(ref reader, out RespReply? reply)) == ReadStatus.Complete)
         {
             consumed = reader.Consumed;
             UsedMs = server.NowMs;
@@ -231,6 +263,17 @@ internal sealed unsafe class MigrationLink(Server server, string host, int port)
             {
                 Take(sent, reply!);
             }
+        }
+
+        if (status == ReadStatus.Malformed || length - consumed > MaxReplyBytes)
+        {
+            _line!.Close();
+            if (_current is not null)
+            {
+                Finish(NotRead);
+            }
+
+            return length;
         }
 
         if (_current is not null && _sent.Count == 0)
@@ -246,11 +289,12 @@ internal sealed unsafe class MigrationLink(Server server, string host, int port)
         if (reply.IsError)
         {
             _refusal ??= $"ERR Target instance replied with error: {reply.Text}";
+            _isRefusedWhole |= sent.Key is null;
             _selected = -1;
             return;
         }
 
-        if (sent.Key is null || _refusal is not null || _current!.Copies)
+        if (sent.Key is null || _isRefusedWhole || _current!.Copies)
         {
             return;
         }
@@ -258,8 +302,39 @@ internal sealed unsafe class MigrationLink(Server server, string host, int port)
         lock (server.Mimei.Gate)
         {
             Keyspace.NowMs = server.NowMs;
-            DeleteIfSame(sent);
+            if (!Keyspace.IsWriter)
+            {
+                _refusal ??= "READONLY You can't write against a read only replica.";
+            }
+            else if (IsHere())
+            {
+                _refusal ??= "ERR Target instance is the source: the keys are where they belong";
+            }
+            else
+            {
+                DeleteIfSame(sent);
+            }
         }
+    }
+
+    /// <summary>Whether keys that go to the target arrive where they came from: moving them would end in deleting them.</summary>
+    private bool IsHere()
+    {
+        if (_current!.TargetDatabase != _current.Database)
+        {
+            return false;
+        }
+
+        string address = _line!.Connection!.LocalAddress;
+        foreach (Session session in server.Sessions.Values)
+        {
+            if (session.Connection.RemoteAddress == address)
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 
     /// <summary>The key arrived: it goes here, unless it changed since it was sent.</summary>
@@ -272,7 +347,12 @@ internal sealed unsafe class MigrationLink(Server server, string host, int port)
             byte* record = database.Peek(key);
             if (record == null)
             {
-                _vanished.Add(sent.Key);
+                // What was named twice went with its first reply.
+                if (!_moved.Contains(sent.Key))
+                {
+                    _vanished.Add(sent.Key);
+                }
+
                 return;
             }
 
@@ -284,6 +364,7 @@ internal sealed unsafe class MigrationLink(Server server, string host, int port)
                 return;
             }
 
+            _moved.Add(sent.Key);
             Effects effects = Keyspace.Effects;
             effects.Use(database);
             effects.Delete(key);
@@ -315,12 +396,13 @@ internal sealed unsafe class MigrationLink(Server server, string host, int port)
     private void Finish(string? error)
     {
         Session session = _current!.Session;
+        bool isAwaited = session.Blocked == _current.Wait;
         _current = null;
         _sent.Clear();
         _changed.Clear();
         _vanished.Clear();
-        _isFresh = false;
-        if (session.Blocked is not null && !session.IsClosing)
+        _moved.Clear();
+        if (isAwaited && !session.IsClosing)
         {
             if (error is null)
             {
@@ -344,7 +426,7 @@ internal sealed unsafe class MigrationLink(Server server, string host, int port)
 
     private void Send(byte[][] keys, bool replaces, bool introduces, byte[][]? vanished = null)
     {
-        RespWriter output = _connection!.Output;
+        RespWriter output = _line!.Connection!.Output;
         _changed.Clear();
         _vanished.Clear();
         if (introduces)
@@ -369,7 +451,7 @@ internal sealed unsafe class MigrationLink(Server server, string host, int port)
             }
         }
 
-        _connection.SendOutput();
+        _line.Connection.SendOutput();
         if (_sent.Count == 0)
         {
             RoundIsOver();
@@ -382,9 +464,9 @@ internal sealed unsafe class MigrationLink(Server server, string host, int port)
         {
             output.Array(_current.Credentials.Length + 1);
             output.Bulk("AUTH"u8);
-            foreach (string word in _current.Credentials)
+            foreach (byte[] word in _current.Credentials)
             {
-                output.Bulk(Encoding.Latin1.GetBytes(word));
+                output.Bulk(word);
             }
 
             _sent.Enqueue(default);
@@ -411,9 +493,14 @@ internal sealed unsafe class MigrationLink(Server server, string host, int port)
                 return;
             }
 
+            long expireAt = ExpireAtOf(record);
+            if (expireAt != 0 && expireAt < Keyspace.NowMs)
+            {
+                return;
+            }
+
             using var payload = new RdbBuffer();
             Commands.DumpCommands.WritePayload(Keyspace, record, payload);
-            long expireAt = ExpireAtOf(record);
             output.Array(replaces ? 5 : 4);
             output.Bulk("RESTORE"u8);
             output.Bulk(name);

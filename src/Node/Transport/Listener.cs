@@ -67,7 +67,9 @@ internal sealed class Listener
 
     /// <summary>As Redis shows addresses: brackets around those with colons.</summary>
     public static string Show(IPEndPoint end) =>
-        end.AddressFamily == AddressFamily.InterNetworkV6 ? $"[{end.Address}]:{end.Port}" : $"{end.Address}:{end.Port}";
+        end.Address.IsIPv4MappedToIPv6 ? $"{end.Address.MapToIPv4()}:{end.Port}"
+        : end.AddressFamily == AddressFamily.InterNetworkV6 ? $"[{end.Address}]:{end.Port}"
+        : $"{end.Address}:{end.Port}";
 
     private static void OpenTcp(ListenOptions options, List<Listener> old, List<Listener> opened, NodeLog log)
     {

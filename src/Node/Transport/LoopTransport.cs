@@ -120,18 +120,19 @@ public abstract unsafe class LoopTransport : ITransport
             catch (SocketException e)
             {
                 socket.Dispose();
-                transport.Post(() => Fail(e.Message));
+                OutboundEnd end = e.SocketErrorCode is SocketError.ConnectionRefused or SocketError.ConnectionReset ? OutboundEnd.Refused : OutboundEnd.Unreachable;
+                transport.Post(() => Fail(end, e.Message));
             }
         }
 
-        public void GiveUp() => Fail("it took too long to connect");
+        public void GiveUp() => Fail(OutboundEnd.Unreachable, "it took too long to connect");
 
-        private void Fail(string reason)
+        private void Fail(OutboundEnd end, string reason)
         {
             if (!_isOver)
             {
                 _isOver = true;
-                handler.OnClosed(reason);
+                handler.OnClosed(end, reason);
             }
         }
 
