@@ -230,6 +230,13 @@ public static unsafe partial class StreamCommands
             }
             else if (more > 0 && word.EqualsIgnoreCase("BLOCK"u8))
             {
+                // Other commands that block do not in scripts; that these refuse to is older, and kept.
+                if (c.Session.IsScript)
+                {
+                    c.Error($"ERR {c.Text(0)} command is not allowed with BLOCK option from scripts");
+                    return false;
+                }
+
                 if (!TryMilliseconds(c, ++at, out options.BlockMs))
                 {
                     return false;
