@@ -17,8 +17,11 @@ internal sealed unsafe class Compactor
     /// <summary>Waste below this is not worth a round.</summary>
     private const long MinWaste = 4 << 20;
 
-    /// <summary>Milliseconds between two looks at how much is wasted, and after a round that freed nothing.</summary>
-    private const long LookEveryMs = 100, RestMs = 10_000;
+    /// <summary>Milliseconds between two looks at how much is wasted.</summary>
+    private const long LookEveryMs = 100;
+
+    /// <summary>Milliseconds until what a round could not free is tried again, unless a quarter more is wasted before.</summary>
+    private const long RestMs = 10_000;
 
     /// <summary>Collections of up to so many elements are walked with their key.</summary>
     private const int SmallCollection = 64;
@@ -30,7 +33,7 @@ internal sealed unsafe class Compactor
     private bool _active, _expires;
     private int _database;
     private ulong _cursor;
-    private long _nextLookMs, _residentAtBegin;
+    private long _nextLookMs, _residentAtBegin, _restUntilMs, _restUntilWaste;
 
     public Compactor(Keyspace keyspace)
     {
@@ -50,7 +53,9 @@ internal sealed unsafe class Compactor
     public long Rounds { get; private set; }
 
     /// <summary>Whether so much is wasted that a round is worth it.</summary>
-    private bool IsNeeded => _heap.ResidentBytes > (_heap.UsedBytes * 13 / 10) + MinWaste;
+    private bool IsNeeded => Waste > (_heap.UsedBytes / 10) + MinWaste;
+
+    private long Waste => _heap.ResidentBytes - _heap.UsedBytes;
 
     /// <summary>Moves for about so long. False when there is nothing to do at present.</summary>
     public bool Step(TimeSpan budget)
@@ -91,9 +96,15 @@ internal sealed unsafe class Compactor
             return false;
         }
 
-        if (!IsNeeded || !_heap.BeginCompaction())
+        _nextLookMs = _keyspace.NowMs + LookEveryMs;
+        if (!IsNeeded || (_keyspace.NowMs < _restUntilMs && Waste < _restUntilWaste))
         {
-            _nextLookMs = _keyspace.NowMs + (IsNeeded ? RestMs : LookEveryMs);
+            return false;
+        }
+
+        if (!_heap.BeginCompaction())
+        {
+            Rest();
             return false;
         }
 
@@ -111,7 +122,17 @@ internal sealed unsafe class Compactor
         _active = false;
         _slots.Dispose();
         Rounds++;
-        _nextLookMs = _heap.ResidentBytes < _residentAtBegin ? 0 : _keyspace.NowMs + RestMs;
+        _nextLookMs = 0;
+        if (_heap.ResidentBytes >= _residentAtBegin)
+        {
+            Rest();
+        }
+    }
+
+    private void Rest()
+    {
+        _restUntilMs = _keyspace.NowMs + RestMs;
+        _restUntilWaste = Waste + (Waste / 4);
     }
 
     // ------------------------------------------------------------------ databases

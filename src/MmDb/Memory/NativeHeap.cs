@@ -53,7 +53,7 @@ public sealed unsafe class NativeHeap : IDisposable
     private const int SpareSlabs = 16;
 
     /// <summary>Most slabs one compaction evacuates: bounds the time of <see cref="BeginCompaction"/>.</summary>
-    private const int MaxEvacuatingSlabs = 1024;
+    private const int MaxEvacuatingSlabs = 16384;
 
     /// <summary>A slab fuller than this many sixteenths is never worth evacuating.</summary>
     private const int SparseSixteenths = 12;
