@@ -49,6 +49,9 @@ internal sealed unsafe class Compactor
         public ulong Cursor { get; set; }
     }
 
+    /// <summary>Whether a round is under way.</summary>
+    public bool IsActive => _active;
+
     /// <summary>Rounds that were ended.</summary>
     public long Rounds { get; private set; }
 

@@ -259,11 +259,14 @@ public static unsafe class InfoCommands
         f.Add("rss_overhead_bytes", resident - held);
         f.Add("mem_fragmentation_ratio", Ratio(resident, used));
         f.Add("mem_fragmentation_bytes", resident - used);
-        f.Zeros("mem_not_counted_for_evict", "mem_replication_backlog", "mem_total_replication_buffers", "mem_clients_slaves");
+        f.Add("mem_not_counted_for_evict", 0);
+        f.Add("mem_replication_backlog", c.Server.Replication.Backlog?.Length ?? 0);
+        f.Zeros("mem_total_replication_buffers", "mem_clients_slaves");
         f.Add("mem_clients_normal", buffers);
-        f.Zeros("mem_cluster_links", "mem_aof_buffer");
+        f.Add("mem_cluster_links", 0);
+        f.Add("mem_aof_buffer", c.Mimei.Log?.BufferBytes ?? 0);
         f.Add("mem_allocator", "leither-slabs");
-        f.Add("active_defrag_running", 0);
+        f.Add("active_defrag_running", c.Keyspace.Compactor.IsActive);
         f.Add("lazyfree_pending_objects", c.Keyspace.LazyFree.PendingValues);
         f.Add("lazyfreed_objects", c.Keyspace.LazyFree.FreedValues);
     }
@@ -298,7 +301,8 @@ public static unsafe class InfoCommands
         {
             WriteLog current = c.Mimei.Log!;
             f.Add("aof_current_size", current.TotalBytes);
-            f.Zeros("aof_base_size", "aof_pending_rewrite", "aof_buffer_length");
+            f.Zeros("aof_base_size", "aof_pending_rewrite");
+            f.Add("aof_buffer_length", current.BufferBytes);
             f.Add("aof_pending_bio_fsync", current.SyncedSequence < current.WrittenSequence);
             f.Zeros("aof_delayed_fsync");
         }

@@ -37,6 +37,7 @@ public sealed unsafe partial class WriteLog
 
     private Chunk _oldest, _writing;
     private Chunk? _spare;
+    private long _bufferBytes;
     private long _written, _synced;
     private ulong _writtenSequence, _syncedSequence;
     private long _lastSyncMs;
@@ -66,6 +67,9 @@ public sealed unsafe partial class WriteLog
 
     /// <summary>Bytes of groups sealed since the log was opened.</summary>
     public long AppendedBytes => Volatile.Read(ref _sealed);
+
+    /// <summary>Bytes of memory in which groups are built, and kept until they are synced or too many.</summary>
+    public long BufferBytes => Volatile.Read(ref _bufferBytes);
 
     /// <summary>Bytes of all segments on disk, as far as they are written.</summary>
     public long TotalBytes
@@ -701,12 +705,25 @@ public sealed unsafe partial class WriteLog
             chunk = spare;
             _spare = null;
         }
-        else chunk = new Chunk(Math.Max(_chunkBytes, need));
+        else chunk = NewChunk(Math.Max(_chunkBytes, need));
         chunk.StreamStart = _sealed;
         chunk.Sealed = 0;
         chunk.Next = null;
         lock (_gate) _chunk.Next = chunk;
         return _chunk = chunk;
+    }
+
+    private Chunk NewChunk(long capacity)
+    {
+        var chunk = new Chunk(capacity);
+        Volatile.Write(ref _bufferBytes, _bufferBytes + capacity);
+        return chunk;
+    }
+
+    private void Free(Chunk chunk)
+    {
+        Volatile.Write(ref _bufferBytes, _bufferBytes - chunk.Capacity);
+        chunk.Free();
     }
 
     /// <summary>Lets go of chunks whose groups are synced, and of the oldest when more is unsynced than is to be kept.</summary>
@@ -720,7 +737,7 @@ public sealed unsafe partial class WriteLog
             Chunk released = _oldest;
             lock (_gate) _oldest = released.Next!;
             if (_spare is null && released.Capacity == _chunkBytes) _spare = released;
-            else released.Free();
+            else Free(released);
         }
         // Everything synced: the chunk is used again from its start, whose pages are warm.
         if (_oldest == _chunk && _chunk.Sealed > 0 && _chunk.StreamEnd == synced && _groupEntries == 0 && !_streaming)

@@ -74,7 +74,7 @@ public sealed unsafe partial class WriteLog
         }
 
         _preparedCounter = recovery.PreparedFiles;
-        _oldest = _writing = _chunk = new Chunk(_chunkBytes);
+        _oldest = _writing = _chunk = NewChunk(_chunkBytes);
         try
         {
             BeginFirstSegment(recovery, newest);

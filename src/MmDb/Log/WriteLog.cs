@@ -320,6 +320,7 @@ public sealed unsafe partial class WriteLog : IDisposable
     {
         SealPart(last: false);
         Emit();
+        ReleaseChunks(); // of the parts, too, no more is kept than of other entries
         OpenPart(null, 0, more);
     }
 

@@ -283,6 +283,20 @@ public sealed unsafe class WriteLogTests
     }
 
     [Fact]
+    public void A_large_entry_is_not_held_in_memory_once_it_is_in_the_file()
+    {
+        const int size = 20 << 20, retained = 2 << 20;
+        byte[] large = new byte[size];
+        using WriteLog log = WriteLog.Open(_disk, Options(FsyncPolicy.No, 1 << 20, retained), 0ul, null);
+        log.Begin(1);
+        fixed (byte* p = large) log.Write(p, size);
+        Assert.InRange(log.BufferBytes, 1, retained + (4 << 20));
+        log.End();
+        log.Flush();
+        Assert.InRange(log.BufferBytes, 1, retained + (4 << 20));
+    }
+
+    [Fact]
     public void A_full_disk_refuses_before_the_command_runs_and_takes_entries_again_when_there_is_space()
     {
         using WriteLog log = Open(FsyncPolicy.Always, 4096);
