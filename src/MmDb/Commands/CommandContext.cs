@@ -311,7 +311,24 @@ public sealed unsafe class CommandContext
     {
         bool before = CannotBlock;
         CannotBlock = true;
+        _atomicMicroseconds = before ? _atomicMicroseconds : 0;
         return before;
+    }
+
+    private long _atomicMicroseconds;
+
+    /// <summary>The clock's reading, in Unix microseconds; for the commands of an EXEC or script time stands still.</summary>
+    internal long Microseconds
+    {
+        get
+        {
+            if (!CannotBlock || _atomicMicroseconds == 0)
+            {
+                _atomicMicroseconds = (Server.Time.GetUtcNow() - DateTimeOffset.UnixEpoch).Ticks / TimeSpan.TicksPerMicrosecond;
+            }
+
+            return _atomicMicroseconds;
+        }
     }
 
     /// <summary>Ends <see cref="EnterAtomic"/>.</summary>

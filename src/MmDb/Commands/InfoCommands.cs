@@ -193,10 +193,14 @@ public static unsafe class InfoCommands
             output = Math.Max(output, Math.Max(session.Output.Length, session.ReplyPeak));
         }
 
-        long keys = 0;
+        long keys = 0, keysWhoseLossWakes = 0;
         foreach (Database database in c.Keyspace.Databases)
         {
             keys += database.Waiting.Count;
+            foreach (LinkedList<Session> queue in database.Waiting.Values)
+            {
+                keysWhoseLossWakes += queue.Any(static s => s.Blocked is { WakesOnLoss: true }) ? 1 : 0;
+            }
         }
 
         f.Title("Clients");
@@ -209,7 +213,7 @@ public static unsafe class InfoCommands
         f.Add("tracking_clients", c.Mimei.Tracking.ClientCount);
         f.Add("clients_in_timeout_table", server.Blocking.CountWithDeadline);
         f.Add("total_blocking_keys", keys);
-        f.Add("total_blocking_keys_on_nokey", 0);
+        f.Add("total_blocking_keys_on_nokey", keysWhoseLossWakes);
     }
 
     private static void Memory(CommandContext c, Fields f)

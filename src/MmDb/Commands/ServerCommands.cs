@@ -214,7 +214,7 @@ public static unsafe class ServerCommands
 
     private static void RunTime(CommandContext c)
     {
-        long microseconds = (c.Server.Time.GetUtcNow() - DateTimeOffset.UnixEpoch).Ticks / TimeSpan.TicksPerMicrosecond;
+        long microseconds = c.Microseconds;
         c.Reply.Array(2);
         c.Reply.BulkInteger(microseconds / 1_000_000);
         c.Reply.BulkInteger(microseconds % 1_000_000);

@@ -100,6 +100,8 @@ public sealed unsafe partial class Effects
         byte* record = KeyTable.Get(slot);
         Detach(from, slot, record);
         Rehouse(record, to);
+        // Two keys, but one change.
+        _keyspace.Dirty--;
         Changed(from);
         SignalGone(from);
         ChangedAndReady(to);

@@ -22,6 +22,7 @@ public sealed unsafe partial class Effects
 
         if (Push(key, slot, side, elements, count))
         {
+            _keyspace.Dirty += count - 1;
             ChangedAndReady(key);
         }
     }
@@ -116,23 +117,26 @@ public sealed unsafe partial class Effects
         EffectWriter writer = Append(EffectTag.ListPop, key);
         writer.Varint((ulong)side);
         writer.Varint((ulong)count);
-        if (Pop(key, slot, side, count))
+        long popped = Pop(key, slot, side, count);
+        if (popped > 0)
         {
+            _keyspace.Dirty += popped - 1;
             Changed(key);
         }
     }
 
-    private bool Pop(in Key key, ulong* slot, ListSide side, long count)
+    /// <summary>Returns how many elements went.</summary>
+    private long Pop(in Key key, ulong* slot, ListSide side, long count)
     {
         if (!IsList(slot) || count <= 0)
         {
-            return false;
+            return 0;
         }
 
         long total = new ListValue(KeyTable.Get(slot)).Count;
         count = Math.Min(count, total);
         RemoveRange(key, slot, side == ListSide.Head ? 0 : total - count, count, total);
-        return true;
+        return count;
     }
 
     /// <summary>Removes a range that exists; the list goes when nothing is left.</summary>
@@ -206,7 +210,8 @@ public sealed unsafe partial class Effects
         if (Record.Encoding(record) == (int)DataEncoding.Pack)
         {
             byte* data = Record.ValueBytes(record, out long length);
-            if (limit.IsExceededBy(length + Pack.ListpackOverhead + element.Length, Pack.Count(data, (int)length)))
+            // As if it were one more, though it takes the place of another: so Redis counts.
+            if (limit.IsExceededBy(length + Pack.ListpackOverhead + element.Length, Pack.Count(data, (int)length) + 1L))
             {
                 slot = ToQuicklist(key, slot);
                 place = new ListValue(KeyTable.Get(slot)).At(index);
@@ -287,6 +292,7 @@ public sealed unsafe partial class Effects
             : RemoveFromQuicklist(key, slot, wanted, backwards, element);
         if (removed > 0)
         {
+            _keyspace.Dirty += removed - 1;
             Changed(key);
         }
 
@@ -381,6 +387,7 @@ public sealed unsafe partial class Effects
         long total = new ListValue(KeyTable.Get(slot)).Count;
         start = Math.Max(start < 0 ? start + total : start, 0);
         stop = Math.Min(stop < 0 ? stop + total : stop, total - 1);
+        _keyspace.Dirty += total - 1 - Math.Max(0, stop - start + 1);
         Changed(key);
         if (start > stop || start >= total)
         {
@@ -436,6 +443,8 @@ public sealed unsafe partial class Effects
             NativeMemory.Free(copy);
         }
 
+        // Two keys, but one change.
+        _keyspace.Dirty--;
         Changed(from);
         ChangedAndReady(to);
     }
@@ -458,6 +467,7 @@ public sealed unsafe partial class Effects
 
         if (Push(key, null, ListSide.Tail, elements, count) || slot != null)
         {
+            _keyspace.Dirty += Math.Max(count, 1) - 1;
             ChangedAndReady(key);
         }
     }

@@ -246,4 +246,15 @@ public sealed class ListTests : IDisposable
     }
 
     private static List<byte[]> Words(params string[] words) => [.. words.Select(Encoding.Latin1.GetBytes)];
+
+    [Fact]
+    public void LSET_in_a_full_pack_makes_it_a_quicklist()
+    {
+        using var db = new InProcess();
+        db.Prepare("CONFIG SET list-max-listpack-size 3", "RPUSH l a b c");
+        Assert.Equal("\"listpack\"", db.Run("OBJECT ENCODING l"));
+        db.Prepare("LSET l 0 x");
+        Assert.Equal("\"quicklist\"", db.Run("OBJECT ENCODING l"));
+        Assert.Equal("[\"x\", \"b\", \"c\"]", db.Run("LRANGE l 0 -1"));
+    }
 }

@@ -249,12 +249,20 @@ public sealed class ServerTests
         using var db = new InProcess();
         db.Prepare("SADD small a b", $"SADD big {string.Join(' ', Enumerable.Range(0, 1000).Select(static i => "m" + i))}", "UNLINK small big");
         Assert.Contains("lazyfree_pending_objects:1\\r\\nlazyfreed_objects:0", db.Run("INFO memory"), StringComparison.Ordinal);
-        db.Server.Cron(db.Clock.NowMs);
+        FreeAll(db);
         Assert.Contains("lazyfree_pending_objects:0\\r\\nlazyfreed_objects:1", db.Run("INFO memory"), StringComparison.Ordinal);
         db.Prepare("CONFIG RESETSTAT", "MSET a 1 b 1 c 1", "FLUSHDB ASYNC");
         Assert.Contains("lazyfree_pending_objects:3\\r\\nlazyfreed_objects:0", db.Run("INFO memory"), StringComparison.Ordinal);
-        db.Server.Cron(db.Clock.NowMs);
+        FreeAll(db);
         Assert.Contains("lazyfree_pending_objects:0\\r\\nlazyfreed_objects:3", db.Run("INFO memory"), StringComparison.Ordinal);
+    }
+
+    private static void FreeAll(InProcess db)
+    {
+        while (db.Keyspace.LazyFree.PendingCount > 0)
+        {
+            db.Server.Cron(db.Clock.NowMs);
+        }
     }
 
     [Fact]
@@ -265,5 +273,54 @@ public sealed class ServerTests
         db.Prepare("SET k v");
         Assert.Equal("-ERR Error trying to load the RDB dump, check server logs.", db.Run("DEBUG RELOAD NOFLUSH"));
         Assert.Equal("-ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.", db.Run("DEBUG RELOAD KEEP"));
+    }
+
+    [Theory]
+    [InlineData("RPUSH l a b c", 3)]
+    [InlineData("LPOP list 2", 2)]
+    [InlineData("LMPOP 1 list LEFT COUNT 10", 4)]
+    [InlineData("LMOVE list other LEFT RIGHT", 1)]
+    [InlineData("BLMOVE list list LEFT RIGHT 0", 1)]
+    [InlineData("LREM list 0 a", 2)]
+    [InlineData("LTRIM list 1 2", 2)]
+    [InlineData("LTRIM list 2 1", 4)]
+    [InlineData("LSET list 0 x", 1)]
+    [InlineData("SORT list ALPHA STORE sorted", 4)]
+    [InlineData("RENAME list other", 1)]
+    [InlineData("SADD s a b c", 3)]
+    [InlineData("GET none", 0)]
+    public void Changes_since_the_last_save_are_counted_by_element(string command, long changes)
+    {
+        using var db = new InProcess();
+        db.Prepare("RPUSH list a b a c");
+        long before = db.Keyspace.Dirty;
+        db.Prepare(command);
+        Assert.Equal(changes, db.Keyspace.Dirty - before);
+    }
+
+    [Fact]
+    public void For_a_script_and_for_an_EXEC_time_stands_still()
+    {
+        using var db = new InProcess();
+        db.Clock.MsPerReading = 1;
+        Assert.NotEqual(db.Run("TIME"), db.Run("TIME"));
+        Assert.Equal(":1", db.Run("EVAL \"return redis.call('TIME')[2] == redis.call('TIME')[2]\" 0"));
+        db.Prepare("MULTI", "TIME", "EVAL \"return redis.call('TIME')\" 0", "TIME");
+        string[] times = db.Run("EXEC")[2..^2].Split("], [");
+        Assert.Equal(3, times.Length);
+        Assert.Single(times.Distinct());
+        Assert.NotEqual(times[0], db.Run("TIME").Trim('[', ']'));
+    }
+
+    [Fact]
+    public void INFO_counts_the_keys_that_clients_wait_on_and_those_whose_loss_wakes_one()
+    {
+        using var db = new InProcess();
+        db.Prepare("XGROUP CREATE s g $ MKSTREAM");
+        db.Connect().Run("BLPOP l 0");
+        db.Connect().Run("XREADGROUP GROUP g c BLOCK 0 STREAMS s >");
+        Assert.Contains("total_blocking_keys:2\\r\\ntotal_blocking_keys_on_nokey:1\\r\\n", db.Run("INFO clients"), StringComparison.Ordinal);
+        db.Prepare("DEL s");
+        Assert.Contains("total_blocking_keys:1\\r\\ntotal_blocking_keys_on_nokey:0\\r\\n", db.Run("INFO clients"), StringComparison.Ordinal);
     }
 }
