@@ -434,7 +434,8 @@ public sealed unsafe class Dispatcher : IDisposable
             return false;
         }
 
-        if (_server.PausedUntilMs != 0 && (!_server.PausesWritesOnly || (flags & (CommandFlags.Write | CommandFlags.MayReplicate)) != 0))
+        // The master's stream goes on, and so does what replicas say.
+        if (_server.PausedUntilMs != 0 && !session.IsSource && session.Replica is null && (!_server.PausesWritesOnly || (flags & (CommandFlags.Write | CommandFlags.MayReplicate)) != 0))
         {
             _server.Postpone(session, new QueuedCommand(spec, args, count));
             return false;

@@ -41,12 +41,7 @@ public sealed unsafe partial class Server
             keyspace.NowMs = nowMs;
             Mimei.Log?.Tick(nowMs); // a log whose disk was full or failed tries it again
             Blocking.TimeOutDue(nowMs);
-            if (PausedUntilMs != 0 && PausedUntilMs <= nowMs)
-            {
-                EndPause();
-                RunPostponed();
-            }
-
+            EndPauseIfDue(nowMs);
             nextReplicationStep = Math.Min(Replication.Step(nowMs), Migrator.Step(nowMs));
             if (IsCronPaused)
             {

@@ -104,6 +104,9 @@ public sealed unsafe partial class Server : IDisposable
     public string ConfigFile { get; set; } = "";
     /// <summary>What INFO calls run_id: drawn at every start.</summary>
     public string RunId { get; }
+    private long _pausedUntilMs;
+    private bool _pausesWritesOnly, _pausesForFailover;
+
     /// <summary>Replication with Redis servers, in both directions.</summary>
     internal RedisReplication.Replicator Replication { get; }
     /// <summary>Moves keys to other servers.</summary>
@@ -221,6 +224,7 @@ public sealed unsafe partial class Server : IDisposable
         ClientMemory.EvictedClients = 0;
         Mimei.Keyspace.Stats.Reset();
         Mimei.Keyspace.LazyFree.ResetStatistics();
+        Replication.Syncs = default;
         foreach (CommandSpec spec in Commands.All)
         {
             StatsOf(spec).Reset();
@@ -278,11 +282,11 @@ public sealed unsafe partial class Server : IDisposable
         }
     }
 
-    /// <summary>Until when commands are held back, in Unix milliseconds (CLIENT PAUSE); 0: they are not.</summary>
-    public long PausedUntilMs { get; private set; }
+    /// <summary>Until when commands are held back, in Unix milliseconds (CLIENT PAUSE, FAILOVER); 0: they are not.</summary>
+    public long PausedUntilMs => _pausesForFailover ? long.MaxValue : _pausedUntilMs;
 
     /// <summary>Whether only writes are held back.</summary>
-    public bool PausesWritesOnly { get; private set; }
+    public bool PausesWritesOnly => _pausedUntilMs == 0 || _pausesWritesOnly;
 
     /// <summary>Commands that are held back.</summary>
     internal int PostponedCount { get; private set; }
@@ -291,20 +295,44 @@ public sealed unsafe partial class Server : IDisposable
     public void Pause(long untilMs, bool writesOnly)
     {
         // A second pause may prolong the first one and widen it, never the contrary.
-        PausesWritesOnly = writesOnly && (PausedUntilMs == 0 || PausesWritesOnly);
-        PausedUntilMs = Math.Max(PausedUntilMs, untilMs);
-        Mimei.Keyspace.IsFrozen = true;
-        CheckAsNeeded();
+        _pausesWritesOnly = writesOnly && PausesWritesOnly;
+        _pausedUntilMs = Math.Max(_pausedUntilMs, untilMs);
+        PauseIsChanged();
         WakeWithin?.Invoke(untilMs - NowMs);
     }
 
-    /// <summary>Ends the pause now; what was held back runs when the running command is done.</summary>
+    /// <summary>Ends the pause of CLIENT PAUSE now; what was held back runs when the running command is done.</summary>
     internal void EndPause()
     {
-        PausedUntilMs = 0;
-        PausesWritesOnly = false;
-        Mimei.Keyspace.IsFrozen = false;
+        _pausedUntilMs = 0;
+        _pausesWritesOnly = false;
+        PauseIsChanged();
+    }
+
+    /// <summary>Holds back writes, until it is told otherwise, for a failover: its replica is to have everything.</summary>
+    internal void PauseForFailover(bool pauses)
+    {
+        _pausesForFailover = pauses;
+        PauseIsChanged();
+    }
+
+    private void PauseIsChanged()
+    {
+        Mimei.Keyspace.IsFrozen = PausedUntilMs != 0;
         CheckAsNeeded();
+    }
+
+    private void EndPauseIfDue(long nowMs)
+    {
+        if (_pausedUntilMs != 0 && _pausedUntilMs <= nowMs)
+        {
+            EndPause();
+        }
+
+        if (PausedUntilMs == 0 && PostponedCount > 0)
+        {
+            RunPostponed();
+        }
     }
 
     /// <summary>Runs what a pause that is over has held back, and lets its clients go on.</summary>
@@ -335,7 +363,7 @@ public sealed unsafe partial class Server : IDisposable
     internal bool NeedsChecks => _needsChecks || Mimei.Keyspace.Options.MaxMemory != 0;
 
     /// <summary>Decides on <see cref="NeedsChecks"/> again.</summary>
-    internal void CheckAsNeeded() => _needsChecks = PausedUntilMs != 0 || Mimei.Tracking.ClientCount > 0 || Scripts is { IsBusy: true };
+    internal void CheckAsNeeded() => _needsChecks = PausedUntilMs != 0 || Replication is { Master: not null } || Mimei.Tracking.ClientCount > 0 || Scripts is { IsBusy: true };
 
     /// <summary>Whether each command is looked at by itself; otherwise those that are quick by nature are timed now and then.</summary>
     internal bool WatchesEveryCommand { get; private set; }

@@ -136,8 +136,8 @@ public static unsafe class HyperLogLogCommands
                 return;
             }
 
-            // Only a read: where nothing can be written, the answer is as good without being kept.
-            if (c.Keyspace.IsWriter && c.Server.LogAccepts(c.Session, c.Args, c.Count, out _))
+            // Only a read: where nothing can be written, the answer is as good without being kept. A replica keeps what its master kept.
+            if ((c.Keyspace.IsWriter || c.Keyspace.FollowsSource) && c.Server.LogAccepts(c.Session, c.Args, c.Count, out _))
             {
                 c.Effects.HyperLogLogCount(key);
             }

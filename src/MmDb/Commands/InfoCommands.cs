@@ -329,7 +329,10 @@ public static unsafe class InfoCommands
         f.Add("instantaneous_input_repl_kbps", 0.0);
         f.Add("instantaneous_output_repl_kbps", 0.0);
         f.Add("rejected_connections", stats.ConnectionsRejected);
-        f.Zeros("sync_full", "sync_partial_ok", "sync_partial_err");
+        (long full, long partial, long refused) = c.Server.Replication.Syncs;
+        f.Add("sync_full", full);
+        f.Add("sync_partial_ok", partial);
+        f.Add("sync_partial_err", refused);
         f.Add("expired_subkeys", keyspace.ExpiredFields);
         f.Add("expired_keys", keyspace.ExpiredKeys);
         f.Add("expired_stale_perc", keyspace.ExpiredStalePercent);
@@ -416,7 +419,7 @@ public static unsafe class InfoCommands
             f.Add($"slave{i}", $"ip={address},port={port},state={state},offset={replica.AcknowledgedOffset},lag={lag}");
         }
 
-        f.Add("master_failover_state", "no-failover");
+        f.Add("master_failover_state", replication.Failover is not { } failover ? "no-failover" : failover.IsHandedOver ? "failover-in-progress" : "waiting-for-sync");
         f.Add("master_replid", replication.Id);
         f.Add("master_replid2", replication.SecondId);
         f.Add("master_repl_offset", replication.Offset);

@@ -59,6 +59,23 @@ public static unsafe class ReplicationCommands
         Handler = &RunSlaveOf,
     };
 
+    /// <summary>FAILOVER [TO host port [FORCE]] [ABORT] [TIMEOUT milliseconds]</summary>
+    public static readonly CommandSpec Failover = new("failover", -1)
+    {
+        Since = "6.2.0",
+        Group = CommandGroup.Server,
+        Complexity = "O(1)",
+        Summary = "Starts a coordinated failover from a server to one of its replicas.",
+        Flags = CommandFlags.Admin | CommandFlags.NoScript | CommandFlags.Stale | CommandFlags.EndsBatch,
+        Args =
+        [
+            Arg.Block("target", Arg.String("host"), Arg.Integer("port"), Arg.Word("force", "FORCE").Optional()).Token("TO").Optional(),
+            Arg.Word("abort", "ABORT").Optional(),
+            Arg.Integer("milliseconds").Token("TIMEOUT").Optional(),
+        ],
+        Handler = &RunFailover,
+    };
+
     /// <summary>WAIT numreplicas timeout</summary>
     public static readonly CommandSpec Wait = new("wait", 3)
     {
@@ -120,7 +137,7 @@ public static unsafe class ReplicationCommands
     };
 
     /// <summary>The family.</summary>
-    public static IEnumerable<CommandSpec> All => [Role, ReplicaOf, SlaveOf, Wait, WaitAof, Sync, Psync, ReplConf];
+    public static IEnumerable<CommandSpec> All => [Role, ReplicaOf, SlaveOf, Failover, Wait, WaitAof, Sync, Psync, ReplConf];
 
     // ------------------------------------------------------------------ roles
 
@@ -155,10 +172,15 @@ public static unsafe class ReplicationCommands
 
     private static void RunReplicaOf(CommandContext c)
     {
+        if (c.Server.Replication.Failover is not null)
+        {
+            c.Error("ERR REPLICAOF not allowed while failing over."u8);
+            return;
+        }
+
         if (c.Is(1, "no"u8) && c.Is(2, "one"u8))
         {
             c.Server.Replication.Promote();
-            c.Server.Settings.Put(ConfigKeys.ReplicaOf, ReplicaSource.None);
             c.Reply.Ok();
             return;
         }
@@ -187,9 +209,94 @@ public static unsafe class ReplicationCommands
             return;
         }
 
-        c.Server.Settings.Put(ConfigKeys.ReplicaOf, new ReplicaSource(host, (int)port));
         c.Server.Replication.Follow(host, (int)port);
         c.Reply.Ok();
+    }
+
+    private static void RunFailover(CommandContext c)
+    {
+        Replicator replication = c.Server.Replication;
+        string? host = null;
+        long port = 0, timeout = 0;
+        bool forces = false;
+        if (c.Count == 2 && c.Is(1, "abort"u8))
+        {
+            if (replication.Failover is null)
+            {
+                c.Error("ERR No failover in progress."u8);
+                return;
+            }
+
+            replication.AbortFailover("Failover manually aborted");
+            c.Reply.Ok();
+            return;
+        }
+
+        for (int i = 1; i < c.Count; i++)
+        {
+            if (c.Is(i, "timeout"u8) && i + 1 < c.Count && timeout == 0)
+            {
+                if (!c.TryLong(++i, out timeout))
+                {
+                    return;
+                }
+
+                if (timeout <= 0)
+                {
+                    c.Error("ERR FAILOVER timeout must be greater than 0"u8);
+                    return;
+                }
+            }
+            else if (c.Is(i, "to"u8) && i + 2 < c.Count && host is null)
+            {
+                if (!c.TryLong(i + 2, out port))
+                {
+                    return;
+                }
+
+                host = c.Text(i + 1);
+                i += 2;
+            }
+            else if (c.Is(i, "force"u8) && !forces)
+            {
+                forces = true;
+            }
+            else
+            {
+                c.Error(Errors.Syntax);
+                return;
+            }
+        }
+
+        if (replication.Failover is not null)
+        {
+            c.Error("ERR FAILOVER already in progress."u8);
+        }
+        else if (replication.Master is not null)
+        {
+            c.Error("ERR FAILOVER is not valid when server is a replica."u8);
+        }
+        else if (replication.Replicas.Count == 0)
+        {
+            c.Error("ERR FAILOVER requires connected replicas."u8);
+        }
+        else if (forces && (timeout == 0 || host is null))
+        {
+            c.Error("ERR FAILOVER with force option requires both a timeout and target HOST and IP."u8);
+        }
+        else if (host is not null && replication.FindReplica(host, port) is null)
+        {
+            c.Error("ERR FAILOVER target HOST and PORT is not a replica."u8);
+        }
+        else if (host is not null && replication.FindReplica(host, port)!.State != ReplicaState.Online)
+        {
+            c.Error("ERR FAILOVER target replica is not online."u8);
+        }
+        else
+        {
+            replication.BeginFailover(host is null ? null : new ReplicaSource(host, (int)port), timeout == 0 ? 0 : c.NowMs + timeout, forces);
+            c.Reply.Ok();
+        }
     }
 
     private static void RunSlaveOf(CommandContext c) => RunReplicaOf(c);
@@ -200,14 +307,32 @@ public static unsafe class ReplicationCommands
 
     private static void RunPsync(CommandContext c)
     {
-        if (c[1].EqualsIgnoreCase("failover"u8) || (c.Count > 3 && c.Is(3, "failover"u8)))
+        if (!c.TryLong(2, out long offset))
         {
-            c.Error("ERR PSYNC FAILOVER is not supported here"u8);
+            return;
         }
-        else if (c.TryLong(2, out long offset))
+
+        if (c.Count > 3 && c.Is(3, "failover"u8))
         {
-            Synchronize(c, c.Text(1), offset);
+            // The master of this replica hands its part over to it.
+            Replicator replication = c.Server.Replication;
+            if (replication.Master is null)
+            {
+                c.Error("ERR PSYNC FAILOVER can't be sent to a master."u8);
+                return;
+            }
+
+            if (c.Text(1) != replication.Id)
+            {
+                c.Error("ERR PSYNC FAILOVER replid must match my replid."u8);
+                return;
+            }
+
+            c.Server.Warn?.Invoke($"MASTER MODE enabled (failover request from '{c.Session.Connection.RemoteAddress}')");
+            replication.Promote();
         }
+
+        Synchronize(c, c.Text(1), offset);
     }
 
     private static void Synchronize(CommandContext c, string? id, long offset)

@@ -336,6 +336,13 @@ public static unsafe partial class StreamCommands
             return false;
         }
 
+        if (c.Session.IsSource)
+        {
+            // A master says what it trimmed: exactly so much, whatever bounds its client gave.
+            options.Limit = 0;
+            return true;
+        }
+
         if (hasLimit)
         {
             if (!options.IsApproximate)

@@ -304,14 +304,26 @@ internal sealed unsafe class MasterLink : IOutboundHandler, IDisposable
         }
 
         _state = State.Asking;
-        Send(_hasStream
-            ? ["PSYNC", _replication.Id, (_replication.Offset + 1).ToString(CultureInfo.InvariantCulture)]
+        string place = (_replication.Offset + 1).ToString(CultureInfo.InvariantCulture);
+        Send(_replication.Failover is { IsHandedOver: true } ? ["PSYNC", _replication.Id, place, "FAILOVER"]
+            : _hasStream ? ["PSYNC", _replication.Id, place]
             : ["PSYNC", "?", "-1"]);
     }
 
     private void TakeAnswer(string line)
     {
         string[] words = line.Split(' ');
+        if (_replication.Failover is not null && words[0] is not ("-NOMASTERLINK" or "-LOADING"))
+        {
+            if (line[0] != '+')
+            {
+                _replication.AbortFailover($"Failover target rejected psync request: {line}");
+                return;
+            }
+
+            _replication.EndFailover();
+        }
+
         switch (words[0])
         {
             case "+FULLRESYNC" when words.Length == 3 && words[1].Length == 40 && long.TryParse(words[2], NumberStyles.None, CultureInfo.InvariantCulture, out long offset):

@@ -1,3 +1,4 @@
+using Leither.MmDb.Configuration;
 using Leither.Resp;
 
 namespace Leither.MmDb.RedisReplication;
@@ -15,6 +16,19 @@ internal enum ReplicaState
     Online,
     /// <summary>It got the file, which is all that it wanted, and its connection ends when that has left.</summary>
     Served,
+}
+
+/// <summary>FAILOVER under way: a replica is to take over from this master.</summary>
+internal sealed class Failover
+{
+    /// <summary>Who takes over; null: whoever has everything first.</summary>
+    public required ReplicaSource? Target { get; init; }
+    /// <summary>When it is given up, or forced, in Unix milliseconds; 0: never.</summary>
+    public required long DeadlineMs { get; init; }
+    /// <summary>Whether the target takes over at the deadline whatever it has.</summary>
+    public required bool Forces { get; init; }
+    /// <summary>Whether the target is being asked; before, it is waited for.</summary>
+    public bool IsHandedOver { get; set; }
 }
 
 /// <summary>What the server knows of a connection that a Redis replica came by.</summary>

@@ -69,7 +69,7 @@ internal sealed unsafe class Replicator : IDisposable
     /// <summary>The link to the master; null when this server is one.</summary>
     public MasterLink? Master { get; private set; }
     /// <summary>Full and partial synchronisations given, and those that could not be partial.</summary>
-    public (long Full, long PartialOk, long PartialRefused) Syncs { get; private set; }
+    public (long Full, long PartialOk, long PartialRefused) Syncs { get; set; }
 
     private long BacklogSize => Math.Max(16 * 1024, _server.Settings.Get(ConfigKeys.ReplBacklogSize));
 
@@ -149,6 +149,7 @@ internal sealed unsafe class Replicator : IDisposable
 
         Keyspace.Feed = wanted ? _feed : null;
         _server.WatchAsNeeded();
+        _server.CheckAsNeeded();
     }
 
     // ------------------------------------------------------------------ replicas come and go
@@ -239,6 +240,11 @@ internal sealed unsafe class Replicator : IDisposable
         replica.AcknowledgedOffset = Math.Max(replica.AcknowledgedOffset, offset);
         replica.SyncedOffset = Math.Max(replica.SyncedOffset, syncedOffset);
         replica.AcknowledgedMs = Keyspace.NowMs;
+        if (Failover is not null)
+        {
+            _server.WakeWithin?.Invoke(0);
+        }
+
         foreach (Session waiting in _waitingForAcknowledgement.ToArray())
         {
             if (waiting.Blocked?.IsSatisfied?.Invoke() == true)
@@ -307,6 +313,7 @@ internal sealed unsafe class Replicator : IDisposable
             return;
         }
 
+        _server.Settings.Put(ConfigKeys.ReplicaOf, new ReplicaSource(host, port));
         _feed?.Drop();
         Master?.Dispose();
         Master = new MasterLink(_server, this, host, port);
@@ -332,6 +339,7 @@ internal sealed unsafe class Replicator : IDisposable
             return;
         }
 
+        _server.Settings.Put(ConfigKeys.ReplicaOf, ReplicaSource.None);
         master.Dispose();
         Master = null;
         Keyspace.IsWriter = true;
@@ -367,12 +375,85 @@ internal sealed unsafe class Replicator : IDisposable
         }
     }
 
+    // ------------------------------------------------------------------ handing the part over (FAILOVER)
+
+    /// <summary>The failover under way; null: there is none.</summary>
+    public Failover? Failover { get; private set; }
+
+    /// <summary>What is known of the replica that listens there; null: there is none.</summary>
+    public Replica? FindReplica(string host, long port) => _replicas.Find(r => AddressOf(r) is var at && at.Address == host && at.Port == port)?.Replica;
+
+    /// <summary>Writes wait from now on; once the target (or, where none is named, whichever replica comes first) has everything, it is asked to take over.</summary>
+    public void BeginFailover(ReplicaSource? target, long deadlineMs, bool forces)
+    {
+        _server.Warn?.Invoke($"FAILOVER requested to {(target is { } to ? $"{to.Host}:{to.Port}" : "any replica")}.");
+        Failover = new Failover { Target = target, DeadlineMs = deadlineMs, Forces = forces };
+        _server.PauseForFailover(true);
+        _server.WakeWithin?.Invoke(0);
+    }
+
+    /// <summary>Gives a failover up: this server is a master as before.</summary>
+    public void AbortFailover(string reason)
+    {
+        _server.Warn?.Invoke($"Aborting failover: {reason}");
+        bool wasHandedOver = Failover is { IsHandedOver: true };
+        EndFailover();
+        if (wasHandedOver)
+        {
+            Promote();
+        }
+    }
+
+    /// <summary>The failover is over: the target took over, or it was given up.</summary>
+    public void EndFailover()
+    {
+        Failover = null;
+        _server.PauseForFailover(false);
+        _server.WakeWithin?.Invoke(0);
+    }
+
+    private void StepFailover(long nowMs)
+    {
+        if (Failover is not { IsHandedOver: false } failover)
+        {
+            return;
+        }
+
+        ReplicaSource? heir = null;
+        if (failover.DeadlineMs != 0 && nowMs >= failover.DeadlineMs)
+        {
+            heir = failover.Forces ? failover.Target : null;
+            if (heir is null)
+            {
+                AbortFailover("Replica never caught up before timeout");
+                return;
+            }
+        }
+        else
+        {
+            Session? ready = _replicas.Find(r => r.Replica is { State: ReplicaState.Online } replica && replica.AcknowledgedOffset == Offset
+                && (failover.Target is not { } target || AddressOf(r) == (target.Host, target.Port)));
+            if (ready is null)
+            {
+                return;
+            }
+
+            (string address, int port) = AddressOf(ready);
+            heir = new ReplicaSource(address, port);
+        }
+
+        failover.IsHandedOver = true;
+        _server.Warn?.Invoke($"Failing over to {heir.Host}:{heir.Port}.");
+        Follow(heir.Host, heir.Port);
+    }
+
     // ------------------------------------------------------------------ periodic work
 
     /// <summary>Snapshots, sending them, pings. Returns in how many milliseconds it wants to be called again.</summary>
     public int Step(long nowMs)
     {
         int next = int.MaxValue;
+        StepFailover(nowMs);
         if (Master is not null)
         {
             next = Master.Step(nowMs);
@@ -414,7 +495,8 @@ internal sealed unsafe class Replicator : IDisposable
 
     private void Ping(long nowMs)
     {
-        if (Keyspace.Feed is not null && HasReplicas && nowMs - _lastPingMs >= _server.Settings.Get(ConfigKeys.ReplPingReplicaPeriod) * 1000)
+        // A ping would move the offset that a failover waits for.
+        if (Keyspace.Feed is not null && HasReplicas && Failover is null && nowMs - _lastPingMs >= _server.Settings.Get(ConfigKeys.ReplPingReplicaPeriod) * 1000)
         {
             _lastPingMs = nowMs;
             if (_replicas.Exists(static r => r.Replica!.State == ReplicaState.Online))
