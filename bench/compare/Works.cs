@@ -58,7 +58,9 @@ internal static unsafe class Works
     private static readonly byte[] Script =
         "local n = redis.call('INCR', KEYS[1]) if n == 1 then redis.call('EXPIRE', KEYS[1], ARGV[1]) end return n"u8.ToArray();
 
+#pragma warning disable CA5350 // Redis names scripts so.
     private static readonly byte[] ScriptName = Encoding.ASCII.GetBytes(Convert.ToHexStringLower(SHA1.HashData(Script)));
+#pragma warning restore CA5350
 
     private const int Streams = 10_000;
 
