@@ -128,7 +128,7 @@ internal sealed unsafe class Eviction(Keyspace keyspace)
         else
         {
             keyspace.Effects.Delete(key);
-            keyspace.Feed?.Deleted(database, key);
+            keyspace.Feed?.Deleted(database, key, Configuration.ConfigKeys.LazyFreeLazyEviction);
             keyspace.Stats.EvictedKeys++;
             keyspace.Notify(KeyspaceEvents.Evicted, "evicted"u8, database, key);
         }

@@ -39,6 +39,24 @@ public sealed class ReplicationTests
         Assert.Equal(["SELECT 3", "SET b 1", "SELECT 0", "SET c 1"], Stream(replica));
     }
 
+    [Theory]
+    [InlineData("lazyfree-lazy-server-del", "SPOP k 10")]
+    [InlineData("lazyfree-lazy-server-del", "RESTORE k 1 \"\\x00\\xc0\\x01\\n\\x00&x\\xe7\\xb6\\xd1\\x01\\x11\\xfc\" ABSTTL REPLACE")]
+    [InlineData("lazyfree-lazy-expire", "EXPIRE k -1")]
+    [InlineData("lazyfree-lazy-expire", "EXISTS k")]
+    public void Replicas_are_told_to_free_in_the_background_what_the_settings_say(string setting, string command)
+    {
+        using var db = new InProcess();
+        InProcess.Client replica = Follow(db);
+        foreach ((string value, string deletion) in (ReadOnlySpan<(string, string)>)[("no", "DEL k"), ("yes", "UNLINK k")])
+        {
+            db.Prepare($"CONFIG SET {setting} {value}", "SADD k a b", command.StartsWith("EXISTS", StringComparison.Ordinal) ? "PEXPIRE k 10" : "PING");
+            db.Clock.Advance(20);
+            db.Run(command);
+            Assert.Equal(deletion, Stream(replica)[^1]);
+        }
+    }
+
     [Fact]
     public void A_key_that_expired_while_its_transaction_ran_serves_nobody()
     {

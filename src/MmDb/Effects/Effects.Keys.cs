@@ -41,7 +41,7 @@ public sealed unsafe partial class Effects
         _keyspace.Snapshot?.BeforeChange(_database, record);
         Drop(key, slot);
         _keyspace.Stats.ExpiredKeys++;
-        _keyspace.Feed?.Deleted(_database, key);
+        _keyspace.Feed?.Deleted(_database, key, Configuration.ConfigKeys.LazyFreeLazyExpire);
         _keyspace.Dirty++;
         Tell(key, byItself: true);
         SignalGone(key);

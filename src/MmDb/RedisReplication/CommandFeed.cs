@@ -2,6 +2,7 @@ using System.Collections.Frozen;
 using System.Globalization;
 using System.Text;
 using Leither.MmDb.Commands;
+using Leither.MmDb.Configuration;
 using Leither.MmDb.Memory;
 using Leither.MmDb.Rdb;
 using Leither.MmDb.Values;
@@ -95,15 +96,28 @@ internal sealed unsafe class CommandFeed : IDisposable
     }
 
     /// <summary>A key went by itself: it expired, or was evicted.</summary>
-    public void Deleted(Database database, in Key key)
+    /// <param name="database">Its database.</param>
+    /// <param name="key">The key.</param>
+    /// <param name="lazily">The setting by which replicas are told to free it in the background; null: they are not.</param>
+    public void Deleted(Database database, in Key key, BooleanKey? lazily)
     {
         long commands = _commands;
         Begin(database.Index);
         _pending.Array(2);
-        _pending.Bulk("DEL"u8);
+        _pending.Bulk(Deletion(lazily));
         _pending.Bulk(key.Span);
         _commands = commands;
     }
+
+    private ReadOnlySpan<byte> Deletion(BooleanKey? lazily) => lazily is not null && _replication.Settings.Get(lazily) ? "UNLINK"u8 : "DEL"u8;
+
+    /// <summary>The setting for keys that a command ends on the way to something else, or because their time is over.</summary>
+    private static BooleanKey? LazilyBy(CommandSpec spec) => spec.Name switch
+    {
+        "spop" or "restore" or "restore-asking" => ConfigKeys.LazyFreeLazyServerDel,
+        "getdel" or "migrate" => null,
+        _ => ConfigKeys.LazyFreeLazyExpire,
+    };
 
     /// <summary>Fields of a hash went by themselves: they expired.</summary>
     public void FieldsExpired(Database database, in Key key, Slice* fields, int count)
@@ -232,7 +246,7 @@ internal sealed unsafe class CommandFeed : IDisposable
         switch (tag)
         {
             case EffectTag.Delete:
-                Command(database, "DEL"u8, 2, key);
+                Command(database, Deletion(LazilyBy(spec)), 2, key);
                 return true;
             case EffectTag.ExpireAt:
                 long at = reader.Int64();

@@ -369,7 +369,7 @@ internal sealed unsafe class MigrationLink(Server server, string host, int port)
             effects.Use(database);
             effects.Delete(key);
             effects.EndEntry();
-            Keyspace.Feed?.Deleted(database, key);
+            Keyspace.Feed?.Deleted(database, key, lazily: null);
             Keyspace.Notify(KeyspaceEvents.Generic, "del"u8, database, key);
             server.Blocking.ServeReady(Keyspace);
         }

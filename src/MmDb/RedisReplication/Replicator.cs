@@ -54,6 +54,9 @@ internal sealed unsafe class Replicator : IDisposable
     /// <summary>The data.</summary>
     public Keyspace Keyspace => _server.Mimei.Keyspace;
 
+    /// <summary>The configuration.</summary>
+    public ConfigSettings Settings => _server.Settings;
+
     /// <summary>The stream's id (master_replid).</summary>
     public string Id { get; set; }
     /// <summary>The id of the stream that this one continues, up to <see cref="SecondOffset"/>.</summary>
