@@ -370,6 +370,12 @@ public sealed unsafe class Dispatcher : IDisposable
             return false;
         }
 
+        if (session.IsSource && !IsOfStream(spec))
+        {
+            Refuse(session, spec, $"ERR '{spec.FullName}' has no place in the stream of a source");
+            return false;
+        }
+
         if (spec.Has(CommandFlags.Protected) && !_server.AllowsDebug(session))
         {
             Refuse(session, spec, Errors.DebugNotAllowed);
@@ -443,6 +449,11 @@ public sealed unsafe class Dispatcher : IDisposable
 
         return true;
     }
+
+    /// <summary>Whether a master's stream or an append-only file may have such a command: it changes data, or says how to read what follows.</summary>
+    private static bool IsOfStream(CommandSpec spec) =>
+        (spec.Flags & (CommandFlags.Write | CommandFlags.MayReplicate)) != 0
+        || (spec.Parent ?? spec).Name is "select" or "ping" or "multi" or "exec" or "discard" or "replconf" or "script";
 
     /// <summary>What replication does not allow at present: the error, or nothing.</summary>
     private ReadOnlySpan<byte> Refusal(CommandFlags flags)

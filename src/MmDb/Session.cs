@@ -241,7 +241,16 @@ public sealed class Session(long id, IClientConnection connection, Mimei mimei, 
     /// <summary>The command that CLIENT PAUSE holds back, with all input after it.</summary>
     internal QueuedCommand? Postponed { get; set; }
     /// <summary>It carries the stream of a source (the master, an append-only file): it may do everything, and decides on expiry.</summary>
-    internal bool IsSource { get; init; }
+    internal bool IsSource
+    {
+        get;
+        init
+        {
+            field = value;
+            CheckAsNeeded();
+        }
+    }
+
     /// <summary>Whether it runs what scripts call.</summary>
     internal bool IsScript { get; init; }
     /// <summary>What is known of it as a Redis replica; null: it is none.</summary>
@@ -258,12 +267,12 @@ public sealed class Session(long id, IClientConnection connection, Mimei mimei, 
     public bool IsClosing { get; set; }
     /// <summary>Since when its output has been above the soft limit, in Unix milliseconds; 0: it is not.</summary>
     internal long SoftLimitSinceMs { get; set; }
-    /// <summary>Whether its commands need more checks than usual: refused, not logged in, of limited rights, in a transaction, or subscribed.</summary>
+    /// <summary>Whether its commands need more checks than usual: a source's stream, refused, not logged in, of limited rights, in a transaction, or subscribed.</summary>
     internal bool NeedsChecks { get; private set; }
     /// <summary>The class whose output limits apply.</summary>
     public ClientClass Class => Replica?.State is not null ? ClientClass.Replica : SubscriptionCount > 0 ? ClientClass.PubSub : ClientClass.Normal;
 
-    private void CheckAsNeeded() => NeedsChecks = _isRefused || _needsLogin || _isRestricted || _transaction is not null || SubscriptionCount > 0;
+    private void CheckAsNeeded() => NeedsChecks = IsSource || _isRefused || _needsLogin || _isRestricted || _transaction is not null || SubscriptionCount > 0;
 
     /// <summary>Ends the connection at once; what waits to be sent is dropped.</summary>
     public void CloseNow()

@@ -49,8 +49,8 @@ public sealed unsafe class CommandContext
     public int Count { get; private set; }
     /// <summary>The one clock reading of this command, script or EXEC, in Unix milliseconds.</summary>
     public long NowMs => Keyspace.NowMs;
-    /// <summary>Whether the command may not block, since it runs in EXEC or a script.</summary>
-    public bool CannotBlock { get; private set; }
+    /// <summary>Whether the command may not block, since it runs in EXEC or a script, or comes from a source, which waits for nobody.</summary>
+    public bool CannotBlock => _isAtomic || Session.IsSource;
     /// <summary>Whether a blocked client's command is tried again.</summary>
     public bool IsRetry { get; private set; }
     /// <summary>Whether this call replied an error.</summary>
@@ -309,12 +309,13 @@ public sealed unsafe class CommandContext
     /// <summary>Marks the commands that follow as part of an EXEC or script.</summary>
     internal bool EnterAtomic()
     {
-        bool before = CannotBlock;
-        CannotBlock = true;
+        bool before = _isAtomic;
+        _isAtomic = true;
         _atomicMicroseconds = before ? _atomicMicroseconds : 0;
         return before;
     }
 
+    private bool _isAtomic;
     private long _atomicMicroseconds;
 
     /// <summary>The clock's reading, in Unix microseconds; for the commands of an EXEC or script time stands still.</summary>
@@ -322,7 +323,7 @@ public sealed unsafe class CommandContext
     {
         get
         {
-            if (!CannotBlock || _atomicMicroseconds == 0)
+            if (!_isAtomic || _atomicMicroseconds == 0)
             {
                 _atomicMicroseconds = (Server.Time.GetUtcNow() - DateTimeOffset.UnixEpoch).Ticks / TimeSpan.TicksPerMicrosecond;
             }
@@ -332,7 +333,7 @@ public sealed unsafe class CommandContext
     }
 
     /// <summary>Ends <see cref="EnterAtomic"/>.</summary>
-    internal void LeaveAtomic(bool before) => CannotBlock = before;
+    internal void LeaveAtomic(bool before) => _isAtomic = before;
 
     /// <summary>Marks the next call as the retry of a blocked client's command.</summary>
     internal void SetRetry(bool retry) => IsRetry = retry;

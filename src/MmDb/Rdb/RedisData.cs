@@ -115,8 +115,13 @@ public sealed unsafe class RedisData : IDisposable
         Session session = _server.OpenSource(connection);
         while (commands.Read(out byte* bytes, out long length, out long count))
         {
-            _server.Dispatcher.Execute(session, bytes, length);
+            long taken = _server.Dispatcher.Execute(session, bytes, length);
             CheckReplies(connection, commands.Position);
+            if (taken != length)
+            {
+                throw new RdbFormatException($"the commands before byte {commands.Position} cannot be run to their end");
+            }
+
             Progress.Commands += count;
             Advance(commands.Position);
         }

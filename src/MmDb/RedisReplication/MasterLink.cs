@@ -98,7 +98,7 @@ internal sealed unsafe class MasterLink : IOutboundHandler, IDisposable
         _isDisposed = true;
         _connection?.Close();
         DropTransfer();
-        _session?.Parser.Dispose();
+        DropSession();
         _silent.Dispose();
     }
 
@@ -390,6 +390,11 @@ internal sealed unsafe class MasterLink : IOutboundHandler, IDisposable
         int end = new ReadOnlySpan<byte>(data, (int)Math.Min(length, MaxLineBytes)).IndexOf((byte)'\n');
         if (end < 0)
         {
+            if (length >= MaxLineBytes)
+            {
+                Fail("instead of its data the master sends something else");
+            }
+
             return 0;
         }
 
@@ -449,8 +454,7 @@ internal sealed unsafe class MasterLink : IOutboundHandler, IDisposable
         Effects effects = _replication.Keyspace.Effects;
         effects.FlushAll();
         effects.EndEntry();
-        _session?.Parser.Dispose();
-        _session = null;
+        DropSession();
         try
         {
             _rdb = new RdbFile(_stream);
@@ -550,7 +554,22 @@ internal sealed unsafe class MasterLink : IOutboundHandler, IDisposable
         long consumed = _server.Dispatcher.Execute(_session!, data, length);
         _replication.Emit(data, consumed);
         DropReplies();
+        if (_session is { IsClosing: true })
+        {
+            // What was said cannot be understood, and where to go on is not known: everything is asked for again.
+            _hasStream = false;
+            DropSession();
+            Fail("the master's stream is damaged");
+            return length;
+        }
+
         return consumed;
+    }
+
+    private void DropSession()
+    {
+        _session?.Parser.Dispose();
+        _session = null;
     }
 
     private void DropReplies()
