@@ -58,7 +58,8 @@ public sealed class MalformedTests
         {
             foreach (byte[] value in values)
             {
-                RespValue reply = Restore(client, "x", RdbLayouts.Payload(Mutate(random, value)));
+                byte[] mutated = Mutate(random, value);
+                RespValue reply = Restore(client, "x", RdbLayouts.Payload(mutated));
                 if (reply.Text != "OK")
                 {
                     Assert.Equal("ERR Bad data format", reply.Text);
@@ -66,7 +67,7 @@ public sealed class MalformedTests
                 }
 
                 accepted++;
-                Use(client);
+                Use(client, mutated);
             }
         }
 
@@ -156,12 +157,12 @@ public sealed class MalformedTests
     }
 
     /// <summary>What was let in can be read, dumped, restored, changed and deleted like any other value.</summary>
-    private static void Use(RespClient client)
+    private static void Use(RespClient client, byte[] value)
     {
         byte[] again = client.Call("DUMP", "x").Bytes!;
         RespValue copied = client.Call(["RESTORE"u8.ToArray(), "y"u8.ToArray(), "0"u8.ToArray(), again, "REPLACE"u8.ToArray()]);
         Assert.True(copied.Text == "OK", copied.ToString());
-        Assert.Equal(client.Call("DEBUG", "DIGEST-VALUE", "x"), client.Call("DEBUG", "DIGEST-VALUE", "y"));
+        Assert.True(Seen(client, "x") == Seen(client, "y"), $"What {Convert.ToHexString(value)} became differs from its copy {Convert.ToHexString(again)}");
         string[][] uses =
         [
             ["LPUSH", "x", "v"], ["LREM", "x", "0", "2"], ["LINDEX", "x", "-1"], ["SADD", "x", "1234567"], ["SREM", "x", "one"], ["SPOP", "x"], ["HSET", "x", "f", "w"], ["HGETALL", "x"],
@@ -180,6 +181,11 @@ public sealed class MalformedTests
             client.Read();
         }
     }
+
+    /// <summary>A digest counts fields that have expired until they are removed, and a dump leaves them out: of hashes, what clients see is compared.</summary>
+    private static string Seen(RespClient client, string key) => client.Call("TYPE", key).Text == "hash"
+        ? string.Join(' ', client.Call("HGETALL", key).Items.Chunk(2).Select(static pair => $"{pair[0]} {pair[1]}").Order(StringComparer.Ordinal))
+        : client.Call("DEBUG", "DIGEST-VALUE", key)[0].Text;
 
     private static RespValue Restore(RespClient client, string key, byte[] payload) =>
         client.Call(["RESTORE"u8.ToArray(), Encoding.Latin1.GetBytes(key), "0"u8.ToArray(), payload, "REPLACE"u8.ToArray()]);

@@ -220,13 +220,18 @@ public sealed unsafe class AofCommands : IDisposable
     /// <summary>The number on a line; negative: the line is not whole.</summary>
     private long Number(ref long at, char sign)
     {
+        if (at < _end && _data[at] != sign)
+        {
+            throw Damaged(at);
+        }
+
         long lineEnd = LineEnd(at);
         if (lineEnd < 0)
         {
             return _end - at < 64 ? -1 : throw Damaged(at);
         }
 
-        if (_data[at] != sign || !RespInteger.TryParse(_data + at + 1, (int)Math.Min(64, lineEnd - at - 3), out long number) || number < 0 || number > RdbFormat.MaxStringBytes)
+        if (!RespInteger.TryParse(_data + at + 1, (int)Math.Min(64, lineEnd - at - 3), out long number) || number < 0 || number > RdbFormat.MaxStringBytes)
         {
             throw Damaged(at);
         }
