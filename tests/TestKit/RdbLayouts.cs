@@ -65,7 +65,8 @@ public static class RdbLayouts
             .. keys.SelectMany(static k => (byte[])[.. k.Name.Length % 3 == 0 ? (byte[])[0xFC, .. Little(33177117420000, 8)] : [], k.Value[0], .. Text(k.Name), .. k.Value[1..]]),
             0xFE, 3, 0xF9, 200, 0, .. Text("other"), .. Text("value"), 0xFF,
         ];
-        return [.. body, .. Little((long)Checksum(body), 8)];
+        // The checksum came with version 5.
+        return version < 5 ? body : [.. body, .. Little((long)Checksum(body), 8)];
     }
 
     /// <summary>Redis's CRC-64.</summary>
