@@ -4,7 +4,7 @@ using System.Text;
 namespace Leither.Lua;
 
 /// <summary>
-/// A string of Lua: bytes that never change. The hash is Lua 5.1's own, so that pairs() walks tables in the order that scripts
+/// A string of Lua: bytes that never change. The hash is that of Redis's Lua 5.1, so that pairs() walks tables in the order that scripts
 /// have always seen; it is computed when first needed.
 /// </summary>
 public sealed class LuaString : LuaObject
@@ -51,10 +51,10 @@ public sealed class LuaString : LuaObject
     {
         byte[] bytes = Bytes;
         uint h = (uint)bytes.Length;
-        int step = (bytes.Length >> 5) + 1;
-        for (int left = bytes.Length; left >= step; left -= step)
+        // Every byte, as in Redis's copy of Lua; Lua's own skips some of strings from 32 bytes on.
+        for (int i = bytes.Length - 1; i >= 0; i--)
         {
-            h ^= (h << 5) + (h >> 2) + bytes[left - 1];
+            h ^= (h << 5) + (h >> 2) + bytes[i];
         }
 
         _hash = h;
