@@ -28,13 +28,6 @@ internal static unsafe class CommandSecrets
             return (index >= 2 && args[index - 1].EqualsIgnoreCase("auth"u8)) || (index >= 3 && args[index - 2].EqualsIgnoreCase("auth"u8));
         }
 
-        if (spec == MigrateCommand.Migrate)
-        {
-            // After the fixed words: AUTH password, AUTH2 username password.
-            return (index >= 7 && (args[index - 1].EqualsIgnoreCase("auth"u8) || args[index - 1].EqualsIgnoreCase("auth2"u8)))
-                || (index >= 8 && args[index - 2].EqualsIgnoreCase("auth2"u8));
-        }
-
         if (spec == AclCommands.SetUser)
         {
             return index >= 2;
