@@ -231,11 +231,11 @@ internal readonly ref struct ReplyBuilder(Commands.CommandContext context, int s
     {
         if (table.Get(ReplyField.Err).TryString(out LuaString? error))
         {
-            WriteError(Encoding.Latin1.GetBytes(error.ToString()), isCounted: !table.Get(ReplyField.IsCounted).IsFalsy);
+            WriteError(UpToZero(error.Span), isCounted: !table.Get(ReplyField.IsCounted).IsFalsy);
         }
         else if (table.Get(ReplyField.Ok).TryString(out LuaString? ok))
         {
-            _reply.Simple(WithoutBreaks(ok));
+            _reply.Simple(WithoutBreaks(UpToZero(ok.Span)));
         }
         else if (table.Get(ReplyField.Double) is { IsNumber: true } number)
         {
@@ -243,7 +243,7 @@ internal readonly ref struct ReplyBuilder(Commands.CommandContext context, int s
         }
         else if (table.Get(ReplyField.BigNumber).TryString(out LuaString? big))
         {
-            _reply.BigNumber(WithoutBreaks(big));
+            _reply.BigNumber(WithoutBreaks(big.Span));
         }
         else if (table.Get(ReplyField.Verbatim).TryTable(out LuaTable? verbatim)
             && verbatim.Get(ReplyField.Format).TryString(out LuaString? format) && verbatim.Get(ReplyField.String).TryString(out LuaString? text))
@@ -310,7 +310,8 @@ internal readonly ref struct ReplyBuilder(Commands.CommandContext context, int s
         }
     }
 
-    private static byte[] WithoutBreaks(LuaString text) => WithoutBreaks(text.Span);
+    /// <summary>What Redis sees of a status or an error: to it they are C strings.</summary>
+    private static ReadOnlySpan<byte> UpToZero(ReadOnlySpan<byte> text) => text.IndexOf((byte)0) is >= 0 and var end ? text[..end] : text;
 
     private static byte[] WithoutBreaks(ReadOnlySpan<byte> text)
     {
@@ -338,7 +339,7 @@ internal readonly ref struct ReplyBuilder(Commands.CommandContext context, int s
             return;
         }
 
-        string message = table.Get(ReplyField.Err).ToStringOrNull()?.ToString() ?? "(null)";
+        string message = table.Get(ReplyField.Err).ToStringOrNull() is { } raised ? Encoding.Latin1.GetString(UpToZero(raised.Span)) : "(null)";
         if (table.Get(ReplyField.Source).ToStringOrNull() is { } source && table.Get(ReplyField.Line).ToStringOrNull() is { } line)
         {
             message = string.Create(CultureInfo.InvariantCulture, $"{message} script: {script}, on {source}:{line}.");
