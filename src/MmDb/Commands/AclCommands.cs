@@ -343,7 +343,7 @@ public static unsafe class AclCommands
         uint wanted = AclCategories.Bit(c.Text(2));
         if (wanted == 0)
         {
-            c.Error($"ERR Unknown category '{c.Text(2, 128)}'");
+            c.Error($"ERR Unknown category '{c.TextToZero(2, 128)}'");
             return;
         }
 
@@ -457,7 +457,7 @@ public static unsafe class AclCommands
         const int Command = 3;
         if (c.Server.Users.Find(c.Text(2)) is not { } user)
         {
-            c.Error($"ERR User '{c.Text(2)}' not found");
+            c.Error($"ERR User '{c.TextToZero(2)}' not found");
             return;
         }
 
@@ -470,7 +470,7 @@ public static unsafe class AclCommands
 
         if (spec is null)
         {
-            c.Error($"ERR Command '{c.Text(Command)}' not found");
+            c.Error($"ERR Command '{c.TextToZero(Command)}' not found");
         }
         else if (!spec.Accepts(count))
         {

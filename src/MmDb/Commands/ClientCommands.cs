@@ -344,7 +344,7 @@ public static unsafe class ClientCommands
         };
         if (type is null)
         {
-            c.Error($"ERR Unknown client type '{c.Text(index)}'");
+            c.Error($"ERR Unknown client type '{c.TextToZero(index)}'");
         }
 
         return type is not null;
@@ -435,7 +435,7 @@ public static unsafe class ClientCommands
                 user = c.Server.Users.Find(c.Text(i + 1));
                 if (user is null)
                 {
-                    c.Error($"ERR No such user '{c.Text(i + 1)}'");
+                    c.Error($"ERR No such user '{c.TextToZero(i + 1)}'");
                     return;
                 }
             }
@@ -522,13 +522,13 @@ public static unsafe class ClientCommands
         bool isName = c.Is(2, "lib-name"u8);
         if (!isName && !c.Is(2, "lib-ver"u8))
         {
-            c.Error($"ERR Unrecognized option '{c.Text(2)}'");
+            c.Error($"ERR Unrecognized option '{c.TextToZero(2)}'");
             return;
         }
 
         if (!IsPrintable(c[3].Span))
         {
-            c.Error($"ERR {c.Text(2)} cannot contain spaces, newlines or special characters.");
+            c.Error($"ERR {c.TextToZero(2)} cannot contain spaces, newlines or special characters.");
             return;
         }
 

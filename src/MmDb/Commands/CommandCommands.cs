@@ -132,7 +132,7 @@ public static unsafe class CommandCommands
     {
         if (c.Count > 1)
         {
-            c.Error($"ERR unknown subcommand '{c.Text(1, 128)}'. Try COMMAND HELP.");
+            c.Error($"ERR unknown subcommand '{c.TextToZero(1, 128)}'. Try COMMAND HELP.");
             return;
         }
 

@@ -116,16 +116,16 @@ public sealed unsafe class CommandContext
     }
 
     /// <summary>Replies that the subcommand does not take these arguments.</summary>
-    public void SubcommandSyntax() => Error($"ERR unknown subcommand or wrong number of arguments for '{Text(1, 128)}'. Try {ContainerName} HELP.");
+    public void SubcommandSyntax() => Error($"ERR unknown subcommand or wrong number of arguments for '{TextToZero(1, 128)}'. Try {ContainerName} HELP.");
 
     /// <summary>A word as text for a message, shortened.</summary>
     public string Text(int index, int maxBytes = int.MaxValue) =>
         System.Text.Encoding.Latin1.GetString(_args[index].Span[..Math.Min(maxBytes, _args[index].Length)]);
 
     /// <summary>A word as Redis prints it in some messages: it ends at a zero byte.</summary>
-    public string TextToZero(int index)
+    public string TextToZero(int index, int maxBytes = int.MaxValue)
     {
-        string text = Text(index);
+        string text = Text(index, maxBytes);
         int zero = text.IndexOf('\0', StringComparison.Ordinal);
         return zero < 0 ? text : text[..zero];
     }

@@ -185,7 +185,7 @@ public static unsafe class ConnectionCommands
             }
             else
             {
-                c.Error($"ERR Syntax error in HELLO option '{c.Text(i)}'");
+                c.Error($"ERR Syntax error in HELLO option '{c.TextToZero(i)}'");
                 return;
             }
         }

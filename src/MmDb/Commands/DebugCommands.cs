@@ -122,7 +122,7 @@ public static unsafe class DebugCommands
                 c.Reply.Ok();
                 break;
             case ("segfault" or "panic" or "oom" or "assert" or "restart" or "crash-and-recover", _):
-                c.Error($"ERR DEBUG {c.Text(1, 64).ToUpperInvariant()} is refused: end the process from outside instead");
+                c.Error($"ERR DEBUG {c.TextToZero(1, 64).ToUpperInvariant()} is refused: end the process from outside instead");
                 break;
             default:
                 c.SubcommandSyntax();

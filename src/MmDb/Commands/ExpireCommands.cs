@@ -253,7 +253,7 @@ public static unsafe class ExpireCommands
             }
             else
             {
-                c.Error([.. "ERR Unsupported option "u8, .. c[i].Span]);
+                c.Error($"ERR Unsupported option {c.TextToZero(i)}");
                 return false;
             }
         }

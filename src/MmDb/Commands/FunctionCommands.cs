@@ -178,7 +178,7 @@ public static unsafe class FunctionCommands
         {
             if (!c.Is(i, "replace"u8))
             {
-                c.Error($"ERR Unknown option given: {c.Text(i)}");
+                c.Error($"ERR Unknown option given: {c.TextToZero(i)}");
                 return;
             }
 
@@ -247,7 +247,7 @@ public static unsafe class FunctionCommands
             }
             else
             {
-                c.Error($"ERR Unknown argument {c.Text(i)}");
+                c.Error($"ERR Unknown argument {c.TextToZero(i)}");
                 return;
             }
         }

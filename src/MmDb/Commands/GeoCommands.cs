@@ -846,11 +846,11 @@ public static unsafe class GeoCommands
         }
         else if (!query.HasCenter)
         {
-            c.Error($"ERR exactly one of FROMMEMBER or FROMLONLAT can be specified for {c.Text(0)}");
+            c.Error($"ERR exactly one of FROMMEMBER or FROMLONLAT can be specified for {c.TextToZero(0)}");
         }
         else if (!query.HasArea)
         {
-            c.Error($"ERR exactly one of BYRADIUS and BYBOX can be specified for {c.Text(0)}");
+            c.Error($"ERR exactly one of BYRADIUS and BYBOX can be specified for {c.TextToZero(0)}");
         }
         else if (query.Any && query.Count == 0)
         {

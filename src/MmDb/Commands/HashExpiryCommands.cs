@@ -560,7 +560,7 @@ public static unsafe class HashExpiryCommands
             }
             else
             {
-                c.Error($"ERR unknown argument: {c.Text(i)}");
+                c.Error($"ERR unknown argument: {c.TextToZero(i)}");
                 return false;
             }
         }

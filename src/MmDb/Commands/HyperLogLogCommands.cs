@@ -261,7 +261,7 @@ public static unsafe class HyperLogLogCommands
         }
         else
         {
-            c.Error($"ERR Unknown PFDEBUG subcommand '{c.Text(1)}'");
+            c.Error($"ERR Unknown PFDEBUG subcommand '{c.TextToZero(1)}'");
         }
     }
 

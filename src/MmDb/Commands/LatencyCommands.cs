@@ -139,7 +139,7 @@ public static unsafe class LatencyCommands
     {
         if (!c.Server.Latency.Events.TryGetValue(c.Text(2), out LatencyMonitor.Series? series))
         {
-            c.Error($"ERR No samples available for event '{c.Text(2)}'");
+            c.Error($"ERR No samples available for event '{c.TextToZero(2)}'");
             return;
         }
 

@@ -419,7 +419,7 @@ public static unsafe class ReplicationCommands
             }
             else if (!c.Is(i, "version"u8))
             {
-                c.Error($"ERR Unrecognized REPLCONF option: {c.Text(i, 128)}");
+                c.Error($"ERR Unrecognized REPLCONF option: {c.TextToZero(i, 128)}");
                 return;
             }
         }

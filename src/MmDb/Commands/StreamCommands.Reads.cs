@@ -233,7 +233,7 @@ public static unsafe partial class StreamCommands
                 // Other commands that block do not in scripts; that these refuse to is older, and kept.
                 if (c.Session.IsScript)
                 {
-                    c.Error($"ERR {c.Text(0)} command is not allowed with BLOCK option from scripts");
+                    c.Error($"ERR {c.TextToZero(0)} command is not allowed with BLOCK option from scripts");
                     return false;
                 }
 
