@@ -165,13 +165,14 @@ public sealed partial class CommandGenerator
                 case 2: c.Add("GET"); break;
                 case 3: c.Add("KEEPTTL"); break;
                 case 4: c.AddRange(["EX", RelativeSeconds()]); break;
-                case 5: c.AddRange(["PXAT", AbsoluteMilliseconds()]); break;
+                // SET at a time that has passed leaves a key which DBSIZE counts until the server comes across it: not drawn.
+                case 5: c.AddRange(["PXAT", AbsoluteMilliseconds("0", "-1")]); break;
                 case 6 when random.Next(4) == 0:
-                    // SET at a time that has passed leaves a key which DBSIZE counts until the server comes across it. As seconds these have not passed.
+                    // As seconds these two have not passed.
                     string at = Hostile();
                     c.AddRange([at is "2147483648" or "4294967296" ? Pick("EX", "PX", "EXAT") : Pick("EX", "PX", "EXAT", "PXAT"), at]);
                     break;
-                default: c.AddRange(["EXAT", AbsoluteSeconds()]); break;
+                default: c.AddRange(["EXAT", AbsoluteSeconds("0", "-1")]); break;
             }
         }
 
@@ -183,7 +184,7 @@ public sealed partial class CommandGenerator
         0 => ["GETEX", k],
         1 => ["GETEX", k, "PERSIST"],
         2 => ["GETEX", k, "EX", RelativeSeconds()],
-        3 => ["GETEX", k, "PXAT", AbsoluteMilliseconds()],
+        3 => ["GETEX", k, "PXAT", AbsoluteMilliseconds("1", "0", "-1", "1000")],
         4 => ["GETEX", k, Pick("EX", "PX", "EXAT", "PXAT"), Hostile()],
         _ => ["GETEX", k, Pick("PERSIST", "EX", "KEEPTTL", "XX"), Pick("PERSIST", "1000000", "NX")],
     };
@@ -506,8 +507,8 @@ public sealed partial class CommandGenerator
         return random.Next(10) switch
         {
             0 or 1 => ["EXPIRE", k, RelativeSeconds(), .. option],
-            2 => ["PEXPIREAT", k, AbsoluteMilliseconds(), .. option],
-            3 => ["EXPIREAT", k, AbsoluteSeconds(), .. option],
+            2 => ["PEXPIREAT", k, AbsoluteMilliseconds("1", "0", "-1", "1000"), .. option],
+            3 => ["EXPIREAT", k, AbsoluteSeconds("1", "0", "-1", "1000"), .. option],
             4 => random.Next(2) == 0
                 ? [Pick("EXPIRE", "PEXPIRE", "EXPIREAT", "PEXPIREAT"), k, Hostile()]
                 : [Pick("EXPIRE", "PEXPIRE", "EXPIREAT", "PEXPIREAT"), k, Pick("0", "-1"), .. option],
@@ -652,9 +653,9 @@ public sealed partial class CommandGenerator
     // Unique, so that GT and LT never depend on how many milliseconds have passed between two commands.
     private string RelativeSeconds() => (1_000_000 + (++relativeTimes * 997 % 1_000_003 * 100)).ToString(CultureInfo.InvariantCulture);
 
-    private string AbsoluteSeconds() => random.Next(6) == 0 ? Pick("1", "0", "-1", "1000") : (33_000_000_000 + random.Next(1_000_000)).ToString(CultureInfo.InvariantCulture);
+    private string AbsoluteSeconds(params string[] seldom) => random.Next(6) == 0 ? Pick(seldom) : (33_000_000_000 + random.Next(1_000_000)).ToString(CultureInfo.InvariantCulture);
 
-    private string AbsoluteMilliseconds() => random.Next(6) == 0 ? Pick("1", "0", "-1", "1000") : (33_000_000_000_000 + random.Next(1_000_000)).ToString(CultureInfo.InvariantCulture);
+    private string AbsoluteMilliseconds(params string[] seldom) => random.Next(6) == 0 ? Pick(seldom) : (33_000_000_000_000 + random.Next(1_000_000)).ToString(CultureInfo.InvariantCulture);
 
     /// <summary>The bytes of drawn arguments: one byte a char.</summary>
     public static byte[][] Bytes(string[] command) => [.. command.Select(Encoding.Latin1.GetBytes)];

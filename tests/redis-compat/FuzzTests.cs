@@ -69,6 +69,8 @@ public sealed class FuzzTests : IDisposable
         // SORT of Redis asks errno, which it does not clear: a number out of range makes a later SORT fail.
         // And to its ALPHA texts end at a zero byte: which of two equal ones comes first is open.
         if (sorting) commands.RemoveAll(command => command.Any(word => IsOutOfRange(word) || word.Contains('\0')) || command[0] is "SETRANGE" or "SETBIT" or "BITFIELD" or "BITOP");
+        // With an older judge a fourth word is a wrong number of arguments already when MULTI queues it: Redis 7.2 added WITHSCORE.
+        if (!judgeIsNewer) commands.RemoveAll(command => command.Length > 3 && command[0].ToUpperInvariant() is ("ZRANK" or "ZREVRANK"));
         if (Environment.GetEnvironmentVariable("LEITHER_FUZZ_WITHOUT") is { Length: > 0 } without)
         {
             string[] names = without.Split(',');
@@ -80,7 +82,8 @@ public sealed class FuzzTests : IDisposable
 
     private static bool IsOutOfRange(string word) =>
         double.TryParse(word.TrimStart('('), NumberStyles.Float, CultureInfo.InvariantCulture, out double number)
-        && (double.IsSubnormal(number) || (double.IsInfinity(number) && word.Any(char.IsAsciiDigit)));
+        && (double.IsSubnormal(number) || (double.IsInfinity(number) && word.Any(char.IsAsciiDigit)))
+        || word.Split('-').Any(part => part.Length >= 20 && part.All(char.IsAsciiDigit) && !ulong.TryParse(part, CultureInfo.InvariantCulture, out _)); // an id
 
     private sealed record Round(int Protocol, string[][] Setup, bool Restart, bool Sorting, List<string[]> Commands);
 
