@@ -71,6 +71,8 @@ public sealed class FuzzTests : IDisposable
         if (sorting) commands.RemoveAll(command => command.Any(word => IsOutOfRange(word) || word.Contains('\0')) || command[0] is "SETRANGE" or "SETBIT" or "BITFIELD" or "BITOP");
         // With an older judge a fourth word is a wrong number of arguments already when MULTI queues it: Redis 7.2 added WITHSCORE.
         if (!judgeIsNewer) commands.RemoveAll(command => command.Length > 3 && command[0].ToUpperInvariant() is ("ZRANK" or "ZREVRANK"));
+        // And a field named twice counts once towards hash-max-listpack-entries: since Redis 7.2 the words are counted before they are looked at.
+        if (!judgeIsNewer) commands.RemoveAll(command => command[0].ToUpperInvariant() is "HSET" or "HMSET" && NamesFieldTwice(command));
         if (Environment.GetEnvironmentVariable("LEITHER_FUZZ_WITHOUT") is { Length: > 0 } without)
         {
             string[] names = without.Split(',');
@@ -78,6 +80,12 @@ public sealed class FuzzTests : IDisposable
         }
 
         return new Round(protocol, setup, restart, sorting, commands);
+    }
+
+    private static bool NamesFieldTwice(string[] command)
+    {
+        string[] fields = [.. command.Skip(2).Where((_, at) => at % 2 == 0)];
+        return fields.Distinct(StringComparer.Ordinal).Count() < fields.Length;
     }
 
     private static bool IsOutOfRange(string word) =>
