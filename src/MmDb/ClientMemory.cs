@@ -58,7 +58,7 @@ internal sealed class ClientMemory(Server server)
     {
         if (IsLimited && !session.IsClosing)
         {
-            long bytes = Of(session, server.Mimei.Keyspace.NowMs);
+            long bytes = Of(session, server.ClockMs);
             _total += bytes - session.CountedBytes;
             session.CountedBytes = bytes;
         }
@@ -118,7 +118,7 @@ internal sealed class ClientMemory(Server server)
         get
         {
             long set = server.Settings.Get(ConfigKeys.MaxMemoryClients);
-            long limit = set >= 0 ? set : (long)(server.Mimei.Keyspace.Options.MaxMemory * (-set / 100.0));
+            long limit = set >= 0 ? set : (long)(server.DefaultMimei.Keyspace.Options.MaxMemory * (-set / 100.0));
             return limit == 0 ? 0 : Math.Max(limit, LeastLimit);
         }
     }

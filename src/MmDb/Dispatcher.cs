@@ -51,31 +51,20 @@ public sealed unsafe class Dispatcher : IDisposable
     public long Execute(Session session, byte* data, long length)
     {
         long position = 0;
-        Mimei mimei = session.Mimei;
-        lock (mimei.Gate)
+        session.PresentedBytes = length;
+        Mimei mimei;
+        bool again;
+        do
         {
-            Keyspace keyspace = mimei.Keyspace;
-            session.LastInteractionMs = keyspace.NowMs = _server.NowMs;
-            session.PresentedBytes = length;
-            session.NoteInput(length, keyspace.NowMs);
-            if (_server.ClientMemory.IsLimited)
-            {
-                _server.ClientMemory.Count(session);
-                _server.ClientMemory.Evict();
-            }
+            // More than once only if a command binds the session to another MiMei.
+            mimei = session.Mimei;
+            again = ExecuteIn(mimei, session, data, length, ref position);
+        }
+        while (again && session.Mimei != mimei);
 
-            keyspace.FollowsSource = session.IsSource;
-            bool again = true;
-            while (again && !session.IsClosing && session.Blocked is null && session.Postponed is null)
-            {
-                again = RunBatch(session, keyspace, data, length, ref position);
-            }
-
-            keyspace.FollowsSource = false;
-            if (_server.PausedUntilMs == 0 && _server.PostponedCount > 0 && !_server.Scripts.IsBusy)
-            {
-                _server.RunPostponed();
-            }
+        if (_server.PausedUntilMs == 0 && _server.PostponedCount > 0 && !_server.Scripts.IsBusy)
+        {
+            _server.RunPostponed();
         }
 
         session.PresentedBytes = 0;
@@ -91,6 +80,33 @@ public sealed unsafe class Dispatcher : IDisposable
 
         session.Connection.SendOutput();
         return position;
+    }
+
+    /// <summary>Runs batches behind the gate of the session's MiMei. True: there may be more whole commands, for another one.</summary>
+    private bool ExecuteIn(Mimei mimei, Session session, byte* data, long length, ref long position)
+    {
+        lock (mimei.Gate)
+        {
+            _server.Touch(mimei);
+            Keyspace keyspace = mimei.Keyspace;
+            session.LastInteractionMs = keyspace.NowMs = _server.NowMs;
+            session.NoteInput(length, keyspace.NowMs);
+            if (_server.ClientMemory.IsLimited)
+            {
+                _server.ClientMemory.Count(session);
+                _server.ClientMemory.Evict();
+            }
+
+            keyspace.FollowsSource = session.IsSource;
+            bool again = true;
+            while (again && session.Mimei == mimei && !session.IsClosing && session.Blocked is null && session.Postponed is null)
+            {
+                again = RunBatch(session, keyspace, data, length, ref position);
+            }
+
+            keyspace.FollowsSource = false;
+            return again && !session.IsClosing && session.Blocked is null && session.Postponed is null;
+        }
     }
 
     /// <summary>Parses and runs one batch. False when no whole command is left.</summary>
@@ -256,16 +272,22 @@ public sealed unsafe class Dispatcher : IDisposable
     /// <summary>Runs a command that CLIENT PAUSE held back, through all checks, as if it had just arrived.</summary>
     internal void RunPostponed(Session session, QueuedCommand command)
     {
-        session.Mimei.Keyspace.NowMs = _server.NowMs;
-        CommandSpec spec = command.Spec.Parent ?? command.Spec;
-        ulong hash = 0;
-        if (spec.FirstKey > 0 && command.Count > spec.FirstKey)
+        Mimei mimei = session.Mimei;
+        lock (mimei.Gate)
         {
-            Slice key = command.Args[spec.FirstKey];
-            hash = session.Mimei.Keyspace.KeyOf(key.Pointer, key.Length).Hash;
+            _server.Touch(mimei);
+            mimei.Keyspace.NowMs = _server.NowMs;
+            CommandSpec spec = command.Spec.Parent ?? command.Spec;
+            ulong hash = 0;
+            if (spec.FirstKey > 0 && command.Count > spec.FirstKey)
+            {
+                Slice key = command.Args[spec.FirstKey];
+                hash = mimei.Keyspace.KeyOf(key.Pointer, key.Length).Hash;
+            }
+
+            RunOne(session, spec, command.Args, command.Count, hash);
         }
 
-        RunOne(session, spec, command.Args, command.Count, hash);
         session.Connection.SendOutput();
     }
 
@@ -409,7 +431,7 @@ public sealed unsafe class Dispatcher : IDisposable
 
         // EXEC is what it runs, and a script what it says of itself.
         CommandFlags flags = spec == TransactionCommands.Exec ? spec.Flags | session.TransactionFlags
-            : spec.Has(CommandFlags.NoMandatoryKeys) ? _server.Scripts.FlagsOf(spec, args, count) : spec.Flags;
+            : spec.Has(CommandFlags.NoMandatoryKeys) ? _server.Scripts.FlagsOf(session.Mimei, spec, args, count) : spec.Flags;
         if (_context.Keyspace.Options.MaxMemory != 0 && !_context.Keyspace.MakeRoom()
             && ((flags & CommandFlags.DenyOom) != 0 || (session.Transaction is not null && (flags & CommandFlags.NotQueued) == 0)))
         {
@@ -428,7 +450,7 @@ public sealed unsafe class Dispatcher : IDisposable
             return false;
         }
 
-        if (!session.IsSource && Refusal(spec == TransactionCommands.Exec ? flags & ~session.TransactionLacks | flags & CommandFlags.Write : flags) is { Length: > 0 } replicaRefusal)
+        if (!session.IsSource && session.Mimei == _server.DefaultMimei && Refusal(spec == TransactionCommands.Exec ? flags & ~session.TransactionLacks | flags & CommandFlags.Write : flags) is { Length: > 0 } replicaRefusal)
         {
             Refuse(session, spec, replicaRefusal);
             return false;
@@ -502,7 +524,7 @@ public sealed unsafe class Dispatcher : IDisposable
         Finish(spec);
         if (session.Output.Length >= _server.Options.OutputAlertBytes)
         {
-            _server.CloseIfOverLimit(session, session.Mimei.Keyspace.NowMs);
+            _server.CloseIfOverLimit(session, _context.NowMs);
         }
     }
 

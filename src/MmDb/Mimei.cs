@@ -21,12 +21,20 @@ public sealed class Mimei : IDisposable
 
     /// <summary>Its name on this node.</summary>
     public string Name { get; }
+    /// <summary>Whose sessions use it; null before there is one.</summary>
+    internal Server? Server { get; set; }
+    /// <summary>This turn has to do with it: see <see cref="Server.Touch"/>.</summary>
+    internal bool IsTouched { get; set; }
+    /// <summary>Sessions that are bound to it, and whatever else needs it loaded.</summary>
+    internal int Holders { get; private set; }
     /// <summary>Its data.</summary>
     public Keyspace Keyspace { get; }
     /// <summary>Its channels.</summary>
     public PubSub PubSub { get; }
     /// <summary>Whose caches hold which of its keys.</summary>
     public Tracking Tracking { get; }
+    /// <summary>Its function libraries, compiled; null until they are first needed.</summary>
+    internal Scripting.FunctionLibraries? Functions { get; set; }
     /// <summary>Its log; null when the node runs without one (appendonly no).</summary>
     public WriteLog? Log { get; set; }
     /// <summary>Makes checkpoints; null when the node keeps no files.</summary>
@@ -37,9 +45,16 @@ public sealed class Mimei : IDisposable
     /// </summary>
     public Lock Gate { get; } = new();
 
+    /// <summary>Somebody needs it loaded.</summary>
+    internal void Hold() => Holders++;
+
+    /// <summary>Ends one <see cref="Hold"/>.</summary>
+    internal void Release() => Holders--;
+
     /// <inheritdoc/>
     public void Dispose()
     {
+        Functions?.Dispose();
         PubSub.Dispose();
         Tracking.Dispose();
         (Checkpointer as IDisposable)?.Dispose();

@@ -4,7 +4,7 @@ using Leither.Resp;
 
 namespace Leither.MmDb;
 
-/// <summary>Clients that see every command as it runs (MONITOR): a line each, made once and copied to all.</summary>
+/// <summary>Clients that see every command as it runs on their MiMei (MONITOR): a line each, made once and copied to all.</summary>
 internal sealed unsafe class Monitors(Server server) : IDisposable
 {
     private readonly List<Session> _sessions = [];
@@ -25,6 +25,11 @@ internal sealed unsafe class Monitors(Server server) : IDisposable
     /// <summary>Shows a command: when, in which database, from where, and its words quoted.</summary>
     public void Feed(Session from, int database, CommandSpec spec, Slice* args, int count)
     {
+        if (!_sessions.Exists(session => session.Mimei == from.Mimei))
+        {
+            return;
+        }
+
         DateTimeOffset now = server.Time.GetUtcNow();
         long microseconds = (now - DateTimeOffset.UnixEpoch).Ticks / TimeSpan.TicksPerMicrosecond;
         _line.Raw("+"u8);
@@ -38,8 +43,11 @@ internal sealed unsafe class Monitors(Server server) : IDisposable
         _line.Raw("\r\n"u8);
         foreach (Session session in _sessions)
         {
-            session.Output.Raw(_line.Data, _line.Length);
-            server.Pushed(session);
+            if (session.Mimei == from.Mimei)
+            {
+                session.Output.Raw(_line.Data, _line.Length);
+                server.Pushed(session);
+            }
         }
 
         _line.Release();

@@ -26,7 +26,7 @@ public sealed unsafe class PubSub : IDisposable
     public Mimei Mimei { get; }
 
     /// <summary>Whose sessions subscribe here; null before there is one.</summary>
-    internal Server? Server { get; set; }
+    private Server? Server => Mimei.Server;
 
     /// <inheritdoc/>
     public void Dispose() => _message.Dispose();

@@ -35,11 +35,11 @@ public sealed unsafe partial class Server
         Stats.CronCalls++;
         bool moreToFree, moreToExpire;
         int nextCheckpointStep, nextReplicationStep;
-        lock (Mimei.Gate)
+        lock (DefaultMimei.Gate)
         {
-            Keyspace keyspace = Mimei.Keyspace;
+            Keyspace keyspace = DefaultMimei.Keyspace;
             keyspace.NowMs = nowMs;
-            Mimei.Log?.Tick(nowMs); // a log whose disk was full or failed tries it again
+            DefaultMimei.Log?.Tick(nowMs); // a log whose disk was full or failed tries it again
             Blocking.TimeOutDue(nowMs);
             EndPauseIfDue(nowMs);
             nextReplicationStep = Math.Min(Replication.Step(nowMs), Migrator.Step(nowMs));
@@ -74,9 +74,9 @@ public sealed unsafe partial class Server
                 }
             }
 
-            if (Mimei.Tracking.ClientCount > 0)
+            if (DefaultMimei.Tracking.ClientCount > 0)
             {
-                Mimei.Tracking.Limit();
+                DefaultMimei.Tracking.Limit();
             }
 
             if (ClientMemory.IsLimited)
@@ -89,7 +89,7 @@ public sealed unsafe partial class Server
             moreToFree = keyspace.LazyFree.Step(_sliceBudget);
             moreToFree |= keyspace.Eviction.IsNeeded && keyspace.MakeRoom() && keyspace.Eviction.IsNeeded;
             moreToFree |= keyspace.Compactor.Step(_sliceBudget / 2);
-            nextCheckpointStep = Mimei.Checkpointer?.Step(nowMs) ?? int.MaxValue;
+            nextCheckpointStep = DefaultMimei.Checkpointer?.Step(nowMs) ?? int.MaxValue;
         }
 
         // Between two slices of a checkpoint clients get their turn; where nobody asks for one, slice follows slice.
@@ -108,7 +108,7 @@ public sealed unsafe partial class Server
 
     private void NoteExceededMemory(long nowMs)
     {
-        if (Mimei.Keyspace.Eviction.IsNeeded)
+        if (DefaultMimei.Keyspace.Eviction.IsNeeded)
         {
             Stats.EvictionExceededSinceMs = Stats.EvictionExceededSinceMs == 0 ? nowMs : Stats.EvictionExceededSinceMs;
         }
@@ -163,7 +163,7 @@ public sealed unsafe partial class Server
     /// <summary>Something was written for a session that it did not ask for just now.</summary>
     internal void Pushed(Session session)
     {
-        CloseIfOverLimit(session, Mimei.Keyspace.NowMs);
+        CloseIfOverLimit(session, ClockMs);
         ClientMemory.Count(session);
         session.Connection.SendOutput();
     }

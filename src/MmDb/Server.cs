@@ -9,7 +9,7 @@ using Leither.MmDb.Log;
 namespace Leither.MmDb;
 
 /// <summary>
-/// What the sessions of one node share: the command table, the default MiMei, the registry of clients, counters and the clock.
+/// What the sessions of one node share: the command table, the MiMei, the registry of clients, counters and the clock.
 /// It knows no sockets: the node presents received bytes to <see cref="Dispatcher"/> and sends what lands in each session's output.
 /// </summary>
 public sealed unsafe partial class Server : IDisposable
@@ -19,6 +19,9 @@ public sealed unsafe partial class Server : IDisposable
     private bool _needsChecks;
     private Dispatcher? _nestedDispatcher;
 
+    // The MiMei that this turn has to do with; the default one always, and first.
+    private readonly List<Mimei> _touched = [];
+
     /// <summary>A server around its default MiMei.</summary>
     /// <param name="mimei">Where a connection starts.</param>
     /// <param name="options">Settings.</param>
@@ -26,7 +29,7 @@ public sealed unsafe partial class Server : IDisposable
     /// <param name="settings">The configuration that CONFIG shows and changes; without one it is made from the options.</param>
     public Server(Mimei mimei, ServerOptions options, TimeProvider time, ConfigSettings? settings = null)
     {
-        Mimei = mimei;
+        DefaultMimei = mimei;
         Options = options;
         Time = time;
         StartedMs = time.GetUtcNow().ToUnixTimeMilliseconds();
@@ -42,8 +45,8 @@ public sealed unsafe partial class Server : IDisposable
         ClientMemory = new ClientMemory(this);
         Dispatcher = new Dispatcher(this);
         mimei.Keyspace.NowMs = StartedMs;
-        mimei.PubSub.Server = this;
-        mimei.Tracking.Server = this;
+        mimei.Server = this;
+        Touch(mimei);
         Monitors = new Monitors(this);
         RunId = DrawId();
         Settings = SettingsBinding.Bind(this, settings);
@@ -54,8 +57,8 @@ public sealed unsafe partial class Server : IDisposable
         ClientMemory.LimitAsNeeded();
     }
 
-    /// <summary>The default MiMei.</summary>
-    public Mimei Mimei { get; }
+    /// <summary>The MiMei that connections start in; never unloaded.</summary>
+    public Mimei DefaultMimei { get; }
     /// <summary>Settings.</summary>
     public ServerOptions Options { get; }
     /// <summary>The clock.</summary>
@@ -131,7 +134,7 @@ public sealed unsafe partial class Server : IDisposable
         Span<byte> id = stackalloc byte[20];
         for (int i = 0; i < id.Length; i++)
         {
-            id[i] = (byte)Mimei.Keyspace.Random.Below(256);
+            id[i] = (byte)DefaultMimei.Keyspace.Random.Below(256);
         }
 
         return Convert.ToHexStringLower(id);
@@ -140,13 +143,17 @@ public sealed unsafe partial class Server : IDisposable
     /// <summary>The clock's reading now, in Unix milliseconds.</summary>
     public long NowMs => Time.GetUtcNow().ToUnixTimeMilliseconds();
 
+    /// <summary>The clock's reading of late, for what may be old by a round of the periodic work: Unix milliseconds.</summary>
+    internal long ClockMs => DefaultMimei.Keyspace.NowMs;
+
     /// <summary>Makes the session of a new connection.</summary>
     public Session Open(IClientConnection connection)
     {
-        var session = new Session(_nextSessionId++, connection, Mimei, NowMs) { User = Users.Default, ReplyPeakMs = ClientMemory.ReplyPeakMs };
+        var session = new Session(_nextSessionId++, connection, DefaultMimei, NowMs) { User = Users.Default, ReplyPeakMs = ClientMemory.ReplyPeakMs };
         Users.LogOut(session);
         session.IsRefused = IsRefused(connection);
         Sessions.Add(session.Id, session);
+        DefaultMimei.Hold();
         Stats.ConnectionsReceived++;
         return session;
     }
@@ -154,25 +161,25 @@ public sealed unsafe partial class Server : IDisposable
     /// <summary>Makes the session that carries a source's stream. It is no client: nobody sees it, and nobody closes it but who made it.</summary>
     internal Session OpenSource(IClientConnection connection)
     {
-        var session = new Session(_nextSessionId++, connection, Mimei, NowMs) { User = AclUser.MakeDefault(), IsSource = true, IsLoggedIn = true };
+        var session = new Session(_nextSessionId++, connection, DefaultMimei, NowMs) { User = AclUser.MakeDefault(), IsSource = true, IsLoggedIn = true };
         return session;
     }
 
     /// <summary>Makes a session for what scripts call. Nobody sees it.</summary>
     internal Session OpenScriptSession(IClientConnection connection) =>
-        new(_nextSessionId++, connection, Mimei, NowMs) { User = Users.Default, IsLoggedIn = true, IsScript = true };
+        new(_nextSessionId++, connection, DefaultMimei, NowMs) { User = Users.Default, IsLoggedIn = true, IsScript = true };
 
     /// <summary>
     /// Lets other clients have a turn while a script runs. What the running command needs of the dispatcher, the clock and the keyspace stays as it is.
     /// </summary>
-    internal void EnterLoop()
+    internal void EnterLoop(Mimei mimei)
     {
         if (RunNestedTurn is not { } turn)
         {
             return;
         }
 
-        Keyspace keyspace = Mimei.Keyspace;
+        Keyspace keyspace = mimei.Keyspace;
         Dispatcher outer = Dispatcher;
         Session? running = Running;
         long now = keyspace.NowMs;
@@ -200,15 +207,47 @@ public sealed unsafe partial class Server : IDisposable
             ClientMemory.Forget(session);
             Replication.Remove(session);
             Blocking.Remove(session);
-            Transactions.Unwatch(session);
-            session.Mimei.PubSub.RemoveAll(session);
-            session.Mimei.Tracking.Disable(session);
+            LetGo(session);
+            session.Mimei.Release();
             StopMonitoring(session);
             PostponedCount -= session.Postponed is null ? 0 : 1;
             session.Postponed = null;
             Stats.BytesSent += session.Output.BytesWritten;
             session.Parser.Dispose();
             session.IsClosing = true;
+        }
+    }
+
+    /// <summary>Binds a session to another MiMei: it begins there in database 0, and what it watched, subscribed to and tracked in the old one ends.</summary>
+    internal void Bind(Session session, Mimei mimei)
+    {
+        if (session.Mimei != mimei)
+        {
+            LetGo(session);
+            session.Mimei.Release();
+            mimei.Hold();
+            session.Mimei = mimei;
+        }
+
+        session.DatabaseIndex = 0;
+    }
+
+    /// <summary>Ends all that ties a session to its MiMei but the session itself.</summary>
+    private static void LetGo(Session session)
+    {
+        Transactions.Unwatch(session);
+        session.Mimei.PubSub.RemoveAll(session);
+        session.Mimei.Tracking.Disable(session);
+    }
+
+    /// <summary>This turn has to do with a MiMei: what it logs is written before any reply leaves.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal void Touch(Mimei mimei)
+    {
+        if (!mimei.IsTouched)
+        {
+            mimei.IsTouched = true;
+            _touched.Add(mimei);
         }
     }
 
@@ -222,8 +261,8 @@ public sealed unsafe partial class Server : IDisposable
         Stats.Reset();
         Stats.BytesSent -= BytesWritten;
         ClientMemory.EvictedClients = 0;
-        Mimei.Keyspace.Stats.Reset();
-        Mimei.Keyspace.LazyFree.ResetStatistics();
+        DefaultMimei.Keyspace.Stats.Reset();
+        DefaultMimei.Keyspace.LazyFree.ResetStatistics();
         Replication.Syncs = default;
         foreach (CommandSpec spec in Commands.All)
         {
@@ -256,7 +295,7 @@ public sealed unsafe partial class Server : IDisposable
     public string? Stop(ShutdownRequest request)
     {
         bool save = request.Save ?? Settings.Get(ConfigKeys.Save).Count > 0;
-        if (save && Mimei.Checkpointer?.Save() is { } error && !request.Force)
+        if (save && DefaultMimei.Checkpointer?.Save() is { } error && !request.Force)
         {
             Warn?.Invoke($"Error trying to save the DB, can't exit: {error}");
             return error;
@@ -266,20 +305,50 @@ public sealed unsafe partial class Server : IDisposable
         return null;
     }
 
-    /// <summary>The log's one write for everything that this turn changed; replies may leave after it.</summary>
-    public void EndTurn()
+    /// <summary>
+    /// One write for each log to which this turn has added. True: replies may leave. False: some log is behind, because its disk fails; what this
+    /// turn and those after it reply waits until that log is as safe as the configuration says.
+    /// </summary>
+    public bool EndTurn()
     {
-        Mimei.Keyspace.Feed?.EndUnit();
-        Mimei.Tracking.EndTurn();
+        for (int i = 0; i < _touched.Count; i++)
+        {
+            Mimei mimei = _touched[i];
+            mimei.Keyspace.Feed?.EndUnit();
+            mimei.Tracking.EndTurn();
+        }
+
         if (ClientMemory.IsLimited)
         {
             ClientMemory.Evict();
         }
 
-        if (Mimei.Log is { HasUnwritten: true } log)
+        bool mayLeave = true;
+        for (int i = _touched.Count - 1; i >= 0; i--)
         {
-            log.Flush();
+            Mimei mimei = _touched[i];
+            if (mimei.Log is { } log)
+            {
+                if (log.HasUnwritten)
+                {
+                    log.Flush();
+                }
+
+                if (log.AcknowledgeableSequence < log.LastSequence)
+                {
+                    mayLeave = false;
+                    continue;
+                }
+            }
+
+            if (i > 0)
+            {
+                mimei.IsTouched = false;
+                _touched.RemoveAt(i);
+            }
         }
+
+        return mayLeave;
     }
 
     /// <summary>Until when commands are held back, in Unix milliseconds (CLIENT PAUSE, FAILOVER); 0: they are not.</summary>
@@ -318,7 +387,7 @@ public sealed unsafe partial class Server : IDisposable
 
     private void PauseIsChanged()
     {
-        Mimei.Keyspace.IsFrozen = PausedUntilMs != 0;
+        DefaultMimei.Keyspace.IsFrozen = PausedUntilMs != 0;
         CheckAsNeeded();
     }
 
@@ -360,17 +429,20 @@ public sealed unsafe partial class Server : IDisposable
     }
 
     /// <summary>Whether every command needs the seldom checks.</summary>
-    internal bool NeedsChecks => _needsChecks || Mimei.Keyspace.Options.MaxMemory != 0;
+    internal bool NeedsChecks => _needsChecks || DefaultMimei.Keyspace.Options.MaxMemory != 0;
+
+    /// <summary>MiMei of which clients keep caches.</summary>
+    internal int TrackedMimei { get; set; }
 
     /// <summary>Decides on <see cref="NeedsChecks"/> again.</summary>
-    internal void CheckAsNeeded() => _needsChecks = PausedUntilMs != 0 || Replication is { Master: not null } || Mimei.Tracking.ClientCount > 0 || Scripts is { IsBusy: true };
+    internal void CheckAsNeeded() => _needsChecks = PausedUntilMs != 0 || Replication is { Master: not null } || TrackedMimei > 0 || Scripts is { IsBusy: true };
 
     /// <summary>Whether each command is looked at by itself; otherwise those that are quick by nature are timed now and then.</summary>
     internal bool WatchesEveryCommand { get; private set; }
 
     /// <summary>Decides on <see cref="WatchesEveryCommand"/> again, after what it depends on has changed.</summary>
     internal void WatchAsNeeded() =>
-        WatchesEveryCommand = Monitors.Count > 0 || Mimei.Keyspace.Feed is not null || Options.SlowLogMicroseconds is >= 0 and < 1000 || Options.LatencyThresholdMs > 0;
+        WatchesEveryCommand = Monitors.Count > 0 || DefaultMimei.Keyspace.Feed is not null || Options.SlowLogMicroseconds is >= 0 and < 1000 || Options.LatencyThresholdMs > 0;
 
     /// <summary>Shows every command to a session from now on.</summary>
     internal void StartMonitoring(Session session)
@@ -487,7 +559,7 @@ public sealed unsafe partial class Server : IDisposable
         Scripts.Dispose();
         Monitors.Dispose();
         _laterPushes.Dispose();
-        Mimei.Dispose();
+        DefaultMimei.Dispose();
     }
 }
 

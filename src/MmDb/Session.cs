@@ -60,8 +60,8 @@ public sealed class Session(long id, IClientConnection connection, Mimei mimei, 
     public long Id { get; } = id;
     /// <summary>What carries it.</summary>
     public IClientConnection Connection { get; } = connection;
-    /// <summary>The container that its commands go to.</summary>
-    public Mimei Mimei { get; set; } = mimei;
+    /// <summary>The MiMei that its commands go to. <see cref="Server.Bind"/> changes it.</summary>
+    public Mimei Mimei { get; internal set; } = mimei;
     /// <summary>Where its replies go.</summary>
     public RespWriter Output { get; } = connection.Output;
     /// <summary>The parser of its requests.</summary>

@@ -68,7 +68,7 @@ public sealed unsafe class Tracking : IDisposable
     public int PrefixCount => _prefixes.Count;
 
     /// <summary>Whose sessions track here; null before there is one.</summary>
-    internal Server? Server { get; set; }
+    private Server? Server => _mimei.Server;
 
     /// <inheritdoc/>
     public void Dispose()
@@ -120,7 +120,8 @@ public sealed unsafe class Tracking : IDisposable
         {
             _mimei.Keyspace.Tracking = this;
             _mimei.Keyspace.ChangeListeners++;
-            Server!.CheckAsNeeded();
+            Server!.TrackedMimei++;
+            Server.CheckAsNeeded();
         }
 
         return new TrackingState();
@@ -150,7 +151,8 @@ public sealed unsafe class Tracking : IDisposable
         {
             _mimei.Keyspace.Tracking = null;
             _mimei.Keyspace.ChangeListeners--;
-            Server!.CheckAsNeeded();
+            Server!.TrackedMimei--;
+            Server.CheckAsNeeded();
         }
     }
 
@@ -213,7 +215,7 @@ public sealed unsafe class Tracking : IDisposable
         _names.Bulk(key.Span);
         foreach (long reader in _readers)
         {
-            if (Server!.Sessions.TryGetValue(reader, out Session? session)
+            if (Server!.Sessions.TryGetValue(reader, out Session? session) && session.Mimei == _mimei
                 && session.Tracking is { IsBroadcast: false } state && !(state.NoLoop && session == author))
             {
                 Send(session, _names);
@@ -229,7 +231,7 @@ public sealed unsafe class Tracking : IDisposable
         _keys.Clear();
         foreach (Session session in Server!.Sessions.Values)
         {
-            if (session.Tracking is not null)
+            if (session.Tracking is not null && session.Mimei == _mimei)
             {
                 Send(session, null);
             }

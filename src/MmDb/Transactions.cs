@@ -15,7 +15,7 @@ internal static unsafe class Transactions
             var command = new QueuedCommand(spec, args, count);
             session.Transaction!.Add(command);
             session.QueuedBytes += command.Bytes;
-            CommandFlags flags = spec.Has(CommandFlags.NoMandatoryKeys) ? server.Scripts.FlagsOf(spec, args, count) : spec.Flags;
+            CommandFlags flags = spec.Has(CommandFlags.NoMandatoryKeys) ? server.Scripts.FlagsOf(session.Mimei, spec, args, count) : spec.Flags;
             session.TransactionFlags |= flags;
             session.TransactionLacks |= ~flags;
         }

@@ -78,17 +78,17 @@ public sealed class NodeHost : INodeStatus, IDisposable
     {
         _log.Notice("Ready to accept connections");
         _transport.Run();
-        _server.Mimei.Log?.Close();
+        _server.DefaultMimei.Log?.Close();
         return 0;
     }
 
     /// <summary>Stops the node as SHUTDOWN does. From any thread.</summary>
     public void RequestShutdown(ShutdownRequest request) => _transport.Post(() =>
     {
-        lock (_server.Mimei.Gate)
+        lock (_server.DefaultMimei.Gate)
         {
             // What the log holds needs no checkpoint, unless one is asked for.
-            _ = _server.Stop(_server.Mimei.Log is null ? request : request with { Save = request.Save ?? false });
+            _ = _server.Stop(_server.DefaultMimei.Log is null ? request : request with { Save = request.Save ?? false });
         }
     });
 
@@ -185,7 +185,7 @@ public sealed class NodeHost : INodeStatus, IDisposable
 
     private NodeStatus Status()
     {
-        Keyspace keyspace = _server.Mimei.Keyspace;
+        Keyspace keyspace = _server.DefaultMimei.Keyspace;
         return new NodeStatus(
             ProductVersion.Text,
             TimeSpan.FromMilliseconds(_server.NowMs - _server.StartedMs),

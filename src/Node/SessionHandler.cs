@@ -77,14 +77,13 @@ public sealed unsafe class SessionHandler : IConnectionHandler
     /// <inheritdoc/>
     public bool EndTurn()
     {
-        _server.EndTurn();
+        bool mayLeave = _server.EndTurn();
         if (_server.Shutdown is not null)
         {
             _stop();
         }
 
-        // A reply, a read's too, leaves only after the log that its turn saw is as safe as the configuration says.
-        return _server.Mimei.Log is not { } log || log.AcknowledgeableSequence >= log.LastSequence;
+        return mayLeave;
     }
 
     /// <inheritdoc/>
@@ -96,7 +95,7 @@ public sealed unsafe class SessionHandler : IConnectionHandler
 
     private void TellLogState()
     {
-        if (_server.Mimei.Log is not { } log || log.State == _logState)
+        if (_server.DefaultMimei.Log is not { } log || log.State == _logState)
         {
             return;
         }

@@ -86,7 +86,7 @@ public sealed class ClientMemoryTests
 
     private static string Line(InProcess db, InProcess.Client client)
     {
-        db.Server.Mimei.Keyspace.NowMs = db.Clock.NowMs;
+        db.Server.DefaultMimei.Keyspace.NowMs = db.Clock.NowMs;
         return db.Run("CLIENT LIST").Split("\\n").Single(line => line.Contains($"id={client.Session.Id} ", StringComparison.Ordinal));
     }
 }

@@ -92,8 +92,8 @@ internal sealed unsafe class InProcess : IDisposable
     public InProcess Replay()
     {
         Server.EndTurn();
-        Server.Mimei.Log!.Dispose();
-        Server.Mimei.Log = null;
+        Server.DefaultMimei.Log!.Dispose();
+        Server.DefaultMimei.Log = null;
         Keyspace.Effects.RecordTo(null, default);
         var replayed = new InProcess(seed: 43);
         replayed.Clock.Advance(Clock.NowMs - replayed.Clock.NowMs);

@@ -22,7 +22,7 @@ public sealed class TrackingTests
         client.Run("UNWATCH");
         db.Prepare("CLIENT TRACKING OFF");
         Assert.Equal(0, db.Keyspace.ChangeListeners);
-        Assert.Equal(0, db.Server.Mimei.Tracking.PrefixCount);
+        Assert.Equal(0, db.Server.DefaultMimei.Tracking.PrefixCount);
         Assert.False(db.Server.NeedsChecks);
     }
 
@@ -90,12 +90,12 @@ public sealed class TrackingTests
 
         Assert.Contains("tracking_total_keys:1000\\r\\ntracking_total_items:1000\\r\\ntracking_total_prefixes:0", db.Run("INFO stats"), StringComparison.Ordinal);
         db.Server.Settings.Put(ConfigKeys.TrackingTableMaxKeys, 10);
-        for (int i = 0; i < 10 && db.Server.Mimei.Tracking.KeyCount > 10; i++)
+        for (int i = 0; i < 10 && db.Server.DefaultMimei.Tracking.KeyCount > 10; i++)
         {
             db.Server.Cron(db.Clock.NowMs);
         }
 
-        Assert.Equal(10, db.Server.Mimei.Tracking.KeyCount);
+        Assert.Equal(10, db.Server.DefaultMimei.Tracking.KeyCount);
         int told = 0;
         while (cache.Take() is { } push)
         {

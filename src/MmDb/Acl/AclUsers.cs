@@ -147,8 +147,8 @@ public sealed unsafe class AclUsers
     private void AddToLog(Session session, AclDenial denial, AclContext context, string what, string user)
     {
         var client = new StringBuilder();
-        ClientCommands.Describe(client, session, _server.Mimei.Keyspace.NowMs);
-        Log.Add(denial, context, what, user, client.ToString().TrimEnd('\n'), _server.Mimei.Keyspace.NowMs, _server.Settings.Get(ConfigKeys.AclLogMaxLength));
+        ClientCommands.Describe(client, session, _server.ClockMs);
+        Log.Add(denial, context, what, user, client.ToString().TrimEnd('\n'), _server.ClockMs, _server.Settings.Get(ConfigKeys.AclLogMaxLength));
     }
 
     private static string Explain(AclUser user, AclDenial denial, CommandSpec spec, Slice word, bool inFull) => denial switch
@@ -417,7 +417,7 @@ public sealed unsafe class AclUsers
     /// <summary>Writes all users to a file; a crash leaves the old one or the new one. False: it cannot be written, and the node's log says why.</summary>
     internal bool SaveFile(string file)
     {
-        string temporary = $"{file}.tmp-{Environment.ProcessId}-{_server.Mimei.Keyspace.NowMs}";
+        string temporary = $"{file}.tmp-{Environment.ProcessId}-{_server.ClockMs}";
         try
         {
             using (FileStream stream = File.Create(temporary))

@@ -35,6 +35,8 @@ public sealed unsafe class CommandContext
     public Session Session { get; private set; } = null!;
     /// <summary>The container that the command goes to.</summary>
     public Mimei Mimei { get; private set; } = null!;
+    /// <summary>Its functions.</summary>
+    internal Scripting.FunctionLibraries Functions => Server.Scripts.FunctionsOf(Mimei);
     /// <summary>Its data.</summary>
     public Keyspace Keyspace { get; private set; } = null!;
     /// <summary>The client's database.</summary>

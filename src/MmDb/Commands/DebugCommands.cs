@@ -204,7 +204,7 @@ public static unsafe class DebugCommands
         }
 
         // Checkpoint and log hold what there is now: read over it, whatever there is is there twice.
-        if (keep && !merge && (c.Server.Scripts.LibraryCount > 0 || c.Keyspace.Databases.Any(static d => d.Count > 0)))
+        if (keep && !merge && (c.Functions.LibraryCount > 0 || c.Keyspace.Databases.Any(static d => d.Count > 0)))
         {
             c.Error("ERR Error trying to load the RDB dump, check server logs."u8);
             return;

@@ -149,7 +149,7 @@ public static unsafe class FunctionCommands
     private static void Run(CommandContext c, bool readOnly)
     {
         ScriptCommands.Feed(c);
-        if (!c.Server.Scripts.TryGetFunction(Encoding.Latin1.GetString(c[1].Span), out Function? function))
+        if (!c.Functions.TryGet(Encoding.Latin1.GetString(c[1].Span), out Function? function))
         {
             c.Error("ERR Function not found"u8);
         }
@@ -167,7 +167,7 @@ public static unsafe class FunctionCommands
         }
         else
         {
-            c.Server.Scripts.Run(c, function, (int)keys, readOnly);
+            c.Functions.Run(c, function, (int)keys, readOnly);
         }
     }
 
@@ -185,7 +185,7 @@ public static unsafe class FunctionCommands
             replace = true;
         }
 
-        if (c.Server.Scripts.Load(c.Effects, c[c.Count - 1].Span.ToArray(), replace, out string name) is { } problem)
+        if (c.Functions.Load(c.Effects, c[c.Count - 1].Span.ToArray(), replace, out string name) is { } problem)
         {
             c.Error(problem);
             return;
@@ -196,7 +196,7 @@ public static unsafe class FunctionCommands
 
     private static void RunDelete(CommandContext c)
     {
-        if (c.Server.Scripts.Delete(c.Effects, Encoding.Latin1.GetString(c[2].Span)))
+        if (c.Functions.Delete(c.Effects, Encoding.Latin1.GetString(c[2].Span)))
         {
             c.Reply.Ok();
         }
@@ -218,7 +218,7 @@ public static unsafe class FunctionCommands
         }
         else
         {
-            c.Server.Scripts.Flush(c.Effects);
+            c.Functions.Flush(c.Effects);
             c.Reply.Ok();
         }
     }
@@ -252,7 +252,7 @@ public static unsafe class FunctionCommands
             }
         }
 
-        Library[] libraries = [.. c.Server.Scripts.Libraries.Where(l => pattern is null || GlobPattern.Matches(pattern, Encoding.Latin1.GetBytes(l.Name), ignoreCase: true))];
+        Library[] libraries = [.. c.Functions.Libraries.Where(l => pattern is null || GlobPattern.Matches(pattern, Encoding.Latin1.GetBytes(l.Name), ignoreCase: true))];
         RespWriter reply = c.Reply;
         reply.Array(libraries.Length);
         foreach (Library library in libraries)
@@ -333,15 +333,15 @@ public static unsafe class FunctionCommands
         reply.Bulk("LUA"u8);
         reply.Map(2);
         reply.Bulk("libraries_count"u8);
-        reply.Integer(c.Server.Scripts.LibraryCount);
+        reply.Integer(c.Functions.LibraryCount);
         reply.Bulk("functions_count"u8);
-        reply.Integer(c.Server.Scripts.FunctionCount);
+        reply.Integer(c.Functions.FunctionCount);
     }
 
     private static void RunDump(CommandContext c)
     {
         using var payload = new RdbBuffer();
-        foreach (Library library in c.Server.Scripts.Libraries)
+        foreach (Library library in c.Functions.Libraries)
         {
             payload.Byte(RdbFormat.Function2);
             payload.String(library.Code);
@@ -402,7 +402,7 @@ public static unsafe class FunctionCommands
             scratch.Dispose();
         }
 
-        if (c.Server.Scripts.Restore(c.Effects, codes, c.Count == 4 && c.Is(3, "flush"u8), c.Count == 4 && c.Is(3, "replace"u8)) is { } problem)
+        if (c.Functions.Restore(c.Effects, codes, c.Count == 4 && c.Is(3, "flush"u8), c.Count == 4 && c.Is(3, "replace"u8)) is { } problem)
         {
             c.Error(problem);
             return;

@@ -247,12 +247,12 @@ public static unsafe class InfoCommands
         f.Add("used_memory_lua_human", Human(scripts.EvalEngineBytes));
         f.Add("used_memory_scripts_eval", scripts.CachedBytes);
         f.Add("number_of_cached_scripts", scripts.CachedCount);
-        f.Add("number_of_functions", scripts.FunctionCount);
-        f.Add("number_of_libraries", scripts.LibraryCount);
-        f.Add("used_memory_vm_functions", scripts.FunctionEngineBytes);
-        f.Bytes("used_memory_vm_total", scripts.EvalEngineBytes + scripts.FunctionEngineBytes);
-        f.Add("used_memory_functions", scripts.LibraryBytes);
-        f.Bytes("used_memory_scripts", scripts.CachedBytes + scripts.LibraryBytes);
+        f.Add("number_of_functions", c.Functions.FunctionCount);
+        f.Add("number_of_libraries", c.Functions.LibraryCount);
+        f.Add("used_memory_vm_functions", c.Functions.EngineBytes);
+        f.Bytes("used_memory_vm_total", scripts.EvalEngineBytes + c.Functions.EngineBytes);
+        f.Add("used_memory_functions", c.Functions.LibraryBytes);
+        f.Bytes("used_memory_scripts", scripts.CachedBytes + c.Functions.LibraryBytes);
         f.Bytes("maxmemory", c.Keyspace.Options.MaxMemory);
         f.Add("maxmemory_policy", server.Settings.Show(ConfigKeys.MaxMemoryPolicy));
         f.Add("allocator_frag_ratio", Ratio(held, used));

@@ -187,6 +187,7 @@ public static unsafe class MigrateCommand
             {
                 Session = c.Session,
                 Wait = wait,
+                Mimei = c.Mimei,
                 Database = c.Database.Index,
                 TargetDatabase = database,
                 Keys = keys,

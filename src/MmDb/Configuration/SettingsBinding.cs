@@ -33,7 +33,7 @@ public static class SettingsBinding
     /// <summary>Keeps a server's options as its settings are. Without settings they are made from the options.</summary>
     internal static ConfigSettings Bind(Server server, ConfigSettings? settings)
     {
-        KeyspaceOptions keyspace = server.Mimei.Keyspace.Options;
+        KeyspaceOptions keyspace = server.DefaultMimei.Keyspace.Options;
         if (settings is null)
         {
             settings = new ConfigSettings();

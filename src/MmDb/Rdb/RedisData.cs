@@ -43,7 +43,7 @@ public sealed unsafe class RedisData : IDisposable
     {
         _server = server;
         _report = report;
-        _importer = new RdbImporter(server.Mimei.Keyspace) { KeepsExisting = keepsExisting };
+        _importer = new RdbImporter(server.DefaultMimei.Keyspace) { KeepsExisting = keepsExisting };
     }
 
     /// <summary>What came in so far.</summary>
@@ -74,7 +74,7 @@ public sealed unsafe class RedisData : IDisposable
 
     private void ReadRdb(RdbFile rdb)
     {
-        Keyspace keyspace = _server.Mimei.Keyspace;
+        Keyspace keyspace = _server.DefaultMimei.Keyspace;
         for (long items = 1; ; items++)
         {
             switch (rdb.Read())
@@ -85,7 +85,7 @@ public sealed unsafe class RedisData : IDisposable
                     return;
                 case RdbItem.Function:
                     Progress.Functions++;
-                    if (_server.Scripts.Load(keyspace.Effects, Encoding.UTF8.GetBytes(rdb.FunctionSource), replace: true, out _) is { } problem)
+                    if (_server.Scripts.FunctionsOf(_server.DefaultMimei).Load(keyspace.Effects, Encoding.UTF8.GetBytes(rdb.FunctionSource), replace: true, out _) is { } problem)
                     {
                         throw new RdbFormatException($"the file holds functions that do not load: {problem}");
                     }
@@ -152,8 +152,8 @@ public sealed unsafe class RedisData : IDisposable
         Progress.Existing = _importer.Existing;
         Progress.Bytes = _bytesBefore + position;
         _server.EndTurn();
-        _server.Mimei.Keyspace.LazyFree.Step(TimeSpan.FromMilliseconds(1));
-        if (_server.Mimei.Log is { } log && !log.CanAccept(1 << 20, out Log.LogError error))
+        _server.DefaultMimei.Keyspace.LazyFree.Step(TimeSpan.FromMilliseconds(1));
+        if (_server.DefaultMimei.Log is { } log && !log.CanAccept(1 << 20, out Log.LogError error))
         {
             throw new IOException($"The log takes no more: {error.Text}");
         }

@@ -151,7 +151,7 @@ internal sealed unsafe class MasterLink : IOutboundHandler, IDisposable
         {
             _lastSentMs = _server.NowMs;
             string offset = _replication.Offset.ToString(CultureInfo.InvariantCulture);
-            Send(_server.Mimei.Log is { } log && log.SyncedSequence >= log.LastSequence
+            Send(_server.DefaultMimei.Log is { } log && log.SyncedSequence >= log.LastSequence
                 ? ["REPLCONF", "ACK", offset, "FACK", offset]
                 : ["REPLCONF", "ACK", offset]);
         }

@@ -13,6 +13,8 @@ internal sealed class Migration
     public required Session Session { get; init; }
     /// <summary>Its wait: who was unblocked meanwhile may wait for something else.</summary>
     public required BlockedState Wait { get; init; }
+    /// <summary>The MiMei that the keys are in.</summary>
+    public required Mimei Mimei { get; init; }
     /// <summary>The database that the keys are in.</summary>
     public required int Database { get; init; }
     /// <summary>The database that they go to.</summary>
@@ -166,7 +168,10 @@ internal sealed unsafe class MigrationLink(Server server, string host, int port)
     /// <summary>When something last happened, in Unix milliseconds.</summary>
     public long UsedMs { get; private set; } = server.NowMs;
 
-    private Keyspace Keyspace => server.Mimei.Keyspace;
+    /// <summary>The MiMei that the keys of the migration under way are in; it is held until that is over.</summary>
+    private Mimei Mimei => _current!.Mimei;
+
+    private Keyspace Keyspace => Mimei.Keyspace;
 
     /// <inheritdoc/>
     public void Dispose() => _line?.Close();
@@ -174,6 +179,7 @@ internal sealed unsafe class MigrationLink(Server server, string host, int port)
     /// <summary>Begins a migration, or puts it behind those under way.</summary>
     public void Begin(Migration migration)
     {
+        migration.Mimei.Hold();
         _queue.Enqueue(migration);
         Next();
     }
@@ -299,8 +305,9 @@ internal sealed unsafe class MigrationLink(Server server, string host, int port)
             return;
         }
 
-        lock (server.Mimei.Gate)
+        lock (Mimei.Gate)
         {
+            server.Touch(Mimei);
             Keyspace.NowMs = server.NowMs;
             if (!Keyspace.IsWriter)
             {
@@ -328,7 +335,7 @@ internal sealed unsafe class MigrationLink(Server server, string host, int port)
         string address = _line!.Connection!.LocalAddress;
         foreach (Session session in server.Sessions.Values)
         {
-            if (session.Connection.RemoteAddress == address)
+            if (session.Connection.RemoteAddress == address && session.Mimei == Mimei)
             {
                 return true;
             }
@@ -397,6 +404,7 @@ internal sealed unsafe class MigrationLink(Server server, string host, int port)
     {
         Session session = _current!.Session;
         bool isAwaited = session.Blocked == _current.Wait;
+        _current.Mimei.Release();
         _current = null;
         _sent.Clear();
         _changed.Clear();
@@ -442,8 +450,9 @@ internal sealed unsafe class MigrationLink(Server server, string host, int port)
             _sent.Enqueue(default);
         }
 
-        lock (server.Mimei.Gate)
+        lock (Mimei.Gate)
         {
+            server.Touch(Mimei);
             Keyspace.NowMs = server.NowMs;
             foreach (byte[] name in keys)
             {

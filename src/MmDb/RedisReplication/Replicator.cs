@@ -15,7 +15,7 @@ namespace Leither.MmDb.RedisReplication;
 /// A replica that comes first gets a snapshot as an RDB file, written and sent while clients go on, and then the stream of commands since the
 /// snapshot's place (<see cref="CommandFeed"/>). One that was cut off goes on from where it was, as long as the backlog holds that
 /// place. A place is an id, drawn at every start and promotion, and an offset in bytes. A server that follows another one hands that one's
-/// stream on as it is, so that places mean the same everywhere.
+/// stream on as it is, so that places mean the same everywhere. A Redis server holds what one MiMei holds, so all this is about the default one.
 /// </remarks>
 internal sealed unsafe class Replicator : IDisposable
 {
@@ -52,7 +52,7 @@ internal sealed unsafe class Replicator : IDisposable
     }
 
     /// <summary>The data.</summary>
-    public Keyspace Keyspace => _server.Mimei.Keyspace;
+    public Keyspace Keyspace => _server.DefaultMimei.Keyspace;
 
     /// <summary>The configuration.</summary>
     public ConfigSettings Settings => _server.Settings;
@@ -73,6 +73,9 @@ internal sealed unsafe class Replicator : IDisposable
     public MasterLink? Master { get; private set; }
     /// <summary>Full and partial synchronisations given, and those that could not be partial.</summary>
     public (long Full, long PartialOk, long PartialRefused) Syncs { get; set; }
+
+    /// <summary>Whether what a session does concerns replication: it is the default MiMei that replicas follow, and that follows a master.</summary>
+    public bool Concerns(Session session) => session.Mimei == _server.DefaultMimei;
 
     private long BacklogSize => Math.Max(16 * 1024, _server.Settings.Get(ConfigKeys.ReplBacklogSize));
 
@@ -325,7 +328,7 @@ internal sealed unsafe class Replicator : IDisposable
         UseFeed();
         foreach (Session session in _server.Sessions.Values.ToArray())
         {
-            if (session.Blocked is not null)
+            if (session.Blocked is not null && Concerns(session))
             {
                 _server.Blocking.Fail(session, "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)"u8);
             }
@@ -569,7 +572,7 @@ internal sealed unsafe class Replicator : IDisposable
         if (_replicas.Exists(static r => r.Replica!.State == ReplicaState.Waiting))
         {
             // Another snapshot (a checkpoint) may run: then this one is next.
-            return Keyspace.Snapshot is null && _server.Mimei.Log is not { InEntry: true } ? BeginSnapshot() : 1;
+            return Keyspace.Snapshot is null && _server.DefaultMimei.Log is not { InEntry: true } ? BeginSnapshot() : 1;
         }
 
         return int.MaxValue;

@@ -3,7 +3,7 @@ using System.Diagnostics.CodeAnalysis;
 namespace Leither.MmDb.Scripting;
 
 /// <summary>
-/// The source of a MiMei's function libraries: what the log and checkpoints carry. Compiled they are kept by <see cref="Scripts"/>, which
+/// The source of a MiMei's function libraries: what the log and checkpoints carry. Compiled they are kept by <see cref="FunctionLibraries"/>, which
 /// follows <see cref="Version"/>.
 /// </summary>
 public sealed class FunctionCatalog

@@ -10,7 +10,7 @@ using Leither.Resp;
 namespace Leither.MmDb.Scripting;
 
 /// <summary>
-/// One Lua world with Redis's library in it. There are two: one for EVAL, one for functions. Its globals are locked before the first
+/// One Lua world with Redis's library in it. There is one for EVAL, and one for the functions of each MiMei that has any. Its globals are locked before the first
 /// script runs, so that no script can leave anything behind for the next one.
 /// </summary>
 internal sealed unsafe class ScriptEngine : IDisposable
@@ -24,7 +24,10 @@ internal sealed unsafe class ScriptEngine : IDisposable
     private byte* _scratch;
     private long _scratchBytes;
 
-    public ScriptEngine(Server server, bool forFunctions)
+    /// <summary>A world.</summary>
+    /// <param name="server">The server.</param>
+    /// <param name="functions">Whose functions run in it; null: EVAL's scripts do.</param>
+    public ScriptEngine(Server server, FunctionLibraries? functions)
     {
         _server = server;
         _session = server.OpenScriptSession(new ScriptConnection(_output));
@@ -46,7 +49,7 @@ internal sealed unsafe class ScriptEngine : IDisposable
         redis.Set(LuaState.Name("REPL_REPLICA"), 2.0);
         redis.Set(LuaState.Name("REPL_ALL"), 3.0);
         State.Register(redis, "acl_check_cmd", CheckRights);
-        if (!forFunctions)
+        if (functions is null)
         {
             State.Register(redis, "breakpoint", static t => t.Return(false));
             State.Register(redis, "debug", static _ => 0);
@@ -55,7 +58,7 @@ internal sealed unsafe class ScriptEngine : IDisposable
 
         globals.Set(LuaState.Name("redis"), redis);
         Handler = State.NewFunction(HandleError);
-        if (!forFunctions)
+        if (functions is null)
         {
             globals.Set(LuaState.Name("__redis__err__handler"), Handler);
         }
@@ -63,11 +66,11 @@ internal sealed unsafe class ScriptEngine : IDisposable
         RefuseUnknown(globals);
         Lock(globals);
         Lock(State.StringMetatable!);
-        if (forFunctions)
+        if (functions is not null)
         {
             // What functions take for the globals is a table of its own that looks things up in the real ones; while a library loads, in another that knows how to register.
             LuaTable loadRedis = State.NewTable();
-            State.Register(loadRedis, "register_function", t => server.Scripts.RegisterFunction(t));
+            State.Register(loadRedis, "register_function", t => functions.RegisterFunction(t));
             AddLogAndVersion(loadRedis);
             RefuseUnknown(loadRedis);
             LoadGlobals = State.NewTable();
@@ -151,6 +154,7 @@ internal sealed unsafe class ScriptEngine : IDisposable
 
         c.LeaveAtomic(before);
         c.Start(caller, spec, args, count, -1, 0);
+        _session.Mimei = _server.DefaultMimei;
         var builder = new ReplyBuilder(c, _output.Version);
         if (failure is null)
         {
@@ -416,7 +420,7 @@ internal sealed unsafe class ScriptEngine : IDisposable
             return "ERR This Redis command is not allowed from script";
         }
 
-        if ((flags & CommandFlags.Stale) == 0 && _server.Replication.IsStale)
+        if ((flags & CommandFlags.Stale) == 0 && _server.Replication.Concerns(run.Caller) && _server.Replication.IsStale)
         {
             return "ERR Can not execute the command on a stale replica";
         }
@@ -434,7 +438,7 @@ internal sealed unsafe class ScriptEngine : IDisposable
         if ((flags & (CommandFlags.Write | CommandFlags.DenyOom)) != 0 && !run.HasWritten)
         {
             // What has begun to write is not stopped half way.
-            if ((flags & CommandFlags.Write) != 0 && !run.Caller.IsSource && _server.Replication.WriteRefusal is { Length: > 0 } notNow)
+            if ((flags & CommandFlags.Write) != 0 && !run.Caller.IsSource && _server.Replication.Concerns(run.Caller) && _server.Replication.WriteRefusal is { Length: > 0 } notNow)
             {
                 return Encoding.UTF8.GetString(notNow);
             }

@@ -36,7 +36,7 @@ internal static class LocalImport
             throw new IOException($"The keys are in the log, but no checkpoint could be made: {problem}");
         }
 
-        server.Mimei.Log!.Close();
+        server.DefaultMimei.Log!.Close();
         ImportProgress made = reader.Progress;
         return new Dictionary<string, object>
         {

@@ -104,7 +104,7 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
         {
             using InProcess db = Open(seed: (ulong)(seed * 100 + start), nowMs);
             Assert.Equal(expected, db.Contents());
-            ICheckpointer checkpointer = db.Server.Mimei.Checkpointer!;
+            ICheckpointer checkpointer = db.Server.DefaultMimei.Checkpointer!;
             var life = new RandomLife(db, seed * 100 + start);
             for (int i = random.Next(12); i >= 0; i--)
             {
@@ -187,7 +187,7 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
     public void A_failing_disk_is_reported_and_the_next_checkpoint_succeeds(string operation)
     {
         using InProcess db = Open();
-        ICheckpointer checkpointer = db.Server.Mimei.Checkpointer!;
+        ICheckpointer checkpointer = db.Server.DefaultMimei.Checkpointer!;
         new RandomLife(db, 3).Run(1000);
         _disk.Fails = o => o == operation;
         Assert.StartsWith("-ERR ", db.Run("SAVE"), StringComparison.Ordinal);
@@ -214,7 +214,7 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
     public void The_log_and_the_save_points_make_checkpoints_and_the_log_stays_bounded()
     {
         using InProcess db = Open(logBytes: 300_000, keepLogBytes: 0);
-        ICheckpointer checkpointer = db.Server.Mimei.Checkpointer!;
+        ICheckpointer checkpointer = db.Server.DefaultMimei.Checkpointer!;
         for (int i = 0; i < 4000; i++)
         {
             db.Prepare($"SET key:{i % 20} {new string('x', 1000)}");
@@ -225,7 +225,7 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
         }
 
         Assert.InRange(checkpointer.Count, 5, 14);
-        Assert.InRange(db.Server.Mimei.Log!.TotalBytes, 0, 1_200_000);
+        Assert.InRange(db.Server.DefaultMimei.Log!.TotalBytes, 0, 1_200_000);
         Assert.Equal(CheckpointFiles.Kept, CheckpointFiles.List(_disk).Count);
 
         Finish(db);
@@ -274,7 +274,7 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
             Finish(db);
         }
 
-        Assert.Equal(0, db.Server.Mimei.Checkpointer!.Count);
+        Assert.Equal(0, db.Server.DefaultMimei.Checkpointer!.Count);
     }
 
     private InProcess Open(ulong seed = 42, long nowMs = 0, long logBytes = 1 << 20, long keepLogBytes = 1 << 20, bool keepsLog = true, long logPercent = 100) => new(
@@ -285,7 +285,7 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
             RecoveredState state = Persistence.Recover(db.Keyspace, _disk, new LogFiles(_logFolder.Path), options);
             if (keepsLog)
             {
-                db.Server.Mimei.Log = state.Log;
+                db.Server.DefaultMimei.Log = state.Log;
             }
             else
             {
@@ -293,7 +293,7 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
                 db.Keyspace.Effects.RecordTo(null, default);
             }
 
-            db.Server.Mimei.Checkpointer = new Checkpointer(db.Server.Mimei, _disk, state, db.Clock, new CheckpointerOptions
+            db.Server.DefaultMimei.Checkpointer = new Checkpointer(db.Server.DefaultMimei, _disk, state, db.Clock, new CheckpointerOptions
             {
                 SavePoints = static () => [new SavePoint(3600, 1)],
                 LogBytes = () => logBytes,
@@ -306,7 +306,7 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
     /// <summary>Ends a process: in good order, or as a crash does.</summary>
     private static void Kill(InProcess db, bool clean)
     {
-        Mimei mimei = db.Server.Mimei;
+        Mimei mimei = db.Server.DefaultMimei;
         (mimei.Checkpointer as IDisposable)!.Dispose();
         if (clean)
         {
@@ -329,7 +329,7 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
             db.Server.Cron(db.Clock.NowMs);
             Thread.Yield();
         }
-        while (db.Server.Mimei.Checkpointer!.IsRunning);
+        while (db.Server.DefaultMimei.Checkpointer!.IsRunning);
         db.Server.EndTurn();
     }
 }

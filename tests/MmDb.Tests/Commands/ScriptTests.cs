@@ -34,9 +34,9 @@ public sealed class ScriptTests : IDisposable
     public void All_that_a_script_changes_is_one_entry_of_the_log()
     {
         using var db = new InProcess(recording: true);
-        ulong before = db.Server.Mimei.Log!.LastSequence;
+        ulong before = db.Server.DefaultMimei.Log!.LastSequence;
         db.Run("EVAL \"for i = 1, 50 do redis.call('SET', 'k' .. i, i) redis.call('LPUSH', 'l', i) end redis.call('SELECT', 2) redis.call('SET', 'there', 1)\" 0");
-        Assert.Equal(before + 1, db.Server.Mimei.Log!.LastSequence);
+        Assert.Equal(before + 1, db.Server.DefaultMimei.Log!.LastSequence);
         string contents = db.Contents();
         using InProcess replayed = db.Replay();
         Assert.Equal(contents, replayed.Contents());

@@ -81,7 +81,7 @@ public sealed class DamagedFileTests
         }
 
         Assert.InRange((GC.GetAllocatedBytesForCurrentThread() - before) / files, 0, 512 * 1024);
-        Assert.InRange(db.Server.Mimei.Keyspace.UsedBytes, 0, 64 << 20);
+        Assert.InRange(db.Server.DefaultMimei.Keyspace.UsedBytes, 0, 64 << 20);
     }
 
     [Fact]
