@@ -125,13 +125,11 @@ public sealed class ReplicationTests
         return [.. commands];
     }
 
-    private static void CronUntil(InProcess db, Func<bool> condition) => Assert.True(SpinWait.SpinUntil(
-        () =>
-        {
-            db.Server.Cron(db.Clock.NowMs);
-            return condition();
-        },
-        TimeSpan.FromSeconds(30)));
+    private static void CronUntil(InProcess db, Func<bool> condition) => Wait.Until(() =>
+    {
+        db.Server.Cron(db.Clock.NowMs);
+        return condition();
+    });
 
     /// <summary>Its connections neither come about nor fail.</summary>
     private sealed class Unreachable : IConnector

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Leither.Node.Logging;
 using Leither.Node.Transport;
 using Leither.Resp;
@@ -56,25 +57,13 @@ internal sealed unsafe class MiniServer : IConnectionHandler, IDisposable
                 answer.SetException(e);
             }
         });
-        return answer.Task.WaitAsync(TimeSpan.FromSeconds(60)).GetAwaiter().GetResult();
+        return answer.Task.WaitAsync(Wait.Limit).GetAwaiter().GetResult();
     }
 
     public IReadOnlyList<Connection> Connections => _connections;
 
     /// <summary>Waits until something is so on the loop thread.</summary>
-    public void Until(Func<MiniServer, bool> condition)
-    {
-        DateTime limit = DateTime.UtcNow.AddSeconds(60);
-        while (!Ask(condition))
-        {
-            if (DateTime.UtcNow > limit)
-            {
-                throw new TimeoutException("It never came to be");
-            }
-
-            Thread.Sleep(1);
-        }
-    }
+    public void Until(Func<MiniServer, bool> condition, [CallerArgumentExpression(nameof(condition))] string text = "") => Wait.Until(() => Ask(condition), text: text);
 
     public void OnOpen(Connection connection)
     {
@@ -148,7 +137,7 @@ internal sealed unsafe class MiniServer : IConnectionHandler, IDisposable
     public void Dispose()
     {
         Transport.Stop();
-        if (!_loop.Join(TimeSpan.FromSeconds(60)))
+        if (!_loop.Join(Wait.Limit))
         {
             throw new TimeoutException("The loop does not end");
         }

@@ -63,7 +63,7 @@ public sealed class ProgramTests
 
         // How many fit exactly hangs on the files that the node has open at the moment; twenty do not.
         List<RespClient> others = [.. Enumerable.Range(0, 20).Select(_ => server.Connect())];
-        Assert.True(SpinWait.SpinUntil(() => server.Log.Contains("Too many open files. Accepting rests", StringComparison.Ordinal), 30_000), server.Log);
+        Wait.Until(() => server.Log.Contains("Too many open files. Accepting rests", StringComparison.Ordinal), () => server.Log);
         Assert.Equal("PONG", first.Call("PING").Text);
 
         RespClient waiting = others[^1];
@@ -120,11 +120,7 @@ public sealed class ProgramTests
         try
         {
             string path = folder.File("node.sock");
-            for (int i = 0; i < 3000 && DataFolderIsSilent(folder.Path); i++)
-            {
-                Thread.Sleep(10);
-            }
-
+            Wait.Until(() => Configuration.DataFolder.Find(folder.Path) is not null);
             using RespClient client = RespClient.ConnectUnix(path);
             Assert.Equal("PONG", client.Call("PING").Text);
             Assert.Equal((0, "PONG\n"), Leither("--data", folder.Path, "PING").Short);
@@ -179,8 +175,6 @@ public sealed class ProgramTests
 
     [System.Runtime.InteropServices.DllImport("libc")]
     private static extern int prlimit(int pid, int resource, ulong[] limit, ulong[]? old);
-
-    private static bool DataFolderIsSilent(string path) => Configuration.DataFolder.Find(path) is null;
 
     private static Process Start(params string[] arguments)
     {

@@ -54,7 +54,7 @@ public abstract class ServerProcess : IDisposable
             string printed = Log;
             End();
             // Another process may have taken the port between choosing and binding it.
-            if (attempt == 2 || !printed.Contains("in use", StringComparison.OrdinalIgnoreCase))
+            if (attempt == 4 || !printed.Contains("in use", StringComparison.OrdinalIgnoreCase))
             {
                 throw new InvalidOperationException($"{GetType().Name} did not start: {string.Join(' ', CommandLine())}\n{printed}");
             }
@@ -82,6 +82,18 @@ public abstract class ServerProcess : IDisposable
         process.Dispose();
         process = null;
     }
+
+    /// <summary>Holds the process as it is, with its connections, until <see cref="Thaw"/>: SIGSTOP.</summary>
+    public void Freeze()
+    {
+        int id = ProcessId;
+        _ = kill(id, 19);
+        // Each thread stops at a moment of its own.
+        Wait.Until(() => Directory.GetDirectories($"/proc/{id}/task").All(static task => File.ReadAllText(Path.Combine(task, "stat")) is var stat && stat[stat.LastIndexOf(')') + 2] == 'T'));
+    }
+
+    /// <summary>Lets a frozen process go on.</summary>
+    public void Thaw() => _ = kill(ProcessId, 18);
 
     /// <summary>Starts again on the same data, if need be after ending it gently.</summary>
     public void Restart()
@@ -138,7 +150,8 @@ public abstract class ServerProcess : IDisposable
             {
                 using RespClient client = Connect();
                 RespValue pong = client.Call("PING");
-                if (!pong.Text.StartsWith("LOADING", StringComparison.Ordinal)) return true;
+                // Who took the port meanwhile answers too, and this process ends.
+                if (!pong.Text.StartsWith("LOADING", StringComparison.Ordinal)) return IsOurs(client.Call("INFO", "server").Text);
             }
             catch (Exception e) when (e is System.Net.Sockets.SocketException or IOException)
             {
@@ -150,6 +163,10 @@ public abstract class ServerProcess : IDisposable
 
         return false;
     }
+
+    /// <summary>Who wants a password first says nothing about itself.</summary>
+    private bool IsOurs(string info) =>
+        !info.Contains("process_id:", StringComparison.Ordinal) || info.Contains($"process_id:{ProcessId}\r", StringComparison.Ordinal);
 
     private void End()
     {

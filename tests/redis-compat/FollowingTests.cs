@@ -1,7 +1,6 @@
 // Who follows whom, in every pairing of Leither and redis-server: all that commands do arrives, whatever happens on the way (cuts in the
 // middle of the first copy, killed processes, a backlog too small), and the settings and commands around it do what Redis's do.
 
-using System.Diagnostics;
 using System.Globalization;
 using System.Text.RegularExpressions;
 using Leither.TestKit;
@@ -11,7 +10,6 @@ namespace Leither.RedisCompat;
 
 public sealed class FollowingTests
 {
-    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(60);
     private static readonly string[] Debug = ["--enable-debug-command", "yes"];
 
     /// <summary>Who leads, who follows.</summary>
@@ -24,7 +22,7 @@ public sealed class FollowingTests
         using ServerProcess leader = Start(master, "--repl-diskless-sync-delay", "0");
         using ServerProcess follower = Start(replica, "--replicaof", $"127.0.0.1 {leader.Port}");
         using RespClient there = leader.Connect(), here = follower.Connect();
-        AwaitUp(here);
+        AwaitUp(there, here);
         for (int round = 0; round < (Seed.IsLong ? 100 : 6); round++)
         {
             there.Call("FLUSHALL");
@@ -47,7 +45,7 @@ public sealed class FollowingTests
             }
 
             there.Call("DISCARD");
-            AwaitEqual(there, here, () => follower.Log);
+            SameData.Await(there, here, () => follower.Log);
         }
     });
 
@@ -58,7 +56,7 @@ public sealed class FollowingTests
         using ServerProcess leader = Start(master, "--repl-diskless-sync-delay", "0");
         using ServerProcess follower = Start(replica, "--replicaof", $"127.0.0.1 {leader.Port}");
         using RespClient there = leader.Connect(), here = follower.Connect();
-        AwaitUp(here);
+        AwaitUp(there, here);
         const string library = "#!lua name=lib\nredis.register_function('put', function(k, a) redis.call('SET', k[1], a[1]); return redis.call('INCR', 'calls') end)";
         string[][] commands =
         [
@@ -94,7 +92,7 @@ public sealed class FollowingTests
             there.Call(command);
         }
 
-        AwaitEqual(there, here);
+        SameData.Await(there, here);
 
         // The same from the first copy: a new follower gets the state, not the stream.
         there.Call("XADD", "x2", "1-1", "f", "v");
@@ -102,9 +100,9 @@ public sealed class FollowingTests
         there.Call("XREADGROUP", "GROUP", "g", "c", "STREAMS", "x2", ">");
         using ServerProcess late = Start(replica, "--replicaof", $"127.0.0.1 {leader.Port}");
         using RespClient third = late.Connect();
-        AwaitUp(third);
-        AwaitEqual(there, third);
-        AwaitEqual(there, here);
+        AwaitUp(there, third);
+        SameData.Await(there, third);
+        SameData.Await(there, here);
     }
 
     [Theory]
@@ -114,7 +112,7 @@ public sealed class FollowingTests
         using ServerProcess leader = Start(master, "--repl-diskless-sync-delay", "0");
         using ServerProcess follower = Start(replica, "--replicaof", $"127.0.0.1 {leader.Port}");
         using RespClient there = leader.Connect(), here = follower.Connect(), blocked = leader.Connect();
-        AwaitUp(here);
+        AwaitUp(there, here);
         string[][] waits =
         [
             ["BLPOP", "l", "0"], ["BRPOP", "l", "0"], ["BLMPOP", "0", "2", "k", "l", "LEFT", "COUNT", "2"], ["BLMOVE", "l", "to", "LEFT", "RIGHT", "0"], ["BRPOPLPUSH", "l", "to", "0"],
@@ -147,9 +145,9 @@ public sealed class FollowingTests
             there.Call("SET", "e" + Number(i), "v", "PX", Number(1 + (i % 50)));
         }
 
-        AwaitEqual(there, here);
-        Await(() => here.Call("DBSIZE").Integer < 20);
-        AwaitEqual(there, here);
+        SameData.AwaitNothingExpires(there);
+        SameData.AwaitNothingExpires(here);
+        SameData.Await(there, here);
     }
 
     [Theory]
@@ -163,12 +161,12 @@ public sealed class FollowingTests
         there.Call(["SET"u8.ToArray(), "copied"u8.ToArray(), big]);
         using ServerProcess follower = Start(replica, "--replicaof", $"127.0.0.1 {leader.Port}");
         using RespClient here = follower.Connect();
-        AwaitUp(here);
+        AwaitUp(there, here);
         there.Call(["SET"u8.ToArray(), "streamed"u8.ToArray(), big]);
         there.Call("APPEND", "streamed", "tail");
-        Await(() => here.Call("STRLEN", "streamed").Integer == big.Length + 4);
+        Wait.Until(() => here.Call("STRLEN", "streamed").Integer == big.Length + 4);
         Assert.Equal(big, here.Call("GET", "copied").Bytes);
-        AwaitEqual(there, here);
+        SameData.Await(there, here);
     }
 
     [Theory]
@@ -191,8 +189,8 @@ public sealed class FollowingTests
             leader.Start();
             using RespClient again = leader.Connect();
             Write(again, random, 200);
-            AwaitUp(here);
-            AwaitEqual(again, here);
+            AwaitUp(again, here);
+            SameData.Await(again, here);
         }
     });
 
@@ -218,13 +216,13 @@ public sealed class FollowingTests
         here.Call("REPLICAOF", "127.0.0.1", Number(leader.Port));
         for (int cut = 0; cut < 4; cut++)
         {
-            Await(() => there.Call("INFO", "replication").Text.Contains("connected_slaves:1", StringComparison.Ordinal));
+            Wait.Until(() => there.Call("INFO", "replication").Text.Contains("connected_slaves:1", StringComparison.Ordinal));
             there.Call("CLIENT", "KILL", "TYPE", "replica");
             there.Call("SET", "cut", Number(cut));
         }
 
-        AwaitUp(here);
-        AwaitEqual(there, here);
+        AwaitUp(there, here);
+        SameData.Await(there, here);
         Assert.Equal(0, here.Call("EXISTS", "own").Integer);
     }
 
@@ -235,13 +233,13 @@ public sealed class FollowingTests
         using ServerProcess leader = Start(master, "--repl-diskless-sync-delay", "0", "--repl-backlog-size", "16kb");
         using ServerProcess follower = Start(replica, "--replicaof", $"127.0.0.1 {leader.Port}");
         using RespClient there = leader.Connect(), here = follower.Connect();
-        AwaitUp(here);
+        AwaitUp(there, here);
         there.Call("SET", "a", "1");
-        AwaitEqual(there, here);
+        SameData.Await(there, here);
         there.Call("CLIENT", "KILL", "TYPE", "replica");
         there.Call("SET", "a", "2");
-        AwaitUp(here);
-        AwaitEqual(there, here);
+        AwaitUp(there, here);
+        SameData.Await(there, here);
         Assert.Contains("sync_full:1", there.Call("INFO", "stats").Text, StringComparison.Ordinal);
         Assert.Contains("sync_partial_ok:1", there.Call("INFO", "stats").Text, StringComparison.Ordinal);
 
@@ -255,8 +253,8 @@ public sealed class FollowingTests
             there.Read();
         }
 
-        AwaitUp(here);
-        AwaitEqual(there, here);
+        AwaitUp(there, here);
+        SameData.Await(there, here);
         Assert.Contains("sync_full:2", there.Call("INFO", "stats").Text, StringComparison.Ordinal);
         Assert.Contains("sync_partial_err:1", there.Call("INFO", "stats").Text, StringComparison.Ordinal);
     }
@@ -267,20 +265,20 @@ public sealed class FollowingTests
         using ServerProcess head = Start("redis", "--repl-diskless-sync-delay", "0");
         using ServerProcess middle = Start("leither", "--replicaof", $"127.0.0.1 {head.Port}");
         using RespClient first = head.Connect(), second = middle.Connect();
-        AwaitUp(second);
+        AwaitUp(first, second);
         using ServerProcess tail = Start("redis", "--replicaof", $"127.0.0.1 {middle.Port}");
         using RespClient third = tail.Connect();
-        AwaitUp(third);
+        AwaitUp(second, third);
         Write(first, new Random(5), 1_000);
-        AwaitEqual(first, second);
-        AwaitEqual(first, third);
+        SameData.Await(first, second);
+        SameData.Await(first, third);
         Assert.Equal(Field(first, "master_replid"), Field(third, "master_replid"));
 
         // The middle becomes the head, and its follower goes on without a copy.
         head.Kill();
         Assert.Equal("OK", second.Call("REPLICAOF", "NO", "ONE").Text);
         second.Call("SET", "new", "head");
-        AwaitEqual(second, third);
+        SameData.Await(second, third);
         Assert.Contains("sync_full:1", second.Call("INFO", "stats").Text, StringComparison.Ordinal);
         Assert.NotEqual(new string('0', 40), Field(second, "master_replid2"));
     }
@@ -293,17 +291,17 @@ public sealed class FollowingTests
         using ServerProcess follower = Start(replica, "--replicaof", $"127.0.0.1 {leader.Port}");
         using ServerProcess judge = Start("redis", "--min-replicas-to-write", "1"), judgesFollower = Start("redis", "--replicaof", $"127.0.0.1 {judge.Port}");
         using RespClient there = leader.Connect(), here = follower.Connect(), judged = judge.Connect(), judgedHere = judgesFollower.Connect();
-        AwaitUp(here);
-        AwaitUp(judgedHere);
+        AwaitUp(there, here);
+        AwaitUp(judged, judgedHere);
         Assert.Equal(Names(judged), Names(there));
         Assert.Equal(Names(judgedHere), Names(here));
         there.Call("SET", "a", "b");
-        AwaitEqual(there, here);
-        Await(() => there.Call("ROLE")[1].Text == there.Call("ROLE")[2][0][2].Text);
+        SameData.Await(there, here);
+        Wait.Until(() => there.Call("ROLE") is var role && role[2].Items.Length == 1 && role[1].Text == role[2][0][2].Text);
         Assert.Equal(["127.0.0.1", Number(follower.Port)], there.Call("ROLE")[2][0].Items.Take(2).Select(static i => i.Text));
         Assert.Equal(["slave", "127.0.0.1", Number(leader.Port), "connected"], here.Call("ROLE").Items.Take(4).Select(static i => i.Text));
         Assert.Equal(Field(there, "master_replid"), Field(here, "master_replid"));
-        Assert.Matches($"slave0:ip=127.0.0.1,port={follower.Port},state=online,offset=[0-9]+,lag=[01]\r\n", there.Call("INFO", "replication").Text);
+        Assert.Matches($"slave0:ip=127.0.0.1,port={follower.Port},state=online,offset=[0-9]+,lag=[0-9]+\r\n", there.Call("INFO", "replication").Text);
         Assert.Contains(" flags=S ", there.Call("CLIENT", "LIST", "TYPE", "replica").Text, StringComparison.Ordinal);
     }
 
@@ -314,7 +312,7 @@ public sealed class FollowingTests
         using ServerProcess leader = Start(master, "--repl-diskless-sync-delay", "0");
         using ServerProcess follower = Start(replica, "--replicaof", $"127.0.0.1 {leader.Port}");
         using RespClient there = leader.Connect(), here = follower.Connect();
-        AwaitUp(here);
+        AwaitUp(there, here);
         Assert.Equal("READONLY You can't write against a read only replica.", here.Call("SET", "a", "b").Text);
         Assert.Equal("READONLY You can't write against a read only replica.", here.Call("EVAL", "return redis.pcall('SET', 'a', 'b').err", "0") is { IsError: true } e ? e.Text : here.Call("EVAL", "return redis.pcall('SET', 'a', 'b').err", "0").Text);
         Assert.Equal("OK", here.Call("CONFIG", "SET", "replica-read-only", "no").Text);
@@ -332,7 +330,7 @@ public sealed class FollowingTests
         here.Call("CONFIG", "SET", "replica-serve-stale-data", "no");
         Assert.Equal("b", here.Call("GET", "a").Text);
         leader.Kill();
-        Await(() => here.Call("GET", "a").Text == "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.");
+        Wait.Until(() => here.Call("GET", "a").Text == "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.");
         Assert.Contains("master_link_status:down", here.Call("INFO", "replication").Text, StringComparison.Ordinal);
         here.Call("CONFIG", "SET", "replica-serve-stale-data", "yes");
         Assert.Equal("b", here.Call("GET", "a").Text);
@@ -347,7 +345,7 @@ public sealed class FollowingTests
         using ServerProcess leader = Start(master, "--repl-diskless-sync-delay", "0");
         using ServerProcess follower = Start(replica, "--replicaof", $"127.0.0.1 {leader.Port}");
         using RespClient there = leader.Connect(), here = follower.Connect();
-        AwaitUp(here);
+        AwaitUp(there, here);
         for (int i = 0; i < 20; i++)
         {
             there.Call("INCR", "n");
@@ -371,7 +369,7 @@ public sealed class FollowingTests
         Assert.Equal("ERR FAILOVER timeout must be greater than 0", there.Call("FAILOVER", "TIMEOUT", "0").Text);
         Assert.Equal("ERR syntax error", there.Call("FAILOVER", "TO", "host").Text);
         here.Call("REPLICAOF", "127.0.0.1", Number(leader.Port));
-        AwaitUp(here);
+        AwaitUp(there, here);
         Assert.Equal("ERR FAILOVER target HOST and PORT is not a replica.", there.Call("FAILOVER", "TO", "127.0.0.1", "1").Text);
         Assert.Equal("ERR FAILOVER with force option requires both a timeout and target HOST and IP.", there.Call("FAILOVER", "TO", "127.0.0.1", Number(follower.Port), "FORCE").Text);
         Assert.Equal("ERR FAILOVER is not valid when server is a replica.", here.Call("FAILOVER").Text);
@@ -382,13 +380,13 @@ public sealed class FollowingTests
         }
 
         Assert.Equal("OK", there.Call("FAILOVER", "TO", "127.0.0.1", Number(follower.Port), "TIMEOUT", "30000").Text);
-        Await(() => Field(here, "role") == "master" && Field(there, "role") == "slave");
-        AwaitUp(there);
+        Wait.Until(() => Field(here, "role") == "master" && Field(there, "role") == "slave");
+        AwaitUp(here, there);
         Assert.Equal("no-failover", Field(there, "master_failover_state"));
         Assert.Equal(500, here.Call("LLEN", "l").Integer);
         Assert.StartsWith("READONLY", there.Call("SET", "a", "b").Text, StringComparison.Ordinal);
         here.Call("SET", "a", "b");
-        AwaitEqual(here, there);
+        SameData.Await(here, there);
         Assert.Contains("sync_full:0", here.Call("INFO", "stats").Text, StringComparison.Ordinal);
     }
 
@@ -398,9 +396,8 @@ public sealed class FollowingTests
         using ServerProcess leader = Start("leither");
         using ServerProcess follower = Start("redis", "--replicaof", $"127.0.0.1 {leader.Port}");
         using RespClient there = leader.Connect(), here = follower.Connect(), writer = leader.Connect();
-        AwaitUp(here);
-        here.Queue("DEBUG", "SLEEP", "2");
-        here.Flush();
+        AwaitUp(there, here);
+        follower.Freeze();
         there.Call("SET", "a", "1");
         Assert.Equal("OK", there.Call("FAILOVER").Text);
         Assert.Equal("waiting-for-sync", Field(there, "master_failover_state"));
@@ -414,7 +411,7 @@ public sealed class FollowingTests
         Assert.Equal("OK", there.Call("FAILOVER", "TIMEOUT", "100").Text);
         Assert.Equal("OK", there.Call("SET", "a", "3").Text);
         Assert.Equal("master", Field(there, "role"));
-        here.Read();
+        follower.Thaw();
         AwaitValue(here, "a", "3");
     }
 
@@ -424,13 +421,13 @@ public sealed class FollowingTests
         using ServerProcess leader = Start("redis", "--repl-diskless-sync-delay", "0");
         using ServerProcess follower = Start("leither", "--replicaof", $"127.0.0.1 {leader.Port}");
         using RespClient there = leader.Connect(), here = follower.Connect();
-        AwaitUp(here);
+        AwaitUp(there, here);
         here.Call("CLIENT", "PAUSE", "100000", "WRITE");
         there.Call("SET", "a", "1");
         there.Call("INCR", "a");
         AwaitValue(here, "a", "2");
         here.Call("CLIENT", "UNPAUSE");
-        AwaitEqual(there, here);
+        SameData.Await(there, here);
     }
 
     [Fact]
@@ -453,15 +450,18 @@ public sealed class FollowingTests
     private static string[] Names(RespClient client) =>
         [.. client.Call("INFO", "replication").Text.Split("\r\n").Where(static l => l.Contains(':', StringComparison.Ordinal)).Select(static l => l.Split(':')[0])];
 
-    private static void AwaitUp(RespClient replica) => Await(() => Field(replica, "master_link_status") == "up");
+    /// <summary>Waits until both say that the replica follows: each learns it at a moment of its own.</summary>
+    private static void AwaitUp(RespClient master, RespClient replica) => Wait.Until(
+        () => Field(replica, "master_link_status") == "up" && Regex.Matches(master.Call("INFO", "replication").Text, ",state=([a-z_]+),") is { Count: > 0 } states && states.All(static s => s.Groups[1].Value == "online"),
+        () => $"{master.Call("INFO", "replication").Text}\n{replica.Call("INFO", "replication").Text}");
 
-    private static void AwaitValue(RespClient client, string key, string value) => Await(() => client.Call("GET", key).Text == value);
+    private static void AwaitValue(RespClient client, string key, string value) => Wait.Until(() => client.Call("GET", key).Text == value);
 
     private static void Block(RespClient control, RespClient client, string[] command)
     {
         client.Queue(command);
         client.Flush();
-        Await(() => control.Call("INFO", "clients").Text.Contains("blocked_clients:1", StringComparison.Ordinal));
+        Wait.Until(() => control.Call("INFO", "clients").Text.Contains("blocked_clients:1", StringComparison.Ordinal));
     }
 
     private static void Write(RespClient client, Random random, int count)
@@ -485,69 +485,5 @@ public sealed class FollowingTests
         {
             client.Read();
         }
-    }
-
-    private static void Await(Func<bool> condition)
-    {
-        Stopwatch watch = Stopwatch.StartNew();
-        while (!condition())
-        {
-            Assert.True(watch.Elapsed < Limit, "waited in vain");
-            Thread.Sleep(10);
-        }
-    }
-
-    /// <summary>Waits until both have the same data, functions and groups; else says which keys differ.</summary>
-    private static void AwaitEqual(RespClient a, RespClient b, Func<string>? log = null)
-    {
-        Stopwatch watch = Stopwatch.StartNew();
-        while (a.Call("DEBUG", "DIGEST").Text != b.Call("DEBUG", "DIGEST").Text && watch.Elapsed < Limit)
-        {
-            Thread.Sleep(20);
-        }
-
-        var differing = new List<string>();
-        bool byRedis = !a.Call("INFO", "memory").Text.Contains("leither", StringComparison.Ordinal);
-        for (int database = 0; database < 16; database++)
-        {
-            a.Call("SELECT", Number(database));
-            b.Call("SELECT", Number(database));
-            foreach (string key in a.Call("KEYS", "*").Items.Concat(b.Call("KEYS", "*").Items).Select(static k => k.Text).Distinct())
-            {
-                string left = Show(a, key, byRedis), right = Show(b, key, byRedis);
-                if (left != right && differing.Count < 20)
-                {
-                    differing.Add($"{database} {key}\n  {left}\n  {right}");
-                }
-            }
-        }
-
-        a.Call("SELECT", "0");
-        b.Call("SELECT", "0");
-        Assert.True(differing.Count == 0, string.Join('\n', differing) + string.Join('\n', log?.Invoke().Split('\n').Where(static l => l.Contains("CRITICAL", StringComparison.Ordinal)) ?? []));
-        Assert.Equal(Functions(a), Functions(b));
-        Assert.Equal(a.Call("DEBUG", "DIGEST").Text, b.Call("DEBUG", "DIGEST").Text);
-    }
-
-    private static string[] Functions(RespClient client) => [.. client.Call("FUNCTION", "LIST", "WITHCODE").Items.Select(static l => l.ToString()).Order(StringComparer.Ordinal)];
-
-    private static string Show(RespClient client, string key, bool byRedis)
-    {
-        string type = client.Call("TYPE", key).Text, value = "";
-        if (type == "stream")
-        {
-            // Who was seen when is not part of the stream of commands.
-            value = Regex.Replace(
-                client.Call("XINFO", "STREAM", key, "FULL", "COUNT", "0").ToString(), "(\\s+|\\*[0-9]+|\"(seen-time|active-time|radix-tree-keys|radix-tree-nodes)\"\\s+:-?[0-9]+)+", " ");
-            if (byRedis)
-            {
-                // Redis's stream says neither how much a group has read nor which consumers came and got nothing: its own replicas do not know it either.
-                value = Regex.Replace(value, "\"(entries-read|lag)\" [^ ]+|\"name\" \"[^\"]*\" \"pel-count\" :0 \"pending\"", "");
-                value = Regex.Replace(value, " +", " ");
-            }
-        }
-
-        RespValue digest = client.Call("DEBUG", "DIGEST-VALUE", key);
-        return $"{type} {digest[0].Text} until {client.Call("PEXPIRETIME", key)} {value}";
     }
 }

@@ -87,11 +87,11 @@ public sealed class HostileMasterTests
         {
             client.Call("REPLICAOF", "127.0.0.1", ((IPEndPoint)listener.LocalEndpoint).Port.ToString(CultureInfo.InvariantCulture));
             // Once it came back, it went through all of the first answer.
-            while (Volatile.Read(ref answered) < 2)
+            Wait.Until(() =>
             {
                 Assert.Contains("role:slave", client.Call("INFO", "replication").Text, StringComparison.Ordinal);
-                Thread.Sleep(10);
-            }
+                return Volatile.Read(ref answered) >= 2;
+            });
         }
         finally
         {
@@ -104,10 +104,7 @@ public sealed class HostileMasterTests
         using RespClient there = sound.Connect();
         there.Call("SET", "from", "sound");
         Assert.Equal("OK", client.Call("REPLICAOF", "127.0.0.1", sound.Port.ToString(CultureInfo.InvariantCulture)).Text);
-        while (client.Call("GET", "from").Text != "sound")
-        {
-            Thread.Sleep(10);
-        }
+        Wait.Until(() => client.Call("GET", "from").Text == "sound", () => leither.Log);
 
         Assert.Equal("OK", client.Call("REPLICAOF", "NO", "ONE").Text);
         Assert.Equal("OK", client.Call("SET", "mine", "x").Text);

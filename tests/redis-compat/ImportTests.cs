@@ -52,11 +52,8 @@ public sealed class ImportTests
         using RespClient onRedis = redis.Connect();
         Samples.Populate(onRedis, seed: 4);
         onRedis.Call("BGREWRITEAOF");
-        while (onRedis.Call("INFO", "persistence").Text.Contains("aof_rewrite_in_progress:1", StringComparison.Ordinal)
-            || onRedis.Call("INFO", "persistence").Text.Contains("aof_rewrite_scheduled:1", StringComparison.Ordinal))
-        {
-            Thread.Sleep(20);
-        }
+        Wait.Until(() => onRedis.Call("INFO", "persistence").Text is var info
+            && info.Contains("aof_rewrite_in_progress:0", StringComparison.Ordinal) && info.Contains("aof_rewrite_scheduled:0", StringComparison.Ordinal));
 
         onRedis.Call("INCRBYFLOAT", "float", "0.1");
         onRedis.Call("SPOP", "set:big", "100");
@@ -66,10 +63,7 @@ public sealed class ImportTests
         onRedis.Call("LPUSH", "l", "a", "b");
         onRedis.Call("EXEC");
         onRedis.Call("SELECT", "0");
-        while (onRedis.Call("EXISTS", "gone").Integer != 0)
-        {
-            Thread.Sleep(5);
-        }
+        Wait.Until(() => onRedis.Call("EXISTS", "gone").Integer == 0);
 
         string digest = onRedis.Call("DEBUG", "DIGEST").Text;
         redis.Kill();

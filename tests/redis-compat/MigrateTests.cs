@@ -1,7 +1,6 @@
 // MIGRATE: keys move between Leither and Redis in every direction, with the same replies whoever is asked; and whatever
 // happens on the way, no key is lost and none is in two places without an error that says so.
 
-using System.Diagnostics;
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
@@ -13,8 +12,6 @@ namespace Leither.RedisCompat;
 
 public sealed class MigrateTests
 {
-    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(30);
-
     /// <summary>Who sends, who receives. Redis to Redis is the judge: the same promises hold there.</summary>
     public static TheoryData<string, string> Directions => new()
     {
@@ -125,7 +122,7 @@ public sealed class MigrateTests
     [MemberData(nameof(Directions))]
     public void A_server_that_is_gone_stopped_or_came_back_costs_no_key(string from, string to)
     {
-        using ServerProcess source = Start(from), target = Start(to, "--enable-debug-command", "yes", "--appendonly", "yes");
+        using ServerProcess source = Start(from), target = Start(to, "--appendonly", "yes");
         using RespClient here = source.Connect();
         here.Call("MSET", "a", "1", "b", "2", "c", "3");
         Assert.Equal("IOERR error or timeout connecting to the client", here.Call("MIGRATE", "nowhere.invalid", "1", "a", "0", "20000").Text);
@@ -137,12 +134,10 @@ public sealed class MigrateTests
         Assert.Equal("OK", Migrate(here, target, "b"));
 
         using RespClient there = target.Connect();
-        there.Queue("DEBUG", "SLEEP", "1");
-        there.Flush();
-        Thread.Sleep(50);
+        there.Call("CLIENT", "PAUSE", "100000", "WRITE");
         Assert.Equal("IOERR error or timeout reading to target instance", Migrate(here, target, "c", timeout: "100"));
         Assert.Equal("3", here.Call("GET", "c").Text);
-        there.Read();
+        there.Call("CLIENT", "UNPAUSE");
         Assert.Equal(2, there.Call("EXISTS", "a", "b").Integer);
         Assert.Equal("OK", Migrate(here, target, "c", "REPLACE"));
         Assert.Equal("3", there.Call("GET", "c").Text);
@@ -151,21 +146,17 @@ public sealed class MigrateTests
     [Fact]
     public void What_a_key_becomes_on_its_way_arrives_and_others_go_on_meanwhile()
     {
-        using ServerProcess source = Start("leither"), target = Start("redis", "--enable-debug-command", "yes");
+        using ServerProcess source = Start("leither"), target = Start("redis");
         using RespClient mover = source.Connect(), here = source.Connect(), there = target.Connect();
         here.Call("MSET", "changed", "1", "gone", "2", "same", "3");
-        there.Queue("DEBUG", "SLEEP", "0.5");
-        there.Flush();
-        Thread.Sleep(50);
+        there.Call("CLIENT", "PAUSE", "100000", "WRITE");
         mover.Queue("MIGRATE", "127.0.0.1", Number(target.Port), "", "0", "20000", "KEYS", "changed", "gone", "same");
         mover.Flush();
-        while (!here.Call("INFO", "clients").Text.Contains("blocked_clients:1", StringComparison.Ordinal))
-        {
-        }
+        Wait.Until(() => here.Call("INFO", "clients").Text.Contains("blocked_clients:1", StringComparison.Ordinal));
 
         Assert.Equal("OK", here.Call("SET", "changed", "now").Text);
         Assert.Equal(1, here.Call("DEL", "gone").Integer);
-        there.Read();
+        there.Call("CLIENT", "UNPAUSE");
         Assert.Equal("OK", mover.Read().Text);
         Assert.Equal(0, here.Call("DBSIZE").Integer);
         Assert.Equal("now", there.Call("GET", "changed").Text);
@@ -191,27 +182,20 @@ public sealed class MigrateTests
     [Fact]
     public void Who_was_unblocked_gets_no_second_reply()
     {
-        using ServerProcess source = Start("leither"), target = Start("redis", "--enable-debug-command", "yes");
+        using ServerProcess source = Start("leither"), target = Start("redis");
         using RespClient mover = source.Connect(), here = source.Connect(), there = target.Connect();
         string id = mover.Call("CLIENT", "ID").Text;
         here.Call("SET", "a", "1");
-        there.Queue("DEBUG", "SLEEP", "0.5");
-        there.Flush();
-        Thread.Sleep(50);
+        there.Call("CLIENT", "PAUSE", "100000", "WRITE");
         mover.Queue("MIGRATE", "127.0.0.1", Number(target.Port), "a", "0", "20000");
         mover.Flush();
-        while (here.Call("CLIENT", "UNBLOCK", id).Integer == 0)
-        {
-        }
+        Wait.Until(() => here.Call("CLIENT", "UNBLOCK", id).Integer == 1);
 
         Assert.StartsWith("IOERR", mover.Read().Text, StringComparison.Ordinal);
         mover.Queue("BLPOP", "list", "0");
         mover.Flush();
-        there.Read();
-        while (here.Call("EXISTS", "a").Integer == 1)
-        {
-            Thread.Sleep(1);
-        }
+        there.Call("CLIENT", "UNPAUSE");
+        Wait.Until(() => here.Call("EXISTS", "a").Integer == 0);
 
         here.Call("RPUSH", "list", "x");
         Assert.Equal("x", mover.Read()[1].Text);
@@ -224,7 +208,7 @@ public sealed class MigrateTests
         using ServerProcess target = Start("redis"), replica = Start("redis", "--replicaof", $"127.0.0.1 {source.Port}");
         using RespClient here = source.Connect(), there = replica.Connect(), listener = source.Connect();
         here.Call("MSET", "a", "1", "b", "2");
-        Await(() => there.Call("DBSIZE").Integer == 2);
+        Wait.Until(() => there.Call("DBSIZE").Integer == 2);
         listener.Call("SUBSCRIBE", "__keyspace@0__:a");
         Assert.Equal("OK", Migrate(here, target, "a"));
         Assert.Equal("del", listener.Read()[2].Text);
@@ -307,14 +291,4 @@ public sealed class MigrateTests
         client.Call(["MIGRATE", "127.0.0.1", Number(to.Port), key, database, timeout, .. options ?? []]).Text;
 
     private static string Number(long value) => value.ToString(CultureInfo.InvariantCulture);
-
-    private static void Await(Func<bool> condition)
-    {
-        Stopwatch watch = Stopwatch.StartNew();
-        while (!condition())
-        {
-            Assert.True(watch.Elapsed < Limit, "waited in vain");
-            Thread.Sleep(10);
-        }
-    }
 }

@@ -2,8 +2,6 @@
 
 using System.Diagnostics;
 using System.Globalization;
-using System.Text;
-using System.Text.RegularExpressions;
 using Leither.TestKit;
 using Xunit;
 
@@ -11,8 +9,6 @@ namespace Leither.RedisCompat;
 
 public sealed class ReplicationTests
 {
-    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(60);
-
     [Fact]
     public void A_redis_server_follows_Leither_through_cut_links() => Seed.Run(random =>
     {
@@ -22,14 +18,14 @@ public sealed class ReplicationTests
         using RedisServer redis = RedisServer.StartNew("--enable-debug-command", "yes", "--replicaof", $"127.0.0.1 {leither.Port}");
         using RespClient replica = redis.Connect();
         Write(master, random, 2_000);
-        AwaitSame(master, replica);
+        SameData.Await(master, replica);
         for (int cut = 0; cut < 3; cut++)
         {
             replica.Call("CLIENT", "KILL", "TYPE", "master");
             Write(master, random, 2_000);
         }
 
-        AwaitSame(master, replica);
+        SameData.Await(master, replica);
         Assert.Equal(1, master.Call("WAIT", "1", "10000").Integer);
         Assert.Equal("OK", master.Call("SET", "last", "word").Text);
         Assert.Equal(1, master.Call("WAIT", "1", "10000").Integer);
@@ -51,7 +47,7 @@ public sealed class ReplicationTests
         using RespClient replica = leither.Connect();
         Assert.Equal("OK", replica.Call("REPLICAOF", "127.0.0.1", redis.Port.ToString(CultureInfo.InvariantCulture)).Text);
         Write(master, random, 2_000);
-        AwaitSame(master, replica);
+        SameData.Await(master, replica);
         Assert.StartsWith("READONLY", replica.Call("SET", "a", "b").Text, StringComparison.Ordinal);
         Assert.Equal("slave", replica.Call("ROLE")[0].Text);
         for (int cut = 0; cut < 3; cut++)
@@ -60,12 +56,13 @@ public sealed class ReplicationTests
             Write(master, random, 2_000);
         }
 
-        AwaitSame(master, replica);
+        SameData.Await(master, replica);
         Assert.Contains("sync_full:1", master.Call("INFO", "stats").Text, StringComparison.Ordinal);
 
-        // What expires would do so between the digests.
-        AwaitNothingExpires(master);
-        AwaitSame(master, replica);
+        // What expires would do so between the digests. Two keys live long.
+        SameData.AwaitNothingExpires(master, but: 2);
+        SameData.AwaitNothingExpires(replica, but: 2);
+        SameData.Await(master, replica);
         string digest = replica.Call("DEBUG", "DIGEST").Text;
         Assert.Equal("OK", replica.Call("REPLICAOF", "NO", "ONE").Text);
         Assert.Equal(digest, replica.Call("DEBUG", "DIGEST").Text);
@@ -109,7 +106,7 @@ public sealed class ReplicationTests
         using RedisServer redis = RedisServer.StartNew("--enable-debug-command", "yes");
         redis.Stop();
         using Process cli = Process.Start("redis-cli", ["-p", leither.Port.ToString(CultureInfo.InvariantCulture), "--rdb", Path.Combine(redis.DataDir, "dump.rdb")]);
-        Assert.True(cli.WaitForExit(Limit));
+        Assert.True(cli.WaitForExit(Wait.Limit));
         Assert.Equal(0, cli.ExitCode);
         redis.Start();
         using RespClient onRedis = redis.Connect();
@@ -121,76 +118,6 @@ public sealed class ReplicationTests
         string[] keys = [.. from.Call("KEYS", "*").Items.Select(static k => k.Text)];
         RespValue reply = from.Call(["MIGRATE", "127.0.0.1", port.ToString(CultureInfo.InvariantCulture), "", "0", "20000", "KEYS", .. keys]);
         Assert.True(reply.Text == "OK", reply.ToString());
-    }
-
-    private static void AwaitSame(RespClient a, RespClient b)
-    {
-        Stopwatch watch = Stopwatch.StartNew();
-        string left, right;
-        do
-        {
-            Thread.Sleep(50);
-            left = a.Call("DEBUG", "DIGEST").Text;
-            right = b.Call("DEBUG", "DIGEST").Text;
-        }
-        while (left != right && watch.Elapsed < Limit);
-        if (left != right)
-        {
-            Assert.Fail(Difference(a, b));
-        }
-    }
-
-    /// <summary>Waits until the keys that live for moments are gone: two live longer.</summary>
-    private static void AwaitNothingExpires(RespClient client)
-    {
-        Stopwatch watch = Stopwatch.StartNew();
-        while (Regex.Matches(client.Call("INFO", "keyspace").Text, "expires=([0-9]+)").Sum(static m => int.Parse(m.Groups[1].Value, CultureInfo.InvariantCulture)) > 2)
-        {
-            Assert.True(watch.Elapsed < Limit);
-            Thread.Sleep(20);
-        }
-    }
-
-    /// <summary>The keys that differ, for whoever reads the failure.</summary>
-    private static string Difference(RespClient a, RespClient b)
-    {
-        var text = new StringBuilder("The two servers' data differs:\n");
-        int shown = 0;
-        for (int database = 0; database < 16; database++)
-        {
-            string number = database.ToString(CultureInfo.InvariantCulture);
-            a.Call("SELECT", number);
-            b.Call("SELECT", number);
-            foreach (string key in a.Call("KEYS", "*").Items.Concat(b.Call("KEYS", "*").Items).Select(static k => k.Text).Distinct())
-            {
-                string left = Show(a, key), right = Show(b, key);
-                if (left != right && shown++ < 20)
-                {
-                    text.Append(CultureInfo.InvariantCulture, $"{number} {key}\n  {left}\n  {right}\n");
-                }
-            }
-        }
-
-        a.Call("SELECT", "0");
-        b.Call("SELECT", "0");
-        return text.ToString();
-    }
-
-    private static string Show(RespClient client, string key)
-    {
-        string type = client.Call("TYPE", key).Text;
-        RespValue value = type switch
-        {
-            "string" => client.Call("GET", key),
-            "list" => client.Call("LRANGE", key, "0", "-1"),
-            "set" => client.Call("SMEMBERS", key),
-            "hash" => client.Call("HGETALL", key),
-            "zset" => client.Call("ZRANGE", key, "0", "-1", "WITHSCORES"),
-            "stream" => client.Call("XINFO", "STREAM", key, "FULL", "COUNT", "0"),
-            _ => client.Call("TYPE", key),
-        };
-        string shown = value.ToString()!;
-        return $"{type} {client.Call("DEBUG", "DIGEST-VALUE", key)[0].Text} until {client.Call("PEXPIRETIME", key)}: {(shown.Length > 300 ? shown[..300] : shown)}";
     }
 
     /// <summary>Commands whose outcome depends on time and chance among them: what arrives must be the outcome.</summary>

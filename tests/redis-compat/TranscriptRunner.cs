@@ -8,9 +8,6 @@ namespace Leither.RedisCompat;
 /// <summary>Plays cases against one server and collects what it replied.</summary>
 public sealed class TranscriptRunner(ServerProcess server) : IDisposable
 {
-    /// <summary>How long the server may take for anything before the case fails: far more than it needs.</summary>
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
-
     private readonly RespClient control = server.Connect();
 
     public void Dispose() => control.Dispose();
@@ -34,7 +31,6 @@ public sealed class TranscriptRunner(ServerProcess server) : IDisposable
                 if (!clients.TryGetValue(step.Client, out RespClient? client))
                 {
                     client = server.Connect();
-                    client.ReadTimeout = Patience;
                     clients.Add(step.Client, client);
                     if (one.Protocol == 3) client.Call("HELLO", "3");
                 }
@@ -46,7 +42,7 @@ public sealed class TranscriptRunner(ServerProcess server) : IDisposable
                         client.Queue(step.Arguments);
                         client.Flush();
                         lastCommand[step.Client] = step.Arguments;
-                        WaitUntil(() => Info("blocked_clients") > blocked || client.WaitReadable(TimeSpan.Zero));
+                        Wait.Until(() => Info("blocked_clients") > blocked || client.WaitReadable(TimeSpan.Zero));
                         seen(step, []);
                         break;
                     case StepKind.Read:
@@ -68,7 +64,7 @@ public sealed class TranscriptRunner(ServerProcess server) : IDisposable
         finally
         {
             foreach (RespClient client in clients.Values) client.Dispose();
-            WaitUntil(() => Info("connected_clients") <= 1);
+            Wait.Until(() => Info("connected_clients") <= 1);
         }
     }
 
@@ -104,16 +100,6 @@ public sealed class TranscriptRunner(ServerProcess server) : IDisposable
         {
             return [e.Message.StartsWith("The server closed the connection", StringComparison.Ordinal) || e.Message.Contains("ConnectionReset", StringComparison.Ordinal)
                 ? "(closed)" : $"({e.Message})"];
-        }
-    }
-
-    private void WaitUntil(Func<bool> condition)
-    {
-        var waited = System.Diagnostics.Stopwatch.StartNew();
-        while (!condition())
-        {
-            if (waited.Elapsed > Patience) throw new TimeoutException("The server did not reach the state that the case waits for");
-            Thread.Sleep(1);
         }
     }
 

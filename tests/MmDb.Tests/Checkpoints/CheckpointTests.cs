@@ -324,12 +324,11 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
     /// <summary>Runs the periodic work until no checkpoint is being made.</summary>
     private static void Finish(InProcess db)
     {
-        do
+        Wait.Until(() =>
         {
             db.Server.Cron(db.Clock.NowMs);
-            Thread.Yield();
-        }
-        while (db.Server.DefaultMimei.Checkpointer!.IsRunning);
+            return !db.Server.DefaultMimei.Checkpointer!.IsRunning;
+        });
         db.Server.EndTurn();
     }
 }

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Text;
 using Leither.MmDb.Log;
 using Leither.TestKit;
@@ -55,8 +54,7 @@ public sealed unsafe class WriteLogTests
             Append(log, "entry");
             log.Flush();
             Assert.Equal(round, log.WrittenSequence);
-            var patience = Stopwatch.StartNew();
-            while (log.SyncedSequence < round && patience.Elapsed < TimeSpan.FromSeconds(30)) Thread.Sleep(5);
+            Wait.Until(() => log.SyncedSequence >= round);
             Assert.Equal(round, log.SyncedSequence);
         }
     }
