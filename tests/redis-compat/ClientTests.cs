@@ -11,7 +11,7 @@ namespace Leither.RedisCompat;
 
 public sealed class ClientTests(ITestOutputHelper output)
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(4);
 
     private static readonly string Folder = Path.Combine(Transcript.Folder, "clients");
 

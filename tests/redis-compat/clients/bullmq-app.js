@@ -26,19 +26,19 @@ const urgent = await queue.add("urgent", { number: 3 }, { priority: 1 });
 assert.equal((await queue.getJobCounts()).delayed, 1);
 
 const workers = [1, 2].map(() => new Worker("work", run, { connection, concurrency: 5 }));
-const results = await Promise.all(many.map((job) => job.waitUntilFinished(events, 20_000)));
+const results = await Promise.all(many.map((job) => job.waitUntilFinished(events, 100_000)));
 assert.deepEqual(results, many.map((_, number) => number * 2));
-assert.equal(await flaky.waitUntilFinished(events, 20_000), 2);
-assert.equal(await later.waitUntilFinished(events, 20_000), 4);
-assert.equal(await urgent.waitUntilFinished(events, 20_000), 6);
-await assert.rejects(hopeless.waitUntilFinished(events, 20_000), /never/);
+assert.equal(await flaky.waitUntilFinished(events, 100_000), 2);
+assert.equal(await later.waitUntilFinished(events, 100_000), 4);
+assert.equal(await urgent.waitUntilFinished(events, 100_000), 6);
+await assert.rejects(hopeless.waitUntilFinished(events, 100_000), /never/);
 
 const flow = new FlowProducer({ connection });
 const tree = await flow.add({
   name: "parent", queueName: "work", data: { number: 5 },
   children: [1, 2, 3].map((number) => ({ name: "child", queueName: "work", data: { number } })),
 });
-assert.equal(await tree.job.waitUntilFinished(events, 20_000), 10);
+assert.equal(await tree.job.waitUntilFinished(events, 100_000), 10);
 assert.deepEqual(Object.values(await tree.job.getChildrenValues()).sort(), [2, 4, 6]);
 
 for (const job of many) assert.equal(times.get(job.id), 1, `job ${job.id}`);

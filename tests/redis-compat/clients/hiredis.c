@@ -14,7 +14,7 @@ static void check(const char *what, int right)
 
 int main(int argc, char **argv)
 {
-    struct timeval limit = { 10, 0 };
+    struct timeval limit = { 60, 0 };
     redisContext *c = redisConnectWithTimeout("127.0.0.1", argc > 1 ? atoi(argv[1]) : 6379, limit);
     check("connect", c != NULL && !c->err);
     redisReply *r = redisCommand(c, "FLUSHALL");

@@ -8,7 +8,7 @@ port = int(sys.argv[1])
 
 
 def connect(**options):
-    return redis.Redis(host="127.0.0.1", port=port, socket_timeout=10, **options)
+    return redis.Redis(host="127.0.0.1", port=port, socket_timeout=60, **options)
 
 
 r = connect()
@@ -65,14 +65,14 @@ assert len(list(r.sscan_iter("s"))) == 100 and dict(text.hscan_iter("h")) == {"a
 # Waiting and publishing.
 pushed = threading.Thread(target=lambda: connect().rpush("queue", "job"))
 pushed.start()
-assert r.blpop("queue", timeout=10) == (b"queue", b"job") and r.blpop("none", timeout=1) is None
+assert r.blpop("queue", timeout=50) == (b"queue", b"job") and r.blpop("none", timeout=1) is None
 pushed.join()
 listener = connect(decode_responses=True).pubsub()
 listener.subscribe("news")
 listener.psubscribe("other.*")
-assert [listener.get_message(timeout=5)["type"] for _ in range(2)] == ["subscribe", "psubscribe"]
+assert [listener.get_message(timeout=60)["type"] for _ in range(2)] == ["subscribe", "psubscribe"]
 assert r.publish("news", "a") == 1 and r.publish("other.b", "c") == 1
-assert [listener.get_message(timeout=5)["data"] for _ in range(2)] == ["a", "c"]
+assert [listener.get_message(timeout=60)["data"] for _ in range(2)] == ["a", "c"]
 listener.close()
 
 # Streams and consumer groups.
@@ -103,7 +103,7 @@ assert r.acl_deluser("app") == 1
 # Scripts.
 double = r.register_script("redis.call('INCRBY', KEYS[1], ARGV[1]); return redis.call('GET', KEYS[1]) * 2")
 assert double(keys=["count"], args=[21]) == 42
-lock = r.lock("lock", timeout=10)
+lock = r.lock("lock", timeout=100)
 assert lock.acquire(blocking=False) and not r.lock("lock").acquire(blocking=False)
 lock.release()
 assert r.exists("lock") == 0

@@ -2,7 +2,7 @@
 require "redis"
 
 port = Integer(ARGV[0])
-connect = ->(**options) { Redis.new(host: "127.0.0.1", port: port, timeout: 10, **options) }
+connect = ->(**options) { Redis.new(host: "127.0.0.1", port: port, timeout: 60, **options) }
 check = ->(what, right) { right or abort "failed: #{what}" }
 
 r = connect.()
@@ -36,7 +36,7 @@ check.("watch", broken.nil? && r.get("n") == "7")
 check.("scan", r.scan_each(match: "p:*", count: 100).to_a.uniq.size == 1000)
 
 pusher = Thread.new { connect.().rpush("queue", "job") }
-check.("blpop", r.blpop("queue", timeout: 10) == %w[queue job])
+check.("blpop", r.blpop("queue", timeout: 50) == %w[queue job])
 pusher.join
 check.("blpop in vain", r.blpop("none", timeout: 1).nil?)
 

@@ -30,7 +30,7 @@ def work():
     command = [sys.executable, "-m", "rq.cli", "worker", "--burst", "--worker-class", "rq.SimpleWorker", "--quiet", "--url", f"redis://127.0.0.1:{port}", "work"]
     workers = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(2)]
     for worker in workers:
-        printed, _ = worker.communicate(timeout=60)
+        printed, _ = worker.communicate(timeout=120)
         assert worker.returncode == 0, printed.decode()
 
 

@@ -16,7 +16,7 @@ log = File.join(Dir.tmpdir, "sidekiq-#{Process.pid}.log")
 process = spawn("sidekiq", "-q", "default", "-c", "5", "-t", "2", "-e", "production", "-r", File.join(__dir__, "sidekiq_jobs.rb"), out: log, err: log)
 begin
   state = nil
-  finished = 400.times.any? do
+  finished = 1200.times.any? do
     sleep 0.1
     state = Sidekiq.redis { |r| [r.hlen("done"), r.hget("tries", "flaky").to_i, Sidekiq::RetrySet.new.size, Sidekiq::DeadSet.new.size] }
     state == [301, 3, 0, 1]
