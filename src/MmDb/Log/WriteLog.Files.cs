@@ -160,6 +160,8 @@ public sealed unsafe partial class WriteLog
                 if (!segment.IsNamed) return;
             }
 
+            sequence = Unread(sequence);
+
             // A segment can go when the one after it begins at or before the first entry needed, and not in the middle of it.
             int below = 0;
             long bytes = 0;

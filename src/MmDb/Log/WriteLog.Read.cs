@@ -1,0 +1,67 @@
+namespace Leither.MmDb.Log;
+
+// Reading what was written while writing goes on: segments that a reader still needs are kept.
+public sealed unsafe partial class WriteLog
+{
+    private readonly List<LogReader> _readers = [];
+
+    /// <summary>
+    /// Begins reading entries that were written: those after <paramref name="after"/>, up to <see cref="WrittenSequence"/>. Null: some of them are not there any more.
+    /// Dispose of the reader soon; segments wait for it.
+    /// </summary>
+    public LogReader? Read(ulong after)
+    {
+        lock (_gate)
+        {
+            int first = _segments.Count - 1;
+            while (first >= 0 && (_segments[first].Header.FirstSequence > after + 1 || (_segments[first].Header.FirstSequence == after + 1 && _segments[first].Header.EntryOffset != 0)))
+            {
+                first--;
+            }
+
+            if (first < 0 || after > _writtenSequence)
+            {
+                return null;
+            }
+
+            var parts = new List<LogReader.Part>();
+            for (int i = first; i < _segments.Count; i++)
+            {
+                Segment segment = _segments[i];
+                parts.Add(new LogReader.Part(() => NameOf(segment), segment.Header, segment.Length));
+            }
+
+            var reader = new LogReader(_files, parts, after, _writtenSequence, Forget);
+            _readers.Add(reader);
+            return reader;
+        }
+    }
+
+    /// <summary>A file that was prepared gets its name in the background.</summary>
+    private string NameOf(Segment segment)
+    {
+        lock (_gate)
+        {
+            return segment.Name;
+        }
+    }
+
+    private void Forget(LogReader reader)
+    {
+        lock (_gate)
+        {
+            _readers.Remove(reader);
+        }
+    }
+
+    /// <summary>The last entry that nobody reads any more. (Under the gate.)</summary>
+    private ulong Unread(ulong sequence)
+    {
+        foreach (LogReader reader in _readers)
+        {
+            sequence = Math.Min(sequence, reader.After);
+        }
+
+        return sequence;
+    }
+}
