@@ -39,6 +39,9 @@ public sealed class ByteStringComparer : IEqualityComparer<byte[]>, IAlternateEq
     /// <summary>The only one.</summary>
     public static ByteStringComparer Instance { get; } = new();
 
+    /// <summary>The order of byte strings: byte by byte, and what ends first comes first.</summary>
+    public static IComparer<byte[]> Order { get; } = Comparer<byte[]>.Create(static (x, y) => x.AsSpan().SequenceCompareTo(y));
+
     /// <inheritdoc/>
     public bool Equals(byte[]? x, byte[]? y) => x is null ? y is null : y is not null && x.AsSpan().SequenceEqual(y);
     /// <inheritdoc/>

@@ -1,0 +1,73 @@
+namespace Leither.MmDb.Versions.Tree;
+
+/// <summary>Changes of a map, to be applied to its tree: keys with their new items, and keys that go.</summary>
+internal sealed class TreeEdits
+{
+    private const int FirstBytes = 4096;
+
+    private byte[] _bytes = new byte[FirstBytes];
+    private int _end;
+    private readonly List<Edit> _edits = [];
+
+    private readonly record struct Edit(int Start, int KeyBytes, int ItemBytes, long Weight);
+
+    /// <summary>Changes noted.</summary>
+    public int Count => _edits.Count;
+
+    /// <summary>Bytes that they take.</summary>
+    public long Bytes => _end;
+
+    /// <summary>The key has that item.</summary>
+    public void Put(ReadOnlySpan<byte> key, ReadOnlySpan<byte> item, long weight = 1)
+    {
+        Append(key);
+        Append(item);
+        _edits.Add(new Edit(_end - key.Length - item.Length, key.Length, item.Length, weight));
+    }
+
+    /// <summary>The key goes.</summary>
+    public void Delete(ReadOnlySpan<byte> key)
+    {
+        Append(key);
+        _edits.Add(new Edit(_end - key.Length, key.Length, -1, 0));
+    }
+
+    /// <summary>Puts them into the order of keys. Each key may have been noted once.</summary>
+    public void Sort() => _edits.Sort((a, b) => KeyOf(a).SequenceCompareTo(KeyOf(b)));
+
+    /// <summary>Forgets all.</summary>
+    public void Clear()
+    {
+        _end = 0;
+        _edits.Clear();
+    }
+
+    /// <summary>The key of a change.</summary>
+    public ReadOnlySpan<byte> Key(int index) => KeyOf(_edits[index]);
+
+    /// <summary>Whether the key goes.</summary>
+    public bool IsDelete(int index) => _edits[index].ItemBytes < 0;
+
+    /// <summary>The new item of a key that does not go.</summary>
+    public ReadOnlySpan<byte> Item(int index)
+    {
+        Edit edit = _edits[index];
+        return _bytes.AsSpan(edit.Start + edit.KeyBytes, edit.ItemBytes);
+    }
+
+    /// <summary>What the new item weighs.</summary>
+    public long Weight(int index) => _edits[index].Weight;
+
+    private ReadOnlySpan<byte> KeyOf(Edit edit) => _bytes.AsSpan(edit.Start, edit.KeyBytes);
+
+    private void Append(ReadOnlySpan<byte> bytes)
+    {
+        if (_bytes.Length - _end < bytes.Length)
+        {
+            Array.Resize(ref _bytes, (int)Math.Min(Array.MaxLength, Math.Max(_end + (long)bytes.Length, _bytes.Length * 2L)));
+        }
+
+        bytes.CopyTo(_bytes.AsSpan(_end));
+        _end += bytes.Length;
+    }
+}
