@@ -156,6 +156,9 @@ internal unsafe ref struct SnapshotReader(byte* data, long length)
 
     public readonly bool AtEnd => _next >= _end;
 
+    /// <summary>Where it stands.</summary>
+    public readonly byte* Next => _next;
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public byte Byte()
     {

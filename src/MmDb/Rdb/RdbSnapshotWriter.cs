@@ -370,8 +370,7 @@ internal sealed unsafe class RdbSnapshotWriter : ISnapshotSink
             {
                 uint slot = (uint)reader.Varint();
                 ReadOnlySpan<byte> consumer = ReadName(ref reader);
-                stream.AddConsumer(slot, consumer, (long)reader.UInt64());
-                reader.UInt64();
+                stream.AddConsumer(slot, consumer, (long)reader.UInt64(), (long)reader.UInt64());
             }
         }
 

@@ -17,7 +17,7 @@ internal sealed unsafe class RdbStreamWriter : IDisposable
 
     private sealed record Group(byte[] Name, StreamId LastId, long EntriesRead)
     {
-        public List<(uint Slot, byte[] Name, long SeenMs)> Consumers { get; } = [];
+        public List<(uint Slot, byte[] Name, long SeenMs, long ActiveMs)> Consumers { get; } = [];
         public List<(StreamId Id, long DeliveredMs, ulong Deliveries, uint Slot)> Pending { get; } = [];
     }
 
@@ -70,7 +70,8 @@ internal sealed unsafe class RdbStreamWriter : IDisposable
     public void AddGroup(ReadOnlySpan<byte> name, StreamId lastId, long entriesRead) => _groups.Add(new Group(name.ToArray(), lastId, entriesRead));
 
     /// <summary>Adds a consumer of the last group.</summary>
-    public void AddConsumer(uint slot, ReadOnlySpan<byte> name, long seenMs) => _groups[^1].Consumers.Add((slot, name.ToArray(), seenMs));
+    public void AddConsumer(uint slot, ReadOnlySpan<byte> name, long seenMs, long activeMs) =>
+        _groups[^1].Consumers.Add((slot, name.ToArray(), seenMs, activeMs));
 
     /// <summary>Adds an entry that is pending.</summary>
     public void AddPending(int group, StreamId id, long deliveredMs, ulong deliveries, uint slot) =>
@@ -95,7 +96,7 @@ internal sealed unsafe class RdbStreamWriter : IDisposable
             for (int j = 0; j < group.ConsumerCount; j++)
             {
                 StreamConsumerValue consumer = group.Consumer(j);
-                AddConsumer((uint)j, consumer.Name, consumer.SeenMs);
+                AddConsumer((uint)j, consumer.Name, consumer.SeenMs, consumer.ActiveMs);
                 for (StreamPendingCursor entry = consumer.Pending(StreamId.Min); entry.IsValid; entry.MoveNext())
                 {
                     AddPending(i, entry.Id, entry.DeliveredMs, entry.Deliveries, (uint)j);
@@ -105,7 +106,9 @@ internal sealed unsafe class RdbStreamWriter : IDisposable
     }
 
     /// <summary>Writes the value, without its type.</summary>
-    public void Write(RdbBuffer to)
+    /// <param name="to">Where to.</param>
+    /// <param name="withActive">Whether when consumers were active is written, as in the type of Redis 7.2, which 7.0 does not read.</param>
+    public void Write(RdbBuffer to, bool withActive = false)
     {
         to.Count(_nodeCount);
         to.Raw(_nodes.Data, _nodes.Length);
@@ -133,10 +136,15 @@ internal sealed unsafe class RdbStreamWriter : IDisposable
 
             ILookup<uint, StreamId> bySlot = group.Pending.ToLookup(static p => p.Slot, static p => p.Id);
             to.Count((ulong)group.Consumers.Count);
-            foreach ((uint slot, byte[] name, long seenMs) in group.Consumers)
+            foreach ((uint slot, byte[] name, long seenMs, long activeMs) in group.Consumers)
             {
                 to.String(name);
                 to.UInt64((ulong)seenMs);
+                if (withActive)
+                {
+                    to.UInt64((ulong)activeMs);
+                }
+
                 StreamId[] pending = [.. bySlot[slot]];
                 to.Count((ulong)pending.Length);
                 foreach (StreamId id in pending)
