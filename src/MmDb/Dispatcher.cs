@@ -664,6 +664,30 @@ public sealed unsafe class Dispatcher : IDisposable
         }
     }
 
+    /// <summary>Goes on with a command whose client waits for what is no key, and ends the wait.</summary>
+    internal void Answer(Session session, BlockedState wait, Action<CommandContext> answer)
+    {
+        QueuedCommand command = wait.Command;
+        Mimei mimei = session.Mimei;
+        lock (mimei.Gate)
+        {
+            _server.Touch(mimei);
+            mimei.Keyspace.NowMs = _server.NowMs;
+            _context.SetRetry(false);
+            _server.Running = session;
+            _context.Start(session, command.Spec, command.Args, command.Count, -1, 0);
+            CommandStats stats = _server.StatsOf(command.Spec);
+            stats.Calls++;
+            answer(_context);
+            stats.Failed += _context.Failed ? 1 : 0;
+            mimei.Keyspace.Effects.EndEntry();
+            _server.SendLaterPushes();
+        }
+
+        _server.Blocking.Remove(session);
+        session.Connection.SendOutput();
+    }
+
     /// <summary>Runs a blocked client's command again. True when it was served (or failed): it need not wait any longer.</summary>
     internal bool Retry(Session session, QueuedCommand command)
     {

@@ -4,7 +4,7 @@ using Leither.MmDb.Memory;
 namespace Leither.MmDb;
 
 /// <summary>
-/// Keeps memory below maxmemory: takes keys out, by the chosen policy, until it is. Policies that compare keys do so among a few drawn at
+/// Keeps memory below maxmemory, which is for all MiMei of a node together; who needs room makes it among its own keys. It takes keys out, by the chosen policy, until it is. Policies that compare keys do so among a few drawn at
 /// random, and keep the best candidates of earlier draws in a pool, as Redis does: nearly as good as a true order, and free of its cost.
 /// </summary>
 /// <remarks>
@@ -39,7 +39,7 @@ internal sealed unsafe class Eviction(Keyspace keyspace)
     /// <summary>Whether more memory is in use than maxmemory allows and something can be done about it.</summary>
     public bool IsNeeded => IsOver && keyspace.IsWriter && !keyspace.IsFrozen && keyspace.Options.Policy != EvictionPolicy.NoEviction;
 
-    private bool IsOver => keyspace.Options.MaxMemory != 0 && keyspace.UsedBytes > keyspace.Options.MaxMemory;
+    private bool IsOver => keyspace.Options.MaxMemory != 0 && keyspace.UsedBytes + keyspace.OthersUsedBytes > keyspace.Options.MaxMemory;
 
     /// <summary>
     /// Evicts until memory is below the limit or the time that one command may spend on it is over (the rest follows with the next command

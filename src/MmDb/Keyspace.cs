@@ -87,6 +87,8 @@ public sealed unsafe class Keyspace : IDisposable
     /// What runs comes from the source of a stream (the master, an append-only file), for which everything it has not deleted is there, expired or not.
     /// </summary>
     internal bool FollowsSource { get; set; }
+    /// <summary>Bytes that other keyspaces use of what maxmemory allows all together.</summary>
+    internal long OthersUsedBytes { get; set; }
     /// <summary>Nothing expires and nothing is evicted at present (CLIENT PAUSE).</summary>
     public bool IsFrozen { get; set; }
     /// <summary>What Redis replicas are fed with, while there is anybody to feed; otherwise null.</summary>
@@ -254,7 +256,7 @@ public sealed unsafe class Keyspace : IDisposable
     }
 
     /// <summary>Evicts until memory is below the limit; false when that cannot be reached.</summary>
-    internal bool MakeRoom() => Heap.UsedBytes <= Options.MaxMemory || Eviction.MakeRoom();
+    internal bool MakeRoom() => Heap.UsedBytes + OthersUsedBytes <= Options.MaxMemory || Eviction.MakeRoom();
 
     /// <summary>Bytes in use: values, keys and tables.</summary>
     public long UsedBytes => Heap.UsedBytes;

@@ -9,24 +9,38 @@ namespace Leither.MmDb;
 public sealed class Mimei : IDisposable
 {
     /// <summary>A MiMei around a keyspace.</summary>
-    /// <param name="name">Its name on this node.</param>
     /// <param name="keyspace">Its data, loaded already.</param>
-    public Mimei(string name, Keyspace keyspace)
+    /// <param name="id">Its id.</param>
+    public Mimei(Keyspace keyspace, Mid id = default)
     {
-        Name = name;
+        Id = id;
         Keyspace = keyspace;
         PubSub = new PubSub(this);
         Tracking = new Tracking(this);
     }
 
-    /// <summary>Its name on this node.</summary>
-    public string Name { get; }
+    /// <summary>Its id.</summary>
+    public Mid Id { get; }
+    /// <summary>What the node knows of it; null before it is among those of a node.</summary>
+    public MimeiEntry? Entry { get; internal set; }
+    /// <summary>The place in its history that this is.</summary>
+    public MimeiPlace Place { get; internal set; }
     /// <summary>Whose sessions use it; null before there is one.</summary>
     internal Server? Server { get; set; }
     /// <summary>This turn has to do with it: see <see cref="Server.Touch"/>.</summary>
     internal bool IsTouched { get; set; }
     /// <summary>Sessions that are bound to it, and whatever else needs it loaded.</summary>
     internal int Holders { get; private set; }
+    /// <summary>It has work for the periodic work, or was just used: see <see cref="MimeiRegistry.Step"/>.</summary>
+    internal bool IsActive { get; set; }
+    /// <summary>Where it stands among those that are loaded.</summary>
+    internal int OpenIndex { get; set; }
+    /// <summary>When it was last used, in Unix milliseconds.</summary>
+    internal long UsedMs { get; set; }
+    /// <summary>What of its memory is in the count of all.</summary>
+    internal long CountedBytes { get; set; }
+    /// <summary>Keys in all its databases.</summary>
+    public long KeyCount => Keyspace.Databases.Sum(static d => d.Count);
     /// <summary>Its data.</summary>
     public Keyspace Keyspace { get; }
     /// <summary>Its channels.</summary>

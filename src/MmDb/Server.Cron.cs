@@ -33,13 +33,11 @@ public sealed unsafe partial class Server
     public int Cron(long nowMs)
     {
         Stats.CronCalls++;
-        bool moreToFree, moreToExpire;
-        int nextCheckpointStep, nextReplicationStep;
+        int nextCare, nextOthers, nextReplicationStep;
         lock (DefaultMimei.Gate)
         {
             Keyspace keyspace = DefaultMimei.Keyspace;
             keyspace.NowMs = nowMs;
-            DefaultMimei.Log?.Tick(nowMs); // a log whose disk was full or failed tries it again
             Blocking.TimeOutDue(nowMs);
             EndPauseIfDue(nowMs);
             nextReplicationStep = Math.Min(Replication.Step(nowMs), Migrator.Step(nowMs));
@@ -61,7 +59,7 @@ public sealed unsafe partial class Server
                 }
 
                 NoteExceededMemory(nowMs);
-                Stats.PeakUsedBytes = Math.Max(Stats.PeakUsedBytes, keyspace.UsedBytes);
+                Stats.PeakUsedBytes = Math.Max(Stats.PeakUsedBytes, Mimeis.UsedBytes);
             }
 
             if (nowMs - _lastSweepMs >= ClientSweepMs)
@@ -74,36 +72,62 @@ public sealed unsafe partial class Server
                 }
             }
 
-            if (DefaultMimei.Tracking.ClientCount > 0)
-            {
-                DefaultMimei.Tracking.Limit();
-            }
-
             if (ClientMemory.IsLimited)
             {
                 ClientMemory.CountAll();
                 ClientMemory.Evict();
             }
 
-            moreToExpire = keyspace.Expiry.Step(_sliceBudget);
-            moreToFree = keyspace.LazyFree.Step(_sliceBudget);
-            moreToFree |= keyspace.Eviction.IsNeeded && keyspace.MakeRoom() && keyspace.Eviction.IsNeeded;
-            moreToFree |= keyspace.Compactor.Step(_sliceBudget / 2);
-            nextCheckpointStep = DefaultMimei.Checkpointer?.Step(nowMs) ?? int.MaxValue;
+            nextCare = Care(DefaultMimei, nowMs, _sliceBudget);
         }
+
+        long next = 1000 / Math.Max(1, Options.Hz);
+        nextOthers = Mimeis.Step(nowMs, (int)next, _sliceBudget);
 
         // Between two slices of a checkpoint clients get their turn; where nobody asks for one, slice follows slice.
         bool idle = Stats.CommandsProcessed == _commandsAtLastCron;
         _commandsAtLastCron = Stats.CommandsProcessed;
-
-        long next = 1000 / Math.Max(1, Options.Hz);
-        next = moreToFree ? Math.Min(next, 1) : next;
-        next = Math.Min(next, nextCheckpointStep == 0 && !idle ? 1 : nextCheckpointStep);
+        next = Math.Min(next, nextCare == 0 && !idle ? 1 : nextCare);
+        next = Math.Min(next, nextOthers == 0 && !idle ? 1 : nextOthers);
         next = Math.Min(next, nextReplicationStep == 0 && !idle ? 1 : nextReplicationStep);
-        next = moreToExpire ? Math.Min(next, Expiry.RestMs) : next;
         next = Blocking.NextDeadlineMs is var deadline && deadline != 0 ? Math.Min(next, deadline - nowMs) : next;
         next = PausedUntilMs != 0 ? Math.Min(next, PausedUntilMs - nowMs) : next;
         return (int)Math.Max(0, next);
+    }
+
+    /// <summary>
+    /// The periodic work of one MiMei: slices of about so long each. Returns in how many milliseconds it wants to be called again at the latest;
+    /// <see cref="int.MaxValue"/>: it has nothing left to do.
+    /// </summary>
+    internal int Care(Mimei mimei, long nowMs, TimeSpan slice)
+    {
+        lock (mimei.Gate)
+        {
+            Keyspace keyspace = mimei.Keyspace;
+            keyspace.NowMs = nowMs;
+            mimei.Log?.Tick(nowMs); // a log whose disk was full or failed tries it again
+            if (mimei.Tracking.ClientCount > 0)
+            {
+                mimei.Tracking.Limit();
+            }
+
+            int next = keyspace.Expiry.Step(slice) ? Expiry.RestMs : int.MaxValue;
+            bool moreToFree = keyspace.LazyFree.Step(slice);
+            moreToFree |= keyspace.Eviction.IsNeeded && keyspace.MakeRoom() && keyspace.Eviction.IsNeeded;
+            moreToFree |= keyspace.Compactor.Step(slice / 2);
+            next = moreToFree ? 1 : next;
+            next = Math.Min(next, mimei.Checkpointer?.Step(nowMs) ?? int.MaxValue);
+            if (mimei.Log is { } log)
+            {
+                next = log.State != Log.LogState.Open ? Math.Min(next, 1000) : next;
+                if (log.HasUnwritten)
+                {
+                    Touch(mimei);
+                }
+            }
+
+            return next;
+        }
     }
 
     private void NoteExceededMemory(long nowMs)

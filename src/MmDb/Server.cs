@@ -27,7 +27,8 @@ public sealed unsafe partial class Server : IDisposable
     /// <param name="options">Settings.</param>
     /// <param name="time">The clock.</param>
     /// <param name="settings">The configuration that CONFIG shows and changes; without one it is made from the options.</param>
-    public Server(Mimei mimei, ServerOptions options, TimeProvider time, ConfigSettings? settings = null)
+    /// <param name="store">Where MiMei are kept; without one there is the default one only.</param>
+    public Server(Mimei mimei, ServerOptions options, TimeProvider time, ConfigSettings? settings = null, IMimeiStore? store = null)
     {
         DefaultMimei = mimei;
         Options = options;
@@ -45,8 +46,9 @@ public sealed unsafe partial class Server : IDisposable
         ClientMemory = new ClientMemory(this);
         Dispatcher = new Dispatcher(this);
         mimei.Keyspace.NowMs = StartedMs;
-        mimei.Server = this;
-        Touch(mimei);
+        Mimeis = new MimeiRegistry(this, store);
+        mimei.IsTouched = true;
+        _touched.Add(mimei);
         Monitors = new Monitors(this);
         RunId = DrawId();
         Settings = SettingsBinding.Bind(this, settings);
@@ -59,6 +61,8 @@ public sealed unsafe partial class Server : IDisposable
 
     /// <summary>The MiMei that connections start in; never unloaded.</summary>
     public Mimei DefaultMimei { get; }
+    /// <summary>All MiMei of the node.</summary>
+    public MimeiRegistry Mimeis { get; }
     /// <summary>Settings.</summary>
     public ServerOptions Options { get; }
     /// <summary>The clock.</summary>
@@ -90,6 +94,51 @@ public sealed unsafe partial class Server : IDisposable
     public ConfigSettings Settings { get; }
     /// <summary>More of a command came in that is not whole yet.</summary>
     public void Kept(Session session) => ClientMemory.Count(session);
+
+    /// <summary>Has something done on the loop thread, from any thread; null: there is no other thread.</summary>
+    public Action<Action>? Post { get; set; }
+
+    /// <summary>
+    /// Does on another thread what waits for the disk, and then the rest on the loop thread: with the outcome, or with what went wrong, a
+    /// <see cref="MimeiException"/> or an <see cref="IOException"/>. Where there is no other thread, at once.
+    /// </summary>
+    internal Task<T?> RunAside<T>(Func<T> work, Action<T?, Exception?> done)
+    {
+        if (Post is not { } post)
+        {
+            (T? made, Exception? problem) = Try(work);
+            done(made, problem);
+            return Task.FromResult(made);
+        }
+
+        return Task.Run(() =>
+        {
+            try
+            {
+                (T? made, Exception? problem) = Try(work);
+                post(() => done(made, problem));
+                return made;
+            }
+            catch (Exception e)
+            {
+                // A mistake of ours: it ends the node, as it would have on the loop thread.
+                post(() => System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(e));
+                throw;
+            }
+        });
+    }
+
+    private static (T?, Exception?) Try<T>(Func<T> work)
+    {
+        try
+        {
+            return (work(), null);
+        }
+        catch (Exception e) when (e is MimeiException or IOException)
+        {
+            return (default, e);
+        }
+    }
 
     /// <summary>Asks the node to call <see cref="Cron"/> in so many milliseconds at the latest; null: it calls often enough.</summary>
     public Action<long>? WakeWithin { get; set; }
@@ -246,6 +295,7 @@ public sealed unsafe partial class Server : IDisposable
     {
         if (!mimei.IsTouched)
         {
+            Mimeis.TurnBegins(mimei);
             mimei.IsTouched = true;
             _touched.Add(mimei);
         }
@@ -261,8 +311,12 @@ public sealed unsafe partial class Server : IDisposable
         Stats.Reset();
         Stats.BytesSent -= BytesWritten;
         ClientMemory.EvictedClients = 0;
-        DefaultMimei.Keyspace.Stats.Reset();
-        DefaultMimei.Keyspace.LazyFree.ResetStatistics();
+        foreach (Mimei mimei in Mimeis.Open)
+        {
+            mimei.Keyspace.Stats.Reset();
+            mimei.Keyspace.LazyFree.ResetStatistics();
+        }
+
         Replication.Syncs = default;
         foreach (CommandSpec spec in Commands.All)
         {
@@ -295,10 +349,13 @@ public sealed unsafe partial class Server : IDisposable
     public string? Stop(ShutdownRequest request)
     {
         bool save = request.Save ?? Settings.Get(ConfigKeys.Save).Count > 0;
-        if (save && DefaultMimei.Checkpointer?.Save() is { } error && !request.Force)
+        foreach (Mimei mimei in save ? Mimeis.Open : [])
         {
-            Warn?.Invoke($"Error trying to save the DB, can't exit: {error}");
-            return error;
+            if ((mimei == DefaultMimei || mimei.Keyspace.Dirty > 0) && mimei.Checkpointer?.Save() is { } error && !request.Force)
+            {
+                Warn?.Invoke($"Error trying to save the DB, can't exit: {error}");
+                return error;
+            }
         }
 
         Shutdown = request;
@@ -345,9 +402,11 @@ public sealed unsafe partial class Server : IDisposable
             {
                 mimei.IsTouched = false;
                 _touched.RemoveAt(i);
+                Mimeis.TurnEnded(mimei);
             }
         }
 
+        Mimeis.TurnEnded();
         return mayLeave;
     }
 
@@ -387,7 +446,11 @@ public sealed unsafe partial class Server : IDisposable
 
     private void PauseIsChanged()
     {
-        DefaultMimei.Keyspace.IsFrozen = PausedUntilMs != 0;
+        foreach (Mimei mimei in Mimeis.Open)
+        {
+            mimei.Keyspace.IsFrozen = PausedUntilMs != 0;
+        }
+
         CheckAsNeeded();
     }
 
@@ -559,7 +622,7 @@ public sealed unsafe partial class Server : IDisposable
         Scripts.Dispose();
         Monitors.Dispose();
         _laterPushes.Dispose();
-        DefaultMimei.Dispose();
+        Mimeis.Dispose();
     }
 }
 

@@ -28,7 +28,7 @@ public sealed class NodeHost : INodeStatus, IDisposable
         _folder = folder;
         _log = log;
         ulong seed = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong)));
-        Mimei mimei = new("default", new Keyspace(SettingsBinding.KeyspaceOptions(config.Settings), seed));
+        Mimei mimei = new(new Keyspace(SettingsBinding.KeyspaceOptions(config.Settings), seed));
         Recover(mimei);
         LimitClients();
         _server = new Server(mimei, SettingsBinding.ServerOptions(config.Settings), TimeProvider.System, config.Settings)

@@ -27,7 +27,7 @@ internal sealed unsafe class InProcess : IDisposable
     public InProcess(KeyspaceOptions? options = null, ulong seed = 42, bool recording = false, Action<InProcess>? open = null)
     {
         Keyspace = new Keyspace(options ?? new KeyspaceOptions(), seed);
-        var mimei = new Mimei("test", Keyspace);
+        var mimei = new Mimei(Keyspace);
         Server = new Server(mimei, new ServerOptions(), Clock);
         if (recording)
         {

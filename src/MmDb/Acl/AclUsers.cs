@@ -48,18 +48,34 @@ public sealed unsafe class AclUsers
     /// <summary>Logs a session in as a user whose password this is. False: it is refused, and the log says so.</summary>
     internal bool LogIn(Session session, ReadOnlySpan<byte> name, ReadOnlySpan<byte> password, string command)
     {
-        string wanted = Encoding.Latin1.GetString(name);
-        if (Find(wanted) is { } user && user.Accepts(password))
+        if (TryAccept(session, Encoding.Latin1.GetString(name), password, command) is not { } user)
         {
-            session.IsLoggedIn = true;
-            session.User = user;
-            Refresh(session);
-            return true;
+            return false;
+        }
+
+        LogIn(session, user);
+        return true;
+    }
+
+    /// <summary>Logs a session in as a user who has been accepted.</summary>
+    internal void LogIn(Session session, AclUser user)
+    {
+        session.IsLoggedIn = true;
+        session.User = user;
+        Refresh(session);
+    }
+
+    /// <summary>The user of this name whose password this is. Null: there is none, and the log says so.</summary>
+    internal AclUser? TryAccept(Session session, string name, ReadOnlySpan<byte> password, string command)
+    {
+        if (Find(name) is { } user && user.Accepts(password))
+        {
+            return user;
         }
 
         _server.Stats.AuthenticationsDenied++;
-        AddToLog(session, AclDenial.Auth, session.Transaction is null ? AclContext.TopLevel : AclContext.Multi, command, wanted);
-        return false;
+        AddToLog(session, AclDenial.Auth, session.Transaction is null ? AclContext.TopLevel : AclContext.Multi, command, name);
+        return null;
     }
 
     /// <summary>The state of a new connection, and after RESET: the default user's, logged in where that takes no password.</summary>

@@ -367,7 +367,7 @@ public static unsafe class ClientCommands
             .Append(CultureInfo.InvariantCulture, $"multi={session.Transaction?.Count ?? -1} qbuf={pending} qbuf-free={room - pending} argv-mem={understood} multi-mem={session.QueuedBytes} ")
             .Append(CultureInfo.InvariantCulture, $"rbs={replyRoom} rbp={session.ReplyPeak} obl={(large ? 0 : waiting)} oll={(large ? 1 : 0)} omem={(large ? waiting : 0)} tot-mem={ClientMemory.Of(session, nowMs)} events=r ")
             .Append(CultureInfo.InvariantCulture, $"cmd={session.LastCommand?.FullName ?? "NULL"} user={session.User.Name} redir={session.Tracking?.Redirect ?? -1} resp={session.Output.Version} ")
-            .Append(CultureInfo.InvariantCulture, $"lib-name={Encoding.Latin1.GetString(session.LibraryName)} lib-ver={Encoding.Latin1.GetString(session.LibraryVersion)}\n");
+            .Append(CultureInfo.InvariantCulture, $"lib-name={Encoding.Latin1.GetString(session.LibraryName)} lib-ver={Encoding.Latin1.GetString(session.LibraryVersion)} mimei={session.Mimei.Id}\n");
     }
 
     private static string Flags(Session session)

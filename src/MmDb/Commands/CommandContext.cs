@@ -262,6 +262,75 @@ public sealed unsafe class CommandContext
         });
     }
 
+    /// <summary>
+    /// Does on another thread what waits for the disk: the client waits, others go on. Where it may not wait the command fails. The answer gets
+    /// the context back as it was; what goes wrong (<see cref="MimeiException"/>, <see cref="IOException"/>) is replied.
+    /// </summary>
+    /// <param name="work">What waits. It may use nothing of the server.</param>
+    /// <param name="answer">Replies.</param>
+    /// <param name="undo">Is called before what went wrong is replied.</param>
+    internal void Aside<T>(Func<T> work, Action<CommandContext, T> answer, Action? undo = null) =>
+        Await<T>(done => Server.RunAside(work, done), answer, undo);
+
+    /// <summary>Gives the answer a MiMei, as soon as it is loaded.</summary>
+    internal void UseMimei(MimeiEntry entry, MimeiPlace place, Action<CommandContext, Mimei> answer) =>
+        Await<Mimei>(done => Server.Mimeis.Load(entry, place, done), answer, null);
+
+    private void Await<T>(Action<Action<T?, Exception?>> begin, Action<CommandContext, T> answer, Action? undo)
+    {
+        if (CannotBlock)
+        {
+            Error("ERR the command waits for the disk, which is not possible in a transaction or script"u8);
+            return;
+        }
+
+        void Answer(CommandContext c, T? made, Exception? problem)
+        {
+            if (problem is null)
+            {
+                answer(c, made!);
+                return;
+            }
+
+            undo?.Invoke();
+            c.Error(problem is MimeiException ? problem.Message : $"ERR {problem.Message}");
+        }
+
+        bool isOver = false;
+        BlockedState? wait = null;
+        Session session = Session;
+        begin((made, problem) =>
+        {
+            isOver = true;
+            if (wait is null)
+            {
+                Answer(this, made, problem);
+            }
+            else if (session.Blocked == wait)
+            {
+                Server.Dispatcher.Answer(session, wait, c => Answer(c, made, problem));
+            }
+            else if (problem is not null)
+            {
+                undo?.Invoke();
+            }
+        });
+        if (!isOver)
+        {
+            DidBlock = true;
+            wait = new BlockedState
+            {
+                Command = new QueuedCommand(Spec, _args, Count),
+                Database = Database.Index,
+                Keys = [],
+                Type = DataType.String,
+                DeadlineMs = 0,
+                OnTimeout = static reply => reply.Error("ERR the client was unblocked before the command was done; it goes on"u8),
+            };
+            Server.Blocking.Block(Session, wait);
+        }
+    }
+
     /// <summary>Reads a blocking timeout: seconds with a fraction, 0 for ever; or replies the error.</summary>
     public bool TryTimeout(int index, out long milliseconds)
     {

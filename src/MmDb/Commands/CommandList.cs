@@ -43,5 +43,6 @@ public static class CommandList
         .. StreamCommands.All,
         .. ScriptCommands.All,
         .. FunctionCommands.All,
+        .. MimeiCommands.All,
     ];
 }

@@ -1,3 +1,5 @@
+using Leither.MmDb.Acl;
+
 namespace Leither.MmDb.Commands;
 
 /// <summary>Commands for the connection itself: PING, ECHO, SELECT, QUIT, HELLO, AUTH, RESET. CLIENT has a file of its own.</summary>
@@ -149,7 +151,6 @@ public static unsafe class ConnectionCommands
 
     private static void RunHello(CommandContext c)
     {
-        Session session = c.Session;
         long version = 0;
         if (c.Count >= 2)
         {
@@ -190,11 +191,18 @@ public static unsafe class ConnectionCommands
             }
         }
 
-        if (user != 0 && !TryLogIn(c, c[user].Span, c[user + 1].Span))
+        if (user != 0)
         {
+            LogIn(c, c[user].Span, c[user + 1].Span, c => Greet(c, version, name));
             return;
         }
 
+        Greet(c, version, name);
+    }
+
+    private static void Greet(CommandContext c, long version, int name)
+    {
+        Session session = c.Session;
         if (session.NeedsLogin)
         {
             c.Error("NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time"u8);
@@ -242,22 +250,65 @@ public static unsafe class ConnectionCommands
             return;
         }
 
-        if (TryLogIn(c, c.Count == 2 ? "default"u8 : c[1].Span, c[c.Count - 1].Span))
+        LogIn(c, c.Count == 2 ? "default"u8 : c[1].Span, c[c.Count - 1].Span, static c => c.Reply.Ok());
+    }
+
+    /// <summary>
+    /// Logs the session in and goes on, or replies why not. <c>user@mid</c>, <c>user@name</c> and either with <c>/version</c> bind the session to that
+    /// MiMei as well, as MIMEI OPEN does; a user of just that name comes first.
+    /// </summary>
+    private static void LogIn(CommandContext c, ReadOnlySpan<byte> user, ReadOnlySpan<byte> password, Action<CommandContext> then)
+    {
+        AclUsers users = c.Server.Users;
+        string whole = System.Text.Encoding.Latin1.GetString(user);
+        int at = whole.LastIndexOf('@');
+        if (at < 0 || users.Find(whole) is not null)
         {
-            c.Reply.Ok();
+            if (users.LogIn(c.Session, user, password, c.Text(0)))
+            {
+                then(c);
+            }
+            else
+            {
+                c.Error(Errors.WrongPass);
+            }
+
+            return;
+        }
+
+        // A URL with a password and no user names none before the '@'.
+        string name = at == 0 ? users.Default.Name : whole[..at];
+        if (users.TryAccept(c.Session, name, password, c.Text(0)) is not { } accepted)
+        {
+            c.Error(Errors.WrongPass);
+            return;
+        }
+
+        string[] place = whole[(at + 1)..].Split('/', 2);
+        MimeiPlace version = default;
+        if (!c.Server.Mimeis.TryFind(place[0], out MimeiEntry? entry) || (place.Length > 1 && !MimeiPlace.TryParseVersion(place[1], out version)))
+        {
+            c.Error($"ERR no such MiMei '{Shown(whole[(at + 1)..])}'");
+        }
+        else if (users.WouldRefuse(accepted, MimeiCommands.Open, c.Args, c.Count) is { } refusal)
+        {
+            c.Error("NOPERM " + refusal);
+        }
+        else
+        {
+            c.UseMimei(entry, version, (c, mimei) =>
+            {
+                c.Server.Users.LogIn(c.Session, accepted);
+                c.Server.Bind(c.Session, mimei);
+                then(c);
+            });
         }
     }
 
-    /// <summary>Logs the session in, or replies why not.</summary>
-    private static bool TryLogIn(CommandContext c, ReadOnlySpan<byte> user, ReadOnlySpan<byte> password)
+    private static string Shown(string text)
     {
-        if (c.Server.Users.LogIn(c.Session, user, password, c.Text(0)))
-        {
-            return true;
-        }
-
-        c.Error(Errors.WrongPass);
-        return false;
+        int zero = text.IndexOf('\0', StringComparison.Ordinal);
+        return (zero < 0 ? text : text[..zero])[..Math.Min(zero < 0 ? text.Length : zero, 128)];
     }
 
     private static void RunReset(CommandContext c)
@@ -270,6 +321,7 @@ public static unsafe class ConnectionCommands
         Transactions.End(session);
         c.Mimei.PubSub.RemoveAll(session);
         c.Mimei.Tracking.Disable(session);
+        c.Server.Bind(session, c.Server.DefaultMimei);
         session.Name = [];
         session.ReplyMode = ReplyMode.On;
         session.NoEvict = session.NoTouch = false;

@@ -30,7 +30,7 @@ public static unsafe class InfoCommands
     private static readonly string[] _sections =
     [
         "server", "clients", "memory", "persistence", "stats", "replication", "cpu", "modules", "commandstats", "errorstats", "latencystats",
-        "cluster", "keyspace",
+        "cluster", "mimei", "keyspace",
     ];
 
     private static void RunInfo(CommandContext c)
@@ -45,7 +45,7 @@ public static unsafe class InfoCommands
         var text = new StringBuilder();
         foreach (string section in _sections)
         {
-            bool isUsual = section is not ("commandstats" or "latencystats");
+            bool isUsual = section is not ("commandstats" or "latencystats" or "mimei");
             if (all || wanted.Contains(section) || (usual && isUsual) || (section == "modules" && wanted.Contains("module_list")))
             {
                 _ = text.Length == 0 ? text : text.Append("\r\n");
@@ -133,6 +133,9 @@ public static unsafe class InfoCommands
                 f.Title("Cluster");
                 f.Add("cluster_enabled", 0);
                 break;
+            case "mimei":
+                Mimei(c, f);
+                break;
             default:
                 f.Title("Keyspace");
                 foreach (Database database in c.Keyspace.Databases)
@@ -219,11 +222,17 @@ public static unsafe class InfoCommands
     private static void Memory(CommandContext c, Fields f)
     {
         Server server = c.Server;
-        long used = c.Keyspace.UsedBytes, resident = Environment.WorkingSet, held = c.Keyspace.Heap.ResidentBytes;
+        long used = 0, resident = Environment.WorkingSet, held = 0;
         long total = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes, buffers = 0;
         foreach (Session session in server.Sessions.Values)
         {
             buffers += ClientMemory.Of(session, c.NowMs);
+        }
+
+        foreach (Mimei mimei in server.Mimeis.Open)
+        {
+            used += mimei.Keyspace.UsedBytes;
+            held += mimei.Keyspace.Heap.ResidentBytes;
         }
 
         long peak = server.Stats.PeakUsedBytes = Math.Max(server.Stats.PeakUsedBytes, used);
@@ -299,7 +308,7 @@ public static unsafe class InfoCommands
         f.Add("aof_current_rewrite_time_sec", -1);
         f.Add("aof_last_bgrewrite_status", checkpointer is { LastSucceeded: false } ? "err" : "ok");
         f.Zeros("aof_rewrites", "aof_rewrites_consecutive_failures");
-        f.Add("aof_last_write_status", c.Mimei.Log is { } log && !log.CanAccept(0, out _) ? "err" : "ok");
+        f.Add("aof_last_write_status", c.Mimei.Log is { State: not LogState.Open } ? "err" : "ok");
         f.Zeros("aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size");
         if (logs)
         {
@@ -428,6 +437,18 @@ public static unsafe class InfoCommands
         f.Add("repl_backlog_size", c.Server.Settings.Get(Configuration.ConfigKeys.ReplBacklogSize));
         f.Add("repl_backlog_first_byte_offset", replication.Backlog?.FirstOffset ?? 0);
         f.Add("repl_backlog_histlen", replication.Backlog?.Length ?? 0);
+    }
+
+    private static void Mimei(CommandContext c, Fields f)
+    {
+        MimeiRegistry mimeis = c.Server.Mimeis;
+        f.Title("Mimei");
+        f.Add("mimei_id", c.Mimei.Id.ToString());
+        f.Add("mimei_name", c.Mimei.Entry!.Record.Name);
+        f.Add("mimei_version", c.Mimei.Place.ToString());
+        f.Add("mimei_used_memory", c.Keyspace.UsedBytes);
+        f.Add("mimei_total", mimeis.All.Count);
+        f.Add("mimei_open", mimeis.Open.Count);
     }
 
     private static void Cpu(Fields f)

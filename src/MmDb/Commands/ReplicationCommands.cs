@@ -170,8 +170,25 @@ public static unsafe class ReplicationCommands
         }
     }
 
+    /// <summary>Redis's replication is about what one Redis server holds: a connection that is bound to another MiMei is told so.</summary>
+    private static bool IsOfDefault(CommandContext c)
+    {
+        if (c.Server.Replication.Concerns(c.Session))
+        {
+            return true;
+        }
+
+        c.Error("ERR Redis replication is that of the node's default MiMei, and this connection is bound to another"u8);
+        return false;
+    }
+
     private static void RunReplicaOf(CommandContext c)
     {
+        if (!IsOfDefault(c))
+        {
+            return;
+        }
+
         if (c.Server.Replication.Failover is not null)
         {
             c.Error("ERR REPLICAOF not allowed while failing over."u8);
@@ -215,6 +232,11 @@ public static unsafe class ReplicationCommands
 
     private static void RunFailover(CommandContext c)
     {
+        if (!IsOfDefault(c))
+        {
+            return;
+        }
+
         Replicator replication = c.Server.Replication;
         string? host = null;
         long port = 0, timeout = 0;
@@ -303,10 +325,21 @@ public static unsafe class ReplicationCommands
 
     // ------------------------------------------------------------------ what replicas ask for
 
-    private static void RunSync(CommandContext c) => Synchronize(c, null, 0);
+    private static void RunSync(CommandContext c)
+    {
+        if (IsOfDefault(c))
+        {
+            Synchronize(c, null, 0);
+        }
+    }
 
     private static void RunPsync(CommandContext c)
     {
+        if (!IsOfDefault(c))
+        {
+            return;
+        }
+
         if (!c.TryLong(2, out long offset))
         {
             return;
@@ -432,7 +465,7 @@ public static unsafe class ReplicationCommands
     private static void RunWait(CommandContext c)
     {
         Replicator replication = c.Server.Replication;
-        if (replication.Master is not null)
+        if (replication.Master is not null && replication.Concerns(c.Session))
         {
             c.Error("ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is configured to be writable (which is not the default) writes to replicas are just local and are not propagated."u8);
             return;
@@ -450,7 +483,8 @@ public static unsafe class ReplicationCommands
             return;
         }
 
-        long offset = c.Session.WriteOffset;
+        // Only the default MiMei has replicas.
+        long offset = replication.Concerns(c.Session) ? c.Session.WriteOffset : long.MaxValue;
         int reached = replication.CountAt(offset);
         if (reached >= replicas || c.CannotBlock)
         {
@@ -476,7 +510,7 @@ public static unsafe class ReplicationCommands
             return;
         }
 
-        if (replication.Master is not null)
+        if (replication.Master is not null && replication.Concerns(c.Session))
         {
             c.Error("ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just local and are not propagated."u8);
             return;
@@ -488,7 +522,7 @@ public static unsafe class ReplicationCommands
             return;
         }
 
-        long offset = c.Session.WriteOffset;
+        long offset = replication.Concerns(c.Session) ? c.Session.WriteOffset : long.MaxValue;
         Log.WriteLog? log = c.Mimei.Log;
         ulong sequence = log?.LastSequence ?? 0;
         long Locally() => log is not null && log.SyncedSequence >= sequence ? 1 : 0;

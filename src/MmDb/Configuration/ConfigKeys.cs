@@ -297,6 +297,11 @@ public static class ConfigKeys
     /// <summary>The server to follow.</summary>
     public static readonly ReplicaSourceKey ReplicaOf = Add(new ReplicaSourceKey("replicaof", "slaveof", Immutable));
 
+    // ---- MiMei ----
+
+    /// <summary>Seconds after which a MiMei that nobody uses is unloaded; 0 never.</summary>
+    public static readonly NumberKey MimeiIdleTimeout = Number("mimei-idle-timeout", 300, 0, IntMax);
+
     static ConfigKeys()
     {
         DeclareKeysWithoutMeaning();

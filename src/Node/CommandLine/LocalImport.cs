@@ -54,7 +54,7 @@ internal static class LocalImport
     {
         NodeConfig config = NodeConfig.Load(["--data", folder.Path], Console.OpenStandardInput);
         ulong seed = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong)));
-        Mimei mimei = new("default", new Keyspace(SettingsBinding.KeyspaceOptions(config.Settings), seed));
+        Mimei mimei = new(new Keyspace(SettingsBinding.KeyspaceOptions(config.Settings), seed));
         LogFiles checkpoints = new(folder.Path);
         RecoveredState state = Persistence.Recover(
             mimei.Keyspace, checkpoints, new LogFiles(Path.Combine(folder.Path, "log")), new LogOptions { Fsync = FsyncPolicy.No });

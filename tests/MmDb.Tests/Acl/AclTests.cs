@@ -149,7 +149,7 @@ public sealed class AclTests
         var settings = new ConfigSettings();
         new ConfigLoader(settings, _ => "", "test").Load("user default on >pw ~* +@all -flushdb\nuser alice on nopass (+get ~a b)\n".Replace(" b)", " %R~b)", StringComparison.Ordinal));
         using var keyspace = new Keyspace(new KeyspaceOptions(), 1);
-        var server = new Server(new Mimei("test", keyspace), new ServerOptions(), TimeProvider.System, settings);
+        var server = new Server(new Mimei(keyspace), new ServerOptions(), TimeProvider.System, settings);
         server.Users.Load();
         string rewritten = ConfigRewriter.Rewrite("user old on\nport 1\nuser older on\nuser oldest on\n", settings, server.Users.Lines);
         Assert.StartsWith(
@@ -177,7 +177,7 @@ public sealed class AclTests
         var settings = new ConfigSettings();
         new ConfigLoader(settings, _ => "", "test").Load("user a on\naclfile users.acl");
         using var keyspace = new Keyspace(new KeyspaceOptions(), 1);
-        using var server = new Server(new Mimei("test", keyspace), new ServerOptions(), TimeProvider.System, settings);
+        using var server = new Server(new Mimei(keyspace), new ServerOptions(), TimeProvider.System, settings);
         Assert.StartsWith("Configuring Redis with users defined in redis.conf", Assert.Throws<AclException>(server.Users.Load).Message, StringComparison.Ordinal);
     }
 

@@ -1,0 +1,406 @@
+using System.Globalization;
+using System.Text;
+
+namespace Leither.MmDb.Commands;
+
+/// <summary>
+/// MIMEI and its subcommands: the containers of a node, and which of them a connection works on. What a client can do in one with data stands in the
+/// families of the data types.
+/// </summary>
+public static unsafe class MimeiCommands
+{
+    /// <summary>The longest name that a MiMei may be given.</summary>
+    public const int MaxNameLength = 64;
+
+    /// <summary>MIMEI OPEN: logging in as <c>user@mid</c> takes the right to it too.</summary>
+    internal static readonly CommandSpec Open = new("open", -3)
+    {
+        Group = CommandGroup.Mimei,
+        Complexity = "O(1) when the MiMei is loaded; otherwise O(N) where N is the size of its state and of the log after it.",
+        Summary = "Binds the connection to a MiMei.",
+        Flags = CommandFlags.NoScript | CommandFlags.NoMulti | CommandFlags.Loading | CommandFlags.Stale | CommandFlags.EndsBatch,
+        Categories = ["connection"],
+        Args =
+        [
+            Arg.String("mid").Shown("mid|name"),
+            Arg.OneOf("place", Arg.String("version").Token("VERSION").Shown("cur|last|release|n"), Arg.String("moment").Token("AT").Shown("time|seq")).Optional(),
+        ],
+        Handler = &RunOpen,
+    };
+
+    /// <summary>MIMEI</summary>
+    public static readonly CommandSpec Mimei = new("mimei", -2)
+    {
+        Group = CommandGroup.Mimei,
+        Complexity = "Depends on subcommand.",
+        Summary = "A container for MiMei commands.",
+        Flags = CommandFlags.EndsBatch,
+        Subcommands =
+        [
+            new("create", -3)
+            {
+                Group = CommandGroup.Mimei,
+                Complexity = "O(1)",
+                Summary = "Makes a MiMei, unless it is there, and returns its id.",
+                Flags = CommandFlags.Admin | CommandFlags.NoScript | CommandFlags.NoMulti | CommandFlags.Loading | CommandFlags.Stale,
+                Args =
+                [
+                    Arg.OneOf("type", Arg.Word("db", "DB"), Arg.Word("file", "FILE")),
+                    Arg.String("mark").Token("MARK").Optional(),
+                    Arg.String("app").Token("APP").Optional(),
+                    Arg.String("ext").Token("EXT").Optional(),
+                    Arg.Integer("right").Token("RIGHT").Optional(),
+                ],
+                Handler = &RunCreate,
+            },
+            new("help", 2)
+            {
+                Group = CommandGroup.Mimei,
+                Complexity = "O(1)",
+                Summary = "Returns helpful text about the different subcommands.",
+                Flags = CommandFlags.Loading | CommandFlags.Stale,
+                Handler = &RunHelp,
+            },
+            new("id", 2)
+            {
+                Group = CommandGroup.Mimei,
+                Complexity = "O(1)",
+                Summary = "Returns what the connection is bound to: the MiMei's id, its name, the version and the number of the database.",
+                Flags = CommandFlags.Loading | CommandFlags.Stale | CommandFlags.Fast,
+                Handler = &RunId,
+            },
+            new("info", 3)
+            {
+                Group = CommandGroup.Mimei,
+                Complexity = "O(N) where N is the number of the MiMei's files.",
+                Summary = "Returns what is known of a MiMei.",
+                Flags = CommandFlags.NoScript | CommandFlags.NoMulti | CommandFlags.Loading | CommandFlags.Stale,
+                Args = [Arg.String("mid").Shown("mid|name")],
+                Handler = &RunInfo,
+            },
+            new("list", 2)
+            {
+                Group = CommandGroup.Mimei,
+                Complexity = "O(N) where N is the number of all files of all MiMei.",
+                Summary = "Lists the MiMei of the node.",
+                Flags = CommandFlags.Admin | CommandFlags.NoScript | CommandFlags.NoMulti | CommandFlags.Loading | CommandFlags.Stale,
+                Handler = &RunList,
+            },
+            new("name", 4)
+            {
+                Group = CommandGroup.Mimei,
+                Complexity = "O(1)",
+                Summary = "Gives a MiMei a name on this node, or takes it away.",
+                Flags = CommandFlags.Admin | CommandFlags.NoScript | CommandFlags.NoMulti | CommandFlags.Loading | CommandFlags.Stale,
+                Args = [Arg.String("name"), Arg.String("mid").Shown("mid|name")],
+                Handler = &RunName,
+            },
+            Open,
+        ],
+    };
+
+    /// <summary>The family.</summary>
+    public static IEnumerable<CommandSpec> All => [Mimei];
+
+    private static ReadOnlySpan<byte> NoStore => "ERR this server keeps no files, so there is no place for another MiMei"u8;
+
+    private static void RunHelp(CommandContext c) => c.Help(
+        "CREATE <DB|FILE> [MARK <mark>] [APP <id>] [EXT <ext>] [RIGHT <mask>]",
+        "    Make a MiMei and return its id. The same author, app, ext, mark and type always give the same one;",
+        "    the mark {{auto}} gives a new one each time.",
+        "ID",
+        "    Return the MiMei of this connection: id, name, version, database.",
+        "INFO <mid|name>",
+        "    Return what is known of a MiMei.",
+        "LIST",
+        "    Return all MiMei of this node, loaded or not.",
+        "NAME <name> <mid|name>",
+        "    Give a MiMei a name on this node. NAME <name> '' takes the name away.",
+        "OPEN <mid|name> [VERSION <cur|last|release|n> | AT <time|sequence>]",
+        "    Bind this connection to a MiMei, in database 0.");
+
+    // ------------------------------------------------------------------ making
+
+    private static void RunCreate(CommandContext c)
+    {
+        MimeiType type;
+        if (c.Is(2, "db"u8))
+        {
+            type = MimeiType.Database;
+        }
+        else if (c.Is(2, "file"u8))
+        {
+            type = MimeiType.Files;
+        }
+        else
+        {
+            c.Error(Errors.Syntax);
+            return;
+        }
+
+        string mark = "", app = "", ext = "";
+        ulong right = 0;
+        for (int i = 3; i < c.Count; i += 2)
+        {
+            if (i + 1 == c.Count)
+            {
+                c.Error(Errors.Syntax);
+                return;
+            }
+
+            if (c.Is(i, "right"u8))
+            {
+                if (!ulong.TryParse(c.Text(i + 1), NumberStyles.None, CultureInfo.InvariantCulture, out right))
+                {
+                    c.Error(Errors.NotInteger);
+                    return;
+                }
+
+                continue;
+            }
+
+            if (!MimeiInfo.IsText(c[i + 1].Span))
+            {
+                c.Error($"ERR mark, app and ext are texts in UTF-8 of up to {MimeiInfo.MaxTextBytes} bytes");
+                return;
+            }
+
+            string text = Encoding.UTF8.GetString(c[i + 1].Span);
+            if (c.Is(i, "mark"u8))
+            {
+                mark = text == MimeiInfo.AutoMark ? MimeiInfo.DrawMark() : text;
+            }
+            else if (c.Is(i, "app"u8))
+            {
+                app = text;
+            }
+            else if (c.Is(i, "ext"u8))
+            {
+                ext = text;
+            }
+            else
+            {
+                c.Error(Errors.Syntax);
+                return;
+            }
+        }
+
+        MimeiRegistry mimeis = c.Server.Mimeis;
+        if (mimeis.Store is not { } store)
+        {
+            c.Error(NoStore);
+            return;
+        }
+
+        if (type == MimeiType.Files)
+        {
+            c.Error("ERR MiMei of files are not supported yet: create one of type DB"u8);
+            return;
+        }
+
+        var info = new MimeiInfo(store.Author, app, ext, mark, type);
+        Mid id = info.Id;
+        if (mimeis.TryFind(id, out _))
+        {
+            c.Reply.Bulk(Ascii(id));
+            return;
+        }
+
+        var record = new MimeiRecord(id) { CreatedMs = c.Server.NowMs, Right = right };
+        c.Aside(
+            () =>
+            {
+                store.Create(info);
+                store.Keep(record);
+                return record;
+            },
+            static (c, made) =>
+            {
+                c.Server.Mimeis.Add(made);
+                c.Reply.Bulk(Ascii(made.Id));
+            });
+    }
+
+    // ------------------------------------------------------------------ using
+
+    private static void RunOpen(CommandContext c)
+    {
+        MimeiPlace place = default;
+        if (c.Count != 3)
+        {
+            bool isPlace = c.Count == 5
+                && ((c.Is(3, "version"u8) && MimeiPlace.TryParseVersion(c.Text(4), out place)) || (c.Is(3, "at"u8) && MimeiPlace.TryParseMoment(c.Text(4), out place)));
+            if (!isPlace)
+            {
+                c.Error(Errors.Syntax);
+                return;
+            }
+        }
+
+        if (TryFind(c, 2, out MimeiEntry entry))
+        {
+            c.UseMimei(entry, place, static (c, mimei) =>
+            {
+                c.Server.Bind(c.Session, mimei);
+                c.Reply.Ok();
+            });
+        }
+    }
+
+    private static void RunId(CommandContext c)
+    {
+        Mimei mimei = c.Mimei;
+        c.Reply.Array(4);
+        c.Reply.Bulk(Ascii(mimei.Id));
+        c.Reply.Bulk(Ascii(mimei.Entry!.Record.Name));
+        c.Reply.Bulk(Ascii(mimei.Place));
+        c.Reply.Integer(c.Session.DatabaseIndex);
+    }
+
+    // ------------------------------------------------------------------ telling
+
+    private static void RunInfo(CommandContext c)
+    {
+        if (!TryFind(c, 2, out MimeiEntry entry))
+        {
+            return;
+        }
+
+        if (c.Server.Mimeis.Store is not { } store)
+        {
+            c.Error(NoStore);
+            return;
+        }
+
+        c.Aside(
+            () => (Entry: entry, Info: store.ReadInfo(entry.Id), Bytes: store.BytesOf(entry.Id)),
+            static (c, found) =>
+            {
+                MimeiEntry entry = found.Entry;
+                MimeiInfo info = found.Info;
+                Resp.RespWriter reply = c.Reply;
+                reply.Map(14);
+                Field(reply, "mid", entry.Id.ToString());
+                Field(reply, "name", entry.Record.Name);
+                Field(reply, "type", MimeiInfo.WordOf(info.Type));
+                Field(reply, "author", Mid.Of(info.Author.Span).ToString());
+                Field(reply, "app", info.App);
+                Field(reply, "ext", info.Ext);
+                Field(reply, "mark", info.Mark);
+                Field(reply, "created", DateTimeOffset.FromUnixTimeMilliseconds(entry.Record.CreatedMs).ToString("yyyy-MM-ddTHH:mm:ssZ", CultureInfo.InvariantCulture));
+                Field(reply, "right", entry.Record.Right.ToString(CultureInfo.InvariantCulture));
+                Field(reply, "open", entry.Loaded is null ? 0 : 1);
+                Field(reply, "clients", c.Server.Sessions.Values.Count(s => s.Mimei.Entry == entry));
+                Field(reply, "keys", KeysOf(entry));
+                Field(reply, "memory", entry.Loaded?.Keyspace.UsedBytes ?? 0);
+                Field(reply, "disk", found.Bytes);
+            });
+    }
+
+    private static void RunList(CommandContext c)
+    {
+        MimeiEntry[] all = [.. c.Server.Mimeis.All.OrderBy(static e => e.Record.Name.Length == 0).ThenBy(static e => e.Record.Name, StringComparer.Ordinal)
+            .ThenBy(static e => e.Record.CreatedMs).ThenBy(static e => e.Id.ToString(), StringComparer.Ordinal)];
+        IMimeiStore? store = c.Server.Mimeis.Store;
+        c.Aside(
+            () => all.Select(e => (Entry: e, Bytes: store?.BytesOf(e.Id) ?? 0)).ToArray(),
+            static (c, found) =>
+            {
+                Resp.RespWriter reply = c.Reply;
+                reply.Array(found.Length);
+                foreach ((MimeiEntry entry, long bytes) in found)
+                {
+                    reply.Map(5);
+                    Field(reply, "mid", entry.Id.ToString());
+                    Field(reply, "name", entry.Record.Name);
+                    Field(reply, "open", entry.Loaded is null ? 0 : 1);
+                    Field(reply, "keys", KeysOf(entry));
+                    Field(reply, "disk", bytes);
+                }
+            });
+    }
+
+    private static long KeysOf(MimeiEntry entry) => entry.Loaded?.KeyCount ?? entry.Record.Keys;
+
+    private static void Field(Resp.RespWriter reply, string name, string value)
+    {
+        reply.Bulk(Ascii(name));
+        reply.Bulk(Encoding.UTF8.GetBytes(value));
+    }
+
+    private static void Field(Resp.RespWriter reply, string name, long value)
+    {
+        reply.Bulk(Ascii(name));
+        reply.Integer(value);
+    }
+
+    // ------------------------------------------------------------------ names
+
+    private static void RunName(CommandContext c)
+    {
+        MimeiRegistry mimeis = c.Server.Mimeis;
+        string name = c.Text(2);
+        MimeiEntry entry;
+        if (c[3].Length == 0)
+        {
+            if (!mimeis.TryFind(name, out MimeiEntry? named) || named.Record.Name != name)
+            {
+                c.Error($"ERR no MiMei is named '{c.TextToZero(2, MaxNameLength)}'");
+                return;
+            }
+
+            entry = named;
+            name = "";
+        }
+        else if (!TryFind(c, 3, out entry))
+        {
+            return;
+        }
+        else if (name.Length > 0 && !IsName(name))
+        {
+            c.Error($"ERR a name has up to {MaxNameLength} letters, digits, '.', '_' and '-', begins with a letter or digit, and is no id");
+            return;
+        }
+        else if (name.Length > 0 && mimeis.TryFind(name, out MimeiEntry? other) && other != entry)
+        {
+            c.Error($"ERR the name '{name}' is that of MiMei {other.Id}");
+            return;
+        }
+
+        MimeiRecord before = entry.Record, record = before with { Name = name };
+        mimeis.Change(entry, record);
+        if (mimeis.Store is not { } store)
+        {
+            c.Reply.Ok();
+            return;
+        }
+
+        c.Aside(
+            () =>
+            {
+                store.Keep(record);
+                return true;
+            },
+            static (c, _) => c.Reply.Ok(),
+            () => mimeis.Change(entry, entry.Record with { Name = before.Name }));
+    }
+
+    /// <summary>Whether a MiMei may be called so: it stands in URLs, behind an '@' and before a '/', and is no id.</summary>
+    internal static bool IsName(string name) =>
+        name.Length <= MaxNameLength && char.IsAsciiLetterOrDigit(name[0]) && !Mid.TryParse(name, out _)
+        && name.All(static c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-');
+
+    /// <summary>The MiMei that a word names; or replies that there is none.</summary>
+    private static bool TryFind(CommandContext c, int index, out MimeiEntry entry)
+    {
+        if (c.Server.Mimeis.TryFind(c.Text(index), out entry!))
+        {
+            return true;
+        }
+
+        c.Error($"ERR no such MiMei '{c.TextToZero(index, 128)}'");
+        return false;
+    }
+
+    private static byte[] Ascii<T>(T value) where T : notnull => Encoding.ASCII.GetBytes(value.ToString()!);
+}
