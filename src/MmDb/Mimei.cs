@@ -63,7 +63,13 @@ public sealed class Mimei : IDisposable
     internal void Hold() => Holders++;
 
     /// <summary>Ends one <see cref="Hold"/>.</summary>
-    internal void Release() => Holders--;
+    internal void Release()
+    {
+        if (--Holders == 0 && Server is { } server)
+        {
+            UsedMs = server.ClockMs;
+        }
+    }
 
     /// <inheritdoc/>
     public void Dispose()

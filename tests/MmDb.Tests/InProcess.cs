@@ -24,11 +24,12 @@ internal sealed unsafe class InProcess : IDisposable
     /// <param name="seed">Seeds hashes and the keyspace's chance.</param>
     /// <param name="recording">Whether it keeps a log, which <see cref="Replay"/> reads.</param>
     /// <param name="open">Brings its MiMei back from files, before the first client comes.</param>
-    public InProcess(KeyspaceOptions? options = null, ulong seed = 42, bool recording = false, Action<InProcess>? open = null)
+    /// <param name="store">Keeps other MiMei; null: there is the default one only.</param>
+    public InProcess(KeyspaceOptions? options = null, ulong seed = 42, bool recording = false, Action<InProcess>? open = null, Func<TestClock, IMimeiStore>? store = null)
     {
         Keyspace = new Keyspace(options ?? new KeyspaceOptions(), seed);
         var mimei = new Mimei(Keyspace);
-        Server = new Server(mimei, new ServerOptions(), Clock);
+        Server = new Server(mimei, new ServerOptions(), Clock, store: store?.Invoke(Clock));
         if (recording)
         {
             _logDirectory = new TempDir();

@@ -55,6 +55,12 @@ public sealed class LogOptions
     /// beyond is read back from the file then, and checked.</summary>
     public long RetainedTailBytes { get; init; } = 64 << 20;
 
+    /// <summary>
+    /// For logs of which there may be many at a time: a new one has no file before its first entry, and none takes a file ahead before the current one
+    /// is half full.
+    /// </summary>
+    public bool IsThrifty { get; init; }
+
     /// <summary>How long after a failure the log waits before it tries the disk again.</summary>
     public TimeSpan RetryInterval { get; init; } = TimeSpan.FromSeconds(1);
 

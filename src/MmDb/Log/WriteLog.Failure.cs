@@ -305,6 +305,7 @@ public sealed unsafe partial class WriteLog
                 }
             }
             _segments.AddRange(made);
+            _hasBegun |= made.Count > 0;
             _settled = 0;
             _current = made.Count == 0 ? null : made[^1];
             _synced = _written;

@@ -25,6 +25,7 @@ public sealed unsafe partial class WriteLog
     private readonly Queue<PreparedFile> _prepared = new();
     private readonly Queue<string> _toDelete = new();
     private Segment? _current;
+    private bool _hasBegun; // or it waits for its first entry, without a file
     private uint _generation;
 
     /// <summary>Where this epoch began, and the epoch of the entry before that.</summary>
@@ -199,6 +200,7 @@ public sealed unsafe partial class WriteLog
                 while (_writing.StreamEnd <= _written) _writing = _writing.Next!;
                 byte* at = _writing.Base + (_written - _writing.StreamStart);
                 Group group = Group.Trusted(at);
+                if (!_hasBegun) BeginLate();
                 if (_current is null || _current.Room < group.TotalBytes) Rotate(group);
 
                 Segment segment = _current!;
@@ -260,9 +262,9 @@ public sealed unsafe partial class WriteLog
     }
 
     /// <summary>Turns a prepared file into a segment by writing its header.</summary>
-    private Segment BeginSegment(ulong firstSequence, ulong entryOffset)
+    private Segment BeginSegment(ulong firstSequence, ulong entryOffset, bool isFirst = false)
     {
-        PreparedFile prepared = TakePrepared() ?? Prepare();
+        PreparedFile prepared = TakePrepared(isLate: !isFirst || !_options.IsThrifty) ?? Prepare();
         Segment segment = NewSegment(prepared, firstSequence, entryOffset);
         try
         {
@@ -313,13 +315,13 @@ public sealed unsafe partial class WriteLog
 
     // ---- Prepared files ----------------------------------------------------------------------------------------------------------------
 
-    private PreparedFile? TakePrepared()
+    private PreparedFile? TakePrepared(bool isLate = true)
     {
         lock (_gate)
         {
             if (_prepared.TryDequeue(out PreparedFile? prepared)) return prepared;
             // The worker was too slow: it should have more ready next time.
-            _prepareTarget = Math.Min(_prepareTarget * 2, MaxPrepared);
+            if (isLate) _prepareTarget = Math.Min(_prepareTarget * 2, MaxPrepared);
             return null;
         }
     }
@@ -664,7 +666,7 @@ public sealed unsafe partial class WriteLog
                 }
                 segment.File!.Dispose();
             }
-            else
+            else if (_hasBegun || _written < _sealed)
             {
                 // First what the mark vouches for, then the mark. Should it be torn, the end was not a clean one.
                 if (TrySync(finishedOnly: false))

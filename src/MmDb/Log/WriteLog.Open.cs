@@ -1,4 +1,3 @@
-using System.Diagnostics.CodeAnalysis;
 using System.Runtime.InteropServices;
 
 namespace Leither.MmDb.Log;
@@ -74,10 +73,11 @@ public sealed unsafe partial class WriteLog
         }
 
         _preparedCounter = recovery.PreparedFiles;
+        _hasBegun = !options.IsThrifty || !recovery.IsNew || recovery.Superseded.Any();
         _oldest = _writing = _chunk = NewChunk(_chunkBytes);
         try
         {
-            BeginFirstSegment(recovery, newest);
+            if (_hasBegun) BeginFirstSegment(recovery, newest);
         }
         catch
         {
@@ -93,7 +93,6 @@ public sealed unsafe partial class WriteLog
     /// The segment that we write to is durable before anything is written to it: whatever happens later, the next start sees that the log
     /// was open, and that its epoch was taken.
     /// </summary>
-    [MemberNotNull(nameof(_current))]
     private void BeginFirstSegment(LogRecovery recovery, LogRecovery.Found? newest)
     {
         // What an ended process wrote may be in the system's cache only. The new segment vouches for it: so it is synced first. And should a
@@ -105,12 +104,7 @@ public sealed unsafe partial class WriteLog
         }
         _files.SyncDirectory();
 
-        Segment segment = BeginSegment(_last + 1, 0);
-        segment.File!.SyncData();
-        segment.SyncedLength = segment.Length;
-        Name(segment);
-        _files.SyncDirectory();
-        segment.IsInDirectory = true;
+        Segment segment = BeginDurably();
 
         // Only now that the new segment says where the log goes on, what lies beyond that place is taken away: a crash at any point in between
         // leaves a log that reads the same.
@@ -131,6 +125,29 @@ public sealed unsafe partial class WriteLog
         _files.SyncDirectory();
         _segments.Add(segment);
         _current = segment;
+    }
+
+    /// <summary>The first segment of a new log that waited for its first entry.</summary>
+    private void BeginLate()
+    {
+        Segment segment = BeginDurably();
+        lock (_gate)
+        {
+            _segments.Add(segment);
+            _current = segment;
+        }
+        _hasBegun = true;
+    }
+
+    private Segment BeginDurably()
+    {
+        Segment segment = BeginSegment(_writtenSequence + 1, 0, isFirst: true);
+        segment.File!.SyncData();
+        segment.SyncedLength = segment.Length;
+        Name(segment);
+        _files.SyncDirectory();
+        segment.IsInDirectory = true;
+        return segment;
     }
 
     /// <summary>Writes the bytes of a segment over themselves, and syncs them.</summary>
