@@ -1,3 +1,5 @@
+using Leither.Ipfs.Keys;
+
 namespace Leither.MmDb;
 
 /// <summary>
@@ -20,15 +22,15 @@ public interface IMimeiStore
     /// <summary>What one is, after a check that its id is that of this info.</summary>
     /// <exception cref="MimeiException">The info is damaged or that of another.</exception>
     /// <exception cref="IOException">It cannot be read.</exception>
-    MimeiInfo ReadInfo(Mid id);
+    MimeiInfo ReadInfo(LeitherId id);
 
     /// <summary>Brings one back as it was left.</summary>
     /// <exception cref="MimeiException">It is damaged; the text says how.</exception>
     /// <exception cref="IOException">It cannot be read.</exception>
-    Mimei Open(Mid id);
+    Mimei Open(LeitherId id);
 
     /// <summary>Bytes that it takes on the disk.</summary>
-    long BytesOf(Mid id);
+    long BytesOf(LeitherId id);
 
     /// <summary>Keeps what the node knows of one, durably.</summary>
     /// <exception cref="IOException">The disk failed.</exception>
@@ -37,7 +39,7 @@ public interface IMimeiStore
 
 /// <summary>What a node knows of a MiMei without opening it.</summary>
 /// <param name="Id">Its id.</param>
-public sealed record MimeiRecord(Mid Id)
+public sealed record MimeiRecord(LeitherId Id)
 {
     /// <summary>What people call it on this node; empty: it has no name.</summary>
     public string Name { get; init; } = "";
@@ -62,7 +64,7 @@ public interface IMimeiHistory
 {
     /// <summary>Opens one at a place in its history. Called on any thread.</summary>
     /// <exception cref="MimeiException">There is no such place.</exception>
-    Mimei Open(Mid id, MimeiPlace place);
+    Mimei Open(LeitherId id, MimeiPlace place);
 }
 
 /// <summary>A place in the history of a MiMei, as MIMEI OPEN names it.</summary>

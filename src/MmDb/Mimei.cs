@@ -1,3 +1,4 @@
+using Leither.Ipfs.Keys;
 using Leither.MmDb.Log;
 
 namespace Leither.MmDb;
@@ -11,7 +12,7 @@ public sealed class Mimei : IDisposable
     /// <summary>A MiMei around a keyspace.</summary>
     /// <param name="keyspace">Its data, loaded already.</param>
     /// <param name="id">Its id.</param>
-    public Mimei(Keyspace keyspace, Mid id = default)
+    public Mimei(Keyspace keyspace, LeitherId id = default)
     {
         Id = id;
         Keyspace = keyspace;
@@ -20,7 +21,7 @@ public sealed class Mimei : IDisposable
     }
 
     /// <summary>Its id.</summary>
-    public Mid Id { get; }
+    public LeitherId Id { get; }
     /// <summary>What the node knows of it; null before it is among those of a node.</summary>
     public MimeiEntry? Entry { get; internal set; }
     /// <summary>The place in its history that this is.</summary>

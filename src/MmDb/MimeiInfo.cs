@@ -2,6 +2,7 @@ using System.Security.Cryptography;
 using System.Text;
 using Leither.Ipfs;
 using Leither.Ipfs.DagCbor;
+using Leither.Ipfs.Keys;
 using Leither.Ipfs.Multiformats;
 
 namespace Leither.MmDb;
@@ -69,13 +70,13 @@ public sealed record MimeiInfo(ReadOnlyMemory<byte> Author, string App, string E
     }
 
     /// <summary>The id that follows.</summary>
-    public Mid Id => Mid.Of(Encode());
+    public LeitherId Id => LeitherId.Of(Encode());
 
     /// <summary>Reads the block of the MiMei with this id.</summary>
     /// <exception cref="MimeiException">It is damaged, or that of another.</exception>
-    public static MimeiInfo Decode(ReadOnlySpan<byte> block, Mid id)
+    public static MimeiInfo Decode(ReadOnlySpan<byte> block, LeitherId id)
     {
-        if (Mid.Of(block) != id)
+        if (LeitherId.Of(block) != id)
         {
             throw new MimeiException($"ERR the info block of MiMei {id} is damaged: its hash is another id. Restore it from a copy");
         }

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Diagnostics.CodeAnalysis;
+using Leither.Ipfs.Keys;
 using Leither.MmDb.Configuration;
 
 namespace Leither.MmDb;
@@ -12,7 +13,7 @@ public sealed class MimeiEntry
     /// <summary>What is kept of it.</summary>
     public MimeiRecord Record { get; internal set; }
     /// <summary>Its id.</summary>
-    public Mid Id => Record.Id;
+    public LeitherId Id => Record.Id;
     /// <summary>It as it is now; null while it is not loaded.</summary>
     public Mimei? Loaded { get; internal set; }
     /// <summary>Who wants it as soon as it is loaded; null while it is not being loaded.</summary>
@@ -41,7 +42,7 @@ public sealed class MimeiRegistry
 
     private readonly Server _server;
     private readonly IMimeiStore? _store;
-    private readonly Dictionary<Mid, MimeiEntry> _all = [];
+    private readonly Dictionary<LeitherId, MimeiEntry> _all = [];
     private readonly Dictionary<string, MimeiEntry> _names = new(StringComparer.Ordinal);
     private readonly List<Mimei> _open = [];
     private readonly List<Mimei> _active = [];
@@ -79,10 +80,10 @@ public sealed class MimeiRegistry
 
     /// <summary>Finds one by its id or its name.</summary>
     public bool TryFind(string idOrName, [NotNullWhen(true)] out MimeiEntry? entry) =>
-        Mid.TryParse(idOrName, out Mid id) ? _all.TryGetValue(id, out entry) : _names.TryGetValue(idOrName, out entry);
+        LeitherId.TryParse(idOrName, out LeitherId id) ? _all.TryGetValue(id, out entry) : _names.TryGetValue(idOrName, out entry);
 
     /// <summary>Finds one by its id.</summary>
-    public bool TryFind(Mid id, [NotNullWhen(true)] out MimeiEntry? entry) => _all.TryGetValue(id, out entry);
+    public bool TryFind(LeitherId id, [NotNullWhen(true)] out MimeiEntry? entry) => _all.TryGetValue(id, out entry);
 
     /// <summary>Takes up one whose place has been made.</summary>
     public MimeiEntry Add(MimeiRecord record)

@@ -1,3 +1,4 @@
+using Leither.Ipfs.Keys;
 using Leither.MmDb.Checkpoints;
 using Leither.MmDb.Log;
 using Leither.TestKit;
@@ -8,7 +9,7 @@ namespace Leither.MmDb.Tests;
 internal sealed class FolderMimeiStore(TimeProvider time) : IMimeiStore, IDisposable
 {
     private readonly TempDir _folder = new();
-    private readonly Dictionary<Mid, MimeiRecord> _records = [];
+    private readonly Dictionary<LeitherId, MimeiRecord> _records = [];
 
     public ReadOnlyMemory<byte> Author { get; } = Convert.FromHexString("080112200102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20");
 
@@ -19,7 +20,7 @@ internal sealed class FolderMimeiStore(TimeProvider time) : IMimeiStore, IDispos
     public int Opened { get; private set; }
 
     /// <summary>Is called before one is opened.</summary>
-    public Action<Mid> BeforeOpen { get; set; } = static _ => { };
+    public Action<LeitherId> BeforeOpen { get; set; } = static _ => { };
 
     public IReadOnlyCollection<MimeiRecord> List() => _records.Values;
 
@@ -29,9 +30,9 @@ internal sealed class FolderMimeiStore(TimeProvider time) : IMimeiStore, IDispos
         File.WriteAllBytes(Path.Combine(PathOf(info.Id), "info"), info.Encode());
     }
 
-    public MimeiInfo ReadInfo(Mid id) => MimeiInfo.Decode(File.ReadAllBytes(Path.Combine(PathOf(id), "info")), id);
+    public MimeiInfo ReadInfo(LeitherId id) => MimeiInfo.Decode(File.ReadAllBytes(Path.Combine(PathOf(id), "info")), id);
 
-    public Mimei Open(Mid id)
+    public Mimei Open(LeitherId id)
     {
         BeforeOpen(id);
         Opened++;
@@ -49,7 +50,7 @@ internal sealed class FolderMimeiStore(TimeProvider time) : IMimeiStore, IDispos
         return mimei;
     }
 
-    public long BytesOf(Mid id) => !Directory.Exists(PathOf(id)) ? 0 : Directory.EnumerateFiles(PathOf(id), "*", SearchOption.AllDirectories).Sum(static f => new FileInfo(f).Length);
+    public long BytesOf(LeitherId id) => !Directory.Exists(PathOf(id)) ? 0 : Directory.EnumerateFiles(PathOf(id), "*", SearchOption.AllDirectories).Sum(static f => new FileInfo(f).Length);
 
     public void Keep(MimeiRecord record)
     {
@@ -59,7 +60,7 @@ internal sealed class FolderMimeiStore(TimeProvider time) : IMimeiStore, IDispos
         }
     }
 
-    public string PathOf(Mid id) => Path.Combine(_folder.Path, id.FileName);
+    public string PathOf(LeitherId id) => Path.Combine(_folder.Path, id.ToBase32());
 
     public void Dispose() => _folder.Dispose();
 }

@@ -1,6 +1,7 @@
 // Many MiMei on one server: what they are called, how a connection gets to one, and that none sees another.
 
 using System.Text;
+using Leither.Ipfs.Keys;
 using Leither.MmDb.Configuration;
 using Leither.MmDb.Log;
 using Xunit;
@@ -35,47 +36,27 @@ public sealed class MimeiTests : IDisposable
             "a563617070781b52584e3734514e65695930384c5253616f65516878336e4f4c54436365787463747874646d61726b656dc3a4726b647479706562646266617574686f725824"
             + "080112200102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20",
             Convert.ToHexStringLower(info.Encode()));
-        Assert.Equal(Mid.Of(info.Encode()), info.Id);
+        Assert.Equal(LeitherId.Of(info.Encode()), info.Id);
         Assert.Equal("BdbJbQCKyY5PZNIPuaQBhjOB1fg", info.Id.ToString());
         Assert.Equal(info with { Author = default }, MimeiInfo.Decode(info.Encode(), info.Id) with { Author = default });
         Assert.Equal("file", MimeiInfo.WordOf(MimeiType.Files));
     }
 
     [Fact]
-    public void Ids_are_read_as_they_are_written_and_not_otherwise()
-    {
-        byte[] bytes = [0xF8, .. Enumerable.Range(1, 18).Select(static i => (byte)i), 0xFF];
-        var mid = new Mid(bytes);
-        Assert.StartsWith("-", mid.ToString(), StringComparison.Ordinal);
-        Assert.Equal(Mid.TextLength, mid.ToString().Length);
-        Assert.True(Mid.TryParse(mid.ToString(), out Mid read) && read == mid);
-        Assert.True(Mid.TryParse(Encoding.ASCII.GetBytes(mid.ToString()), out read) && read == mid);
-        Assert.True(Mid.TryParseFileName(mid.FileName, out read) && read == mid);
-        Assert.Equal(Mid.FileNameLength, mid.FileName.Length);
-        Assert.Equal(mid.FileName.ToLowerInvariant(), mid.FileName);
-        foreach (string wrong in (string[])["", mid + "=", mid.ToString()[1..], mid.ToString()[..26] + "!", mid.ToString()[..26] + "B", mid.FileName])
-        {
-            Assert.False(Mid.TryParse(wrong, out _), wrong);
-        }
-
-        Assert.False(Mid.TryParseFileName(mid.FileName.ToUpperInvariant(), out _));
-    }
-
-    [Fact]
     public void The_info_of_another_certifies_nothing()
     {
         var info = new MimeiInfo(_store.Author, "", "", "a", MimeiType.Database);
-        Mid other = (info with { Mark = "b" }).Id;
+        LeitherId other = (info with { Mark = "b" }).Id;
         Assert.Contains("is damaged", Assert.Throws<MimeiException>(() => MimeiInfo.Decode(info.Encode(), other)).Message, StringComparison.Ordinal);
         byte[] more = [.. info.Encode(), 0];
-        Assert.Throws<MimeiException>(() => MimeiInfo.Decode(more, Mid.Of(more)));
+        Assert.Throws<MimeiException>(() => MimeiInfo.Decode(more, LeitherId.Of(more)));
     }
 
     [Fact]
     public void CREATE_gives_the_same_id_for_the_same_words_and_a_new_one_each_time_for_the_mark_auto()
     {
         string first = Word(_db.Run("MIMEI CREATE DB MARK one"));
-        Assert.Equal(Mid.TextLength, first.Length);
+        Assert.Equal(LeitherId.TextLength, first.Length);
         Assert.Equal(new MimeiInfo(_store.Author, "", "", "one", MimeiType.Database).Id.ToString(), first);
         Assert.Equal(first, Word(_db.Run("MIMEI CREATE db mark one RIGHT 7")));
         string[] others =
@@ -388,7 +369,7 @@ public sealed class MimeiTests : IDisposable
         InProcess.Client shop = Client("shop");
         shop.Run("MSET a 1 b 2 c 3");
         string info = shop.Run("MIMEI INFO shop");
-        Assert.StartsWith($"[\"mid\", \"{mid}\", \"name\", \"shop\", \"type\", \"db\", \"author\", \"{Mid.Of(_store.Author.Span)}\", \"app\", \"app\", \"ext\", \"ext\", \"mark\", \"a\", "
+        Assert.StartsWith($"[\"mid\", \"{mid}\", \"name\", \"shop\", \"type\", \"db\", \"author\", \"{LeitherId.Of(_store.Author.Span)}\", \"app\", \"app\", \"ext\", \"ext\", \"mark\", \"a\", "
             + "\"created\", \"2023-11-14T22:13:20Z\", \"right\", \"18446744073709551615\", \"open\", :1, \"clients\", :1, \"keys\", :3, \"memory\", :", info, StringComparison.Ordinal);
         Assert.Contains($"[\"mid\", \"{mid}\", \"name\", \"shop\", \"open\", :1, \"keys\", :3, \"disk\", :", _db.Run("MIMEI LIST"), StringComparison.Ordinal);
         shop.Dispose();
@@ -482,7 +463,7 @@ public sealed class MimeiTests : IDisposable
     public void One_that_was_never_written_has_no_log_file()
     {
         string mid = Create("a", "shop");
-        Assert.True(Mid.TryParse(mid, out Mid id));
+        Assert.True(LeitherId.TryParse(mid, out LeitherId id));
         InProcess.Client shop = Client("shop");
         shop.Run("GET k");
         shop.Run("DBSIZE");
@@ -504,7 +485,7 @@ public sealed class MimeiTests : IDisposable
     {
         string mid = Create("a", "shop");
         Create("b", "bank");
-        Assert.True(Mid.TryParse(mid, out Mid id));
+        Assert.True(LeitherId.TryParse(mid, out LeitherId id));
         File.WriteAllBytes(Path.Combine(_store.PathOf(id), "info"), [1, 2, 3]);
         Assert.StartsWith($"-ERR the info block of MiMei {mid} is damaged", _db.Run("MIMEI OPEN shop"), StringComparison.Ordinal);
         Assert.StartsWith($"-ERR the info block of MiMei {mid} is damaged", _db.Run("MIMEI INFO shop"), StringComparison.Ordinal);
@@ -654,7 +635,7 @@ public sealed class MimeiTests : IDisposable
     /// <summary>A past in which each place holds its own name.</summary>
     private sealed class History(InProcess db) : IMimeiHistory
     {
-        public Mimei Open(Mid id, MimeiPlace place)
+        public Mimei Open(LeitherId id, MimeiPlace place)
         {
             if (place.Number == 9)
             {

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using Leither.Ipfs.Keys;
 
 namespace Leither.MmDb.Commands;
 
@@ -199,7 +200,7 @@ public static unsafe class MimeiCommands
         }
 
         var info = new MimeiInfo(store.Author, app, ext, mark, type);
-        Mid id = info.Id;
+        LeitherId id = info.Id;
         if (mimeis.TryFind(id, out _))
         {
             c.Reply.Bulk(Ascii(id));
@@ -283,7 +284,7 @@ public static unsafe class MimeiCommands
                 Field(reply, "mid", entry.Id.ToString());
                 Field(reply, "name", entry.Record.Name);
                 Field(reply, "type", MimeiInfo.WordOf(info.Type));
-                Field(reply, "author", Mid.Of(info.Author.Span).ToString());
+                Field(reply, "author", LeitherId.Of(info.Author.Span).ToString());
                 Field(reply, "app", info.App);
                 Field(reply, "ext", info.Ext);
                 Field(reply, "mark", info.Mark);
@@ -387,7 +388,7 @@ public static unsafe class MimeiCommands
 
     /// <summary>Whether a MiMei may be called so: it stands in URLs, behind an '@' and before a '/', and is no id.</summary>
     internal static bool IsName(string name) =>
-        name.Length <= MaxNameLength && char.IsAsciiLetterOrDigit(name[0]) && !Mid.TryParse(name, out _)
+        name.Length <= MaxNameLength && char.IsAsciiLetterOrDigit(name[0]) && !LeitherId.TryParse(name, out _)
         && name.All(static c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-');
 
     /// <summary>The MiMei that a word names; or replies that there is none.</summary>
