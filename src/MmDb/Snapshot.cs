@@ -6,52 +6,50 @@ using Leither.MmDb.Values;
 namespace Leither.MmDb;
 
 /// <summary>
-/// A view of the whole keyspace at one position, taken while clients go on: a value about to change is captured first, and the
-/// rest is captured slice by slice. Checkpoints, RDB output and versions are written from it.
+/// A view of the keyspace at one position, taken while clients go on: a value about to change is captured first, and the rest is captured
+/// slice by slice. Checkpoints, RDB output and versions are written from it.
 /// </summary>
 /// <remarks>
-/// <para>A record that was captured, or was made after the snapshot began, carries its mark (<see cref="SnapshotEpochs"/>). Effects
-/// call <see cref="BeforeChange"/> before they touch a key, and <see cref="BeforeElement"/> before they touch an element of a big
-/// collection. A big collection is captured in parts: first its key with the collection's id, which is its address, then each
+/// <para>Effects call <see cref="BeforeChange"/> before they touch a key, and <see cref="BeforeElement"/> before they touch an element of a
+/// big collection. A big collection is captured in parts: first its key with the collection's id, which is its address, then each
 /// element by itself; a list or stream is frozen, which shares its nodes until they change.</para>
 /// <para>What must stay true:</para>
 /// <list type="bullet">
-/// <item>It walks the tables that the databases had when it began. SWAPDB and FLUSHALL give databases other tables; the old ones,
+/// <item>It reads the tables that the databases had when it began. SWAPDB and FLUSHALL give databases other tables; the old ones,
 /// and the structures of removed collections, wait in <see cref="LazyFree"/> until the snapshot is over. So no table it
-/// has still to walk goes, and no address names two collections.</item>
-/// <item>A walk returns every record that is in a table from its start to its end. One that leaves the table before was about to
-/// change, so it was captured then. One that comes later carries the mark. So each record is captured exactly once.</item>
+/// has still to read goes, and no address names two collections.</item>
 /// <item>Nothing is moved by compaction while it runs.</item>
 /// </list>
 /// </remarks>
-internal sealed unsafe class Snapshot
+internal abstract unsafe class Snapshot
 {
     /// <summary>Buckets looked at before the clock is.</summary>
-    private const int BucketsAtOnce = 8;
+    protected const int BucketsAtOnce = 8;
+
+    /// <summary>Nodes of a list that are captured before the clock is looked at (8 KiB each as a rule).</summary>
+    protected const int NodesAtOnce = 4;
 
     /// <summary>Collections of up to so many elements are captured with their key.</summary>
     private const int SmallCollection = 64;
 
-    /// <summary>Nodes of a list that are captured before the clock is looked at (8 KiB each as a rule).</summary>
-    private const int NodesAtOnce = 4;
-
     /// <summary>A run of elements ends when it is this long.</summary>
     private const int RunBytes = 64 * 1024;
 
-    private readonly Keyspace _keyspace;
-    private readonly SnapshotWriter _writer;
     private readonly nint[] _tables;
+    private readonly SnapshotWriter _writer;
     private readonly Queue<Collection> _open = new();
     private NativeList<nint> _records;
-    private int _table;
-    private ulong _cursor;
-    private bool _discards;
 
-    private Snapshot(Keyspace keyspace, ISnapshotSink sink)
+    /// <summary>Begins one of the keyspace as it is now: between two entries of the log.</summary>
+    protected Snapshot(Keyspace keyspace, ISnapshotSink sink)
     {
-        _keyspace = keyspace;
+        if (keyspace.Snapshot is not null)
+        {
+            throw new InvalidOperationException("A snapshot runs already.");
+        }
+
+        Keyspace = keyspace;
         _writer = new SnapshotWriter(sink);
-        Epoch = keyspace.SnapshotEpochs.Next();
         _tables = new nint[keyspace.Databases.Length];
         for (int i = 0; i < _tables.Length; i++)
         {
@@ -71,62 +69,71 @@ internal sealed unsafe class Snapshot
             code.CopyTo(new Span<byte>(to, code.Length));
             _writer.Commit(to + code.Length);
         }
+
+        keyspace.Snapshot = this;
     }
 
     /// <summary>A collection that lacks elements: of a table, of a frozen list, or of a frozen stream.</summary>
-    private sealed class Collection
+    protected sealed class Collection
     {
+        /// <summary>Its id.</summary>
         public required ulong Id { get; init; }
+        /// <summary>Its elements, if they lie in a table.</summary>
         public KeyTable* Table { get; init; }
+        /// <summary>A list's nodes.</summary>
         public FrozenList* List { get; init; }
+        /// <summary>A stream's nodes.</summary>
         public FrozenStream? Stream { get; init; }
+        /// <summary>Whether it is captured with its key, at once.</summary>
+        public bool IsSmall { get; init; }
+        /// <summary>Where capturing goes on.</summary>
         public ulong Cursor { get; set; }
+
+        /// <summary>Gives back what was frozen.</summary>
+        public void Release(NativeHeap heap)
+        {
+            if (List != null)
+            {
+                FrozenList.Release(heap, List);
+            }
+
+            Stream?.Release(heap);
+        }
     }
 
-    /// <summary>The mark of records that were captured, or made after it began (2 bits).</summary>
-    public int Epoch { get; }
+    /// <summary>The mark of records that were captured, or made after it began (2 bits); -1: it does not go by marks.</summary>
+    public abstract int Epoch { get; }
 
     /// <summary>Keys there were when it began.</summary>
     public long KeyCount { get; }
 
     /// <summary>Keys captured so far.</summary>
-    public long CapturedKeys { get; private set; }
+    public long CapturedKeys { get; protected set; }
 
     /// <summary>Whether it was cancelled and only goes on to mark what it has not met.</summary>
-    public bool IsCancelled => _discards;
+    public bool IsCancelled { get; protected set; }
 
-    /// <summary>Begins a snapshot of the keyspace as it is now: between two entries of the log.</summary>
-    public static Snapshot Begin(Keyspace keyspace, ISnapshotSink sink)
-    {
-        if (keyspace.Snapshot is not null)
-        {
-            throw new InvalidOperationException("A snapshot runs already.");
-        }
+    /// <summary>The data.</summary>
+    protected Keyspace Keyspace { get; }
 
-        return keyspace.Snapshot = new Snapshot(keyspace, sink);
-    }
+    /// <summary>Begins a snapshot of all there is.</summary>
+    public static Snapshot Begin(Keyspace keyspace, ISnapshotSink sink) => new WholeSnapshot(keyspace, sink);
 
     /// <summary>Captures what a record holds before it changes.</summary>
-    public void BeforeChange(Database database, byte* record)
-    {
-        if (Record.SnapshotEpoch(record) != Epoch)
-        {
-            CaptureKey(NumberOf(database), record);
-        }
-    }
+    public abstract void BeforeChange(Database database, byte* record);
 
     /// <summary>Captures an element of a big collection before it changes or goes. Its key was opened before, so the collection is known.</summary>
     /// <param name="structure">What the key's record points to.</param>
     /// <param name="element">The element's record.</param>
-    public void BeforeElement(void* structure, byte* element)
-    {
-        if (Record.SnapshotEpoch(element) != Epoch)
-        {
-            Record.SetSnapshotEpoch(element, Epoch);
-            nint pointer = (nint)element;
-            WriteElements((ulong)structure, new ReadOnlySpan<nint>(ref pointer));
-        }
-    }
+    public abstract void BeforeElement(void* structure, byte* element);
+
+    /// <summary>A record was made, which is not part of it, and will be put into a database's table.</summary>
+    public abstract void Created(Database database, byte* record);
+
+    /// <summary>An element's record was made, which is not part of it.</summary>
+    /// <param name="structure">The collection's id; null: that of a new collection.</param>
+    /// <param name="element">The element's record.</param>
+    public abstract void CreatedElement(void* structure, byte* element);
 
     /// <summary>Captures until done (true) or past a time stamp.</summary>
     public bool Step(long deadline)
@@ -140,13 +147,10 @@ internal sealed unsafe class Snapshot
                     _open.Dequeue();
                 }
             }
-            else if (_table < _tables.Length)
+            else if (!CaptureKeys())
             {
-                CaptureKeys();
-            }
-            else
-            {
-                Finish();
+                Completed();
+                End();
                 return true;
             }
 
@@ -161,141 +165,119 @@ internal sealed unsafe class Snapshot
     /// Gives up. True: it is over. False: it must still meet all records, without output, before another one can begin
     /// (see <see cref="SnapshotEpochs"/>): go on with <see cref="Step"/>.
     /// </summary>
-    public bool Cancel()
-    {
-        _discards = true;
-        if (!_keyspace.SnapshotEpochs.MayCancel(Epoch))
-        {
-            return false;
-        }
+    public abstract bool Cancel();
 
+    /// <summary>Captures some of the keys that are left; false: there were none.</summary>
+    protected abstract bool CaptureKeys();
+
+    /// <summary>All was captured.</summary>
+    protected abstract void Completed();
+
+    /// <summary>Whether an element that the walk came to is captured now.</summary>
+    protected abstract bool Takes(byte* element);
+
+    /// <summary>Lets go of everything.</summary>
+    protected void End()
+    {
         foreach (Collection collection in _open)
         {
-            if (collection.List != null)
-            {
-                FrozenList.Release(_keyspace.Heap, collection.List);
-            }
-
-            collection.Stream?.Release(_keyspace.Heap);
+            collection.Release(Keyspace.Heap);
         }
 
         _open.Clear();
-        _keyspace.SnapshotEpochs.Cancelled(Epoch);
-        End();
-        return true;
-    }
-
-    private void Finish()
-    {
-        _keyspace.SnapshotEpochs.Completed(Epoch);
-        End();
-    }
-
-    private void End()
-    {
         _writer.Flush();
         _records.Dispose();
-        _keyspace.Snapshot = null;
+        Keyspace.Snapshot = null;
     }
 
-    /// <summary>The number of a database when the snapshot began. A table that is younger holds marked records only.</summary>
-    private int NumberOf(Database database)
-    {
-        int number = Array.IndexOf(_tables, (nint)database.Keys);
-        return number >= 0 ? number : throw new InvalidOperationException("A record without the snapshot's mark is in a table that the snapshot does not know.");
-    }
+    /// <summary>Hands over what was written so far.</summary>
+    protected void Flush() => _writer.Flush();
 
-    // ------------------------------------------------------------------ keys
+    /// <summary>The table that a database had when the snapshot began.</summary>
+    protected KeyTable* Table(int number) => (KeyTable*)_tables[number];
 
-    private void CaptureKeys()
+    /// <summary>The number of a database when the snapshot began; -1: its table is younger.</summary>
+    protected int NumberOf(Database database) => Array.IndexOf(_tables, (nint)database.Keys);
+
+    /// <summary>How many databases there are.</summary>
+    protected int DatabaseCount => _tables.Length;
+
+    /// <summary>The records of some buckets. Capturing a small collection scans too, into the same list behind them.</summary>
+    protected ref NativeList<nint> Scan(KeyTable* table, ref ulong cursor)
     {
-        var table = (KeyTable*)_tables[_table];
         _records.Clear();
         int buckets = 0;
         do
         {
-            _cursor = table->ScanBucket(_cursor, ref _records);
+            cursor = table->ScanBucket(cursor, ref _records);
         }
-        while (_cursor != 0 && ++buckets < BucketsAtOnce);
+        while (cursor != 0 && ++buckets < BucketsAtOnce);
         foreach (nint record in _records.Span)
         {
             Bytes.Prefetch((void*)record);
         }
 
-        int database = _table;
-        if (_cursor == 0)
-        {
-            _table++;
-        }
-
-        // Capturing a small collection scans too, into the same list behind these.
-        long count = _records.Count;
-        for (int i = 0; i < count; i++)
-        {
-            var record = (byte*)_records[i];
-            if (Record.SnapshotEpoch(record) != Epoch)
-            {
-                CaptureKey(database, record);
-            }
-        }
+        return ref _records;
     }
 
-    private void CaptureKey(int database, byte* record)
+    // ------------------------------------------------------------------ keys
+
+    /// <summary>Writes what a record holds, or, for a big collection, that it is one: then gives it, and its elements are to be captured.</summary>
+    protected Collection? CaptureHead(int database, byte* record)
     {
-        Record.SetSnapshotEpoch(record, Epoch);
         CapturedKeys++;
         switch ((DataEncoding)Record.Encoding(record))
         {
             case DataEncoding.HashTable:
                 var table = Record.NativePointer<KeyTable>(record);
-                CaptureTable(database, record, table, table);
-                break;
+                return CaptureTable(database, record, table, table);
             case DataEncoding.ExpiringTable:
                 // A hash's id is that of its table in both layouts: it may get the other while it is captured.
                 KeyTable* fields = Record.NativePointer<SortedSetStructure>(record)->Members;
-                CaptureTable(database, record, fields, fields);
-                break;
+                return CaptureTable(database, record, fields, fields);
             case DataEncoding.SortedTree:
                 var sorted = Record.NativePointer<SortedSetStructure>(record);
-                CaptureTable(database, record, sorted, sorted->Members);
-                break;
-            case DataEncoding.Quicklist when !_discards:
-                FrozenList* list = Record.NativePointer<Quicklist>(record)->Freeze(_keyspace.Heap);
+                return CaptureTable(database, record, sorted, sorted->Members);
+            case DataEncoding.Quicklist when !IsCancelled:
+                FrozenList* list = Record.NativePointer<Quicklist>(record)->Freeze(Keyspace.Heap);
                 WriteCollection(database, record, (ulong)list, list->Count);
-                Open(new Collection { Id = (ulong)list, List = list }, list->NodeCount <= NodesAtOnce);
-                break;
-            case DataEncoding.Stream when !_discards:
+                return new Collection { Id = (ulong)list, List = list, IsSmall = list->NodeCount <= NodesAtOnce };
+            case DataEncoding.Stream when !IsCancelled:
                 var stream = Record.NativePointer<StreamStructure>(record);
                 WriteStream(database, record, stream);
                 var frozen = new FrozenStream(stream);
-                Open(new Collection { Id = (ulong)stream, Stream = frozen }, frozen.LeafCount <= NodesAtOnce && stream->Nodes.Count <= NodesAtOnce);
-                break;
+                return new Collection
+                {
+                    Id = (ulong)stream,
+                    Stream = frozen,
+                    IsSmall = frozen.LeafCount <= NodesAtOnce && stream->Nodes.Count <= NodesAtOnce,
+                };
             case DataEncoding.Quicklist:
             case DataEncoding.Stream:
-                break;
+                return null;
             default:
                 WriteValue(database, record);
-                break;
+                return null;
         }
     }
 
-    private void CaptureTable(int database, byte* record, void* structure, KeyTable* table)
+    private Collection CaptureTable(int database, byte* record, void* structure, KeyTable* table)
     {
         WriteCollection(database, record, (ulong)structure, table->Count);
-        Open(new Collection { Id = (ulong)structure, Table = table }, table->Count <= SmallCollection);
+        return new Collection { Id = (ulong)structure, Table = table, IsSmall = table->Count <= SmallCollection };
     }
 
-    private void Open(Collection collection, bool isSmall)
+    /// <summary>Captures a collection's elements: at once, or when its turn comes.</summary>
+    protected void Open(Collection collection)
     {
-        if (isSmall)
-        {
-            while (!CaptureMore(collection))
-            {
-            }
-        }
-        else
+        if (!collection.IsSmall)
         {
             _open.Enqueue(collection);
+            return;
+        }
+
+        while (!CaptureMore(collection))
+        {
         }
     }
 
@@ -331,9 +313,8 @@ internal sealed unsafe class Snapshot
         int fresh = 0;
         foreach (nint element in found)
         {
-            if (Record.SnapshotEpoch((byte*)element) != Epoch)
+            if (Takes((byte*)element))
             {
-                Record.SetSnapshotEpoch((byte*)element, Epoch);
                 found[fresh++] = element;
             }
         }
@@ -351,12 +332,12 @@ internal sealed unsafe class Snapshot
             WriteNode(collection.Id, list, (long)collection.Cursor++);
         }
 
-        if (collection.Cursor < (ulong)list->NodeCount && !_discards)
+        if (collection.Cursor < (ulong)list->NodeCount && !IsCancelled)
         {
             return false;
         }
 
-        FrozenList.Release(_keyspace.Heap, list);
+        FrozenList.Release(Keyspace.Heap, list);
         return true;
     }
 
@@ -376,20 +357,20 @@ internal sealed unsafe class Snapshot
             }
         }
 
-        if (collection.Cursor < (ulong)stream.LeafCount && !_discards)
+        if (collection.Cursor < (ulong)stream.LeafCount && !IsCancelled)
         {
             return false;
         }
 
-        stream.Release(_keyspace.Heap);
+        stream.Release(Keyspace.Heap);
         return true;
     }
 
     // ------------------------------------------------------------------ pieces
 
-    private void WriteValue(int database, byte* record)
+    protected void WriteValue(int database, byte* record)
     {
-        if (_discards)
+        if (IsCancelled)
         {
             return;
         }
@@ -400,9 +381,9 @@ internal sealed unsafe class Snapshot
         _writer.Commit(SnapshotWriter.Bytes(to, value, length));
     }
 
-    private void WriteCollection(int database, byte* record, ulong id, long count)
+    protected void WriteCollection(int database, byte* record, ulong id, long count)
     {
-        if (_discards)
+        if (IsCancelled)
         {
             return;
         }
@@ -430,9 +411,9 @@ internal sealed unsafe class Snapshot
         return expires ? SnapshotWriter.UInt64(to, (ulong)Record.ExpireAt(record)) : to;
     }
 
-    private void WriteElements(ulong id, ReadOnlySpan<nint> elements)
+    protected void WriteElements(ulong id, ReadOnlySpan<nint> elements)
     {
-        while (elements.Length > 0 && !_discards)
+        while (elements.Length > 0 && !IsCancelled)
         {
             long bytes = 19;
             int count = 0;
@@ -463,9 +444,18 @@ internal sealed unsafe class Snapshot
         }
     }
 
+    /// <summary>Writes that an element was made after the snapshot began.</summary>
+    protected void WriteNewElement(ulong id, byte* element)
+    {
+        byte* to = _writer.Reserve(19L + Record.KeyLength(element));
+        *to++ = (byte)SnapshotPiece.NewElement;
+        to = SnapshotWriter.UInt64(to, id);
+        _writer.Commit(SnapshotWriter.Bytes(to, Record.Key(element), Record.KeyLength(element)));
+    }
+
     private void WriteNode(ulong id, FrozenList* list, long index)
     {
-        if (_discards)
+        if (IsCancelled)
         {
             return;
         }
@@ -479,7 +469,7 @@ internal sealed unsafe class Snapshot
         _writer.Commit(SnapshotWriter.Bytes(to, data, length));
     }
 
-    private void WriteStream(int database, byte* record, StreamStructure* stream)
+    protected void WriteStream(int database, byte* record, StreamStructure* stream)
     {
         const int IdBytes = 16, NumberBytes = 10;
         long bytes = HeadBound(record) + (2 * IdBytes) + 8 + (4 * NumberBytes), count = stream->Nodes.Count;
@@ -533,7 +523,7 @@ internal sealed unsafe class Snapshot
 
     private void WriteStreamNodes(ulong id, IdLeaf* leaf)
     {
-        for (int i = 0; i < leaf->Count && !_discards; i++)
+        for (int i = 0; i < leaf->Count && !IsCancelled; i++)
         {
             StreamBlock* block = *(StreamBlock**)leaf->ValueAt(i, sizeof(StreamBlock*));
             byte* to = _writer.Reserve(40L + block->Length);
@@ -546,7 +536,7 @@ internal sealed unsafe class Snapshot
 
     private void WritePending(ulong id, int group, IdLeaf* leaf)
     {
-        if (_discards)
+        if (IsCancelled)
         {
             return;
         }

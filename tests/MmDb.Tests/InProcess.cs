@@ -104,15 +104,12 @@ internal sealed unsafe class InProcess : IDisposable
     }
 
     /// <summary>Gives the bodies of the entries after one to a visitor, as they stand in the log's files.</summary>
-    public void ReadLog(ulong after, BodyVisitor visitor)
+    public void ReadLog(ulong after, EntryVisitor visitor)
     {
         Server.EndTurn();
         using LogReader reader = Server.DefaultMimei.Log!.Read(after)!;
-        reader.Run((_, entry, length) => visitor(entry + LogFormat.EntryHeaderBytes, length - LogFormat.EntryHeaderBytes));
+        reader.Run((sequence, entry, length) => visitor(sequence, entry + LogFormat.EntryHeaderBytes, length - LogFormat.EntryHeaderBytes));
     }
-
-    /// <summary>Takes an entry's effects.</summary>
-    public delegate void BodyVisitor(byte* body, long length);
 
     /// <summary>Everything in all databases, one key a line, in an order of its own: equal exactly when the contents are.</summary>
     public string Contents()

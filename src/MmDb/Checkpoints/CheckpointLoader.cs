@@ -499,7 +499,7 @@ internal sealed unsafe class CheckpointLoader
                 throw new SnapshotFormatException("an element is there twice");
             }
 
-            byte* element = Effects.CreateElement(_keyspace, name, nameLength, length);
+            byte* element = Effects.CreateElement(_keyspace, null, name, nameLength, length);
             Buffer.MemoryCopy(value, Record.ValueBytes(element, out _), length, length);
             if (expires)
             {

@@ -128,7 +128,7 @@ public sealed unsafe partial class Effects
     /// <summary>Makes the record of an element, with its value, and puts it into its collection's table.</summary>
     private byte* NewElement(KeyTable* table, byte* name, int nameLength, ulong hash, byte* value, long valueLength)
     {
-        byte* element = CreateElement(_keyspace, name, nameLength, valueLength);
+        byte* element = CreateElement(_keyspace, table, name, nameLength, valueLength);
         if (valueLength != 0)
         {
             Buffer.MemoryCopy(value, Record.ValueBytes(element, out _), valueLength, valueLength);
@@ -138,8 +138,13 @@ public sealed unsafe partial class Effects
         return element;
     }
 
-    /// <summary>Makes the record of an element whose value is not set yet. A running snapshot takes it for captured: it is newer.</summary>
-    internal static byte* CreateElement(Keyspace keyspace, byte* name, int nameLength, long valueLength)
+    /// <summary>Makes the record of an element whose value is not set yet. It is newer than a running snapshot, and no part of it.</summary>
+    /// <param name="keyspace">The data.</param>
+    /// <param name="structure">What the key's record points to; null: the collection is new as well.</param>
+    /// <param name="name">The element.</param>
+    /// <param name="nameLength">Bytes of it.</param>
+    /// <param name="valueLength">Bytes of the value that is to come.</param>
+    internal static byte* CreateElement(Keyspace keyspace, void* structure, byte* name, int nameLength, long valueLength)
     {
         bool outside = valueLength > Record.MaxInlineValue;
         byte* element = Record.Create(keyspace.Heap, name, nameLength, (int)DataType.String, (int)DataEncoding.Raw, hasExpire: false, outside ? Record.PointerLength : (int)valueLength);
@@ -148,10 +153,7 @@ public sealed unsafe partial class Effects
             Record.SetOutsideValue(element, LargeValue.Create(keyspace.Heap, (ulong)valueLength));
         }
 
-        if (keyspace.Snapshot is { } snapshot)
-        {
-            Record.SetSnapshotEpoch(element, snapshot.Epoch);
-        }
+        keyspace.Snapshot?.CreatedElement(structure, element);
 
         return element;
     }

@@ -78,6 +78,7 @@ public sealed unsafe partial class Effects
             Drop(key, slot);
         }
 
+        _keyspace.Snapshot?.Created(_database, record);
         _database.Keys->Insert(_keyspace.Heap, key.Hash, record);
         if (expireAt != 0)
         {

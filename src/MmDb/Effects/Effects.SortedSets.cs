@@ -462,7 +462,7 @@ public sealed unsafe partial class Effects
 
     private void AddToStructure(SortedSetStructure* structure, ScoredMember* item, ulong hash)
     {
-        byte* member = CreateElement(_keyspace, item->Member, item->Length, sizeof(double));
+        byte* member = CreateElement(_keyspace, structure, item->Member, item->Length, sizeof(double));
         SortedSetValue.SetScore(member, item->Score);
         structure->Members->Insert(_keyspace.Heap, hash, member);
         structure->Tree->Insert(_keyspace.Heap, item->Score, member);

@@ -227,11 +227,7 @@ public sealed unsafe partial class Effects
     private void Adopt(in Key key, byte* record, long expireAt)
     {
         Record.SetLru(record, AccessStamp.New(_keyspace));
-        if (_keyspace.Snapshot is { } snapshot)
-        {
-            Record.SetSnapshotEpoch(record, snapshot.Epoch);
-        }
-
+        _keyspace.Snapshot?.Created(_database, record);
         _database.Keys->Insert(_keyspace.Heap, key.Hash, record);
         if (expireAt != 0)
         {

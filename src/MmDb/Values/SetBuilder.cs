@@ -116,7 +116,7 @@ internal unsafe ref struct SetBuilder : IDisposable
         ulong hash = Hash64.Compute(name.Pointer, name.Length, _keyspace.HashSeed);
         if (_table->Find(hash, name.Pointer, name.Length) == null)
         {
-            _table->Insert(_keyspace.Heap, hash, Effects.CreateElement(_keyspace, name.Pointer, name.Length, 0));
+            _table->Insert(_keyspace.Heap, hash, Effects.CreateElement(_keyspace, null, name.Pointer, name.Length, 0));
         }
     }
 

@@ -70,13 +70,19 @@ internal struct FragmentKey()
         _length++;
     }
 
-    /// <summary>Goes on with an element's name, and whether it is what the element holds or only that it changed.</summary>
-    public void SetElement(ReadOnlySpan<byte> treeKey, bool isTouched)
+    /// <summary>Goes on with an element's name: it changed.</summary>
+    public void SetElement(ReadOnlySpan<byte> treeKey)
     {
         SetKind(FragmentKind.Element);
         Append(treeKey);
-        Reserve(1)[0] = isTouched ? (byte)0 : (byte)1;
-        _length++;
+    }
+
+    /// <summary>Goes on with an element's name, and a number: of several states of an element the first counts.</summary>
+    public void SetElement(ReadOnlySpan<byte> treeKey, uint order)
+    {
+        SetElement(treeKey);
+        BinaryPrimitives.WriteUInt32BigEndian(Reserve(sizeof(uint)), order);
+        _length += sizeof(uint);
     }
 
     /// <summary>Goes on with numbers that order fragments.</summary>
@@ -102,12 +108,11 @@ internal struct FragmentKey()
     /// <summary>Writes the name that a group is of, as it stands in the tree, to a place of as many bytes as the group; gives its length.</summary>
     public static int TreeKey(ReadOnlySpan<byte> group, Span<byte> to) => Unescape(group[sizeof(int)..], to);
 
-    /// <summary>As <see cref="TreeKey"/>, of an element's fragment; and whether it is only that the element changed.</summary>
-    public static int Element(ReadOnlySpan<byte> key, int groupLength, Span<byte> to, out bool isTouched)
-    {
-        isTouched = key[^1] == 0;
-        return Unescape(key[(groupLength + 1)..^1], to);
-    }
+    /// <summary>As <see cref="TreeKey"/>, of an element's fragment.</summary>
+    public static int Element(ReadOnlySpan<byte> key, int groupLength, Span<byte> to) => Unescape(key[(groupLength + 1)..], to);
+
+    /// <summary>The part of an element's fragment, which has an order, that all states of the element share.</summary>
+    public static ReadOnlySpan<byte> WithoutOrder(ReadOnlySpan<byte> key) => key[..^sizeof(uint)];
 
     private static int NameEnd(ReadOnlySpan<byte> key, int start)
     {

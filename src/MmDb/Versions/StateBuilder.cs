@@ -23,6 +23,9 @@ internal sealed unsafe class StateBuilder : IDisposable
     private readonly List<(byte[] Name, byte[] Code)> _functions = [];
     private readonly byte[] _treeKey = new byte[StateFormat.LongName];
     private FragmentKey _key = new();
+    private uint _order;
+    private byte[] _element = [];
+    private int _elementBytes;
 
     /// <summary>A builder without pieces.</summary>
     /// <param name="store">Where blocks go.</param>
@@ -49,7 +52,7 @@ internal sealed unsafe class StateBuilder : IDisposable
 
     // ------------------------------------------------------------------ pieces in
 
-    /// <summary>Takes a chunk's pieces; the chunk may go then.</summary>
+    /// <summary>Takes a chunk's pieces; the chunk may go then. The changes must be complete: they tell which database is which.</summary>
     public void Take(SnapshotChunk chunk)
     {
         var reader = new SnapshotReader(chunk.Data, chunk.Length);
@@ -68,6 +71,11 @@ internal sealed unsafe class StateBuilder : IDisposable
                     break;
                 case SnapshotPiece.ExpiringElements:
                     TakeElements(ref reader, expire: true);
+                    break;
+                case SnapshotPiece.NewElement:
+                    _key.SetGroup(_open[reader.UInt64()].Group);
+                    _key.SetElement(StateFormat.TreeKey(ReadName(ref reader), _treeKey), _order++);
+                    _pieces.Add(_key.Bytes, 0);
                     break;
                 case SnapshotPiece.Node:
                     TakeListNode(ref reader);
@@ -160,7 +168,7 @@ internal sealed unsafe class StateBuilder : IDisposable
             reader.Bytes(out _);
             int length = (int)(reader.Next - start);
             ulong expireAt = expire ? reader.UInt64() : 0;
-            _key.SetElement(StateFormat.TreeKey(new ReadOnlySpan<byte>(name, nameLength), _treeKey), isTouched: false);
+            _key.SetElement(StateFormat.TreeKey(new ReadOnlySpan<byte>(name, nameLength), _treeKey), _order++);
             Span<byte> payload = _pieces.Add(_key.Bytes, length + sizeof(ulong));
             new ReadOnlySpan<byte>(start, length).CopyTo(payload);
             BinaryPrimitives.WriteUInt64LittleEndian(payload[length..], expireAt);
@@ -377,10 +385,20 @@ internal sealed unsafe class StateBuilder : IDisposable
         morePieces = _pieces.MoveNext();
         int groupLength = _key.Group.Length;
         Span<byte> room = stackalloc byte[StateFormat.LongName];
+        bool isElement = false;
         while (morePieces && _pieces.Key.StartsWith(_key.Group))
         {
+            // Of an element the first state counts, and an empty one says that there was none.
+            ReadOnlySpan<byte> key = _pieces.Key;
+            bool isNext = !isElement || !FragmentKey.WithoutOrder(key).SequenceEqual(_element.AsSpan(0, _elementBytes));
+            isElement = FragmentKey.Kind(key, groupLength) == FragmentKind.Element;
+            if (isElement)
+            {
+                KeepElement(FragmentKey.WithoutOrder(key));
+            }
+
             // What the snapshot has of elements that did not change is as it was.
-            if (!takesChanges || GoTo(touched, ref moreTouched, _pieces.Key, groupLength, room))
+            if (isNext && !(isElement && _pieces.Payload.IsEmpty) && (!takesChanges || GoTo(touched, ref moreTouched, groupLength, room)))
             {
                 Feed(_pieces.Key, groupLength, _pieces.Payload);
             }
@@ -390,37 +408,46 @@ internal sealed unsafe class StateBuilder : IDisposable
 
         if (takesChanges)
         {
-            GoTo(touched, ref moreTouched, default, groupLength, room);
+            _elementBytes = 0;
+            GoTo(touched, ref moreTouched, groupLength, room);
         }
 
         return _assembler.Finish(old, item);
     }
 
+    private void KeepElement(ReadOnlySpan<byte> key)
+    {
+        if (_element.Length < key.Length)
+        {
+            _element = new byte[2 * key.Length];
+        }
+
+        key.CopyTo(_element);
+        _elementBytes = key.Length;
+    }
+
     /// <summary>
-    /// Goes on among the changed elements of a key to that of a piece, or to the end: those passed have no piece, so they are gone. True: the piece's
+    /// Goes on among the changed elements of a key to that of the piece, or to the end: those passed have no piece, so they are gone. True: the piece's
     /// element is among them.
     /// </summary>
-    private bool GoTo(RunSorter touched, ref bool moreTouched, ReadOnlySpan<byte> piece, int groupLength, Span<byte> room)
+    private bool GoTo(RunSorter touched, ref bool moreTouched, int groupLength, Span<byte> room)
     {
-        while (moreTouched && touched.Key.StartsWith(_key.Group))
+        ReadOnlySpan<byte> piece = _element.AsSpan(0, _elementBytes);
+        for (; moreTouched && touched.Key.StartsWith(_key.Group); moreTouched = touched.MoveNext())
         {
-            ReadOnlySpan<byte> key = touched.Key;
-            int order = piece.IsEmpty ? -1 : key[..^1].SequenceCompareTo(piece[..^1]);
+            int order = piece.IsEmpty ? -1 : touched.Key.SequenceCompareTo(piece);
             if (order > 0)
             {
                 return false;
             }
 
-            if (order < 0)
-            {
-                _assembler.ElementGone(room[..FragmentKey.Element(key, groupLength, room, out _)]);
-            }
-
-            moreTouched = touched.MoveNext();
             if (order == 0)
             {
+                moreTouched = touched.MoveNext();
                 return true;
             }
+
+            _assembler.ElementGone(room[..FragmentKey.Element(touched.Key, groupLength, room)]);
         }
 
         return false;

@@ -464,7 +464,7 @@ internal sealed unsafe class StateChanges : IDisposable
     {
         byte* name = reader.Bytes(out int length);
         var element = new ReadOnlySpan<byte>(name, length);
-        _key.SetElement(StateFormat.TreeKey(element, _treeKey), isTouched: true);
+        _key.SetElement(StateFormat.TreeKey(element, _treeKey));
         Touched.Add(_key.Bytes, length >= StateFormat.LongName ? element : default);
     }
 }

@@ -59,7 +59,7 @@ public sealed unsafe partial class StateTests(ITestOutputHelper output) : IDispo
             db.Server.EndTurn();
             using var folder = new TempDir();
             using var changes = new StateChanges(db.Keyspace.Databases.Length, folder.Path);
-            db.ReadLog(from, changes.Add);
+            db.ReadLog(from, (_, body, length) => changes.Add(body, length));
             changes.End();
             using var builder = new StateBuilder(new NodeStore(_blocks), folder.Path, changes);
             StateRoot expected = StateOf(db);
@@ -67,6 +67,78 @@ public sealed unsafe partial class StateTests(ITestOutputHelper output) : IDispo
             StateRoot found = builder.Finish(state);
             AssertSame(expected, found);
             state = found;
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Seeds))]
+    public void What_changed_is_captured_as_it_was_whatever_clients_do_meanwhile(int seed)
+    {
+        output.WriteLine($"seed {seed}");
+        using var db = new InProcess(SnapshotTests.SmallThresholds(), recording: true);
+        var life = new RandomLife(db, seed);
+        var random = new Random(seed);
+        life.Run(1000);
+        StateRoot state = StateOf(db);
+        for (int round = 0; round < 16; round++)
+        {
+            ulong from = db.Server.DefaultMimei.Log!.LastSequence;
+            db.Prepare("SELECT 0");
+            if (round % 5 == 0)
+            {
+                db.Prepare("DEL k0 k1 k2 k3 k4");
+                for (int i = 0; i < 300; i++)
+                {
+                    db.Prepare($"HSET k0 e{i} {i}", $"SADD k1 e{i}", $"ZADD k2 {i * 7 % 100} e{i}", $"RPUSH k3 e{i}", $"HSETEX k4 PX 100000 FIELDS 1 e{i} {i}");
+                }
+            }
+
+            life.Run(1 << (round % 9));
+            db.Server.EndTurn();
+            StateRoot expected = StateOf(db);
+            ulong to = db.Server.DefaultMimei.Log!.LastSequence;
+            using var folder = new TempDir();
+            using var changes = new StateChanges(db.Keyspace.Databases.Length, folder.Path);
+            using var builder = new StateBuilder(new NodeStore(_blocks), folder.Path, changes);
+            var sink = new Sink(builder) { Holds = true };
+            var snapshot = new ChangeSnapshot(db.Keyspace, sink);
+            Meanwhile(db, life, random);
+            db.ReadLog(from, (sequence, body, length) =>
+            {
+                if (sequence <= to)
+                {
+                    changes.Add(body, length);
+                }
+            });
+            changes.End();
+            sink.Release();
+            snapshot.Take(changes);
+            while (!snapshot.Step(0))
+            {
+                Meanwhile(db, life, random);
+            }
+
+            StateRoot found = builder.Finish(state);
+            AssertSame(expected, found);
+            state = StateOf(db);
+        }
+    }
+
+    private static void Meanwhile(InProcess db, RandomLife life, Random random)
+    {
+        life.Run(random.Next(40));
+        for (int i = random.Next(10); i > 0; i--)
+        {
+            int element = random.Next(320);
+            db.Run($"HSET k0 e{element} changed{i}");
+            db.Run($"HDEL k0 e{random.Next(320)}");
+            db.Run($"SREM k1 e{element}");
+            db.Run($"SADD k1 e{random.Next(320)}");
+            db.Run($"ZADD k2 {element} e{element}");
+            db.Run($"ZREM k2 e{random.Next(320)}");
+            db.Run("LPOP k3 2");
+            db.Run($"HSET k4 e{element} changed{i}");
+            db.Run($"HPEXPIRE k4 {random.Next(300)} FIELDS 1 e{random.Next(320)}");
         }
     }
 
@@ -113,12 +185,28 @@ public sealed unsafe partial class StateTests(ITestOutputHelper output) : IDispo
 
     private sealed class Sink(StateBuilder builder) : ISnapshotSink
     {
+        private readonly List<SnapshotChunk> _held = [];
+
+        public bool Holds { get; set; }
+
         public SnapshotChunk Rent(long bytes) => new(bytes);
 
         public void Take(SnapshotChunk chunk)
         {
+            if (Holds)
+            {
+                _held.Add(chunk);
+                return;
+            }
+
             builder.Take(chunk);
             chunk.Free();
+        }
+
+        public void Release()
+        {
+            Holds = false;
+            _held.ForEach(Take);
         }
     }
 }
