@@ -413,7 +413,7 @@ public static unsafe class ReplicationCommands
 
             if (c.Is(i, "getack"u8))
             {
-                c.Server.Replication.Master?.Acknowledge();
+                c.Server.Replication.Master?.AskForPlace();
                 return;
             }
 

@@ -84,13 +84,13 @@ public sealed unsafe class RdbFile : IDisposable
     public byte* Value => _data + _valueStart;
     /// <summary>Bytes of the value.</summary>
     public long ValueLength => _valueLength;
-    /// <summary>The source of the library that <see cref="RdbItem.Function"/> told of.</summary>
-    public string FunctionSource
+    /// <summary>The source of the library that <see cref="RdbItem.Function"/> told of: bytes, of which not all need be text. Good until the next item is read.</summary>
+    public ReadOnlySpan<byte> FunctionSource
     {
         get
         {
             var reader = new RdbReader(Value, _valueLength);
-            return Encoding.UTF8.GetString(reader.String(ref _keyScratch).Span);
+            return reader.String(ref _keyScratch).Span;
         }
     }
 

@@ -1,4 +1,3 @@
-using System.Text;
 using Leither.Resp;
 
 namespace Leither.MmDb.Rdb;
@@ -85,7 +84,7 @@ public sealed unsafe class RedisData : IDisposable
                     return;
                 case RdbItem.Function:
                     Progress.Functions++;
-                    if (_server.Scripts.FunctionsOf(_server.DefaultMimei).Load(keyspace.Effects, Encoding.UTF8.GetBytes(rdb.FunctionSource), replace: true, out _) is { } problem)
+                    if (_server.Scripts.FunctionsOf(_server.DefaultMimei).Load(keyspace.Effects, rdb.FunctionSource.ToArray(), replace: true, out _) is { } problem)
                     {
                         throw new RdbFormatException($"the file holds functions that do not load: {problem}");
                     }

@@ -22,6 +22,7 @@ internal sealed unsafe class MasterLink : IOutboundHandler, IDisposable
 {
     private const long RetryMs = 1000;
     private const int MaxLineBytes = 1024;
+    private const int IdLength = 40;
     private const int EofMarkBytes = 40;
     private const int KeysAtOnce = 128;
 
@@ -29,12 +30,13 @@ internal sealed unsafe class MasterLink : IOutboundHandler, IDisposable
 
     private readonly Server _server;
     private readonly Replicator _replication;
-    private readonly SilentConnection _silent = new();
     private readonly Queue<string[]> _introduction = new();
+    private SilentConnection _silent = new();
     private Session? _session;
     private IOutboundConnection? _connection;
     private State _state = State.Waiting;
     private long _lastHeardMs, _lastSentMs, _retryAtMs, _downSinceMs;
+    private bool _isAskedForPlace;
     private string _fullId = "";
     private long _fullOffset, _fileLeft;
     private byte[]? _eofMark;
@@ -44,16 +46,32 @@ internal sealed unsafe class MasterLink : IOutboundHandler, IDisposable
     private RdbImporter? _importer;
     private bool _isDisposed, _hasStream;
 
-    public MasterLink(Server server, Replicator replication, string host, int port)
+    /// <summary>A link that is not made yet.</summary>
+    /// <param name="server">The server that follows.</param>
+    /// <param name="replication">Its replication.</param>
+    /// <param name="host">The master's host.</param>
+    /// <param name="port">The master's port.</param>
+    /// <param name="previous">The link that this one takes the place of; null: the server was a master.</param>
+    public MasterLink(Server server, Replicator replication, string host, int port, MasterLink? previous)
     {
         _server = server;
         _replication = replication;
         Host = host;
         Port = port;
         _downSinceMs = server.NowMs;
-
-        // A master that becomes a replica may go on from where it was: its stream may be the new master's past.
-        _hasStream = replication.Backlog is not null;
+        if (previous is null)
+        {
+            // A master that becomes a replica may go on from where it was: its stream may be the new master's past.
+            _hasStream = replication.Backlog is not null;
+        }
+        else if (previous._hasStream)
+        {
+            // Who is asked next may hand on the same stream, which says its database and the beginning of a transaction only once.
+            _hasStream = true;
+            (_session, previous._session) = (previous._session, null);
+            (_silent, previous._silent) = (previous._silent, _silent);
+            _session?.Parser.Reset();
+        }
     }
 
     private enum State
@@ -121,6 +139,14 @@ internal sealed unsafe class MasterLink : IOutboundHandler, IDisposable
                 Start();
                 break;
             case State.Loading:
+                if (nowMs - _lastSentMs >= 1000)
+                {
+                    // The master drops who says nothing for too long.
+                    _lastSentMs = nowMs;
+                    _connection?.Output.Raw("\n"u8);
+                    _connection?.SendOutput();
+                }
+
                 Load();
                 return 0;
             case State.Following when nowMs - _lastSentMs >= 1000:
@@ -144,8 +170,11 @@ internal sealed unsafe class MasterLink : IOutboundHandler, IDisposable
         return _connection is not null;
     }
 
+    /// <summary>The master wants to know how far this server is (REPLCONF GETACK). It is told after what came with the question.</summary>
+    public void AskForPlace() => _isAskedForPlace = true;
+
     /// <summary>Tells the master how far this server is.</summary>
-    public void Acknowledge()
+    private void Acknowledge()
     {
         if (_connection is not null && _state == State.Following)
         {
@@ -326,13 +355,16 @@ internal sealed unsafe class MasterLink : IOutboundHandler, IDisposable
 
         switch (words[0])
         {
-            case "+FULLRESYNC" when words.Length == 3 && words[1].Length == 40 && long.TryParse(words[2], NumberStyles.None, CultureInfo.InvariantCulture, out long offset):
+            case "+CONTINUE" when !_hasStream:
+                Fail("the master goes on with a stream of which this server has nothing");
+                break;
+            case "+FULLRESYNC" when words.Length == 3 && words[1].Length == IdLength && long.TryParse(words[2], NumberStyles.None, CultureInfo.InvariantCulture, out long offset):
                 _fullId = words[1];
                 _fullOffset = offset;
                 BeginTransfer();
                 break;
             case "+CONTINUE":
-                if (words.Length > 1)
+                if (words.Length > 1 && words[1].Length == IdLength)
                 {
                     _replication.RenameStream(words[1]);
                 }
@@ -351,7 +383,8 @@ internal sealed unsafe class MasterLink : IOutboundHandler, IDisposable
     {
         _state = State.Following;
         _session ??= _server.OpenSource(_silent);
-        _lastSentMs = 0;
+        // While everything was loaded, nobody listened.
+        _lastHeardMs = _server.NowMs;
         Acknowledge();
     }
 
@@ -361,14 +394,29 @@ internal sealed unsafe class MasterLink : IOutboundHandler, IDisposable
     {
         _hasStream = false;
         _state = State.Receiving;
-        _file = Path.Combine(_server.WorkFolder ?? Path.GetTempPath(), $"master-{Environment.ProcessId}.rdb");
-        _stream = new FileStream(_file, FileMode.Create, FileAccess.ReadWrite, FileShare.Read, 1 << 20);
         _fileLeft = -1;
         _eofMark = null;
+        // A folder of its own has one node: what a crash left is overwritten.
+        _file = _server.WorkFolder is { } folder ? Path.Combine(folder, "master.rdb") : Path.Combine(Path.GetTempPath(), $"master-{Environment.ProcessId}.rdb");
+        try
+        {
+            // What arrives is written as it is: nothing waits in memory that a full disk would refuse later, when the file is closed.
+            _stream = new FileStream(_file, FileMode.Create, FileAccess.ReadWrite, FileShare.Read, bufferSize: 0);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            Fail($"what the master sends cannot be kept: {e.Message}");
+        }
     }
 
     private long TakeFile(byte* data, long length)
     {
+        if (_stream is null)
+        {
+            // There is no place for it: the connection is ending.
+            return length;
+        }
+
         if (_fileLeft < 0 && _eofMark is null)
         {
             return TakeFileHead(data, length);
@@ -449,23 +497,35 @@ internal sealed unsafe class MasterLink : IOutboundHandler, IDisposable
     {
         _state = State.Loading;
         _connection!.Pause();
-        _stream!.Flush();
-        _stream.Position = 0;
-        Effects effects = _replication.Keyspace.Effects;
-        effects.FlushAll();
-        effects.EndEntry();
+        _stream!.Position = 0;
+        _lastSentMs = _server.NowMs;
         DropSession();
+        DropData();
         try
         {
             _rdb = new RdbFile(_stream);
             _importer = new RdbImporter(_replication.Keyspace) { KeepsExpired = true };
         }
-        catch (RdbFormatException e)
+        catch (Exception e) when (e is RdbFormatException or IOException)
         {
             Fail($"the master's data cannot be loaded: {e.Message}");
         }
 
         _server.WakeWithin?.Invoke(0);
+    }
+
+    /// <summary>All that was here goes: keys, functions, and what clients have of them.</summary>
+    private void DropData()
+    {
+        Mimei mimei = _server.DefaultMimei;
+        lock (mimei.Gate)
+        {
+            Effects effects = mimei.Keyspace.Effects;
+            effects.FlushAll();
+            effects.FunctionFlush();
+            effects.EndEntry();
+            mimei.Tracking.Flushed();
+        }
     }
 
     private void Load()
@@ -499,9 +559,10 @@ internal sealed unsafe class MasterLink : IOutboundHandler, IDisposable
             }
             while (Stopwatch.GetTimestamp() < deadline);
         }
-        catch (RdbFormatException e)
+        catch (Exception e) when (e is RdbFormatException or IOException)
         {
             Fail($"the master's data cannot be loaded: {e.Message}");
+            DropTransfer();
         }
         finally
         {
@@ -509,16 +570,15 @@ internal sealed unsafe class MasterLink : IOutboundHandler, IDisposable
         }
     }
 
-    private void LoadFunction(string source)
+    private void LoadFunction(ReadOnlySpan<byte> source)
     {
-        byte[] text = Encoding.UTF8.GetBytes(source);
         _session ??= _server.OpenSource(_silent);
         using var request = new RespWriter();
         request.Array(4);
         request.Bulk("FUNCTION"u8);
         request.Bulk("LOAD"u8);
         request.Bulk("REPLACE"u8);
-        request.Bulk(text);
+        request.Bulk(source);
         _server.Dispatcher.Execute(_session, request.Data, request.Length);
         DropReplies();
     }
@@ -554,6 +614,12 @@ internal sealed unsafe class MasterLink : IOutboundHandler, IDisposable
         long consumed = _server.Dispatcher.Execute(_session!, data, length);
         _replication.Emit(data, consumed);
         DropReplies();
+        if (_isAskedForPlace)
+        {
+            _isAskedForPlace = false;
+            Acknowledge();
+        }
+
         if (_session is { IsClosing: true })
         {
             // What was said cannot be understood, and where to go on is not known: everything is asked for again.

@@ -305,9 +305,12 @@ internal sealed unsafe class Replicator : IDisposable
         get
         {
             long maxLag = _server.Settings.Get(ConfigKeys.MinReplicasMaxLag) * 1000;
-            return _replicas.Count(r => r.Replica!.State == ReplicaState.Online && _server.NowMs - r.Replica.AcknowledgedMs <= maxLag);
+            return _replicas.Count(r => r.Replica!.State == ReplicaState.Online && _server.NowMs - HeardMs(r) <= maxLag);
         }
     }
+
+    /// <summary>When a replica was last heard of. While it loads it says nothing but that it lives: empty lines.</summary>
+    public static long HeardMs(Session session) => Math.Max(session.Replica!.AcknowledgedMs, session.LastInteractionMs);
 
     // ------------------------------------------------------------------ following another server
 
@@ -321,8 +324,9 @@ internal sealed unsafe class Replicator : IDisposable
 
         _server.Settings.Put(ConfigKeys.ReplicaOf, new ReplicaSource(host, port));
         _feed?.Drop();
-        Master?.Dispose();
-        Master = new MasterLink(_server, this, host, port);
+        MasterLink? previous = Master;
+        Master = new MasterLink(_server, this, host, port, previous);
+        previous?.Dispose();
         Keyspace.IsWriter = false;
         CloseReplicas();
         UseFeed();
@@ -531,7 +535,7 @@ internal sealed unsafe class Replicator : IDisposable
         long timeout = _server.Settings.Get(ConfigKeys.ReplTimeout) * 1000;
         foreach (Session session in _replicas.ToArray())
         {
-            if (session.Replica is { State: ReplicaState.Online, IsOld: false } replica && nowMs - replica.AcknowledgedMs > timeout)
+            if (session.Replica is { State: ReplicaState.Online, IsOld: false } && nowMs - HeardMs(session) > timeout)
             {
                 _server.Warn?.Invoke($"Disconnecting timedout replica (streaming sync): {NameOf(session)}");
                 session.CloseNow();

@@ -105,7 +105,7 @@ internal sealed unsafe class RemoteImport : IDisposable
                     return;
                 case RdbItem.Function:
                     functions++;
-                    Command("FUNCTION", "LOAD", "REPLACE", rdb.FunctionSource);
+                    Command("FUNCTION"u8.ToArray(), "LOAD"u8.ToArray(), "REPLACE"u8.ToArray(), rdb.FunctionSource.ToArray());
                     break;
                 default:
                     if (rdb.ExpireAt != 0 && rdb.ExpireAt <= now)
@@ -146,15 +146,16 @@ internal sealed unsafe class RemoteImport : IDisposable
         Text(_keepsExisting ? "\r\n$6\r\nABSTTL\r\n" : "\r\n$6\r\nABSTTL\r\n$7\r\nREPLACE\r\n");
     }
 
-    private void Command(params string[] words)
+    private void Command(params string[] words) => Command([.. words.Select(Encoding.UTF8.GetBytes)]);
+
+    private void Command(params byte[][] words)
     {
         Sent(1);
         Text($"*{words.Length}\r\n");
-        foreach (string word in words)
+        foreach (byte[] word in words)
         {
-            byte[] bytes = Encoding.UTF8.GetBytes(word);
-            Text($"${bytes.Length}\r\n");
-            Write(bytes);
+            Text($"${word.Length}\r\n");
+            Write(word);
             Text("\r\n");
         }
     }
