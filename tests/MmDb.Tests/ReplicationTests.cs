@@ -40,6 +40,41 @@ public sealed class ReplicationTests
     }
 
     [Theory]
+    [InlineData("ZMPOP 2 max other MIN", "ZPOPMIN max 1")]
+    [InlineData("ZMPOP 2 other max MIN COUNT 2", "ZPOPMIN max 2")]
+    [InlineData("ZMPOP 2 min max MAX", "ZPOPMAX max 1")]
+    [InlineData("BZMPOP 0 2 max other MIN COUNT 2", "ZPOPMIN max 2")]
+    [InlineData("BZMPOP 0 2 max min MAX", "ZPOPMAX max 1")]
+    public void Replicas_pop_from_the_same_end_whatever_the_keys_are_called(string command, string expected)
+    {
+        using var db = new InProcess();
+        db.Prepare("ZADD max 1 a 2 b 3 c");
+        InProcess.Client replica = Follow(db);
+        db.Prepare(command);
+        Assert.Equal(["SELECT 0", expected], Stream(replica));
+    }
+
+    [Fact]
+    public void A_replica_that_loads_for_long_is_not_dropped_as_long_as_it_says_that_it_lives()
+    {
+        using var db = new InProcess();
+        InProcess.Client replica = db.Connect();
+        replica.Send(Quoting.Split("PSYNC ? -1"));
+        CronUntil(db, () => db.Run("INFO replication").Contains("state=online", StringComparison.Ordinal));
+        for (int seconds = 0; seconds < 200; seconds += 50)
+        {
+            db.Clock.Advance(50_000);
+            replica.SendRaw("\n"u8.ToArray());
+            db.Server.Cron(db.Clock.NowMs);
+            Assert.False(replica.IsClosed);
+        }
+
+        db.Clock.Advance(61_000);
+        db.Server.Cron(db.Clock.NowMs);
+        Assert.True(replica.IsClosed);
+    }
+
+    [Theory]
     [InlineData("lazyfree-lazy-server-del", "SPOP k 10")]
     [InlineData("lazyfree-lazy-server-del", "RESTORE k 1 \"\\x00\\xc0\\x01\\n\\x00&x\\xe7\\xb6\\xd1\\x01\\x11\\xfc\" ABSTTL REPLACE")]
     [InlineData("lazyfree-lazy-expire", "EXPIRE k -1")]

@@ -424,7 +424,7 @@ public static unsafe class InfoCommands
                 RedisReplication.ReplicaState.Sending or RedisReplication.ReplicaState.Served => "send_bulk",
                 _ => "wait_bgsave",
             };
-            long lag = replica.State == RedisReplication.ReplicaState.Online ? (c.Server.NowMs - replica.AcknowledgedMs) / 1000 : 0;
+            long lag = replica.State == RedisReplication.ReplicaState.Online ? (c.Server.NowMs - RedisReplication.Replicator.HeardMs(replicas[i])) / 1000 : 0;
             f.Add($"slave{i}", $"ip={address},port={port},state={state},offset={replica.AcknowledgedOffset},lag={lag}");
         }
 

@@ -31,6 +31,7 @@ internal sealed unsafe class CommandFeed : IDisposable
     private readonly Replicator _replication;
     private readonly RespWriter _pending = new(), _unit = new();
     private readonly RdbBuffer _copy = new();
+    private StreamGroupValue _redelivered;
     private int _selected = -1;
     private long _commands;
     private bool _isEmpty = true;
@@ -211,6 +212,7 @@ internal sealed unsafe class CommandFeed : IDisposable
         var reader = new EffectReader(_copy.Data, _copy.Length);
         Keyspace keyspace = _replication.Keyspace;
         long length = _pending.Length, commands = _commands;
+        int selected = _selected;
         while (!reader.AtEnd)
         {
             var tag = (EffectTag)reader.Byte();
@@ -232,6 +234,7 @@ internal sealed unsafe class CommandFeed : IDisposable
                 // Not one of the effects that these commands are known to have: it goes out as it came.
                 _pending.Truncate(length);
                 _commands = commands;
+                _selected = selected;
                 AsItCame(args, count, database);
                 return;
             }
@@ -374,16 +377,9 @@ internal sealed unsafe class CommandFeed : IDisposable
             return spec.Name == "bzpopmax";
         }
 
-        for (int i = 2; i < count; i++)
-        {
-            // The keys come before the word, and nothing but COUNT after it.
-            if (args[count - 1].EqualsIgnoreCase("max"u8) || (count > 3 && args[count - 3].EqualsIgnoreCase("max"u8)))
-            {
-                return true;
-            }
-        }
-
-        return false;
+        // ZMPOP numkeys key … MIN|MAX, BZMPOP timeout numkeys key … MIN|MAX: a key may be called like the word.
+        int keyCount = spec.Name == "bzmpop" ? 2 : 1;
+        return args[keyCount].TryLong(out long keys) && args[keyCount + 1 + (int)keys].EqualsIgnoreCase("max"u8);
     }
 
     /// <summary>RESTORE as it came, but with the instant of expiry.</summary>
@@ -520,8 +516,6 @@ internal sealed unsafe class CommandFeed : IDisposable
                 return false;
         }
     }
-
-    private StreamGroupValue _redelivered;
 
     /// <summary>What the ids of an effect have in common.</summary>
     private readonly struct Pending(int database, Key key, Slice group, Slice consumer, long time)
