@@ -286,7 +286,7 @@ public sealed unsafe partial class Server : IDisposable
     {
         Transactions.Unwatch(session);
         session.Mimei.PubSub.RemoveAll(session);
-        session.Mimei.Tracking.Disable(session);
+        session.Mimei.Tracking.Disable(session, isGone: true);
     }
 
     /// <summary>This turn has to do with a MiMei: what it logs is written before any reply leaves.</summary>

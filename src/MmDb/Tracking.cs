@@ -127,8 +127,10 @@ public sealed unsafe class Tracking : IDisposable
         return new TrackingState();
     }
 
-    /// <summary>Ends tracking for a session. What it has read stays remembered, in case that it tracks again.</summary>
-    internal void Disable(Session session)
+    /// <summary>Ends tracking for a session. What it has read stays remembered, in case that it tracks again, until the last one that tracks is gone.</summary>
+    /// <param name="session">The session.</param>
+    /// <param name="isGone">Whether the session ends, or goes to another MiMei.</param>
+    internal void Disable(Session session, bool isGone = false)
     {
         if (session.Tracking is not { } state)
         {
@@ -153,6 +155,10 @@ public sealed unsafe class Tracking : IDisposable
             _mimei.Keyspace.ChangeListeners--;
             Server!.TrackedMimei--;
             Server.CheckAsNeeded();
+            if (isGone)
+            {
+                _keys.Clear();
+            }
         }
     }
 
@@ -200,7 +206,7 @@ public sealed unsafe class Tracking : IDisposable
             return;
         }
 
-        Forget(key, author);
+        Forget(key, byItself ? null : author);
     }
 
     private void Forget(in Key key, Session? author)

@@ -121,6 +121,41 @@ public sealed class TrackingTests
     }
 
     [Fact]
+    public void A_key_that_it_found_expired_is_told_to_who_would_not_hear_of_its_own_changes()
+    {
+        using var db = new InProcess();
+        InProcess.Client cache = db.Connect();
+        cache.Run("HELLO 3");
+        cache.Run("CLIENT TRACKING ON NOLOOP");
+        db.Prepare("SET k v PX 10");
+        Assert.Equal("\"v\"", cache.Run("GET k"));
+        db.Clock.Advance(20);
+        Assert.Equal("_", cache.Run("GET k"));
+        Assert.Equal(">[\"invalidate\", [\"k\"]]", cache.Take());
+    }
+
+    [Fact]
+    public void What_was_read_is_forgotten_with_the_last_connection_that_tracks()
+    {
+        using var db = new InProcess();
+        InProcess.Client first = db.Connect(), last = db.Connect();
+        foreach (InProcess.Client cache in (InProcess.Client[])[first, last])
+        {
+            cache.Run("HELLO 3");
+            cache.Run("CLIENT TRACKING ON");
+            cache.Run("GET k");
+        }
+
+        // Who only stops for a while is told later of what it read before.
+        first.Run("CLIENT TRACKING OFF");
+        first.Run("CLIENT TRACKING ON");
+        db.Server.Close(last.Session);
+        Assert.Equal(1, db.Server.DefaultMimei.Tracking.KeyCount);
+        db.Server.Close(first.Session);
+        Assert.Equal(0, db.Server.DefaultMimei.Tracking.KeyCount);
+    }
+
+    [Fact]
     public unsafe void Readers_of_keys_are_held_exactly_however_many_they_are() => Seed.Run(random =>
     {
         using var keys = new TrackedKeys(7);
