@@ -43,9 +43,6 @@ internal sealed class Migrator(Server server) : IDisposable
 
     private readonly Dictionary<string, MigrationLink> _links = [];
 
-    /// <summary>Connections that are open.</summary>
-    public int LinkCount => _links.Count;
-
     /// <inheritdoc/>
     public void Dispose()
     {
@@ -120,6 +117,7 @@ internal sealed unsafe class MigrationLink(Server server, string host, int port)
     private Migration? _current;
     private string? _refusal;
     private bool _isRefusedWhole;
+    private bool? _isHere;
     private long _selected = -1;
     private int _rounds;
     private bool _anyReply;
@@ -206,6 +204,7 @@ internal sealed unsafe class MigrationLink(Server server, string host, int port)
         _mayRetry = true;
         _refusal = null;
         _isRefusedWhole = false;
+        _isHere = null;
         _rounds = 0;
         _anyReply = false;
         Start();
@@ -313,7 +312,7 @@ internal sealed unsafe class MigrationLink(Server server, string host, int port)
             {
                 _refusal ??= "READONLY You can't write against a read only replica.";
             }
-            else if (IsHere())
+            else if (_isHere ??= IsHere())
             {
                 _refusal ??= "ERR Target instance is the source: the keys are where they belong";
             }
