@@ -1,6 +1,6 @@
 // Ed25519 (RFC 8032) and X25519 (RFC 7748) are what libp2p signs and agrees on keys with, and .NET 10 has neither. Two implementations stand behind
 // one interface and pass the same vectors: OpenSSL's libcrypto, which .NET itself loads on Linux, and Bouncy Castle in managed code elsewhere,
-// several times slower. Callers use PrivateKey, PublicKey and X25519Key, which check lengths and points before anything comes here.
+// about half as fast. Callers use PrivateKey, PublicKey and X25519Key, which check lengths and points before anything comes here.
 
 using System.Runtime.InteropServices;
 
