@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Diagnostics.CodeAnalysis;
 using Leither.Ipfs.Keys;
@@ -401,6 +402,7 @@ public sealed class MimeiRegistry
     }
 
     /// <summary>Closes the logs of all in good order; the server is of no use afterwards but to be disposed of.</summary>
+    /// <exception cref="IOException">The disk failed for one of them; the others are closed.</exception>
     public void CloseLogs()
     {
         // What was being opened or closed when the loop ended.
@@ -414,14 +416,26 @@ public sealed class MimeiRegistry
         }
 
         // Each waits for the disk several times; the disk serves many at a time.
+        ConcurrentQueue<IOException> problems = [];
         Parallel.ForEach(_open, new ParallelOptions { MaxDegreeOfParallelism = 16 }, mimei =>
         {
-            mimei.Log?.Close();
-            if (mimei != _server.DefaultMimei && mimei.Entry is { } entry && entry.Loaded == mimei && entry.Record.Keys != mimei.KeyCount)
+            try
             {
-                _store?.Keep(entry.Record with { Keys = mimei.KeyCount });
+                mimei.Log?.Close();
+                if (mimei.Entry is { } entry && entry.Loaded == mimei && entry.Record.Keys != mimei.KeyCount)
+                {
+                    _store?.Keep(entry.Record with { Keys = mimei.KeyCount });
+                }
+            }
+            catch (IOException e)
+            {
+                problems.Enqueue(e);
             }
         });
+        if (problems.TryDequeue(out IOException? problem))
+        {
+            throw problem;
+        }
     }
 
     internal void Dispose()

@@ -1,11 +1,9 @@
-using System.Security.Cryptography;
 using Leither.MmDb;
-using Leither.MmDb.Checkpoints;
 using Leither.MmDb.Configuration;
-using Leither.MmDb.Log;
 using Leither.Node.Configuration;
 using Leither.Node.Http;
 using Leither.Node.Logging;
+using Leither.Node.Storage;
 using Leither.Node.Transport;
 
 namespace Leither.Node;
@@ -16,6 +14,7 @@ public sealed class NodeHost : INodeStatus, IDisposable
     private readonly NodeConfig _config;
     private readonly DataFolder _folder;
     private readonly NodeLog _log;
+    private readonly MimeiFolders _mimeis;
     private readonly Server _server;
     private readonly ITransport _transport;
     private readonly HttpGateway _http;
@@ -27,11 +26,10 @@ public sealed class NodeHost : INodeStatus, IDisposable
         _config = config;
         _folder = folder;
         _log = log;
-        ulong seed = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong)));
-        Mimei mimei = new(new Keyspace(SettingsBinding.KeyspaceOptions(config.Settings), seed));
-        Recover(mimei);
+        _mimeis = new MimeiFolders(folder.Path, config, log);
+        Mimei mimei = _mimeis.OpenDefault();
         LimitClients();
-        _server = new Server(mimei, SettingsBinding.ServerOptions(config.Settings), TimeProvider.System, config.Settings)
+        _server = new Server(mimei, SettingsBinding.ServerOptions(config.Settings), TimeProvider.System, config.Settings, _mimeis)
         {
             ConfigFile = config.File ?? "",
         };
@@ -40,6 +38,7 @@ public sealed class NodeHost : INodeStatus, IDisposable
         _transport = TransportFactory.Create(new PortHandler(new SessionHandler(_server, () => _transport!.Stop(), log), _http.Take, log), log);
         _server.WakeWithin = _transport.TickWithin;
         _server.RunNestedTurn = _transport.CanNest ? _transport.RunNestedTurn : null;
+        _server.Post = _transport.Post;
         _server.Warn = log.Warning;
         _server.Transport = () =>
         {
@@ -78,7 +77,7 @@ public sealed class NodeHost : INodeStatus, IDisposable
     {
         _log.Notice("Ready to accept connections");
         _transport.Run();
-        _server.DefaultMimei.Log?.Close();
+        _server.Mimeis.CloseLogs();
         return 0;
     }
 
@@ -106,54 +105,7 @@ public sealed class NodeHost : INodeStatus, IDisposable
         _http.DisposeAsync().AsTask().GetAwaiter().GetResult();
         _transport.Dispose();
         _server.Dispose();
-    }
-
-    /// <summary>Brings a MiMei back from the data folder, and lets it make checkpoints there.</summary>
-    private void Recover(Mimei mimei)
-    {
-        LogFiles checkpoints = new(_folder.Path);
-        string logFolder = Path.Combine(_folder.Path, "log");
-        bool keepsLog = _config.Settings.Get(ConfigKeys.AppendOnly);
-
-        // A log that was kept once is read even where none is kept any more: it may hold what no checkpoint does.
-        LogFiles? log = keepsLog || Directory.Exists(logFolder) ? new LogFiles(logFolder) : null;
-        RecoveredState state = Persistence.Recover(mimei.Keyspace, checkpoints, log, new LogOptions
-        {
-            Fsync = Fsync(),
-            AllowDataLossAfterCorruption = _config.AllowsDataLossAfterCorruption,
-        });
-        foreach (CheckpointCorruptedException damaged in state.Damaged)
-        {
-            _log.Warning($"{damaged.Message}. The one before it and the log gave the same state");
-        }
-
-        if (state.Checkpoint is { } loaded)
-        {
-            _log.Notice($"Checkpoint {loaded}");
-        }
-
-        if (state.Log is { } opened)
-        {
-            _log.Notice($"Log: {opened.Recovery}");
-            if (keepsLog)
-            {
-                mimei.Log = opened;
-                FollowFsync(opened);
-            }
-            else
-            {
-                mimei.Keyspace.Effects.RecordTo(null, new HybridClock(mimei.Keyspace.Effects.LastTime));
-                opened.Close();
-            }
-        }
-
-        mimei.Checkpointer = new Checkpointer(mimei, checkpoints, state, TimeProvider.System, new CheckpointerOptions
-        {
-            SavePoints = () => _config.Settings.Get(ConfigKeys.Save),
-            LogBytes = () => _config.Settings.Get(ConfigKeys.AutoAofRewriteMinSize),
-            LogPercent = () => _config.Settings.Get(ConfigKeys.AutoAofRewritePercentage),
-            Report = text => _log.Notice(text),
-        });
+        _mimeis.Dispose();
     }
 
     /// <summary>Snapshots for replicas, and of masters, that an end without notice left.</summary>
@@ -168,30 +120,14 @@ public sealed class NodeHost : INodeStatus, IDisposable
         }
     }
 
-    private void FollowFsync(WriteLog opened) => _config.Settings.OnChange(
-        () =>
-        {
-            opened.Fsync = Fsync();
-            return null;
-        },
-        ConfigKeys.AppendFsync);
-
-    private FsyncPolicy Fsync() => _config.Settings.Show(ConfigKeys.AppendFsync) switch
-    {
-        "always" => FsyncPolicy.Always,
-        "no" => FsyncPolicy.No,
-        _ => FsyncPolicy.EverySecond,
-    };
-
     private NodeStatus Status()
     {
-        Keyspace keyspace = _server.DefaultMimei.Keyspace;
         return new NodeStatus(
             ProductVersion.Text,
             TimeSpan.FromMilliseconds(_server.NowMs - _server.StartedMs),
             _server.Sessions.Count,
-            keyspace.Databases.Sum(d => d.Count),
-            keyspace.UsedBytes);
+            _server.Mimeis.Open.Sum(static m => m.KeyCount),
+            _server.Mimeis.UsedBytes);
     }
 
     /// <summary>What CONFIG SET changes in the program; what it changes in the server is tied there.</summary>
@@ -202,6 +138,7 @@ public sealed class NodeHost : INodeStatus, IDisposable
         settings.OnChange(() => Relisten("Unable to listen on this port. Check server logs."), ConfigKeys.Port);
         settings.OnChange(() => Relisten("Failed to set the keepalive. Check server logs."), ConfigKeys.TcpKeepAlive);
         settings.OnChange(KeepFolder, ConfigKeys.Directory);
+        settings.OnChange(FollowFsync, ConfigKeys.AppendFsync);
         settings.OnChange(static () => "the log is turned on or off when the node starts", ConfigKeys.AppendOnly);
         settings.OnChange(CheckClients, ConfigKeys.MaxClients);
         settings.OnChange(LimitInput, ConfigKeys.ClientQueryBufferLimit);
@@ -213,6 +150,19 @@ public sealed class NodeHost : INodeStatus, IDisposable
                 return null;
             },
             ConfigKeys.LogLevel);
+    }
+
+    private string? FollowFsync()
+    {
+        foreach (Mimei mimei in _server.Mimeis.Open)
+        {
+            if (mimei.Log is { } log)
+            {
+                log.Fsync = _mimeis.Fsync;
+            }
+        }
+
+        return null;
     }
 
     private string? LimitInput()

@@ -4,6 +4,7 @@ using Leither.MmDb.Acl;
 using Leither.MmDb.Configuration;
 using Leither.Node.Configuration;
 using Leither.Node.Logging;
+using Leither.Node.Storage;
 using Leither.Node.Transport;
 
 namespace Leither.Node;
@@ -96,7 +97,7 @@ internal static class NodeProgram
     /// <summary>What Redis keeps its data in, where a folder has that and nothing of a node yet.</summary>
     private static string? RedisFilesIn(string folder)
     {
-        if (Directory.Exists(Path.Combine(folder, "log")) || Directory.EnumerateFiles(folder, "checkpoint-*").Any())
+        if (MimeiFolders.HoldAnything(folder))
         {
             return null;
         }

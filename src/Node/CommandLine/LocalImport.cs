@@ -1,10 +1,9 @@
-using System.Security.Cryptography;
 using Leither.MmDb;
-using Leither.MmDb.Checkpoints;
 using Leither.MmDb.Configuration;
-using Leither.MmDb.Log;
 using Leither.MmDb.Rdb;
 using Leither.Node.Configuration;
+using Leither.Node.Logging;
+using Leither.Node.Storage;
 
 namespace Leither.Node.CommandLine;
 
@@ -15,7 +14,9 @@ internal static class LocalImport
     public static IReadOnlyDictionary<string, object> Run(ImportSource source, string data, bool keepsExisting, Action<long, long> advance)
     {
         using DataFolder folder = DataFolder.Open(data);
-        using Server server = Open(folder, out ICheckpointer checkpointer);
+        NodeConfig config = NodeConfig.Load(["--data", folder.Path, "--appendfsync", "no"], Console.OpenStandardInput);
+        using MimeiFolders mimeis = new(folder.Path, config, NodeLog.None);
+        using Server server = new(mimeis.OpenDefault(), SettingsBinding.ServerOptions(config.Settings), TimeProvider.System, config.Settings, mimeis);
         RedisData reader = new(server, keepsExisting, progress => advance(progress.Bytes, progress.Keys + progress.Commands));
         foreach (string file in source.Files)
         {
@@ -31,12 +32,12 @@ internal static class LocalImport
             }
         }
 
-        if (checkpointer.Save() is { } problem)
+        if (server.DefaultMimei.Checkpointer!.Save() is { } problem)
         {
             throw new IOException($"The keys are in the log, but no checkpoint could be made: {problem}");
         }
 
-        server.DefaultMimei.Log!.Close();
+        server.Mimeis.CloseLogs();
         ImportProgress made = reader.Progress;
         return new Dictionary<string, object>
         {
@@ -48,18 +49,5 @@ internal static class LocalImport
             ["bytes_of_a_command_cut_off"] = made.CutOff,
             ["bytes"] = source.Length,
         };
-    }
-
-    private static Server Open(DataFolder folder, out ICheckpointer checkpointer)
-    {
-        NodeConfig config = NodeConfig.Load(["--data", folder.Path], Console.OpenStandardInput);
-        ulong seed = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong)));
-        Mimei mimei = new(new Keyspace(SettingsBinding.KeyspaceOptions(config.Settings), seed));
-        LogFiles checkpoints = new(folder.Path);
-        RecoveredState state = Persistence.Recover(
-            mimei.Keyspace, checkpoints, new LogFiles(Path.Combine(folder.Path, "log")), new LogOptions { Fsync = FsyncPolicy.No });
-        mimei.Log = state.Log;
-        mimei.Checkpointer = checkpointer = new Checkpointer(mimei, checkpoints, state, TimeProvider.System);
-        return new Server(mimei, SettingsBinding.ServerOptions(config.Settings), TimeProvider.System, config.Settings);
     }
 }

@@ -6,6 +6,9 @@ public static unsafe class OpenFiles
     /// <summary>What the node opens besides connections: listeners, log and snapshot files, the runtime's own.</summary>
     public const int Reserved = 64;
 
+    /// <summary>What is asked for besides, and can be done without: the files of many MiMei that are open at a time, about two each.</summary>
+    private const int Wished = 8192;
+
     private const int LimitOfOpenFiles = 7;
 
     /// <summary>Raises the limit, as far as allowed, to hold so many clients.</summary>
@@ -24,6 +27,12 @@ public static unsafe class OpenFiles
         }
 
         ulong needed = (ulong)clients + Reserved;
+        if (limit.Current < needed + Wished && limit.Current < limit.Maximum)
+        {
+            LinuxSyscalls.ResourceLimit raised = new() { Current = Math.Min(needed + Wished, limit.Maximum), Maximum = limit.Maximum };
+            limit = LinuxSyscalls.setrlimit(LimitOfOpenFiles, &raised) == 0 ? raised : limit;
+        }
+
         if (limit.Current < needed)
         {
             // Beyond the hard limit only a privileged process gets; up to it everyone.

@@ -1,0 +1,256 @@
+using System.Security.Cryptography;
+using Leither.Ipfs.Keys;
+using Leither.MmDb;
+using Leither.MmDb.Checkpoints;
+using Leither.MmDb.Configuration;
+using Leither.MmDb.Log;
+using Leither.Node.Configuration;
+using Leither.Node.Logging;
+
+namespace Leither.Node.Storage;
+
+/// <summary>
+/// The MiMei in a data folder. Each has a folder of its own, named by its id in base32, which holds all of it and can be carried to another node:
+/// <code>
+/// DIR/keys/author.key, node.key      who owns what is made here, and who the node is
+/// DIR/mimei.list                     names and what else the node knows of them
+/// DIR/mimei/ID/info                  what the MiMei is; its hash is the id
+/// DIR/mimei/ID/checkpoint-*          its state at places of its log
+/// DIR/mimei/ID/log/                  its log
+/// </code>
+/// </summary>
+public sealed class MimeiFolders : IMimeiStore, IDisposable
+{
+    private const string MimeiFolder = "mimei", InfoFile = "info", LogFolder = "log", CheckpointFiles = "checkpoint-*";
+
+    /// <summary>Segments of a log that has not come to this size yet are smaller than others, since each is taken from the disk whole.</summary>
+    private const int SmallLogBytes = 1 << 20, SmallSegmentBytes = 256 << 10;
+
+    private readonly string _folder;
+    private readonly NodeConfig _config;
+    private readonly NodeLog _log;
+    private readonly NodeKeys _keys;
+    private readonly MimeiList _list;
+    private readonly KeyspaceOptions _options;
+
+    /// <summary>Opens the MiMei of a data folder, and makes the default one where it is missing: with all that an older version kept there.</summary>
+    /// <exception cref="DataFolderException">The folder cannot be used as it is.</exception>
+    /// <exception cref="IOException">The disk failed.</exception>
+    public MimeiFolders(string folder, NodeConfig config, NodeLog log)
+    {
+        _folder = folder;
+        _config = config;
+        _log = log;
+        _options = SettingsBinding.KeyspaceOptions(config.Settings);
+        _keys = NodeKeys.Open(folder, log);
+        Directory.CreateDirectory(Path.Combine(folder, MimeiFolder));
+        _list = new MimeiList(folder, log);
+        MimeiInfo first = new(Author, "", "", MimeiInfo.DefaultMark, MimeiType.Database);
+        DefaultId = first.Id;
+        if (!File.Exists(Path.Combine(PathOf(DefaultId), InfoFile)))
+        {
+            Create(first);
+            bool isTaken = _list.Records.Values.Any(static r => r.Name == MimeiInfo.DefaultMark);
+            Keep(new MimeiRecord(DefaultId) { Name = isTaken ? "" : MimeiInfo.DefaultMark, CreatedMs = TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds() });
+        }
+
+        MoveOldData();
+    }
+
+    /// <summary>The MiMei that connections start in.</summary>
+    public LeitherId DefaultId { get; }
+
+    /// <summary>The node's keys.</summary>
+    public NodeKeys Keys => _keys;
+
+    /// <inheritdoc/>
+    public ReadOnlyMemory<byte> Author => _keys.Author.PublicKey.Protobuf.ToArray();
+
+    /// <summary>Whether a data folder holds anything of a node's, of this version or an older one.</summary>
+    public static bool HoldAnything(string folder) =>
+        Directory.Exists(Path.Combine(folder, MimeiFolder)) || Directory.Exists(Path.Combine(folder, LogFolder)) || Directory.EnumerateFiles(folder, CheckpointFiles).Any();
+
+    /// <inheritdoc/>
+    public IReadOnlyCollection<MimeiRecord> List()
+    {
+        List<MimeiRecord> found = [];
+        foreach (string path in Directory.EnumerateDirectories(Path.Combine(_folder, MimeiFolder)))
+        {
+            string name = Path.GetFileName(path);
+            if (LeitherId.TryParseBase32(name, out LeitherId id) && id.ToBase32() == name && File.Exists(Path.Combine(path, InfoFile)))
+            {
+                found.Add(_list.Records.GetValueOrDefault(id) ?? new MimeiRecord(id) { CreatedMs = new DateTimeOffset(Directory.GetCreationTimeUtc(path)).ToUnixTimeMilliseconds() });
+            }
+        }
+
+        return found;
+    }
+
+    /// <inheritdoc/>
+    public void Create(MimeiInfo info)
+    {
+        // The info comes last: a folder without one is no MiMei, and is made whole by the next try.
+        LogFiles files = new(PathOf(info.Id));
+        string temporary = files.FullName(InfoFile + ".new");
+        using (FileStream stream = File.Create(temporary))
+        {
+            stream.Write(info.Encode());
+            stream.Flush(flushToDisk: true);
+        }
+
+        files.Rename(InfoFile + ".new", InfoFile);
+        files.SyncDirectory();
+    }
+
+    /// <inheritdoc/>
+    public MimeiInfo ReadInfo(LeitherId id)
+    {
+        using FileStream stream = File.OpenRead(Path.Combine(PathOf(id), InfoFile));
+        Span<byte> block = stackalloc byte[MimeiInfo.MaxBlockBytes];
+        return MimeiInfo.Decode(block[..stream.ReadAtLeast(block, block.Length, throwOnEndOfStream: false)], id);
+    }
+
+    /// <inheritdoc/>
+    public Mimei Open(LeitherId id)
+    {
+        Mimei mimei = Recover(id, out string found);
+        _log.Verbose($"MiMei {id}: {found}");
+        return mimei;
+    }
+
+    /// <summary>Brings the default MiMei back, and says what was found.</summary>
+    /// <exception cref="IOException">It cannot be: the message says why, and what to do.</exception>
+    public Mimei OpenDefault()
+    {
+        Mimei mimei = Recover(DefaultId, out string found);
+        _log.Notice(found);
+        return mimei;
+    }
+
+    /// <inheritdoc/>
+    public long BytesOf(LeitherId id)
+    {
+        long bytes = 0;
+        foreach (FileInfo file in new DirectoryInfo(PathOf(id)).EnumerateFiles("*", SearchOption.AllDirectories))
+        {
+            // One that goes meanwhile takes nothing any more.
+            bytes += file.Exists ? file.Length : 0;
+        }
+
+        return bytes;
+    }
+
+    /// <inheritdoc/>
+    public void Keep(MimeiRecord record) => _list.Keep(record);
+
+    /// <summary>What appendfsync says.</summary>
+    public FsyncPolicy Fsync => _config.Settings.Show(ConfigKeys.AppendFsync) switch
+    {
+        "always" => FsyncPolicy.Always,
+        "no" => FsyncPolicy.No,
+        _ => FsyncPolicy.EverySecond,
+    };
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _list.Dispose();
+        _keys.Dispose();
+    }
+
+    private string PathOf(LeitherId id) => Path.Combine(_folder, MimeiFolder, id.ToBase32());
+
+    /// <summary>Brings a MiMei back from its folder, and lets it make checkpoints there.</summary>
+    private Mimei Recover(LeitherId id, out string found)
+    {
+        _ = ReadInfo(id);
+        LogFiles checkpoints = new(PathOf(id));
+        string logFolder = Path.Combine(PathOf(id), LogFolder);
+        bool keepsLog = _config.Settings.Get(ConfigKeys.AppendOnly), isDefault = id == DefaultId;
+        ulong seed = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong)));
+        Mimei mimei = new(new Keyspace(_options, seed), id);
+
+        // A log that was kept once is read even where none is kept any more: it may hold what no checkpoint does.
+        LogFiles? log = keepsLog || Directory.Exists(logFolder) ? new LogFiles(logFolder) : null;
+        bool isSmall = log is not null && !isDefault && log.List().Sum(name => new FileInfo(log.FullName(name)).Length) < SmallLogBytes;
+        RecoveredState state;
+        try
+        {
+            state = Persistence.Recover(mimei.Keyspace, checkpoints, log, new LogOptions
+            {
+                Fsync = Fsync,
+                IsThrifty = !isDefault,
+                SegmentBytes = isSmall ? SmallSegmentBytes : new LogOptions().SegmentBytes,
+                AllowDataLossAfterCorruption = _config.AllowsDataLossAfterCorruption,
+            });
+        }
+        catch
+        {
+            mimei.Dispose();
+            throw;
+        }
+
+        foreach (CheckpointCorruptedException damaged in state.Damaged)
+        {
+            _log.Warning($"{damaged.Message}. The one before it and the log gave the same state");
+        }
+
+        found = state.Checkpoint is { } loaded ? $"Checkpoint {loaded}" : "";
+        if (state.Log is { } opened)
+        {
+            found += $"{(found.Length > 0 ? "; log" : "Log")}: {opened.Recovery}";
+            if (keepsLog)
+            {
+                mimei.Log = opened;
+            }
+            else
+            {
+                mimei.Keyspace.Effects.RecordTo(null, new HybridClock(mimei.Keyspace.Effects.LastTime));
+                opened.Close();
+            }
+        }
+
+        mimei.Checkpointer = new Checkpointer(mimei, checkpoints, state, TimeProvider.System, new CheckpointerOptions
+        {
+            SavePoints = () => _config.Settings.Get(ConfigKeys.Save),
+            LogBytes = () => _config.Settings.Get(ConfigKeys.AutoAofRewriteMinSize),
+            LogPercent = () => _config.Settings.Get(ConfigKeys.AutoAofRewritePercentage),
+            Report = text => _log.Notice(isDefault ? text : $"MiMei {id}: {text}"),
+        });
+        return mimei;
+    }
+
+    /// <summary>
+    /// Versions that knew one MiMei only kept its log and checkpoints in the data folder itself. They become those of the default one. Each file is moved in
+    /// one step and nothing is opened before all are: a crash in between leaves the rest to the next start.
+    /// </summary>
+    private void MoveOldData()
+    {
+        string oldLog = Path.Combine(_folder, LogFolder), path = PathOf(DefaultId);
+        string[] checkpoints = [.. Directory.EnumerateFiles(_folder, CheckpointFiles)];
+        if (checkpoints.Length == 0 && !Directory.Exists(oldLog))
+        {
+            return;
+        }
+
+        LogFiles target = new(path);
+        if (Directory.Exists(oldLog) && Directory.Exists(Path.Combine(path, LogFolder)))
+        {
+            throw new DataFolderException($"{oldLog} is the log of an older version, and {path} has one already. Move away the one that is not to be used");
+        }
+
+        foreach (string checkpoint in checkpoints)
+        {
+            File.Move(checkpoint, target.FullName(Path.GetFileName(checkpoint)), overwrite: false);
+        }
+
+        if (Directory.Exists(oldLog))
+        {
+            Directory.Move(oldLog, Path.Combine(path, LogFolder));
+        }
+
+        target.SyncDirectory();
+        new LogFiles(_folder).SyncDirectory();
+        _log.Notice($"This folder was that of a version with one MiMei; its log and checkpoints are now in {path}");
+    }
+}
