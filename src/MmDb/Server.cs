@@ -574,7 +574,11 @@ public sealed unsafe partial class Server : IDisposable
         refusal = null;
         if (session.Mimei.Log is not { } log)
         {
-            return true;
+            // Checkpoints are all that is kept.
+            bool mayBeLost = session.Mimei.Checkpointer is { LastSucceeded: false } && !session.IsSource
+                && Settings.Get(ConfigKeys.StopWritesOnBgsaveError) && Settings.Get(ConfigKeys.Save).Count > 0;
+            refusal = mayBeLost ? Errors.NotSaved : null;
+            return !mayBeLost;
         }
 
         long bytes = 0;
@@ -588,7 +592,7 @@ public sealed unsafe partial class Server : IDisposable
             return true;
         }
 
-        refusal = $"MISCONF Errors writing to the AOF file: {error.Text}";
+        refusal = Errors.NotLogged + error.Text;
         return false;
     }
 

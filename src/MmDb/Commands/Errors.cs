@@ -32,8 +32,6 @@ public static class Errors
     public static ReadOnlySpan<byte> SameObject => "ERR source and destination objects are the same"u8;
     /// <summary>No such database number.</summary>
     public static ReadOnlySpan<byte> DbIndexOutOfRange => "ERR DB index is out of range"u8;
-    /// <summary>A database number that is none.</summary>
-    public static ReadOnlySpan<byte> InvalidDbIndex => "ERR invalid DB index"u8;
 
     // Strings.
 
@@ -230,8 +228,10 @@ public static class Errors
     public static ReadOnlySpan<byte> ProtectedMode => "DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the default user. In this mode connections are only accepted from the loopback interface. If you want to connect from external computers to Redis you may adopt one of the following solutions: 1) Just disable protected mode sending the command 'CONFIG SET protected-mode no' from the loopback interface by connecting to Redis from the same host the server is running, however MAKE SURE Redis is not publicly accessible from internet if you do so. Use CONFIG REWRITE to make this change permanent. 2) Alternatively you can just disable the protected mode by editing the Redis configuration file, and setting the protected mode option to 'no', and then restarting the server. 3) If you started the server manually just for testing, restart it with the '--protected-mode no' option. 4) Setup a an authentication password for the default user. NOTE: You only need to do one of the above things in order for the server to start accepting connections from the outside."u8;
     /// <summary>maxmemory is reached.</summary>
     public static ReadOnlySpan<byte> OutOfMemory => "OOM command not allowed when used memory > 'maxmemory'."u8;
-    /// <summary>The log cannot be written.</summary>
-    public static ReadOnlySpan<byte> Misconf => "MISCONF Errors writing to the AOF file: "u8;
+    /// <summary>The log cannot be written; the reason follows.</summary>
+    public const string NotLogged = "MISCONF Errors writing to the AOF file: ";
+    /// <summary>There is no log, and the last checkpoint failed.</summary>
+    public const string NotSaved = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify the data set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.";
     /// <summary>A write where only a master takes any.</summary>
     public static ReadOnlySpan<byte> ReadOnly => "READONLY You can't write against a read only replica."u8;
     /// <summary>A replica that shall not answer while it has no link to its master.</summary>

@@ -94,9 +94,6 @@ public static class ConfigKeys
     /// <summary>How often a second the cron runs.</summary>
     public static readonly NumberKey Hz = Number("hz", 10, 0, IntMax, adjust: hz => Math.Clamp(hz, 1, 500));
 
-    /// <summary>Whether many clients make the cron run more often.</summary>
-    public static readonly BooleanKey DynamicHz = Boolean("dynamic-hz", true);
-
     // ---- Security ----
 
     /// <summary>The default user's password.</summary>
@@ -128,10 +125,7 @@ public static class ConfigKeys
     /// <summary>When checkpoints are made.</summary>
     public static readonly SavePointsKey Save = Add(new SavePointsKey("save", [new(3600, 1), new(300, 100), new(60, 10000)]));
 
-    /// <summary>Whether a torn end of the log is cut at start, or refused.</summary>
-    public static readonly BooleanKey AofLoadTruncated = Boolean("aof-load-truncated", true);
-
-    /// <summary>Whether writes are refused after a failed checkpoint.</summary>
+    /// <summary>Whether writes are refused after a failed checkpoint, where no log is kept.</summary>
     public static readonly BooleanKey StopWritesOnBgsaveError = Boolean("stop-writes-on-bgsave-error", true);
 
     /// <summary>Growth of the log, in percent of what the last checkpoint left, at which the next is made.</summary>
@@ -174,12 +168,6 @@ public static class ConfigKeys
 
     /// <summary>Whether values that a command replaces are freed in slices.</summary>
     public static readonly BooleanKey LazyFreeLazyServerDel = Boolean("lazyfree-lazy-server-del", false);
-
-    /// <summary>Whether DEL works as UNLINK.</summary>
-    public static readonly BooleanKey LazyFreeLazyUserDel = Boolean("lazyfree-lazy-user-del", false);
-
-    /// <summary>Whether FLUSHALL and FLUSHDB are ASYNC by default.</summary>
-    public static readonly BooleanKey LazyFreeLazyUserFlush = Boolean("lazyfree-lazy-user-flush", false);
 
     // ---- Encodings ----
 
@@ -310,12 +298,16 @@ public static class ConfigKeys
     /// <summary>Finds a key by its name or older name, in letters of any case.</summary>
     public static ConfigKey? Find(string name) => _byName.GetValueOrDefault(name);
 
-    /// <summary>Keys that Redis knows and nothing here depends on: how it uses threads, forks, its files, its replication and cluster, TLS.</summary>
+    /// <summary>
+    /// Keys that Redis knows and nothing here depends on: how it uses threads, forks, its files, its replication and cluster, TLS. Memory is freed in
+    /// slices whoever asks (lazyfree-lazy-user-…), periodic work comes when there is some (dynamic-hz), a torn end of the log is always cut and told
+    /// (aof-load-truncated).
+    /// </summary>
     private static void DeclareKeysWithoutMeaning()
     {
         foreach (string on in (string[])
         [
-            "activerehashing", "rdbcompression", "repl-diskless-sync", "aof-rewrite-incremental-fsync", "cluster-require-full-coverage",
+            "activerehashing", "aof-load-truncated", "dynamic-hz", "rdbcompression", "repl-diskless-sync", "aof-rewrite-incremental-fsync", "cluster-require-full-coverage",
             "rdb-save-incremental-fsync", "aof-use-rdb-preamble", "jemalloc-bg-thread", "cluster-allow-pubsubshard-when-down",
             "crash-log-enabled", "crash-memcheck-enabled", "cluster-allow-replica-migration", "replica-announced", "tls-session-caching",
         ])
@@ -327,7 +319,7 @@ public static class ConfigKeys
         [
             "rdb-del-sync-files", "repl-disable-tcp-nodelay", "no-appendfsync-on-rewrite", "aof-timestamp-enabled",
             "cluster-allow-reads-when-down", "replica-ignore-disk-write-errors", "tls-cluster", "tls-replication",
-            "tls-prefer-server-ciphers",
+            "tls-prefer-server-ciphers", "lazyfree-lazy-user-del", "lazyfree-lazy-user-flush",
         ])
         {
             Boolean(off, false, NoMeaning);

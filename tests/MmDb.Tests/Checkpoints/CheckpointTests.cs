@@ -211,6 +211,30 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
     }
 
     [Fact]
+    public void Without_a_log_writes_are_refused_while_checkpoints_fail_unless_the_settings_allow_them()
+    {
+        const string refused = "-MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify the data set are disabled, "
+            + "because this instance is configured to report errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). "
+            + "Please check the Redis logs for details about the RDB error.";
+        using InProcess db = Open(keepsLog: false);
+        db.Prepare("SET k v");
+        _disk.Fails = static o => o == "write";
+        db.Prepare("BGSAVE");
+        Finish(db);
+        Assert.Equal(refused, db.Run("SET k w"));
+        Assert.StartsWith(refused, db.Run("EVAL \"return redis.call('SET', 'k', 'w')\" 0"), StringComparison.Ordinal);
+        Assert.Equal("\"v\"", db.Run("GET k"));
+        db.Prepare("CONFIG SET stop-writes-on-bgsave-error no", "SET k 1", "CONFIG SET stop-writes-on-bgsave-error yes");
+        Assert.Equal(refused, db.Run("SET k w"));
+        db.Prepare("CONFIG SET save \"\"", "SET k 2", "CONFIG SET save \"1 1\"");
+        Assert.Equal(refused, db.Run("SET k w"));
+        _disk.Fails = static _ => false;
+        db.Prepare("BGSAVE");
+        Finish(db);
+        Assert.Equal("+OK", db.Run("SET k w"));
+    }
+
+    [Fact]
     public void The_log_and_the_save_points_make_checkpoints_and_the_log_stays_bounded()
     {
         using InProcess db = Open(logBytes: 300_000, keepLogBytes: 0);
