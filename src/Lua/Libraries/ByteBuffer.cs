@@ -8,7 +8,6 @@ internal struct ByteBuffer(LuaState state)
 
     public readonly int Length => _length;
     public readonly ReadOnlySpan<byte> Span => _bytes.AsSpan(0, _length);
-    public readonly Span<byte> Written => _bytes.AsSpan(0, _length);
 
     public void Add(byte value)
     {

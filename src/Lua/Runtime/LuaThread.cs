@@ -92,9 +92,6 @@ public sealed partial class LuaThread : LuaObject
         }
     }
 
-    /// <summary>Changes an argument in place.</summary>
-    internal void SetArg(int index, in LuaValue value) => Stack[Base + index - 1] = value;
-
     /// <summary>Forgets arguments beyond some, or adds nils.</summary>
     internal void SetArgCount(int count)
     {

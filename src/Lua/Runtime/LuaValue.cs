@@ -176,13 +176,6 @@ public readonly struct LuaValue
         return value is not null;
     }
 
-    /// <summary>Whether it is an opaque constant, and which.</summary>
-    public bool TryUserdata([System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out LuaUserdata? value)
-    {
-        value = O as LuaUserdata;
-        return value is not null;
-    }
-
     /// <summary>A number, or a string that reads as one.</summary>
     public bool TryToNumber(out double number)
     {

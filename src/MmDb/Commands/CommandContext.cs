@@ -72,8 +72,6 @@ public sealed unsafe class CommandContext
 
     /// <summary>All words.</summary>
     public Slice* Args => _args;
-    /// <summary>All words, for code that only looks.</summary>
-    public ArgView View => new(_args, Count);
 
     /// <summary>The key at a word; the hash of the command's first key is known already.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

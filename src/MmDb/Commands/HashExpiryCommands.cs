@@ -7,6 +7,9 @@ namespace Leither.MmDb.Commands;
 /// <summary>Commands for the expiry of hashes' fields: those of Redis 7.4, and the ones of 8.0 that read, write or take fields with it.</summary>
 public static unsafe class HashExpiryCommands
 {
+    private static readonly Arg _condition = Arg.OneOf("condition", Arg.Word("nx", "NX"), Arg.Word("xx", "XX"), Arg.Word("gt", "GT"), Arg.Word("lt", "LT")).Optional();
+    private static readonly Arg _fields = Arg.Block("fields", Arg.Integer("numfields"), Arg.String("field").Multiple()).Token("FIELDS");
+
     /// <summary>HEXPIRE key seconds [(NX | XX | GT | LT)] FIELDS numfields field …</summary>
     public static readonly CommandSpec HExpire = new("hexpire", -6)
     {
@@ -20,8 +23,8 @@ public static unsafe class HashExpiryCommands
         [
             Arg.Key("key"),
             Arg.Integer("seconds"),
-            Arg.OneOf("condition", Arg.Word("nx", "NX"), Arg.Word("xx", "XX"), Arg.Word("gt", "GT"), Arg.Word("lt", "LT")).Optional(),
-            Arg.Block("fields", Arg.Integer("numfields"), Arg.String("field").Multiple()).Token("FIELDS"),
+            _condition,
+            _fields,
         ],
         Handler = &RunHExpire,
     };
@@ -39,8 +42,8 @@ public static unsafe class HashExpiryCommands
         [
             Arg.Key("key"),
             Arg.Integer("milliseconds"),
-            Arg.OneOf("condition", Arg.Word("nx", "NX"), Arg.Word("xx", "XX"), Arg.Word("gt", "GT"), Arg.Word("lt", "LT")).Optional(),
-            Arg.Block("fields", Arg.Integer("numfields"), Arg.String("field").Multiple()).Token("FIELDS"),
+            _condition,
+            _fields,
         ],
         Handler = &RunHPExpire,
     };
@@ -58,8 +61,8 @@ public static unsafe class HashExpiryCommands
         [
             Arg.Key("key"),
             Arg.UnixTime("unix-time-seconds"),
-            Arg.OneOf("condition", Arg.Word("nx", "NX"), Arg.Word("xx", "XX"), Arg.Word("gt", "GT"), Arg.Word("lt", "LT")).Optional(),
-            Arg.Block("fields", Arg.Integer("numfields"), Arg.String("field").Multiple()).Token("FIELDS"),
+            _condition,
+            _fields,
         ],
         Handler = &RunHExpireAt,
     };
@@ -77,8 +80,8 @@ public static unsafe class HashExpiryCommands
         [
             Arg.Key("key"),
             Arg.UnixTime("unix-time-milliseconds"),
-            Arg.OneOf("condition", Arg.Word("nx", "NX"), Arg.Word("xx", "XX"), Arg.Word("gt", "GT"), Arg.Word("lt", "LT")).Optional(),
-            Arg.Block("fields", Arg.Integer("numfields"), Arg.String("field").Multiple()).Token("FIELDS"),
+            _condition,
+            _fields,
         ],
         Handler = &RunHPExpireAt,
     };
@@ -95,7 +98,7 @@ public static unsafe class HashExpiryCommands
         Args =
         [
             Arg.Key("key"),
-            Arg.Block("fields", Arg.Integer("numfields"), Arg.String("field").Multiple()).Token("FIELDS"),
+            _fields,
         ],
         Tips = ["nondeterministic_output"],
         Handler = &RunHTtl,
@@ -113,7 +116,7 @@ public static unsafe class HashExpiryCommands
         Args =
         [
             Arg.Key("key"),
-            Arg.Block("fields", Arg.Integer("numfields"), Arg.String("field").Multiple()).Token("FIELDS"),
+            _fields,
         ],
         Tips = ["nondeterministic_output"],
         Handler = &RunHPTtl,
@@ -131,7 +134,7 @@ public static unsafe class HashExpiryCommands
         Args =
         [
             Arg.Key("key"),
-            Arg.Block("fields", Arg.Integer("numfields"), Arg.String("field").Multiple()).Token("FIELDS"),
+            _fields,
         ],
         Handler = &RunHExpireTime,
     };
@@ -148,7 +151,7 @@ public static unsafe class HashExpiryCommands
         Args =
         [
             Arg.Key("key"),
-            Arg.Block("fields", Arg.Integer("numfields"), Arg.String("field").Multiple()).Token("FIELDS"),
+            _fields,
         ],
         Handler = &RunHPExpireTime,
     };
@@ -165,7 +168,7 @@ public static unsafe class HashExpiryCommands
         Args =
         [
             Arg.Key("key"),
-            Arg.Block("fields", Arg.Integer("numfields"), Arg.String("field").Multiple()).Token("FIELDS"),
+            _fields,
         ],
         Handler = &RunHPersist,
     };
@@ -183,7 +186,7 @@ public static unsafe class HashExpiryCommands
         [
             Arg.Key("key"),
             Arg.OneOf("expiration", Arg.Integer("seconds").Token("EX"), Arg.Integer("milliseconds").Token("PX"), Arg.UnixTime("unix-time-seconds").Token("EXAT"), Arg.UnixTime("unix-time-milliseconds").Token("PXAT"), Arg.Word("persist", "PERSIST")).Optional(),
-            Arg.Block("fields", Arg.Integer("numfields"), Arg.String("field").Multiple()).Token("FIELDS"),
+            _fields,
         ],
         Handler = &RunHGetEx,
     };
@@ -219,7 +222,7 @@ public static unsafe class HashExpiryCommands
         Args =
         [
             Arg.Key("key"),
-            Arg.Block("fields", Arg.Integer("numfields"), Arg.String("field").Multiple()).Token("FIELDS"),
+            _fields,
         ],
         Handler = &RunHGetDel,
     };

@@ -185,9 +185,6 @@ internal unsafe struct Group
     /// <summary>For a part: where in its entry it lies.</summary>
     public readonly ulong PartOffset => Kind is GroupKind.First or GroupKind.Middle or GroupKind.Last ? Unsafe.ReadUnaligned<ulong>(Payload) : 0;
 
-    /// <summary>How many bytes of an entry that is not complete at its end precede what follows this group.</summary>
-    public readonly ulong NextEntryOffset => Kind is GroupKind.First or GroupKind.Middle ? PartOffset + PayloadBytes - LogFormat.PartOffsetBytes : 0;
-
     /// <summary>Writes all of the header but the checksum and the synced sequence, which are known only when the group goes to a file.</summary>
     public static void EncodeHeader(byte* at, GroupKind kind, uint payloadBytes, uint entryCount, ulong firstSequence)
     {

@@ -341,18 +341,6 @@ public unsafe partial struct KeyTable
         return NextCursor(cursor, BucketDepth(entry));
     }
 
-    /// <summary>Asks the processor for the records of the bucket at a position: worth it some steps ahead of a scan that reads them.</summary>
-    /// <param name="cursor">The position.</param>
-    public readonly void PrefetchBucketRecords(ulong cursor)
-    {
-        ulong entry = EntryAtCursor(cursor, out ulong hash);
-        ulong* bucket = BucketOf(entry, hash);
-        for (int i = 0; i < SlotsPerBucket; i++)
-        {
-            Bytes.Prefetch((void*)(bucket[i] & RecordMask));
-        }
-    }
-
     /// <summary>A record drawn with equal chances, or null if the table is empty.</summary>
     /// <param name="random">Where chance comes from.</param>
     /// <returns>The record.</returns>

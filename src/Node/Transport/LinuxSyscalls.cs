@@ -37,7 +37,6 @@ internal static unsafe class LinuxSyscalls
     public const int TcpKeepInterval = 5;
     public const int TcpKeepCount = 6;
 
-    public const ushort AfUnix = 1;
     public const ushort AfInet = 2;
     public const ushort AfInet6 = 10;
 
