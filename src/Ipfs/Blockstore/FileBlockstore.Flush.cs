@@ -10,6 +10,7 @@ public sealed partial class FileBlockstore
     private const int MergeFanout = 4, MaxInlineMerge = 1 << 15, MaxRuns = 24;
 
     private RunMerge? _merge; // under _indexGate
+    private long _rescued; // records that were appended anew because they were in doubt; under _writeGate
 
     /// <inheritdoc/>
     public void Flush()
@@ -97,6 +98,7 @@ public sealed partial class FileBlockstore
             if (packs.Count == 0) return 0;
             entries = _recent is null ? [] : [.. _recent.Entries.ToArray().Where(IsInDoubt)];
         }
+        _rescued += entries.Length;
         Array.Sort(entries, static (a, b) => a.Position.CompareTo(b.Position));
         byte[] buffer = [];
         var lost = new HashSet<BlockKey>();

@@ -56,8 +56,10 @@ public sealed partial class FileBlockstore
 
             // Each pack's header says up to where all was durable when it was begun: only what lies beyond is in doubt.
             ulong durable = covered;
-            Pack[] tail = [.. packs.Values.Where(p => PackFormat.Position(p.Number, p.Length) > covered)];
-            foreach (Pack pack in tail) durable = Math.Max(durable, ReadHeader(pack));
+            foreach (Pack pack in packs.Values)
+            {
+                if (PackFormat.Position(pack.Number, pack.Length) > covered) durable = Math.Max(durable, ReadHeader(pack));
+            }
             if (durable > covered)
             {
                 chain.AddRange(Rebuild(packs.Values, covered, durable));
@@ -65,9 +67,10 @@ public sealed partial class FileBlockstore
             }
             SetRuns(chain);
             foreach (IndexRun run in chain) CountBlocks(run, +1);
-            ReadTail(tail, covered);
+            ReadTail([.. packs.Values.Where(p => PackFormat.Position(p.Number, p.Length) > covered)], covered);
 
             uint lastPack = packs.Count > 0 ? packs.Keys.Max() : 0;
+            _dropped.Clear(); // whatever was not deleted is a pack again
             _nextPack = Math.Max(lastPack, PackFormat.PackOf(covered)) + 1;
             _active = null;
             _rollNext = false;
@@ -137,9 +140,8 @@ public sealed partial class FileBlockstore
     /// <summary>Reads what no index covers. All of it is in doubt.</summary>
     private void ReadTail(Pack[] tail, ulong covered)
     {
-        for (int i = 0; i < tail.Length; i++)
+        foreach (Pack pack in tail)
         {
-            Pack pack = tail[i];
             long start = pack.Number == PackFormat.PackOf(covered) ? Math.Max(PackFormat.OffsetOf(covered), PackFormat.HeaderBytes) : PackFormat.HeaderBytes;
             lock (_gate)
             {
@@ -147,7 +149,7 @@ public sealed partial class FileBlockstore
                 pack.HasGarbage = true;
             }
             if (pack.Length <= start) continue; // made, and never written to
-            using PackScanner scanner = Scan(pack, start, pack.Length, verify: true, isTail: i == tail.Length - 1);
+            using PackScanner scanner = Scan(pack, start, pack.Length, verify: true, isTail: true);
             while (scanner.Next())
             {
                 BlockKey key = BlockKey.Of(scanner.Cid);
@@ -243,7 +245,8 @@ public sealed partial class FileBlockstore
             start = Math.Max(start, PackFormat.HeaderBytes);
             if (start >= end) continue;
             if (pack.Salt is null) ReadHeader(pack);
-            using PackScanner scanner = Scan(pack, start, end, verify: false, isTail: false);
+            // Verified: what a crash left behind unflushed must not stand before an older record that is whole.
+            using PackScanner scanner = Scan(pack, start, end, verify: true, isTail: false);
             while (scanner.Next())
             {
                 BlockKey key = BlockKey.Of(scanner.Cid);
@@ -331,7 +334,7 @@ public sealed partial class FileBlockstore
         {
             lock (_gate)
             {
-                NoteDamage(new BlockDamage(_files.FullName(pack.Name), 0, PackFormat.HeaderBytes, "the file's header is damaged; its blocks are told by their hashes", false));
+                NoteDamage(new BlockDamage(_files.FullName(pack.Name), 0, PackFormat.HeaderBytes, "the file's header is damaged; its blocks are told by their hashes", isTail));
             }
         }
         return new PackScanner(FileOf(pack), _files.FullName(pack.Name), pack.Salt, start, end, verify, isTail);

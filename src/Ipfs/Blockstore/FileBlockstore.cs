@@ -60,6 +60,7 @@ public sealed partial class FileBlockstore : IBlockstore
     private Pack? _active;
     private bool _rollNext, _directoryDirty;
     private uint _nextPack = 1;
+    private readonly List<string> _dropped = []; // files of packs that are gone, to be deleted
 
     /// <summary>Names the folder; it is read when the store is first used, and made when the first block is written.</summary>
     public FileBlockstore(string directory, FileBlockstoreOptions? options = null)
@@ -176,14 +177,7 @@ public sealed partial class FileBlockstore : IBlockstore
     /// <inheritdoc/>
     public IEnumerable<Cid> Cids()
     {
-        EnsureLoaded();
-        RecentIndex? recent;
-        RunSet runs;
-        lock (_gate)
-        {
-            recent = _recent?.Where(static _ => true);
-            runs = Acquire();
-        }
+        RunSet runs = AcquireIntact(out RecentIndex? recent);
         try
         {
             for (int i = 0; i < (recent?.Count ?? 0); i++)
@@ -193,13 +187,9 @@ public sealed partial class FileBlockstore : IBlockstore
             for (int i = 0; i < runs.Runs.Length; i++)
             {
                 using var cursor = new IndexCursor(runs.Runs[i]);
-                while (cursor.Next())
+                while (NextNewest(cursor, runs, i, recent))
                 {
-                    BlockKey key = cursor.Current.Key;
-                    if (cursor.Current.IsDeleted || recent is not null && recent.TryGet(key, out _)) continue;
-                    bool isNewest = true;
-                    for (int j = i + 1; isNewest && j < runs.Runs.Length; j++) isNewest = !runs.Runs[j].TryFind(key, out _, out _);
-                    if (isNewest && TryName(key, out Cid cid)) yield return cid;
+                    if (TryName(cursor.Current.Key, out Cid cid)) yield return cid;
                 }
             }
         }
@@ -229,11 +219,7 @@ public sealed partial class FileBlockstore : IBlockstore
                     if (stays) NotePut(cid);
                 }
                 Release(pack);
-                if (stays)
-                {
-                    _collection?.MarkPut(key);
-                    return false;
-                }
+                if (stays && _collection?.MarkPut(key) != false) return false;
                 old = entry.Pack;
             }
             Append(RecordKind.Block, cid, key, data, old, entry);
@@ -380,6 +366,64 @@ public sealed partial class FileBlockstore : IBlockstore
         finally
         {
             Release(pack!);
+        }
+    }
+
+    /// <summary>The index, once all of it was found intact or made again.</summary>
+    private RunSet AcquireIntact(out RecentIndex? recent)
+    {
+        while (true)
+        {
+            EnsureLoaded();
+            RunSet runs;
+            lock (_gate)
+            {
+                recent = _recent?.Where(static _ => true);
+                runs = Acquire();
+            }
+            try
+            {
+                foreach (IndexRun run in runs.Runs)
+                {
+                    using var cursor = new IndexCursor(run);
+                    while (cursor.Next())
+                    {
+                    }
+                }
+                return runs;
+            }
+            catch (IndexDamagedException e)
+            {
+                Release(runs);
+                Repair(e);
+            }
+            catch
+            {
+                Release(runs);
+                throw;
+            }
+        }
+    }
+
+    /// <summary>Goes on to an entry that no newer one replaces.</summary>
+    private bool NextNewest(IndexCursor cursor, RunSet runs, int at, RecentIndex? recent)
+    {
+        try
+        {
+            while (cursor.Next())
+            {
+                BlockKey key = cursor.Current.Key;
+                if (cursor.Current.IsDeleted || recent is not null && recent.TryGet(key, out _)) continue;
+                bool isNewest = true;
+                for (int newer = at + 1; isNewest && newer < runs.Runs.Length; newer++) isNewest = !runs.Runs[newer].TryFind(key, out _, out _);
+                if (isNewest) return true;
+            }
+            return false;
+        }
+        catch (IndexDamagedException e)
+        {
+            Repair(e);
+            throw new BlockFileException("read", _files.FullName(e.Run.Name), e.Message + "; it was made again, list the blocks anew", isFull: false);
         }
     }
 
@@ -550,6 +594,16 @@ public sealed partial class FileBlockstore : IBlockstore
             pack.HasGarbage = true;
         }
         if (_active == pack) _active = null;
+    }
+
+    /// <summary>Deletes the files of packs that are gone. Those that cannot be deleted wait for the next collection, or start. (Under _writeGate.)</summary>
+    private void DeleteDropped()
+    {
+        while (_dropped.Count > 0)
+        {
+            _files.Delete(_dropped[^1]);
+            _dropped.RemoveAt(_dropped.Count - 1);
+        }
     }
 
     /// <summary>(Under _gate.)</summary>

@@ -6,7 +6,7 @@ namespace Leither.Ipfs.Blockstore;
 
 // Collecting garbage from packs.
 //
-//  Start   From here on records go to a new pack; all earlier ones are flushed and in index files. That set of index files stays what it is.
+//  Start   Records go to a new pack from here on; all earlier ones are flushed and in index files. That set of index files stays what it is.
 //  Mark    Walks from the roots. What was reached is two bits at the block's place in the index files: exact, and 100 million blocks take 33 MB.
 //          Blocks newer than the start, which are kept anyway, are remembered by key, so that they are walked once.
 //  Weigh   Adds up what is alive in each pack, and condemns those that hold too little.
@@ -82,8 +82,6 @@ public sealed partial class FileBlockstore
                     store._collection = this;
                     foreach (Cid cid in store._protected.Cids) _grey.Add(cid);
                 }
-                store._rollNext = store._active is not null;
-                _firstNewPack = store._nextPack;
             }
         }
 
@@ -157,7 +155,15 @@ public sealed partial class FileBlockstore
                 }
                 if (_phase == Phase.Ended || _frozen is null) return false;
                 bool isLeaf = cid.Codec == Multicodec.Raw;
-                if (TryFindFrozen(key, out int run, out long slot, out _)) return (Bits(run, slot) & (isLeaf ? 1u : 2u)) != 0;
+                try
+                {
+                    if (TryFindFrozen(key, out int run, out long slot, out _)) return (Bits(run, slot) & (isLeaf ? 1u : 2u)) != 0;
+                }
+                catch (IndexDamagedException e)
+                {
+                    _store.Repair(e);
+                    return false;
+                }
                 return (isLeaf ? _newSeen : _newWalked).Contains(key);
             }
         }
@@ -227,18 +233,42 @@ public sealed partial class FileBlockstore
             if (_phase <= Phase.Mark) _grey.Add(cid);
         }
 
-        /// <summary>A block is put that is there, in a pack that is not condemned. (Under _writeGate.)</summary>
-        public void MarkPut(in BlockKey key)
+        /// <summary>A block is put that is there, in a pack that is not condemned; false if it has to be written anew all the same. (Under _writeGate.)</summary>
+        public bool MarkPut(in BlockKey key)
         {
             if (_phase == Phase.Weigh) _late.Add(key); // its bits are being read
-            else if (_phase == Phase.Sweep) MarkLate(key);
+            if (_phase != Phase.Sweep) return true;
+            try
+            {
+                MarkLate(key);
+                return true;
+            }
+            catch (IndexDamagedException e)
+            {
+                _store.Repair(e);
+                return false;
+            }
         }
 
         // ---- Start -----------------------------------------------------------------------------------------------------------------
 
         private void Begin()
         {
-            _store.Flush();
+            lock (_store._writeGate) _store.DeleteDropped(); // what an earlier one could not
+            // A flush that has to append anew what was in doubt would carry garbage past the mark that is set here: then once more.
+            long rescued;
+            do
+            {
+                _store.Flush();
+                lock (_store._writeGate)
+                {
+                    _store._rollNext = _store._active is not null;
+                    _firstNewPack = _store._nextPack;
+                    rescued = _store._rescued;
+                }
+                _store.Flush();
+            }
+            while (rescued != _store._rescued);
             lock (_store._indexGate)
             {
                 _store.CancelMerge();
@@ -583,11 +613,12 @@ public sealed partial class FileBlockstore
                     }
                     foreach (Pack pack in _done)
                     {
-                        _store._files.Delete(pack.Name);
+                        _store._dropped.Add(pack.Name);
                         _freed += pack.Length;
                     }
+                    _done.Clear();
                 }
-                _done.Clear();
+                _store.DeleteDropped();
             }
             _store._files.SyncDirectory();
         }

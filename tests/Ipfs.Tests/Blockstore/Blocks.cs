@@ -14,7 +14,7 @@ internal static class Blocks
     public static (Cid Cid, byte[] Data) Raw(int length, int seed)
     {
         byte[] data = new byte[length];
-        new Random(seed).NextBytes(data);
+        new Random(unchecked(seed * 31 + length * 7919)).NextBytes(data);
         return (Cid.Of(Multicodec.Raw, data), data);
     }
 
