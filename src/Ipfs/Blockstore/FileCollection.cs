@@ -11,7 +11,7 @@ namespace Leither.Ipfs.Blockstore;
 //          Blocks newer than the start, which are kept anyway, are remembered by key, so that they are walked once.
 //  Weigh   Adds up what is alive in each pack, and condemns those that hold too little.
 //  Sweep   Goes through the condemned packs, appends anew what is alive, flushes, and only then deletes them.
-//  Tidy    Drops what the index files say about packs that are gone, where that is much; after a purge always.
+//  Tidy    Drops what the index files say about packs that are gone, where that is much; after a purge always. Merges small ones.
 //
 // From the end of Mark a put of a block that is there marks it; in a condemned pack it counts as not there.
 public sealed partial class FileBlockstore
@@ -419,7 +419,10 @@ public sealed partial class FileBlockstore
             _liveBytes += entry.RecordBytes;
         }
 
-        /// <summary>Chooses what to write anew: fully dead packs first, then by what is alive, so that a full disk gets room. (Under both gates.)</summary>
+        /// <summary>
+        /// Chooses what to write anew: fully dead packs first, then by what is alive, so that a full disk gets room; last those that say what was
+        /// deleted, so that what they speak of may be gone by then. (Under both gates.)
+        /// </summary>
         private void Condemn()
         {
             List<(Pack Pack, long Live)> chosen = [], small = [];
@@ -435,7 +438,7 @@ public sealed partial class FileBlockstore
                 else if (pack.Length < _store._options.MaxPackBytes / 4) small.Add((pack, live));
             }
             if (small.Count >= MaxSmallPacks) chosen.AddRange(small);
-            foreach ((Pack pack, _) in chosen.OrderBy(static c => c.Live).ThenBy(static c => c.Pack.Number))
+            foreach ((Pack pack, _) in chosen.OrderBy(c => _deletions.Contains(c.Pack.Number)).ThenBy(static c => c.Live).ThenBy(static c => c.Pack.Number))
             {
                 pack.IsCondemned = true;
                 _condemned.Enqueue(pack);
@@ -457,6 +460,7 @@ public sealed partial class FileBlockstore
                 }
                 lock (_store._gate) _sweeping.Readers++;
                 _seen = 0;
+                if (_deletions.Contains(_sweeping.Number)) DropDone();
                 if (!_live.ContainsKey(_sweeping.Number) && !_deletions.Contains(_sweeping.Number))
                 {
                     EndPack();
@@ -508,7 +512,7 @@ public sealed partial class FileBlockstore
             lock (_store._writeGate)
             {
                 bool isOldest = true;
-                foreach (Pack other in _store._packs.Values) isOldest &= other.Number >= pack.Number || other.IsCondemned;
+                foreach (Pack other in _store._packs.Values) isOldest &= other.Number >= pack.Number;
                 if (isOldest || _store.Find(key, out IndexEntry current, out Pack? holder) && Released(holder!)) return;
                 if (current.Position != position) return;
                 _store.Append(RecordKind.Deleted, cid, key, [], 0, current);
@@ -618,6 +622,7 @@ public sealed partial class FileBlockstore
                     }
                     _done.Clear();
                 }
+                _store._directoryDirty = true; // should the sync here fail, the next flush does it
                 _store.DeleteDropped();
             }
             _store._files.SyncDirectory();
@@ -645,8 +650,10 @@ public sealed partial class FileBlockstore
                             foreach ((uint pack, int blocks) in run.Packs) gone += _store._packs.ContainsKey(pack) ? 0 : Math.Abs(blocks);
                         }
                     }
-                    if (gone == 0 || !_options.Purge && gone <= all * 0.25) return true;
-                    _merge = _store._merge = _store.NewMerge(0, _store._runs.Runs.Length);
+                    bool isWorth = gone > 0 && (_options.Purge || gone > all * 0.25);
+                    if (isWorth) _store._merge = _store.NewMerge(0, _store._runs.Runs.Length);
+                    else if (!_store.BeginMerge(MaxInlineMerge)) return true;
+                    _merge = _store._merge;
                 }
                 if (_store._merge != _merge)
                 {
@@ -654,9 +661,8 @@ public sealed partial class FileBlockstore
                     return false;
                 }
                 _store.StepMerge(start, budget);
-                if (_store._merge is not null) return false;
-                _merge = null;
-                return true;
+                if (_store._merge is null) _merge = null;
+                return false;
             }
         }
     }
