@@ -54,6 +54,8 @@ public sealed class Mimei : IDisposable
     public WriteLog? Log { get; set; }
     /// <summary>Makes checkpoints; null when the node keeps no files.</summary>
     public ICheckpointer? Checkpointer { get; set; }
+    /// <summary>Makes its versions; null where it has none.</summary>
+    public Versions.Versioner? Versions { get; set; }
     /// <summary>
     /// Taken once for a batch of commands, and for each slice of background work. An I/O thread never waits for it: it tries, and
     /// comes back to the connection later.
@@ -78,6 +80,7 @@ public sealed class Mimei : IDisposable
         Functions?.Dispose();
         PubSub.Dispose();
         Tracking.Dispose();
+        Versions?.Dispose();
         (Checkpointer as IDisposable)?.Dispose();
         Log?.Dispose();
         Keyspace.Dispose();

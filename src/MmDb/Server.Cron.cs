@@ -117,6 +117,7 @@ public sealed unsafe partial class Server
             moreToFree |= keyspace.Compactor.Step(slice / 2);
             next = moreToFree ? 1 : next;
             next = Math.Min(next, mimei.Checkpointer?.Step(nowMs) ?? int.MaxValue);
+            next = Math.Min(next, mimei.Versions?.Step() ?? int.MaxValue);
             if (mimei.Log is { } log)
             {
                 next = log.State != Log.LogState.Open ? Math.Min(next, 1000) : next;

@@ -301,6 +301,13 @@ public sealed unsafe partial class Server : IDisposable
         }
     }
 
+    /// <summary>Background work of a MiMei has something for the loop thread: it gets its slices soon.</summary>
+    internal void Tend(Mimei mimei)
+    {
+        Touch(mimei);
+        WakeWithin?.Invoke(0);
+    }
+
     /// <summary>The counters of a command in this server.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal CommandStats StatsOf(CommandSpec spec) => _commandStats[spec.Id];

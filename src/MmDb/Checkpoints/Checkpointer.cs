@@ -100,6 +100,9 @@ public sealed class Checkpointer : ICheckpointer, IDisposable
     /// <summary>Whether effects were logged whose entry has not ended: a snapshot here would hold a part of an entry.</summary>
     private bool InEntry => _mimei.Log is { InEntry: true };
 
+    /// <summary>Whether no other snapshot runs (a version's, a replica's), and no entry.</summary>
+    private bool MayBegin => !InEntry && _mimei.Keyspace.Snapshot is null;
+
     /// <inheritdoc/>
     public string? Save()
     {
@@ -109,6 +112,7 @@ public sealed class Checkpointer : ICheckpointer, IDisposable
         }
 
         Cancel();
+        _mimei.Versions?.Yield();
         return SaveNow();
     }
 
@@ -134,7 +138,7 @@ public sealed class Checkpointer : ICheckpointer, IDisposable
         // EXEC may run it between effects: then it begins with the next slice, which comes after the entry's end.
         _wanted = true;
         StartedMs = NowMs;
-        if (!InEntry && _snapshot is null && _writer is null)
+        if (MayBegin && _snapshot is null && _writer is null)
         {
             Begin();
         }
@@ -187,7 +191,7 @@ public sealed class Checkpointer : ICheckpointer, IDisposable
             End();
         }
 
-        if (!InEntry && (_wanted || IsDue(nowMs)))
+        if (MayBegin && (_wanted || IsDue(nowMs)))
         {
             Begin();
             return 0;

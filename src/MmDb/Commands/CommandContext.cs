@@ -272,9 +272,13 @@ public sealed unsafe class CommandContext
 
     /// <summary>Gives the answer a MiMei, as soon as it is loaded.</summary>
     internal void UseMimei(MimeiEntry entry, MimeiPlace place, Action<CommandContext, Mimei> answer) =>
-        Await<Mimei>(done => Server.Mimeis.Load(entry, place, done), answer, null);
+        Await<Mimei>(done => Server.Mimeis.Load(entry, place, done), answer);
 
-    private void Await<T>(Action<Action<T?, Exception?>> begin, Action<CommandContext, T> answer, Action? undo)
+    /// <summary>Begins something that is done later: the client waits, others go on. As <see cref="Aside"/> in all else.</summary>
+    /// <param name="begin">Begins it; calls what it is given behind the gate, once, now or later.</param>
+    /// <param name="answer">Replies.</param>
+    /// <param name="undo">Is called before what went wrong is replied.</param>
+    internal void Await<T>(Action<Action<T?, Exception?>> begin, Action<CommandContext, T> answer, Action? undo = null)
     {
         if (CannotBlock)
         {

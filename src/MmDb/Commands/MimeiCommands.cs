@@ -97,6 +97,7 @@ public static unsafe class MimeiCommands
                 Handler = &RunName,
             },
             Open,
+            .. VersionCommands.All,
         ],
     };
 
@@ -106,6 +107,8 @@ public static unsafe class MimeiCommands
     private static ReadOnlySpan<byte> NoStore => "ERR this server keeps no files, so there is no place for another MiMei"u8;
 
     private static void RunHelp(CommandContext c) => c.Help(
+        "BACKUP [MEMO <text>]",
+        "    Make a version of what there is now and return its number.",
         "CREATE <DB|FILE> [MARK <mark>] [APP <id>] [EXT <ext>] [RIGHT <mask>]",
         "    Make a MiMei and return its id. The same author, app, ext, mark and type always give the same one;",
         "    the mark {{auto}} gives a new one each time.",
@@ -118,7 +121,9 @@ public static unsafe class MimeiCommands
         "NAME <name> <mid|name>",
         "    Give a MiMei a name on this node. NAME <name> '' takes the name away.",
         "OPEN <mid|name> [VERSION <cur|last|release|n> | AT <time|sequence>]",
-        "    Bind this connection to a MiMei, in database 0.");
+        "    Bind this connection to a MiMei, in database 0.",
+        "VERSIONS [<mid|name>]",
+        "    Return the versions of a MiMei, newest first.");
 
     // ------------------------------------------------------------------ making
 
@@ -323,13 +328,13 @@ public static unsafe class MimeiCommands
 
     private static long KeysOf(MimeiEntry entry) => entry.Loaded?.KeyCount ?? entry.Record.Keys;
 
-    private static void Field(Resp.RespWriter reply, string name, string value)
+    internal static void Field(Resp.RespWriter reply, string name, string value)
     {
         reply.Bulk(Ascii(name));
         reply.Bulk(Encoding.UTF8.GetBytes(value));
     }
 
-    private static void Field(Resp.RespWriter reply, string name, long value)
+    internal static void Field(Resp.RespWriter reply, string name, long value)
     {
         reply.Bulk(Ascii(name));
         reply.Integer(value);
@@ -392,7 +397,7 @@ public static unsafe class MimeiCommands
         && name.All(static c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-');
 
     /// <summary>The MiMei that a word names; or replies that there is none.</summary>
-    private static bool TryFind(CommandContext c, int index, out MimeiEntry entry)
+    internal static bool TryFind(CommandContext c, int index, out MimeiEntry entry)
     {
         if (c.Server.Mimeis.TryFind(c.Text(index), out entry!))
         {

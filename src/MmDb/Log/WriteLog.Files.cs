@@ -139,6 +139,9 @@ public sealed unsafe partial class WriteLog
         ReleaseChunks();
     }
 
+    /// <summary>Makes everything up to <paramref name="sequence"/>, which was written, durable; false when the disk fails. (Any thread.)</summary>
+    public bool Sync(ulong sequence) => SyncedSequence >= sequence || (TrySync(finishedOnly: false) && SyncedSequence >= sequence);
+
     /// <summary>Waits until everything up to <paramref name="sequence"/> is durable; false when the disk fails. (The log's thread.)</summary>
     public bool WaitSynced(ulong sequence)
     {

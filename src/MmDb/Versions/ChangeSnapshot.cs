@@ -39,6 +39,9 @@ internal sealed unsafe class ChangeSnapshot : Snapshot
     /// <inheritdoc/>
     public override int Epoch => -1;
 
+    /// <summary>Whether what changed is not known yet.</summary>
+    public bool IsAwaiting => _changes is null;
+
     /// <summary>Takes what changed; from now on <see cref="Snapshot.Step"/> captures it. The changes are read by the snapshot alone until it is over.</summary>
     public void Take(StateChanges changes)
     {

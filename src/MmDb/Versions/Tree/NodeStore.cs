@@ -73,7 +73,7 @@ internal sealed class NodeStore(IBlockstore blocks, int cachedNodes = 256)
 
 /// <summary>A block that is linked to is not in the store.</summary>
 /// <param name="link">Which one.</param>
-public sealed class MissingBlockException(Cid link) : Exception($"block {link} is missing")
+public sealed class MissingBlockException(Cid link) : IOException($"block {link} is missing")
 {
     /// <summary>The block.</summary>
     public Cid Link { get; } = link;

@@ -170,4 +170,4 @@ internal sealed class TreeNode
 }
 
 /// <summary>A block is not what the state tree says it is: whoever made it did not follow the format.</summary>
-public sealed class TreeFormatException(string message) : Exception(message);
+public sealed class TreeFormatException(string message) : IOException(message);

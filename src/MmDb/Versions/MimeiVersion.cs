@@ -1,0 +1,190 @@
+using Leither.Ipfs.DagCbor;
+using Leither.Ipfs.Keys;
+using Leither.Ipfs.Multiformats;
+using Leither.MmDb.Log;
+
+namespace Leither.MmDb.Versions;
+
+/// <summary>
+/// A version of a MiMei: its state and its place in the log, signed by the author. As a block it is a map of DAG-CBOR that anybody can read and check.
+/// </summary>
+/// <remarks>
+/// <code>
+/// log      [writer's public key (32 bytes), epoch, sequence, link to the segment or null]: the last entry that is in it
+/// mid      the MiMei's id, 20 bytes
+/// sig      the author's signature (Ed25519) over "leither-version-1:" and the block without this field
+/// memo     text
+/// prev     link to the version before, or null
+/// time     the hybrid time of the last entry: where its clock stands
+/// state    link (StateFormat.cs)
+/// format   1
+/// created  Unix milliseconds
+/// version  1, 2, 3 …
+/// </code>
+/// </remarks>
+public sealed record MimeiVersion
+{
+    /// <summary>The format that is written, and the only one there is.</summary>
+    public const int Format = 1;
+
+    /// <summary>The most bytes that a memo may have.</summary>
+    public const int MaxMemoBytes = 4096;
+
+    /// <summary>What is signed begins with it, so that it is nothing else.</summary>
+    private static ReadOnlySpan<byte> SignaturePrefix => "leither-version-1:"u8;
+
+    /// <summary>The MiMei.</summary>
+    public required LeitherId Mid { get; init; }
+    /// <summary>Its number.</summary>
+    public required ulong Number { get; init; }
+    /// <summary>The version before; none: it is the first, or those before were deleted.</summary>
+    public Cid Previous { get; init; }
+    /// <summary>What the databases hold.</summary>
+    public required Cid State { get; init; }
+    /// <summary>Who wrote the log: a public key, 32 bytes.</summary>
+    public required ReadOnlyMemory<byte> Writer { get; init; }
+    /// <summary>The last entry that is in it.</summary>
+    public required Position Position { get; init; }
+    /// <summary>The segment that the entry lies in; none while the log is not sealed.</summary>
+    public Cid Segment { get; init; }
+    /// <summary>The hybrid time of that entry (<see cref="HybridClock"/>).</summary>
+    public required ulong Time { get; init; }
+    /// <summary>When it was made, in Unix milliseconds.</summary>
+    public required long CreatedMs { get; init; }
+    /// <summary>What its author says of it.</summary>
+    public string Memo { get; init; } = "";
+
+    /// <summary>The instant that its clock stands at, in Unix milliseconds.</summary>
+    public long TimeMs => HybridClock.ToMilliseconds(Time);
+
+    /// <summary>The block, signed.</summary>
+    public byte[] Sign(PrivateKey author)
+    {
+        var writer = new DagCborWriter();
+        Write(writer, default);
+        byte[] signature = author.Sign([.. SignaturePrefix, .. writer.Written]);
+        writer.Clear();
+        Write(writer, signature);
+        return writer.ToArray();
+    }
+
+    /// <summary>Reads a version's block, and checks that the author signed it.</summary>
+    /// <exception cref="MimeiException">It is none, of another MiMei, of a newer format, or not signed by the author.</exception>
+    public static MimeiVersion Decode(ReadOnlySpan<byte> block, LeitherId mid, PublicKey author)
+    {
+        MimeiVersion version;
+        byte[] signature;
+        try
+        {
+            version = Read(block, out signature);
+        }
+        catch (DagCborException e)
+        {
+            throw new MimeiException($"ERR the block is no version of a MiMei: {e.Message}", e);
+        }
+
+        if (version.Mid != mid)
+        {
+            throw new MimeiException($"ERR version {version.Number} is one of the MiMei {version.Mid}, not of {mid}");
+        }
+
+        var unsigned = new DagCborWriter();
+        version.Write(unsigned, default);
+        return author.Verify([.. SignaturePrefix, .. unsigned.Written], signature) ? version
+            : throw new MimeiException($"ERR version {version.Number} was not signed by the author of the MiMei {mid}");
+    }
+
+    private void Write(DagCborWriter writer, ReadOnlySpan<byte> signature)
+    {
+        writer.WriteMapStart(signature.IsEmpty ? 9 : 10);
+        writer.WriteKey("log"u8);
+        writer.WriteArrayStart(4);
+        writer.WriteBytes(Writer.Span);
+        writer.WriteUInt64(Position.Epoch);
+        writer.WriteUInt64(Position.Sequence);
+        WriteLink(writer, Segment);
+        writer.WriteKey("mid"u8);
+        writer.WriteBytes(Mid.ToArray());
+        if (!signature.IsEmpty)
+        {
+            writer.WriteKey("sig"u8);
+            writer.WriteBytes(signature);
+        }
+
+        writer.WriteKey("memo"u8);
+        writer.WriteText(Memo);
+        writer.WriteKey("prev"u8);
+        WriteLink(writer, Previous);
+        writer.WriteKey("time"u8);
+        writer.WriteUInt64(Time);
+        writer.WriteKey("state"u8);
+        writer.WriteCid(State);
+        writer.WriteKey("format"u8);
+        writer.WriteInt64(Format);
+        writer.WriteKey("created"u8);
+        writer.WriteInt64(CreatedMs);
+        writer.WriteKey("version"u8);
+        writer.WriteUInt64(Number);
+    }
+
+    private static MimeiVersion Read(ReadOnlySpan<byte> block, out byte[] signature)
+    {
+        var reader = new DagCborReader(block);
+        reader.ReadMapStart(10);
+        reader.ReadKey("log"u8);
+        reader.ReadArrayStart(4);
+        byte[] writer = reader.ReadBytes(Ed25519.PublicKeyLength).ToArray();
+        var position = new Position(reader.ReadUInt64(), reader.ReadUInt64());
+        Cid segment = ReadLink(ref reader);
+        reader.ReadKey("mid"u8);
+        var mid = new LeitherId(reader.ReadBytes(LeitherId.Length));
+        reader.ReadKey("sig"u8);
+        signature = reader.ReadBytes(Ed25519.SignatureLength).ToArray();
+        reader.ReadKey("memo"u8);
+        string memo = reader.ReadText();
+        reader.ReadKey("prev"u8);
+        Cid previous = ReadLink(ref reader);
+        reader.ReadKey("time"u8);
+        ulong time = reader.ReadUInt64();
+        reader.ReadKey("state"u8);
+        Cid state = reader.ReadCid();
+        reader.ReadKey("format"u8);
+        if (reader.ReadInt64() is var format and not Format)
+        {
+            throw new MimeiException($"ERR the version is of format {format}, which this node does not know");
+        }
+
+        reader.ReadKey("created"u8);
+        long created = reader.ReadInt64();
+        reader.ReadKey("version"u8);
+        ulong number = reader.ReadUInt64();
+        reader.End();
+        return new MimeiVersion
+        {
+            Mid = mid,
+            Number = number,
+            Previous = previous,
+            State = state,
+            Writer = writer,
+            Position = position,
+            Segment = segment,
+            Time = time,
+            CreatedMs = created,
+            Memo = memo,
+        };
+    }
+
+    private static void WriteLink(DagCborWriter writer, in Cid link)
+    {
+        if (link.IsNone)
+        {
+            writer.WriteNull();
+        }
+        else
+        {
+            writer.WriteCid(link);
+        }
+    }
+
+    private static Cid ReadLink(ref DagCborReader reader) => reader.TryReadNull() ? default : reader.ReadCid();
+}

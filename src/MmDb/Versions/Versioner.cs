@@ -1,0 +1,325 @@
+using System.Diagnostics;
+using Leither.Ipfs.Blockstore;
+using Leither.Ipfs.Keys;
+using Leither.Ipfs.Multiformats;
+using Leither.MmDb.Log;
+using Leither.MmDb.Versions.Tree;
+
+namespace Leither.MmDb.Versions;
+
+/// <summary>Where a MiMei's versions are, and who makes them.</summary>
+public sealed class VersionerOptions
+{
+    /// <summary>What the MiMei is.</summary>
+    public required MimeiInfo Info { get; init; }
+    /// <summary>The author's key; null: versions are read here, but not made.</summary>
+    public PrivateKey? Author { get; init; }
+    /// <summary>Opens the blocks, when they are first wanted.</summary>
+    public required Func<IBlockstore> OpenBlocks { get; init; }
+    /// <summary>The MiMei's folder, for the list of versions.</summary>
+    public required ILogFiles Files { get; init; }
+    /// <summary>Where temporary files go.</summary>
+    public required string WorkFolder { get; init; }
+    /// <summary>The clock.</summary>
+    public required TimeProvider Time { get; init; }
+    /// <summary>Is told what was made, for the node's own log.</summary>
+    public Action<string> Report { get; init; } = static _ => { };
+}
+
+/// <summary>
+/// The versions of one MiMei: makes them when asked to (BACKUP), one at a time, and knows which there are. What it costs clients are slices at the
+/// gate for what changed since the version before; everything else is another thread's.
+/// </summary>
+/// <remarks>Members are called behind the MiMei's gate, except where they say otherwise.</remarks>
+public sealed class Versioner : IDisposable
+{
+    /// <summary>How soon to look again whether the thread is through, where it cannot say so.</summary>
+    private const int PollMs = 1;
+
+    /// <summary>Beyond so many entries for each key there is, all keys are looked at rather than what changed.</summary>
+    private const ulong MaxEntriesPerKey = 2;
+
+    /// <summary>Changes are always looked at up to so many entries.</summary>
+    private const ulong MinEntries = 100_000;
+
+    private static readonly long _sliceTicks = Stopwatch.Frequency / 2000;
+
+    private readonly Mimei _mimei;
+    private readonly VersionerOptions _options;
+    private readonly Queue<(string Memo, Action<MimeiVersion?, Exception?> Done)> _asked = new();
+    private readonly Lock _openGate = new();
+    private IBlockstore? _blocks;
+    private VersionList? _list;
+    private NodeStore? _store;
+    private MimeiVersion? _last;
+    private VersionWriter? _writer;
+    private Snapshot? _snapshot;
+    private long _begunTicks;
+
+    /// <summary>A versioner of a MiMei that was just opened. Nothing is read before it is wanted.</summary>
+    public Versioner(Mimei mimei, VersionerOptions options)
+    {
+        _mimei = mimei;
+        _options = options;
+        PublicKey.TryFromProtobuf(options.Info.Author.Span, out PublicKey? author);
+        Author = author ?? throw new MimeiException("ERR the author's key of the MiMei is none");
+    }
+
+    /// <summary>What the MiMei is.</summary>
+    public MimeiInfo Info => _options.Info;
+
+    /// <summary>Who signs.</summary>
+    public PublicKey Author { get; }
+
+    /// <summary>Whether a version is being made, or is to be.</summary>
+    public bool IsRunning => _writer is not null || _asked.Count > 0;
+
+    /// <summary>The blocks of all versions. (Any thread.)</summary>
+    public IBlockstore Blocks
+    {
+        get
+        {
+            lock (_openGate)
+            {
+                return _blocks ??= _options.OpenBlocks();
+            }
+        }
+    }
+
+    /// <summary>The versions there are. (Any thread.)</summary>
+    public VersionList List
+    {
+        get
+        {
+            lock (_openGate)
+            {
+                return _list ??= new VersionList(_options.Files);
+            }
+        }
+    }
+
+    /// <summary>Reads a version, and checks the author's signature. (Any thread.)</summary>
+    /// <exception cref="MimeiException">There is no such version, or it is damaged.</exception>
+    public MimeiVersion Read(ulong number)
+    {
+        Cid block = List.Find(number);
+        return block.IsNone ? throw NoSuchVersion(number) : ReadBlock(block);
+    }
+
+    /// <summary>The number that a place in history means. (Any thread.)</summary>
+    /// <exception cref="MimeiException">There is no such version.</exception>
+    public ulong NumberOf(MimeiPlace place)
+    {
+        ulong number = place.Kind switch
+        {
+            MimeiPlaceKind.Last => List.Last.Number,
+            MimeiPlaceKind.Release => List.Released,
+            _ => place.Number,
+        };
+        return number == 0 ? throw new MimeiException(place.Kind == MimeiPlaceKind.Release
+            ? "ERR no version is released; MIMEI RELEASE names one"
+            : "ERR there is no version yet; MIMEI BACKUP makes one") : number;
+    }
+
+    /// <summary>The error for a version that is not there.</summary>
+    public static MimeiException NoSuchVersion(ulong number) => new($"ERR there is no version {number}; MIMEI VERSIONS lists those that there are");
+
+    /// <summary>Makes a version of what there is now. Done is called behind the gate: with the version, or with what went wrong.</summary>
+    public void Backup(string memo, Action<MimeiVersion?, Exception?> done)
+    {
+        if (_options.Author is null)
+        {
+            done(null, new MimeiException("READONLY versions are made by the MiMei's author, whose key is not on this node"));
+            return;
+        }
+
+        _asked.Enqueue((memo, done));
+        Step();
+    }
+
+    /// <summary>A slice of the version under way, if there is one. The periodic work calls it.</summary>
+    /// <returns>In how many milliseconds it wants to be called again at the latest; 0: as soon as clients have had their turn.</returns>
+    public int Step()
+    {
+        if (_writer is not { } writer)
+        {
+            if (_asked.Count == 0)
+            {
+                return int.MaxValue;
+            }
+
+            if (_mimei.Keyspace.Snapshot is not null || _mimei.Log is { InEntry: true })
+            {
+                return PollMs;
+            }
+
+            try
+            {
+                Begin();
+            }
+            catch (Exception e) when (e is IOException or MimeiException)
+            {
+                _asked.Dequeue().Done(null, e);
+            }
+
+            return 0;
+        }
+
+        if (_snapshot is { } snapshot)
+        {
+            return Walk(snapshot, writer);
+        }
+
+        if (!writer.IsDone)
+        {
+            return PollMs;
+        }
+
+        End(writer);
+        return _asked.Count > 0 ? 0 : int.MaxValue;
+    }
+
+    /// <summary>Lets go of the snapshot under way, since another one is wanted at once; the version is begun again afterwards.</summary>
+    public void Yield()
+    {
+        if (_snapshot is { } snapshot)
+        {
+            if (!snapshot.Cancel())
+            {
+                snapshot.Step(long.MaxValue);
+            }
+
+            _snapshot = null;
+            _writer!.Dispose();
+            _writer = null;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Yield();
+        _writer?.Dispose();
+        _writer = null;
+        while (_asked.TryDequeue(out (string Memo, Action<MimeiVersion?, Exception?> Done) asked))
+        {
+            asked.Done(null, new MimeiException("ERR the MiMei was closed before the version was made"));
+        }
+
+        _blocks?.Dispose();
+    }
+
+    private MimeiVersion ReadBlock(in Cid block)
+    {
+        byte[] bytes = Blocks.Get(block) ?? throw new MissingBlockException(block);
+        return MimeiVersion.Decode(bytes, _mimei.Id, Author);
+    }
+
+    private int Walk(Snapshot snapshot, VersionWriter writer)
+    {
+        if (writer.IsDone && !snapshot.IsCancelled && snapshot.Cancel())
+        {
+            _snapshot = null;
+            return 0;
+        }
+
+        if (snapshot is ChangeSnapshot { IsAwaiting: true } changes)
+        {
+            if (writer.Changes is not { } found)
+            {
+                return PollMs;
+            }
+
+            changes.Take(found);
+        }
+
+        if (writer.IsBehind)
+        {
+            return PollMs;
+        }
+
+        if (snapshot.Step(Stopwatch.GetTimestamp() + _sliceTicks))
+        {
+            _snapshot = null;
+            writer.Complete();
+        }
+
+        return 0;
+    }
+
+    private void Begin()
+    {
+        _begunTicks = Stopwatch.GetTimestamp();
+        Keyspace keyspace = _mimei.Keyspace;
+        _store ??= new NodeStore(Blocks);
+        ulong number = List.Next;
+        Cid previous = List.Last.Block;
+        MimeiVersion? last = previous.IsNone ? null : _last ??= ReadBlock(previous);
+        WriteLog? log = _mimei.Log;
+        log?.Flush();
+        Position position = log?.LastPosition ?? default;
+        LogReader? reader = last is not null && log is not null && IsNear(last, position) ? log.Read(last.Position.Sequence) : null;
+        ulong time = keyspace.Effects.LastTime;
+        string memo = _asked.Peek().Memo;
+        Server? server = _mimei.Server;
+        StateRoot? old = reader is null ? null : StateRoot.Read(_store, last!.State);
+        _writer = new VersionWriter(
+            _store, _options.WorkFolder, reader, old, keyspace.Databases.Length,
+            state => Make(state, number, previous, position, time, memo),
+            () => server?.Post?.Invoke(() => server.Tend(_mimei)));
+        _snapshot = reader is null ? Snapshot.Begin(keyspace, _writer) : new ChangeSnapshot(keyspace, _writer);
+    }
+
+    /// <summary>Whether looking at what changed is less than looking at everything.</summary>
+    private bool IsNear(MimeiVersion last, Position position) =>
+        position.Sequence >= last.Position.Sequence
+        && position.Sequence - last.Position.Sequence <= Math.Max(MinEntries, MaxEntriesPerKey * (ulong)_mimei.KeyCount);
+
+    /// <summary>The writer's thread: the state is built.</summary>
+    private MimeiVersion Make(StateRoot state, ulong number, Cid previous, Position position, ulong time, string memo)
+    {
+        NodeStore store = _store!;
+        Cid root = state.Write(store);
+
+        // A version vouches for the log as far as it goes: what a loss of power could take back is not in it.
+        if (_mimei.Log is { } log && !log.Sync(position.Sequence))
+        {
+            throw new IOException("the log could not be made durable");
+        }
+
+        var version = new MimeiVersion
+        {
+            Mid = _mimei.Id,
+            Number = number,
+            Previous = previous,
+            State = root,
+            Writer = Author.Bytes.ToArray(),
+            Position = position,
+            Time = time,
+            CreatedMs = _options.Time.GetUtcNow().ToUnixTimeMilliseconds(),
+            Memo = memo,
+        };
+        Cid block = store.Write(Multicodec.DagCbor, version.Sign(_options.Author!));
+        Blocks.Flush();
+        List.Add(number, block);
+        return version;
+    }
+
+    private void End(VersionWriter writer)
+    {
+        writer.Dispose();
+        _writer = null;
+        (_, Action<MimeiVersion?, Exception?> done) = _asked.Dequeue();
+        if (writer.Result is { } version)
+        {
+            _last = version;
+            _options.Report($"Version {version.Number} of {_mimei.Id}, in {Stopwatch.GetElapsedTime(_begunTicks).TotalMilliseconds:0} ms");
+            done(version, null);
+            return;
+        }
+
+        Exception problem = writer.Error ?? new IOException("it was given up");
+        _options.Report($"Version failed: {problem.Message}");
+        done(null, problem);
+    }
+}
