@@ -32,7 +32,7 @@ public sealed unsafe class Database
     /// </summary>
     internal SortedSetStructure* FieldAgenda { get; set; }
     /// <summary>Number of keys, expired ones that nobody has met included.</summary>
-    public long Count => Keys->Count;
+    public long Count => _keyspace.Source is { } source ? source.Count(Index) : Keys->Count;
     /// <summary>Mean time to live of the keys that the last expiry cycles sampled, in milliseconds.</summary>
     public long AverageTtlMs { get; internal set; }
     /// <summary>Where the active expiry cycle goes on.</summary>
@@ -149,11 +149,18 @@ public sealed unsafe class Database
         ulong* slot = Keys->Find(key.Hash, key.Name, key.Length);
         if (slot == null)
         {
-            return null;
+            return _keyspace.Source is null ? null : Fetch(key);
         }
 
         byte* record = KeyTable.Get(slot);
         return Record.HasExpire(record) && _keyspace.IsExpired(record) ? Expired(key) : record;
+    }
+
+    /// <summary>Takes a key from where it is kept.</summary>
+    private byte* Fetch(in Key key)
+    {
+        byte* record = _keyspace.Source!.Fetch(this, key);
+        return record != null && Record.HasExpire(record) && _keyspace.IsExpired(record) ? null : record;
     }
 
     private byte* Expired(in Key key)

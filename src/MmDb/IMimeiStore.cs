@@ -56,17 +56,6 @@ public sealed record MimeiRecord(LeitherId Id)
 /// <param name="inner">The cause.</param>
 public sealed class MimeiException(string message, Exception? inner = null) : Exception(message, inner);
 
-/// <summary>
-/// Opens MiMei as they once were. What it gives is bound to sessions like any other MiMei and is read-only; it is disposed of when nobody is bound to
-/// it any more.
-/// </summary>
-public interface IMimeiHistory
-{
-    /// <summary>Opens one at a place in its history. Called on any thread.</summary>
-    /// <exception cref="MimeiException">There is no such place.</exception>
-    Mimei Open(LeitherId id, MimeiPlace place);
-}
-
 /// <summary>A place in the history of a MiMei, as MIMEI OPEN names it.</summary>
 /// <param name="Kind">How it is named.</param>
 /// <param name="Number">The version's number, the instant in Unix milliseconds, or the sequence number.</param>

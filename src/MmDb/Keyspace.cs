@@ -77,8 +77,26 @@ public sealed unsafe class Keyspace : IDisposable
     public FastRandom Random;
     /// <summary>The seed of all key hashes.</summary>
     public ulong HashSeed { get; }
-    /// <summary>The one clock reading of the running command, script or EXEC: Unix milliseconds.</summary>
-    public long NowMs { get; set; }
+    /// <summary>The one clock reading of the running command, script or EXEC: Unix milliseconds. Of a version, always the same.</summary>
+    public long NowMs
+    {
+        get;
+        set => field = StandsAtMs == 0 ? value : StandsAtMs;
+    }
+
+    /// <summary>The instant at which the clock stands, in Unix milliseconds; 0: it goes.</summary>
+    public long StandsAtMs
+    {
+        get;
+        set
+        {
+            field = value;
+            NowMs = value;
+        }
+    }
+
+    /// <summary>Where keys come from that are not held yet; null: all are held.</summary>
+    internal KeySource? Source { get; set; }
     /// <summary>Changes since the last checkpoint.</summary>
     public long Dirty { get; set; }
     /// <summary>Whether this node decides on expiry and eviction; a follower does not.</summary>
@@ -264,6 +282,7 @@ public sealed unsafe class Keyspace : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        Source?.Dispose();
         FieldExpiry.Dispose();
         Heap.Dispose();
     }

@@ -26,6 +26,8 @@ public sealed class Mimei : IDisposable
     public MimeiEntry? Entry { get; internal set; }
     /// <summary>The place in its history that this is.</summary>
     public MimeiPlace Place { get; internal set; }
+    /// <summary>Of a place in history, the MiMei as it is now; null: this is it.</summary>
+    public Mimei? Current { get; internal set; }
     /// <summary>Whose sessions use it; null before there is one.</summary>
     internal Server? Server { get; set; }
     /// <summary>This turn has to do with it: see <see cref="Server.Touch"/>.</summary>

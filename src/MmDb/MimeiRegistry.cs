@@ -72,8 +72,6 @@ public sealed class MimeiRegistry
     public IReadOnlyCollection<MimeiEntry> All => _all.Values;
     /// <summary>Those that are loaded, versions that somebody looks at included; the default one first.</summary>
     public IReadOnlyList<Mimei> Open => _open;
-    /// <summary>Opens what once was; null: this server cannot.</summary>
-    public IMimeiHistory? History { get; set; }
     /// <summary>Where they are kept; null: nowhere, there is the default one only.</summary>
     public IMimeiStore? Store => _store;
     /// <summary>Bytes of memory that all keyspaces together use, by the end of the last turn.</summary>
@@ -172,28 +170,52 @@ public sealed class MimeiRegistry
         }
     }
 
-    private void LoadPast(MimeiEntry entry, MimeiPlace place, Action<Mimei?, Exception?> done)
+    /// <summary>Opens one as it was: by way of what it is now, which stays loaded as long. Several may use the same version.</summary>
+    private void LoadPast(MimeiEntry entry, MimeiPlace place, Action<Mimei?, Exception?> done) => Load(entry, default, (current, problem) =>
     {
-        if (History is not { } history)
+        if (current is null)
         {
-            done(null, new MimeiException("ERR this node opens MiMei as they are now only: VERSION cur"));
+            done(null, problem);
             return;
         }
 
+        current.Hold();
         _server.RunAside(
-            () => history.Open(entry.Id, place),
-            (mimei, problem) =>
+            () => Versions.VersionHistory.Place(current, place),
+            (found, problem) =>
             {
-                if (mimei is not null)
+                if (problem is null && _open.Find(m => m.Current == current && m.Place == found && found.Kind == MimeiPlaceKind.Version) is { } opened)
                 {
-                    mimei.Entry = entry;
-                    mimei.Place = place;
-                    Attach(mimei);
+                    current.Release();
+                    done(opened, null);
+                    return;
                 }
 
-                done(mimei, problem);
+                if (problem is not null)
+                {
+                    current.Release();
+                    done(null, problem);
+                    return;
+                }
+
+                _server.RunAside(() => Versions.VersionHistory.Open(current, found), (mimei, problem) =>
+                {
+                    if (mimei is null)
+                    {
+                        current.Release();
+                    }
+                    else
+                    {
+                        mimei.Entry = entry;
+                        mimei.Place = found;
+                        mimei.Current = current;
+                        Attach(mimei);
+                    }
+
+                    done(mimei, problem);
+                });
             });
-    }
+    });
 
     private void Attach(Mimei mimei)
     {
@@ -352,7 +374,7 @@ public sealed class MimeiRegistry
             return;
         }
 
-        if (mimei.Checkpointer is not { IsRunning: true } && mimei.Log is not ({ InEntry: true } or { State: not Log.LogState.Open }))
+        if (mimei.Checkpointer is not { IsRunning: true } && mimei.Versions is not { IsRunning: true } && mimei.Log is not ({ InEntry: true } or { State: not Log.LogState.Open }))
         {
             Unload(mimei, isPast);
         }
@@ -366,6 +388,7 @@ public sealed class MimeiRegistry
         MimeiEntry entry = mimei.Entry!;
         if (isPast)
         {
+            mimei.Current!.Release();
             _server.RunAside(() => { mimei.Dispose(); return true; }, static (_, _) => { });
             return;
         }

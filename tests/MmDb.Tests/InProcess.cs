@@ -6,6 +6,7 @@
 //   db.Run("INCR n")       → :1         db.Run("KEYS *")    → ["a", "n"] db.Run("HGETALL h") in RESP3 → %{"f": "v"}
 
 using System.Text;
+using Leither.Ipfs.Keys;
 using Leither.MmDb.Log;
 using Leither.MmDb.Memory;
 using Leither.Resp;
@@ -25,10 +26,12 @@ internal sealed unsafe class InProcess : IDisposable
     /// <param name="recording">Whether it keeps a log, which <see cref="Replay"/> reads.</param>
     /// <param name="open">Brings its MiMei back from files, before the first client comes.</param>
     /// <param name="store">Keeps other MiMei; null: there is the default one only.</param>
-    public InProcess(KeyspaceOptions? options = null, ulong seed = 42, bool recording = false, Action<InProcess>? open = null, Func<TestClock, IMimeiStore>? store = null)
+    /// <param name="id">The id of the default one.</param>
+    public InProcess(
+        KeyspaceOptions? options = null, ulong seed = 42, bool recording = false, Action<InProcess>? open = null, Func<TestClock, IMimeiStore>? store = null, LeitherId id = default)
     {
         Keyspace = new Keyspace(options ?? new KeyspaceOptions(), seed);
-        var mimei = new Mimei(Keyspace);
+        var mimei = new Mimei(Keyspace, id);
         Server = new Server(mimei, new ServerOptions(), Clock, store: store?.Invoke(Clock));
         if (recording)
         {

@@ -107,26 +107,13 @@ public sealed class MimeiTests : IDisposable
     }
 
     [Fact]
-    public void Versions_are_refused_as_long_as_nothing_opens_them()
+    public void Places_in_history_are_refused_where_there_are_no_versions()
     {
         Create("a", "shop");
         foreach (string place in (string[])["VERSION last", "VERSION release", "VERSION 3", "AT 77", "AT 2026-11-21T12:00:00Z"])
         {
-            Assert.Equal("-ERR this node opens MiMei as they are now only: VERSION cur", _db.Run($"MIMEI OPEN shop {place}"));
+            Assert.Equal("-ERR this server keeps no files, so there are no versions", _db.Run($"MIMEI OPEN shop {place}"));
         }
-
-        _db.Server.Mimeis.History = new History(_db);
-        Assert.Equal("+OK", _db.Run("MIMEI OPEN shop VERSION 3"));
-        Assert.Equal("\"3\"", _db.Run("GET place"));
-        Assert.EndsWith("\"shop\", \"3\", :0]", _db.Run("MIMEI ID"), StringComparison.Ordinal);
-        Assert.Equal("+OK", _db.Run("MIMEI OPEN shop AT 2026-11-21T12:00:00Z"));
-        Assert.Equal("\"2026-11-21T12:00:00.0000000+00:00\"", _db.Run("GET place"));
-        Assert.Equal("-ERR there is no version 9", _db.Run("MIMEI OPEN shop VERSION 9"));
-        Assert.Equal("\"2026-11-21T12:00:00.0000000+00:00\"", _db.Run("GET place"));
-        Assert.Equal("+OK", _db.Run("MIMEI OPEN shop"));
-        Assert.Equal("nil", _db.Run("GET place"));
-        Rest(400);
-        Assert.Equal(2, _db.Server.Mimeis.Open.Count);
     }
 
     [Fact]
@@ -310,7 +297,7 @@ public sealed class MimeiTests : IDisposable
         Assert.Equal("-WRONGPASS invalid username-password pair or user is disabled.", client.Run("AUTH nobody@nosuch pw"));
         Assert.Equal("-ERR no such MiMei 'nosuch'", client.Run("AUTH ann@nosuch pw"));
         Assert.Equal("-ERR no such MiMei 'shop/first'", client.Run("AUTH ann@shop/first pw"));
-        Assert.Equal("-ERR this node opens MiMei as they are now only: VERSION cur", client.Run("AUTH ann@shop/last pw"));
+        Assert.Equal("-ERR this server keeps no files, so there are no versions", client.Run("AUTH ann@shop/last pw"));
         Assert.Equal("-NOPERM User bob has no permissions to run the 'mimei|open' command", client.Run("AUTH bob@shop pw"));
         Assert.Equal("\"default\"", client.Run("ACL WHOAMI"));
 
@@ -631,28 +618,4 @@ public sealed class MimeiTests : IDisposable
     }
 
     private static string Word(string reply) => reply.Trim('"');
-
-    /// <summary>A past in which each place holds its own name.</summary>
-    private sealed class History(InProcess db) : IMimeiHistory
-    {
-        public Mimei Open(LeitherId id, MimeiPlace place)
-        {
-            if (place.Number == 9)
-            {
-                throw new MimeiException("ERR there is no version 9");
-            }
-
-            var keyspace = new Keyspace(db.Keyspace.Options, 3);
-            unsafe
-            {
-                byte[] value = Encoding.ASCII.GetBytes(place.ToString());
-                fixed (byte* name = "place"u8, text = value)
-                {
-                    keyspace.Effects.StringSet(keyspace.KeyOf(name, 5), text, value.Length);
-                }
-            }
-
-            return new Mimei(keyspace, id);
-        }
-    }
 }

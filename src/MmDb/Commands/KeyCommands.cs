@@ -284,6 +284,21 @@ public static unsafe class KeyCommands
 
         bool all = GlobPattern.MatchesAll(pattern.Span);
         long mark = c.Reply.BeginDeferred(), count = 0;
+        if (c.Keyspace.Source is { } source)
+        {
+            foreach (SourceKey key in source.Walk(c.Database.Index, 0))
+            {
+                if ((all || GlobPattern.Matches(pattern.Span, key.Name)) && key.IsLive(c.NowMs))
+                {
+                    c.Reply.Bulk(key.Name);
+                    count++;
+                }
+            }
+
+            c.Reply.EndDeferredArray(mark, count);
+            return;
+        }
+
         NativeList<nint> records = default;
         ulong cursor = 0;
         do
@@ -348,6 +363,12 @@ public static unsafe class KeyCommands
             }
         }
 
+        if (c.Keyspace.Source is { } source)
+        {
+            ScanSource(c, source, (long)Math.Min(cursor, long.MaxValue), count, pattern, anyType ? null : type, anyType);
+            return;
+        }
+
         // Ten times the count bounds the steps through empty buckets; the count bounds the keys looked at.
         long steps = count > long.MaxValue / 10 ? long.MaxValue : count * 10, seen = 0;
         bool all = GlobPattern.MatchesAll(pattern);
@@ -379,6 +400,34 @@ public static unsafe class KeyCommands
 
         records.Dispose();
         matches.Dispose();
+    }
+
+    /// <summary>SCAN where keys are not held: the cursor counts keys.</summary>
+    private static void ScanSource(CommandContext c, KeySource source, long from, long count, ReadOnlySpan<byte> pattern, DataType? type, bool anyType)
+    {
+        var found = new List<byte[]>();
+        long next = from;
+        foreach (SourceKey key in source.Walk(c.Database.Index, from))
+        {
+            if (next - from == count)
+            {
+                break;
+            }
+
+            next++;
+            if (GlobPattern.Matches(pattern, key.Name) && key.IsLive(c.NowMs) && (anyType || key.Type == type))
+            {
+                found.Add(key.Name);
+            }
+        }
+
+        c.Reply.Array(2);
+        c.Reply.BulkInteger(next >= c.Database.Count ? 0 : next);
+        c.Reply.Array(found.Count);
+        foreach (byte[] name in found)
+        {
+            c.Reply.Bulk(name);
+        }
     }
 
     /// <summary>Whether a record met on the way has not expired; one that has is noted, to be deleted after the command.</summary>
@@ -423,6 +472,12 @@ public static unsafe class KeyCommands
     private static void RunRandomKey(CommandContext c)
     {
         const int tries = 100;
+        if (c.Keyspace.Source is { } source)
+        {
+            RandomOfSource(c, source);
+            return;
+        }
+
         for (int i = 0; i < tries; i++)
         {
             byte* record = c.Database.Keys->Random(ref c.Keyspace.Random);
@@ -461,6 +516,21 @@ public static unsafe class KeyCommands
         {
             c.Reply.Bulk(Record.KeySpan(found));
         }
+    }
+
+    private static void RandomOfSource(CommandContext c, KeySource source)
+    {
+        long count = c.Database.Count, from = count == 0 ? 0 : (long)(c.Keyspace.Random.Next() % (ulong)count);
+        foreach (SourceKey key in source.Walk(c.Database.Index, from).Concat(source.Walk(c.Database.Index, 0)))
+        {
+            if (key.IsLive(c.NowMs))
+            {
+                c.Reply.Bulk(key.Name);
+                return;
+            }
+        }
+
+        c.Reply.Null();
     }
 
     // ------------------------------------------------------------------ renaming, copying, moving

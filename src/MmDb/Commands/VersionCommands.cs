@@ -67,7 +67,7 @@ public static unsafe class VersionCommands
 
         if (c.Count == 2)
         {
-            ListVersions(c, c.Mimei);
+            ListVersions(c, c.Mimei.Current ?? c.Mimei);
         }
         else if (MimeiCommands.TryFind(c, 2, out MimeiEntry entry))
         {
@@ -118,6 +118,12 @@ public static unsafe class VersionCommands
     private static bool TryVersions(CommandContext c, Mimei mimei, out Versioner versions)
     {
         versions = mimei.Versions!;
+        if (mimei.Current is not null)
+        {
+            c.Error(VersionHistory.WriteRefusal(mimei));
+            return false;
+        }
+
         if (mimei.Versions is null)
         {
             c.Error(NoVersions);

@@ -95,6 +95,46 @@ public sealed unsafe partial class Effects
         return RestoreResult.Restored;
     }
 
+    /// <summary>
+    /// Puts a value into a database's table that was always there, but not held: nothing changed, so nothing is recorded and nobody is told. The
+    /// key is not in the table.
+    /// </summary>
+    /// <exception cref="RdbFormatException">The bytes are damaged.</exception>
+    internal byte* Fetched(Database database, in Key key, long expireAt, byte* payload, long length)
+    {
+        Database before = _database;
+        _database = _workshop ??= new Database(_keyspace, -1);
+        try
+        {
+            if (Build(key, payload, length) != RestoreResult.Restored)
+            {
+                return null;
+            }
+
+            ulong* slot = _database.FindSlot(key);
+            if (expireAt != 0)
+            {
+                Record.SetExpireAt(SetHasExpire(key, slot, true), expireAt);
+            }
+
+            byte* record = KeyTable.Get(slot);
+            Detach(key, slot, record);
+            _database = database;
+            database.Keys->Insert(_keyspace.Heap, key.Hash, record);
+            if (expireAt != 0)
+            {
+                database.Expires->Insert(_keyspace.Heap, key.Hash, record);
+            }
+
+            NoteFieldExpiry(key, record);
+            return record;
+        }
+        finally
+        {
+            _database = before;
+        }
+    }
+
     /// <summary>Whether <see cref="Restore(in Key, long, byte*, long)"/> would restore it.</summary>
     public bool CanRestore(in Key key, byte* payload, long length)
     {

@@ -143,7 +143,10 @@ public sealed unsafe partial class StateTests(ITestOutputHelper output) : IDispo
     }
 
     /// <summary>Everything but how many nodes a stream has: that is layout, not content.</summary>
-    private static string Contents(InProcess db) => StreamNodes().Replace(db.Contents(), "");
+    private static string Contents(InProcess db) => WithoutLayout(db.Contents());
+
+    /// <summary>As <see cref="Contents"/>, of contents taken before.</summary>
+    internal static string WithoutLayout(string contents) => StreamNodes().Replace(contents, "");
 
     [System.Text.RegularExpressions.GeneratedRegex("\"radix-tree-(keys|nodes)\", :\\d+, ")]
     private static partial System.Text.RegularExpressions.Regex StreamNodes();

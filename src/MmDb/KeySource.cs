@@ -1,0 +1,35 @@
+using Leither.MmDb.Values;
+
+namespace Leither.MmDb;
+
+/// <summary>
+/// Where the keys of a keyspace are kept that are not in its tables yet: a version's blocks. What is asked for is fetched; the keyspace is read-only.
+/// </summary>
+internal abstract unsafe class KeySource : IDisposable
+{
+    /// <summary>Keys in a database, fetched or not.</summary>
+    public abstract long Count(int database);
+
+    /// <summary>Puts a key into its database's table. Null: there is none.</summary>
+    public abstract byte* Fetch(Database database, in Key key);
+
+    /// <summary>The keys of a database in their order, from one place on; without their values.</summary>
+    /// <param name="database">Its number.</param>
+    /// <param name="from">How many keys to leave out.</param>
+    public abstract IEnumerable<SourceKey> Walk(int database, long from);
+
+    /// <inheritdoc/>
+    public virtual void Dispose()
+    {
+    }
+}
+
+/// <summary>A key that is not fetched.</summary>
+/// <param name="Name">Its name.</param>
+/// <param name="Type">Its type.</param>
+/// <param name="ExpireAt">When it expires, in Unix milliseconds; 0: never.</param>
+internal readonly record struct SourceKey(byte[] Name, DataType Type, long ExpireAt)
+{
+    /// <summary>Whether it is there at an instant.</summary>
+    public bool IsLive(long nowMs) => ExpireAt == 0 || ExpireAt > nowMs;
+}

@@ -1,0 +1,79 @@
+using Leither.MmDb.Rdb;
+using Leither.MmDb.Values;
+using Leither.MmDb.Versions.Tree;
+
+namespace Leither.MmDb.Versions;
+
+/// <summary>The keys of a state, fetched as they are asked for: what an opened version reads from.</summary>
+internal sealed unsafe class StateSource(NodeStore store, StateRoot state, Keyspace keyspace) : KeySource
+{
+    private readonly StateReader _reader = new(store);
+    private readonly byte[] _treeKey = new byte[StateFormat.LongName];
+
+    /// <inheritdoc/>
+    public override long Count(int database) => state.Database(database).Weight;
+
+    /// <inheritdoc/>
+    public override byte* Fetch(Database database, in Key key)
+    {
+        TreeRoot root = state.Database(database.Index);
+        if (root.IsEmpty)
+        {
+            return null;
+        }
+
+        ReadOnlySpan<byte> treeKey = StateFormat.TreeKey(key.Span, _treeKey);
+        var cursor = new TreeCursor(store, TreeKind.Map, root.Root);
+        if (!cursor.Seek(treeKey) || !cursor.Node.Key(cursor.Index).SequenceEqual(treeKey))
+        {
+            return null;
+        }
+
+        var item = new StateItem(store, cursor.Item);
+        byte* payload = _reader.Payload(item, out long length);
+        try
+        {
+            return keyspace.Effects.Fetched(database, key, item.ExpireAt, payload, length);
+        }
+        catch (RdbFormatException e)
+        {
+            throw new TreeFormatException($"a value of the state cannot be read: {e.Message}");
+        }
+    }
+
+    /// <inheritdoc/>
+    public override IEnumerable<SourceKey> Walk(int database, long from)
+    {
+        TreeRoot root = state.Database(database);
+        if (root.IsEmpty)
+        {
+            yield break;
+        }
+
+        var cursor = new TreeCursor(store, TreeKind.Map, root.Root);
+        for (bool more = cursor.SeekOffset(from, out _); more; more = cursor.Next())
+        {
+            yield return KeyOf(cursor.Item);
+        }
+    }
+
+    /// <inheritdoc/>
+    public override void Dispose() => _reader.Dispose();
+
+    private SourceKey KeyOf(ReadOnlySpan<byte> item)
+    {
+        var key = new StateItem(store, item);
+        return new SourceKey(key.Name.ToArray(), TypeOf(key.Kind), key.ExpireAt);
+    }
+
+    /// <summary>The type of a kind of value.</summary>
+    public static DataType TypeOf(StateKind kind) => kind switch
+    {
+        StateKind.List => DataType.List,
+        StateKind.Set => DataType.Set,
+        StateKind.SortedSet => DataType.SortedSet,
+        StateKind.Hash => DataType.Hash,
+        StateKind.Stream => DataType.Stream,
+        _ => DataType.String,
+    };
+}

@@ -1,0 +1,98 @@
+using Leither.Ipfs.Multiformats;
+using Leither.MmDb.Log;
+using Leither.MmDb.Versions.Tree;
+
+namespace Leither.MmDb.Versions;
+
+/// <summary>Opens MiMei as they once were: read-only, with a clock that stands. Members may be called by any thread.</summary>
+internal static unsafe class VersionHistory
+{
+    /// <summary>The place with its number: last and release are names for versions.</summary>
+    /// <exception cref="MimeiException">There is no such version.</exception>
+    public static MimeiPlace Place(Mimei current, MimeiPlace place) => place.Kind is MimeiPlaceKind.Last or MimeiPlaceKind.Release
+        ? new MimeiPlace(MimeiPlaceKind.Version, VersionsOf(current).NumberOf(place))
+        : place;
+
+    /// <summary>Opens one at a version, whose blocks are read as they are wanted, or at a moment, for which the log must be there.</summary>
+    /// <exception cref="MimeiException">There is no such place.</exception>
+    /// <exception cref="IOException">Blocks or log cannot be read.</exception>
+    public static Mimei Open(Mimei current, MimeiPlace place)
+    {
+        Versioner versions = VersionsOf(current);
+        return place.Kind == MimeiPlaceKind.Version ? OpenVersion(current, versions, versions.Read(place.Number)) : OpenMoment(current, versions, place);
+    }
+
+    /// <summary>The error for a command that would write to what once was.</summary>
+    public static string WriteRefusal(Mimei mimei) =>
+        $"READONLY MiMei {mimei.Id} is open at {(mimei.Place.Kind == MimeiPlaceKind.Version ? "version " : "")}{mimei.Place}, which never changes. "
+        + (mimei.Place.Kind == MimeiPlaceKind.Version
+            ? $"MIMEI OPEN {mimei.Id} is what can be written to; MIMEI FORK {mimei.Place} makes a copy that can, MIMEI RESTORE {mimei.Place} brings it back"
+            : $"MIMEI OPEN {mimei.Id} is what can be written to");
+
+    private static Versioner VersionsOf(Mimei mimei) => mimei.Versions ?? throw new MimeiException("ERR this server keeps no files, so there are no versions");
+
+    private static Mimei OpenVersion(Mimei current, Versioner versions, MimeiVersion version)
+    {
+        var store = new NodeStore(versions.Blocks);
+        var keyspace = NewKeyspace(current);
+        keyspace.Source = new StateSource(store, StateRoot.Read(store, version.State), keyspace);
+        keyspace.StandsAtMs = version.TimeMs;
+        return new Mimei(keyspace, current.Id);
+    }
+
+    /// <summary>The state of the last version before the moment, and what the log has from there up to the moment.</summary>
+    private static Mimei OpenMoment(Mimei current, Versioner versions, MimeiPlace place)
+    {
+        bool isTime = place.Kind == MimeiPlaceKind.Time;
+        MimeiVersion? version = null;
+        foreach ((ulong number, Cid _) in versions.List.All)
+        {
+            MimeiVersion next = versions.Read(number);
+            if (isTime ? next.TimeMs > (long)place.Number : next.Position.Sequence > place.Number)
+            {
+                break;
+            }
+
+            version = next;
+        }
+
+        ulong after = version?.Position.Sequence ?? 0;
+        using LogReader reader = current.Log?.Read(after) ?? throw new MimeiException(
+            $"ERR the log from entry {after + 1} on is not there any more; MIMEI VERSIONS lists the versions that can be opened");
+        if (!isTime && place.Number > reader.Last)
+        {
+            throw new MimeiException($"ERR the log's last entry is {reader.Last}");
+        }
+
+        Keyspace keyspace = NewKeyspace(current);
+        var mimei = new Mimei(keyspace, current.Id);
+        try
+        {
+            if (version is not null)
+            {
+                var store = new NodeStore(versions.Blocks);
+                StateLoader.Load(store, StateRoot.Read(store, version.State), keyspace);
+            }
+
+            long last = version?.TimeMs ?? 0;
+            reader.Run((sequence, entry, length) =>
+            {
+                long time = HybridClock.ToMilliseconds(System.Runtime.CompilerServices.Unsafe.ReadUnaligned<ulong>(entry + 2));
+                if (isTime ? time <= (long)place.Number : sequence <= place.Number)
+                {
+                    keyspace.NowMs = last = time;
+                    keyspace.Effects.Replay(entry + LogFormat.EntryHeaderBytes, length - LogFormat.EntryHeaderBytes);
+                }
+            });
+            keyspace.StandsAtMs = isTime ? (long)place.Number : last;
+            return mimei;
+        }
+        catch
+        {
+            mimei.Dispose();
+            throw;
+        }
+    }
+
+    private static Keyspace NewKeyspace(Mimei current) => new(current.Keyspace.Options, current.Keyspace.HashSeed) { IsWriter = false };
+}

@@ -1,0 +1,70 @@
+using Leither.Ipfs.Blockstore;
+using Leither.Ipfs.Keys;
+using Leither.MmDb.Log;
+using Leither.MmDb.Versions;
+using Leither.TestKit;
+
+namespace Leither.MmDb.Tests.Versions;
+
+/// <summary>A server whose MiMei has versions, in a folder of its own.</summary>
+internal sealed class VersionFixture : IDisposable
+{
+    private readonly TempDir _folder = new();
+
+    public VersionFixture(KeyspaceOptions? options = null, bool recording = true)
+    {
+        Author = PrivateKey.FromSeed(Convert.FromHexString("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"));
+        Info = new MimeiInfo(Author.PublicKey.Protobuf.ToArray(), "", "", "test", MimeiType.Database);
+        Db = new InProcess(options, recording: recording, id: Info.Id);
+        Versions = new Versioner(Db.Server.DefaultMimei, new VersionerOptions
+        {
+            Info = Info,
+            Author = Author,
+            OpenBlocks = () => Blocks,
+            Files = new LogFiles(_folder.Path),
+            WorkFolder = _folder.Path,
+            Time = Db.Clock,
+        });
+        Db.Server.DefaultMimei.Versions = Versions;
+    }
+
+    public PrivateKey Author { get; }
+
+    public MimeiInfo Info { get; }
+
+    public InProcess Db { get; }
+
+    public MemoryBlockstore Blocks { get; } = new();
+
+    public Versioner Versions { get; }
+
+    /// <summary>Runs a command of the default client that may have to wait for background work.</summary>
+    public string Run(string command) => Run(Db.Default, command);
+
+    /// <summary>Runs a command that may have to wait for background work.</summary>
+    public string Run(InProcess.Client client, string command)
+    {
+        string reply = client.Run(command);
+        if (reply == "(none)")
+        {
+            string? later = null;
+            Wait.Until(() =>
+            {
+                Db.Server.Cron(Db.Clock.NowMs);
+                Db.Server.EndTurn();
+                return (later = client.Take()) is not null;
+            });
+            reply = later!;
+        }
+
+        return reply;
+    }
+
+    public void Dispose()
+    {
+        Db.Dispose();
+        Blocks.Dispose();
+        Author.Dispose();
+        _folder.Dispose();
+    }
+}

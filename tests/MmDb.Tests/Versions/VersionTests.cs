@@ -1,0 +1,174 @@
+// Versions as clients meet them: made by MIMEI BACKUP, opened by MIMEI OPEN … VERSION, read-only, and the same for ever.
+
+using Leither.Ipfs.Blockstore;
+using Leither.Ipfs.Multiformats;
+using Leither.MmDb.Tests.Checkpoints;
+using Leither.MmDb.Versions;
+using Leither.TestKit;
+using Xunit;
+using Xunit.Abstractions;
+
+namespace Leither.MmDb.Tests.Versions;
+
+public sealed class VersionTests(ITestOutputHelper output)
+{
+    [Fact]
+    public void Backup_makes_numbered_versions_that_stay_as_they_were()
+    {
+        using var fixture = new VersionFixture();
+        fixture.Db.Prepare("SET a 1", "HSET h f v", "RPUSH l x y", "SELECT 3", "SET far away", "SELECT 0");
+        Assert.Equal(":1", fixture.Run("MIMEI BACKUP"));
+        fixture.Db.Prepare("SET a 2", "DEL h", "SET b new");
+        Assert.Equal(":2", fixture.Run("MIMEI BACKUP MEMO 'second one'"));
+        fixture.Db.Prepare("FLUSHALL");
+        InProcess.Client client = fixture.Db.Connect();
+        Assert.Equal("+OK", fixture.Run(client, $"MIMEI OPEN {fixture.Info.Id} VERSION 1"));
+        Assert.Equal("\"1\"", client.Run("GET a"));
+        Assert.Equal("[\"f\", \"v\"]", client.Run("HGETALL h"));
+        Assert.Equal("[\"x\", \"y\"]", client.Run("LRANGE l 0 -1"));
+        Assert.Equal("nil", client.Run("GET b"));
+        Assert.Equal(":3", client.Run("DBSIZE"));
+        Assert.Equal("[\"a\", \"h\", \"l\"]", client.Run("KEYS *"));
+        Assert.Equal("[\"0\", [\"a\", \"h\", \"l\"]]", client.Run("SCAN 0"));
+        Assert.Equal("[\"2\", [\"a\"]]", client.Run("SCAN 0 COUNT 2 TYPE string"));
+        Assert.Equal("[\"0\", [\"l\"]]", client.Run("SCAN 2 COUNT 2"));
+        Assert.Equal("+OK", client.Run("SELECT 3"));
+        Assert.Equal("\"away\"", client.Run("GET far"));
+        Assert.Equal("\"far\"", client.Run("RANDOMKEY"));
+        Assert.Equal("+OK", fixture.Run(client, $"MIMEI OPEN {fixture.Info.Id} VERSION last"));
+        Assert.Equal("\"2\"", client.Run("GET a"));
+        Assert.Equal("\"new\"", client.Run("GET b"));
+        Assert.Equal(":0", client.Run("EXISTS h"));
+        Assert.Equal("nil", fixture.Run("GET a"));
+    }
+
+    [Fact]
+    public void Writing_to_a_version_is_refused_with_what_to_do_instead()
+    {
+        using var fixture = new VersionFixture();
+        fixture.Db.Prepare("SET a 1", "PFADD hll x y");
+        fixture.Run("MIMEI BACKUP");
+        Assert.Equal("+OK", fixture.Run($"MIMEI OPEN {fixture.Info.Id} VERSION 1"));
+        foreach (string command in (string[])["SET a 2", "DEL a", "EXPIRE a 10", "FLUSHALL", "XADD s * f v"])
+        {
+            Assert.Equal(
+                $"-READONLY MiMei {fixture.Info.Id} is open at version 1, which never changes. MIMEI OPEN {fixture.Info.Id} is what can be written to; "
+                + "MIMEI FORK 1 makes a copy that can, MIMEI RESTORE 1 brings it back",
+                fixture.Run(command));
+        }
+
+        Assert.Equal(":2", fixture.Run("PFCOUNT hll"));
+        Assert.StartsWith("-READONLY", fixture.Run("EVAL \"return redis.call('SET', 'a', '2')\" 1 a"), StringComparison.Ordinal);
+        Assert.StartsWith("-READONLY", fixture.Run("MIMEI BACKUP"), StringComparison.Ordinal);
+        Assert.Equal("+OK", fixture.Run($"MIMEI OPEN {fixture.Info.Id}"));
+        Assert.Equal("+OK", fixture.Run("SET a 2"));
+    }
+
+    [Fact]
+    public void The_clock_of_a_version_stands()
+    {
+        using var fixture = new VersionFixture();
+        fixture.Db.Prepare("SET a 1 PX 1000", "HSET h f v g w", "HPEXPIRE h 1000 FIELDS 1 f");
+        fixture.Run("MIMEI BACKUP");
+        fixture.Db.Clock.Advance(5000);
+        Assert.Equal("nil", fixture.Run("GET a"));
+        Assert.Equal("+OK", fixture.Run($"MIMEI OPEN {fixture.Info.Id} VERSION 1"));
+        fixture.Db.Clock.Advance(5000);
+        Assert.Equal("\"1\"", fixture.Run("GET a"));
+        Assert.Equal(":1000", fixture.Run("PTTL a"));
+        Assert.Equal("\"v\"", fixture.Run("HGET h f"));
+    }
+
+    [Fact]
+    public void Any_moment_that_the_log_has_can_be_opened()
+    {
+        using var fixture = new VersionFixture();
+        InProcess.Client client = fixture.Db.Connect();
+        long start = fixture.Db.Clock.NowMs;
+        for (int i = 1; i <= 20; i++)
+        {
+            fixture.Db.Prepare($"SET n {i}");
+            fixture.Db.Clock.Advance(1000);
+            if (i == 10)
+            {
+                fixture.Run("MIMEI BACKUP");
+            }
+        }
+
+        for (int i = 1; i <= 20; i++)
+        {
+            Assert.Equal("+OK", fixture.Run(client, $"MIMEI OPEN {fixture.Info.Id} AT {i}"));
+            Assert.Equal($"\"{i}\"", client.Run("GET n"));
+            string time = DateTimeOffset.FromUnixTimeMilliseconds(start + (1000 * (i - 1)) + 500).ToString("O", System.Globalization.CultureInfo.InvariantCulture);
+            Assert.Equal("+OK", fixture.Run(client, $"MIMEI OPEN {fixture.Info.Id} AT {time}"));
+            Assert.Equal($"\"{i}\"", client.Run("GET n"));
+            Assert.StartsWith("-READONLY", client.Run("SET n 0"), StringComparison.Ordinal);
+        }
+
+        Assert.StartsWith("-ERR the log's last entry is 20", fixture.Run(client, $"MIMEI OPEN {fixture.Info.Id} AT 21"), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Versions_are_listed_with_what_is_known_of_them()
+    {
+        using var fixture = new VersionFixture();
+        Assert.Equal("[]", fixture.Run("MIMEI VERSIONS"));
+        Assert.StartsWith("-ERR there is no version yet", fixture.Run($"MIMEI OPEN {fixture.Info.Id} VERSION last"), StringComparison.Ordinal);
+        fixture.Db.Prepare("SET a 1");
+        fixture.Run("MIMEI BACKUP MEMO first");
+        fixture.Run("MIMEI BACKUP");
+        string list = fixture.Run("MIMEI VERSIONS");
+        Assert.Matches("""^\[\["version", :2, "cid", "bafyrei[a-z2-7]+", "state", "bafyrei[a-z2-7]+", "created", :\d+, "memo", "", "released", "no"\], \["version", :1, .*"memo", "first".*\]\]$""", list);
+        Assert.StartsWith("-ERR there is no version 7", fixture.Run($"MIMEI OPEN {fixture.Info.Id} VERSION 7"), StringComparison.Ordinal);
+        Assert.Equal("-ERR syntax error", fixture.Run("MIMEI BACKUP NOTE x"));
+    }
+
+    [Fact]
+    public void A_versions_block_is_signed_and_nobody_elses()
+    {
+        using var fixture = new VersionFixture();
+        fixture.Db.Prepare("SET a 1");
+        fixture.Run("MIMEI BACKUP");
+        byte[] block = fixture.Blocks.Get(fixture.Versions.List.Last.Block)!;
+        MimeiVersion version = MimeiVersion.Decode(block, fixture.Info.Id, fixture.Author.PublicKey);
+        Assert.Equal(1UL, version.Number);
+        for (int i = 0; i < block.Length; i++)
+        {
+            byte[] changed = [.. block];
+            changed[i] ^= 1;
+            Assert.ThrowsAny<Exception>(() => MimeiVersion.Decode(changed, fixture.Info.Id, fixture.Author.PublicKey));
+        }
+
+        Assert.Throws<MimeiException>(() => MimeiVersion.Decode(block, default, fixture.Author.PublicKey));
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void Versions_of_a_random_life_are_what_was_backed_up_for_every_type(int seed)
+    {
+        output.WriteLine($"seed {seed}");
+        using var fixture = new VersionFixture(SnapshotTests.SmallThresholds());
+        var life = new RandomLife(fixture.Db, seed);
+        var expected = new List<(string Contents, Cid State)>();
+        for (int i = 0; i < (Seed.IsLong ? 60 : 8); i++)
+        {
+            life.Run(1 << (i % 11));
+
+            // What has expired is deleted first: a version holds what is held.
+            string contents = fixture.Db.Contents();
+            Assert.Equal($":{i + 1}", fixture.Run("MIMEI BACKUP"));
+            expected.Add((contents, fixture.Versions.Read((ulong)i + 1).State));
+        }
+
+        for (int i = 0; i < expected.Count; i++)
+        {
+            using Mimei opened = VersionHistory.Open(fixture.Db.Server.DefaultMimei, new MimeiPlace(MimeiPlaceKind.Version, (ulong)i + 1));
+            using var copy = new InProcess(seed: 5);
+            copy.Clock.Advance(opened.Keyspace.NowMs - copy.Clock.NowMs);
+            var store = new Leither.MmDb.Versions.Tree.NodeStore(fixture.Blocks);
+            StateLoader.Load(store, StateRoot.Read(store, expected[i].State), copy.Keyspace);
+            Assert.Equal(StateTests.WithoutLayout(expected[i].Contents), StateTests.WithoutLayout(copy.Contents()));
+        }
+    }
+}
