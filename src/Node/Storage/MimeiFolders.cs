@@ -1,9 +1,11 @@
 using System.Security.Cryptography;
+using Leither.Ipfs.Blockstore;
 using Leither.Ipfs.Keys;
 using Leither.MmDb;
 using Leither.MmDb.Checkpoints;
 using Leither.MmDb.Configuration;
 using Leither.MmDb.Log;
+using Leither.MmDb.Versions;
 using Leither.Node.Configuration;
 using Leither.Node.Logging;
 
@@ -17,11 +19,13 @@ namespace Leither.Node.Storage;
 /// DIR/mimei/ID/info                  what the MiMei is; its hash is the id
 /// DIR/mimei/ID/checkpoint-*          its state at places of its log
 /// DIR/mimei/ID/log/                  its log
+/// DIR/mimei/ID/versions              which versions there are
+/// DIR/mimei/ID/blocks/               the blocks of the versions
 /// </code>
 /// </summary>
 public sealed class MimeiFolders : IMimeiStore, IDisposable
 {
-    private const string MimeiFolder = "mimei", InfoFile = "info", LogFolder = "log", CheckpointFiles = "checkpoint-*";
+    private const string MimeiFolder = "mimei", InfoFile = "info", LogFolder = "log", BlocksFolder = "blocks", CheckpointFiles = "checkpoint-*";
 
     /// <summary>Segments of a log that has not come to this size yet are smaller than others, since each is taken from the disk whole.</summary>
     private const int SmallLogBytes = 1 << 20, SmallSegmentBytes = 256 << 10;
@@ -163,7 +167,7 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
     /// <summary>Brings a MiMei back from its folder, and lets it make checkpoints there.</summary>
     private Mimei Recover(LeitherId id, out string found)
     {
-        _ = ReadInfo(id);
+        MimeiInfo info = ReadInfo(id);
         LogFiles checkpoints = new(PathOf(id));
         string logFolder = Path.Combine(PathOf(id), LogFolder);
         bool keepsLog = _config.Settings.Get(ConfigKeys.AppendOnly), isDefault = id == DefaultId;
@@ -215,6 +219,16 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
             SavePoints = () => _config.Settings.Get(ConfigKeys.Save),
             LogBytes = () => _config.Settings.Get(ConfigKeys.AutoAofRewriteMinSize),
             LogPercent = () => _config.Settings.Get(ConfigKeys.AutoAofRewritePercentage),
+            Report = text => _log.Notice(isDefault ? text : $"MiMei {id}: {text}"),
+        });
+        mimei.Versions = new Versioner(mimei, new VersionerOptions
+        {
+            Info = info,
+            Author = info.Author.Span.SequenceEqual(Author.Span) ? _keys.Author : null,
+            OpenBlocks = () => new FileBlockstore(Path.Combine(PathOf(id), BlocksFolder)),
+            Files = checkpoints,
+            WorkFolder = PathOf(id),
+            Time = TimeProvider.System,
             Report = text => _log.Notice(isDefault ? text : $"MiMei {id}: {text}"),
         });
         return mimei;
