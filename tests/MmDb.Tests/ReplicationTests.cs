@@ -55,6 +55,26 @@ public sealed class ReplicationTests
     }
 
     [Fact]
+    public void A_snapshot_that_cannot_be_written_or_read_ends_the_replicas_connection_and_is_said()
+    {
+        using var folder = new TempDir();
+        using var db = new InProcess();
+        var warnings = new List<string>();
+        db.Server.Warn = warnings.Add;
+        db.Prepare("SET k v");
+        db.Server.WorkFolder = folder.File("missing");
+        InProcess.Client replica = db.Connect();
+        replica.Send(Quoting.Split("PSYNC ? -1"));
+        CronUntil(db, () => replica.IsClosed);
+        Assert.Contains(warnings, static w => w.StartsWith("The snapshot for replica ", StringComparison.Ordinal));
+        db.Server.Close(replica.Session);
+
+        db.Server.WorkFolder = folder.Path;
+        Follow(db);
+        Assert.Empty(Directory.GetFiles(folder.Path));
+    }
+
+    [Fact]
     public void A_replica_that_loads_for_long_is_not_dropped_as_long_as_it_says_that_it_lives()
     {
         using var db = new InProcess();

@@ -396,8 +396,7 @@ internal sealed unsafe class MasterLink : IOutboundHandler, IDisposable
         _state = State.Receiving;
         _fileLeft = -1;
         _eofMark = null;
-        // A folder of its own has one node: what a crash left is overwritten.
-        _file = _server.WorkFolder is { } folder ? Path.Combine(folder, "master.rdb") : Path.Combine(Path.GetTempPath(), $"master-{Environment.ProcessId}.rdb");
+        _file = Path.Combine(_server.WorkFolder ?? Path.GetTempPath(), $"master-{Environment.ProcessId}.rdb");
         try
         {
             // What arrives is written as it is: nothing waits in memory that a full disk would refuse later, when the file is closed.

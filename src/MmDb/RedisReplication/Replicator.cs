@@ -479,7 +479,7 @@ internal sealed unsafe class Replicator : IDisposable
         for (int i = _replicas.Count - 1; i >= 0; i--)
         {
             Session session = _replicas[i];
-            if (session.Replica!.State == ReplicaState.Sending)
+            if (session.Replica!.State == ReplicaState.Sending && !session.IsClosing)
             {
                 Send(session, session.Replica);
                 anySending |= session.Replica?.State == ReplicaState.Sending;
@@ -634,19 +634,45 @@ internal sealed unsafe class Replicator : IDisposable
 
             if (writer.Error is { } error)
             {
-                _server.Warn?.Invoke($"The snapshot for replica {NameOf(session)} failed: {error.Message}");
-                session.CloseNow();
+                Fail(session, error);
                 continue;
             }
 
-            replica.File = new FileStream(_snapshotFile, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, 0);
+            try
+            {
+                replica.File = new FileStream(_snapshotFile, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, 0);
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                Fail(session, e);
+                continue;
+            }
+
             replica.State = ReplicaState.Sending;
             session.Output.Raw(Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"${replica.File.Length}\r\n")));
             Send(session, replica);
         }
 
         // Those to whom it is sent hold it open; it goes with the last of them.
-        File.Delete(_snapshotFile);
+        DeleteSnapshotFile();
+    }
+
+    private void Fail(Session session, Exception error)
+    {
+        _server.Warn?.Invoke($"The snapshot for replica {NameOf(session)} failed: {error.Message}");
+        session.CloseNow();
+    }
+
+    private void DeleteSnapshotFile()
+    {
+        try
+        {
+            File.Delete(_snapshotFile);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            _server.Warn?.Invoke($"A snapshot for replicas stays: {e.Message}");
+        }
     }
 
     private void Send(Session session, Replica replica)
@@ -654,7 +680,17 @@ internal sealed unsafe class Replicator : IDisposable
         while (session.Output.Length < MaxWaitingBytes)
         {
             byte* place = session.Output.Reserve(SendChunkBytes);
-            int read = replica.File!.Read(new Span<byte>(place, SendChunkBytes));
+            int read;
+            try
+            {
+                read = replica.File!.Read(new Span<byte>(place, SendChunkBytes));
+            }
+            catch (IOException e)
+            {
+                Fail(session, e);
+                return;
+            }
+
             session.Output.Advance(read);
             if (read == 0)
             {
@@ -695,7 +731,7 @@ internal sealed unsafe class Replicator : IDisposable
             writer.Abandon();
             writer.Wait();
             _writer = null;
-            File.Delete(_snapshotFile);
+            DeleteSnapshotFile();
         }
     }
 
