@@ -149,6 +149,7 @@ public sealed partial class FileBlockstore
                 pack.HasGarbage = true;
             }
             if (pack.Length <= start) continue; // made, and never written to
+            using Hold hold = Acquire(pack);
             using PackScanner scanner = Scan(pack, start, pack.Length, verify: true, isTail: true);
             while (scanner.Next())
             {
@@ -244,6 +245,7 @@ public sealed partial class FileBlockstore
             if (pack.Number < PackFormat.PackOf(from) || pack.Number > PackFormat.PackOf(to)) continue;
             start = Math.Max(start, PackFormat.HeaderBytes);
             if (start >= end) continue;
+            using Hold hold = Acquire(pack);
             if (pack.Salt is null) ReadHeader(pack);
             // Verified: what a crash left behind unflushed must not stand before an older record that is whole.
             using PackScanner scanner = Scan(pack, start, end, verify: true, isTail: false);
@@ -324,6 +326,18 @@ public sealed partial class FileBlockstore
                 if (_packs.TryGetValue(number, out Pack? pack)) pack.Blocks += sign * blocks;
             }
         }
+    }
+
+    /// <summary>Keeps a pack's file open while it is scanned.</summary>
+    private Hold Acquire(Pack pack)
+    {
+        lock (_gate) pack.Readers++;
+        return new Hold(this, pack);
+    }
+
+    private readonly struct Hold(FileBlockstore store, Pack pack) : IDisposable
+    {
+        public void Dispose() => store.Release(pack);
     }
 
     // ---- Damage ------------------------------------------------------------------------------------------------------------------------

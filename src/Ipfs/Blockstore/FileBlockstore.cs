@@ -42,6 +42,8 @@ public sealed class FileBlockstoreOptions
 /// <summary>Blocks in a folder of its own, which no other process may use meanwhile.</summary>
 public sealed partial class FileBlockstore : IBlockstore
 {
+    private const int MaxOpenPacks = 128;
+
     private readonly IBlockFiles _files;
     private readonly FileBlockstoreOptions _options;
     private readonly Lock _syncGate = new(), _writeGate = new(), _indexGate = new(), _gate = new();
@@ -431,7 +433,22 @@ public sealed partial class FileBlockstore : IBlockstore
     {
         IBlockFile? file = Volatile.Read(ref pack.File);
         if (file is not null) return file;
-        lock (pack) return pack.File ??= _files.Open(pack.Name);
+        lock (pack) file = pack.File ??= _files.Open(pack.Name);
+        CloseSome(pack);
+        return file;
+    }
+
+    /// <summary>Keeps large stores from holding hundreds of files open: closes those that nobody reads now and that are all durable.</summary>
+    private void CloseSome(Pack opened)
+    {
+        lock (_gate)
+        {
+            if (_packs.Count <= MaxOpenPacks || _packs.Values.Count(static p => p.File is not null) <= MaxOpenPacks) return;
+            foreach (Pack pack in _packs.Values)
+            {
+                if (pack != opened && pack != _active && pack is { Readers: 0, Tail: null } && pack.Synced == pack.Written) pack.Close();
+            }
+        }
     }
 
     private void Release(Pack pack)
@@ -596,13 +613,22 @@ public sealed partial class FileBlockstore : IBlockstore
         if (_active == pack) _active = null;
     }
 
-    /// <summary>Deletes the files of packs that are gone. Those that cannot be deleted wait for the next collection, or start. (Under _writeGate.)</summary>
+    /// <summary>
+    /// Deletes the files of packs that are gone; large ones take their time, so no gate is held. Those that cannot be deleted wait for the next
+    /// collection, or start. (The collection's thread.)
+    /// </summary>
     private void DeleteDropped()
     {
-        while (_dropped.Count > 0)
+        string[] names;
+        lock (_writeGate)
         {
-            _files.Delete(_dropped[^1]);
-            _dropped.RemoveAt(_dropped.Count - 1);
+            names = [.. _dropped];
+            _directoryDirty |= names.Length > 0; // should the caller's sync fail, the next flush does it
+        }
+        foreach (string name in names)
+        {
+            _files.Delete(name);
+            lock (_writeGate) _dropped.Remove(name);
         }
     }
 

@@ -254,7 +254,7 @@ public sealed partial class FileBlockstore
 
         private void Begin()
         {
-            lock (_store._writeGate) _store.DeleteDropped(); // what an earlier one could not
+            _store.DeleteDropped(); // what an earlier one could not
             // A flush that has to append anew what was in doubt would carry garbage past the mark that is set here: then once more.
             long rescued;
             do
@@ -622,9 +622,8 @@ public sealed partial class FileBlockstore
                     }
                     _done.Clear();
                 }
-                _store._directoryDirty = true; // should the sync here fail, the next flush does it
-                _store.DeleteDropped();
             }
+            _store.DeleteDropped();
             _store._files.SyncDirectory();
         }
 

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Numerics;
 using System.Runtime.InteropServices;
 using Leither.Ipfs.Multiformats;
 
@@ -100,10 +101,17 @@ internal struct IndexEntry
 /// <summary>The index of what was put lately: a hash table in plain arrays, which hold nothing for the collector to trace.</summary>
 internal sealed class RecentIndex
 {
-    private IndexEntry[] _entries = new IndexEntry[16];
-    private uint[] _superseded = new uint[16];
-    private int[] _slots = new int[32]; // the entry's place + 1; 0 is empty
+    private IndexEntry[] _entries;
+    private uint[] _superseded;
+    private int[] _slots; // the entry's place + 1; 0 is empty
     private int _count;
+
+    public RecentIndex(int capacity = 16)
+    {
+        _entries = new IndexEntry[capacity];
+        _superseded = new uint[capacity];
+        _slots = new int[BitOperations.RoundUpToPowerOf2((uint)capacity) * 2];
+    }
 
     public int Count => _count;
 
@@ -134,7 +142,7 @@ internal sealed class RecentIndex
         {
             Array.Resize(ref _entries, _count * 2);
             Array.Resize(ref _superseded, _count * 2);
-            _slots = new int[_count * 4];
+            _slots = new int[BitOperations.RoundUpToPowerOf2((uint)_count) * 4];
             for (int i = 0; i < _count; i++) Insert(i);
         }
         _entries[_count] = entry;
@@ -152,10 +160,13 @@ internal sealed class RecentIndex
     /// <summary>A copy of those entries that a condition holds for; null if there are none.</summary>
     public RecentIndex? Where(Func<IndexEntry, bool> condition)
     {
-        RecentIndex? copy = null;
+        int count = 0;
+        for (int i = 0; i < _count; i++) count += condition(_entries[i]) ? 1 : 0;
+        if (count == 0) return null;
+        var copy = new RecentIndex(count);
         for (int i = 0; i < _count; i++)
         {
-            if (condition(_entries[i])) (copy ??= new RecentIndex()).Set(_entries[i], _superseded[i]);
+            if (condition(_entries[i])) copy.Set(_entries[i], _superseded[i]);
         }
         return copy;
     }

@@ -406,6 +406,79 @@ public sealed class FileBlockstoreFileTests
     }
 
     [Fact]
+    public void A_store_of_many_packs_keeps_few_of_them_open()
+    {
+        var disk = new SimulatedBlockDisk(0);
+        List<(Cid Cid, byte[] Data)> blocks = Many(400);
+        var options = new FileBlockstoreOptions { MaxPackBytes = 100, BufferBytes = 1000 };
+        using (var store = new FileBlockstore(disk, options))
+        {
+            foreach ((Cid cid, byte[] data) in blocks) store.Put(cid, data);
+            store.Flush();
+            foreach ((Cid cid, byte[] data) in blocks) Assert.Equal(data, store.Get(cid));
+        }
+        using var again = new FileBlockstore(disk, options);
+        foreach ((Cid cid, byte[] data) in blocks)
+        {
+            Assert.Equal(data, again.Get(cid));
+            Assert.True(disk.OpenHandles <= 130, $"{disk.OpenHandles} open files");
+        }
+        Assert.Equal(400, again.Figures.Packs);
+    }
+
+    [Fact]
+    public void Trimming_and_merging_disturb_nobody() => Seed.Run(random =>
+    {
+        using var folder = new TempDir("blocks");
+        using var store = new FileBlockstore(folder.Path, new FileBlockstoreOptions { MaxPackBytes = 32768, BufferBytes = 4096, MaxRecentBlocks = 8 });
+        List<(Cid Cid, byte[] Data)> blocks = Many(400);
+        using var stop = new CancellationTokenSource();
+        int put = 0;
+        Task[] tasks =
+        [
+            Until(() =>
+            {
+                store.Trim();
+                Thread.Sleep(1);
+            }),
+            Until(() => store.Maintain(TimeSpan.Zero)),
+            Until(() => Assert.True(store.Cids().Count() >= Math.Min(1, put - 1))),
+            .. Enumerable.Range(0, 2).Select(i =>
+            {
+                var own = new Random(random.Next());
+                return Until(() =>
+                {
+                    int upTo = Volatile.Read(ref put);
+                    if (upTo == 0) return;
+                    (Cid cid, byte[] data) = blocks[own.Next(upTo)];
+                    Assert.Equal(data, store.Get(cid));
+                });
+            }),
+        ];
+        try
+        {
+            for (int i = 0; i < blocks.Count && !tasks.Any(static t => t.IsFaulted); i++)
+            {
+                store.Put(blocks[i].Cid, blocks[i].Data);
+                Volatile.Write(ref put, i + 1);
+                if (i % 3 == 0) store.Flush();
+            }
+        }
+        finally
+        {
+            stop.Cancel();
+            Task.WaitAll(tasks);
+        }
+        Assert.Equal(400, store.Cids().Count());
+        Assert.Equal(400, store.Figures.Blocks);
+
+        Task Until(Action action) => Task.Run(() =>
+        {
+            while (!stop.IsCancellationRequested) action();
+        });
+    });
+
+    [Fact]
     public void A_store_that_is_never_used_makes_no_file()
     {
         using var folder = new TempDir("blocks");
