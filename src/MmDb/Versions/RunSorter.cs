@@ -39,19 +39,20 @@ internal sealed unsafe class RunSorter : IDisposable
         _memoryBytes = memoryBytes;
     }
 
-    /// <summary>A record in memory: its key's first 8 bytes as a number, and where it is.</summary>
-    private readonly struct Entry(ulong prefix, byte* record)
+    /// <summary>A record in memory, and when it is sorted what mostly decides: the 8 bytes behind what all keys begin with, as a number.</summary>
+    private struct Entry(byte* record)
     {
-        public readonly ulong Prefix = prefix;
+        public ulong Prefix;
         public readonly byte* Record = record;
 
-        public ReadOnlySpan<byte> Key => new(Record + HeadBytes, Unsafe.ReadUnaligned<int>(Record));
+        public readonly ReadOnlySpan<byte> Key => new(Record + HeadBytes, Unsafe.ReadUnaligned<int>(Record));
 
-        public ReadOnlySpan<byte> Payload => new(Record + HeadBytes + Unsafe.ReadUnaligned<int>(Record), Unsafe.ReadUnaligned<int>(Record + sizeof(int)));
+        public readonly ReadOnlySpan<byte> Payload => new(Record + HeadBytes + Unsafe.ReadUnaligned<int>(Record), Unsafe.ReadUnaligned<int>(Record + sizeof(int)));
     }
 
     private readonly struct ByKey : IComparer<Entry>
     {
+        [MethodImpl(MethodImplOptions.AggressiveInlining | MethodImplOptions.AggressiveOptimization)]
         public int Compare(Entry x, Entry y) => x.Prefix != y.Prefix ? x.Prefix.CompareTo(y.Prefix) : x.Key.SequenceCompareTo(y.Key);
     }
 
@@ -80,7 +81,7 @@ internal sealed unsafe class RunSorter : IDisposable
         Unsafe.WriteUnaligned(record + sizeof(int), payloadBytes);
         var name = new Span<byte>(record + HeadBytes, key.Length);
         key.CopyTo(name);
-        _entries.Add(new Entry(Prefix(name), record));
+        _entries.Add(new Entry(record));
         return new Span<byte>(record + HeadBytes + key.Length, payloadBytes);
     }
 
@@ -97,7 +98,7 @@ internal sealed unsafe class RunSorter : IDisposable
         }
         else
         {
-            _entries.Span.Sort(default(ByKey));
+            SortEntries();
         }
 
         Rewind();
@@ -168,6 +169,30 @@ internal sealed unsafe class RunSorter : IDisposable
         _runs.Clear();
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void SortEntries()
+    {
+        Span<Entry> entries = _entries.Span;
+        if (entries.IsEmpty)
+        {
+            return;
+        }
+
+        ReadOnlySpan<byte> first = entries[0].Key;
+        int shared = first.Length;
+        foreach (Entry entry in entries)
+        {
+            shared = entry.Key.StartsWith(first[..shared]) ? shared : entry.Key.CommonPrefixLength(first[..shared]);
+        }
+
+        foreach (ref Entry entry in entries)
+        {
+            entry.Prefix = Prefix(entry.Key[shared..]);
+        }
+
+        entries.Sort(default(ByKey));
+    }
+
     private static ulong Prefix(ReadOnlySpan<byte> key)
     {
         if (key.Length >= sizeof(ulong))
@@ -202,7 +227,7 @@ internal sealed unsafe class RunSorter : IDisposable
     {
         if (_entries.Count > 0)
         {
-            _entries.Span.Sort(default(ByKey));
+            SortEntries();
             var run = new Run(_folder, _runs.Count);
             _runs.Add(run);
             foreach (Entry entry in _entries.Span)
