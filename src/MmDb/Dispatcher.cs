@@ -681,6 +681,11 @@ public sealed unsafe class Dispatcher : IDisposable
             answer(_context);
             stats.Failed += _context.Failed ? 1 : 0;
             mimei.Keyspace.Effects.EndEntry();
+            if (mimei.Keyspace.HasReady)
+            {
+                _server.Blocking.ServeReady(mimei.Keyspace);
+            }
+
             _server.SendLaterPushes();
         }
 

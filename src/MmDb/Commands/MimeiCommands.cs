@@ -109,6 +109,12 @@ public static unsafe class MimeiCommands
     private static void RunHelp(CommandContext c) => c.Help(
         "BACKUP [MEMO <text>]",
         "    Make a version of what there is now and return its number.",
+        "DIFF <a> <b> [MATCH <pattern>] [CURSOR <cursor>] [COUNT <count>]",
+        "    Return the keys that differ between two versions, and where to go on (0: no more).",
+        "FORK [<cur|last|release|n>]",
+        "    Make a MiMei of its own of a version and return its id.",
+        "RESTORE <last|release|n>",
+        "    Bring back what there was at a version, as one change.",
         "CREATE <DB|FILE> [MARK <mark>] [APP <id>] [EXT <ext>] [RIGHT <mask>]",
         "    Make a MiMei and return its id. The same author, app, ext, mark and type always give the same one;",
         "    the mark {{auto}} gives a new one each time.",

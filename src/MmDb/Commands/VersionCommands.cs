@@ -26,8 +26,45 @@ public static unsafe class VersionCommands
         Handler = &RunVersions,
     };
 
+    private static readonly CommandSpec Diff = new("diff", -4)
+    {
+        Group = CommandGroup.Mimei,
+        Complexity = "O(N) where N is the number of keys that differ, up to the count.",
+        Summary = "Compares two versions.",
+        Flags = CommandFlags.NoScript | CommandFlags.NoMulti,
+        Args =
+        [
+            Arg.String("a").Shown("cur|last|release|n"),
+            Arg.String("b").Shown("cur|last|release|n"),
+            Arg.String("pattern").Token("MATCH").Optional(),
+            Arg.String("cursor").Token("CURSOR").Optional(),
+            Arg.Integer("count").Token("COUNT").Optional(),
+        ],
+        Handler = &RunDiff,
+    };
+
+    private static readonly CommandSpec Restore = new("restore", 3)
+    {
+        Group = CommandGroup.Mimei,
+        Complexity = "O(N) where N is what differs from the version.",
+        Summary = "Brings back what there was at a version, as one change.",
+        Flags = CommandFlags.Write | CommandFlags.DenyOom | CommandFlags.Admin | CommandFlags.NoScript | CommandFlags.NoMulti,
+        Args = [Arg.String("version").Shown("last|release|n")],
+        Handler = &RunRestore,
+    };
+
+    private static readonly CommandSpec Fork = new("fork", -2)
+    {
+        Group = CommandGroup.Mimei,
+        Complexity = "O(N) where N is the size of the version. Clients wait for none of it.",
+        Summary = "Makes a MiMei of its own of a version, and returns its id.",
+        Flags = CommandFlags.Admin | CommandFlags.NoScript | CommandFlags.NoMulti,
+        Args = [Arg.String("version").Shown("cur|last|release|n").Optional()],
+        Handler = &RunFork,
+    };
+
     /// <summary>The family.</summary>
-    internal static IEnumerable<CommandSpec> All => [Backup, Versions];
+    internal static IEnumerable<CommandSpec> All => [Backup, Diff, Fork, Restore, Versions];
 
     private static ReadOnlySpan<byte> NoVersions => "ERR this server keeps no files, so there is no place for versions"u8;
 
@@ -111,6 +148,215 @@ public static unsafe class VersionCommands
                     MimeiCommands.Field(c.Reply, "memo", version.Memo);
                     MimeiCommands.Field(c.Reply, "released", version.Number == list.Released ? "yes" : "no");
                 }
+            },
+            mimei.Release);
+    }
+
+    // ------------------------------------------------------------------ comparing, bringing back
+
+    private static void RunDiff(CommandContext c)
+    {
+        const long usualCount = 1000;
+        string cursor = StateDiff.Start;
+        byte[] pattern = "*"u8.ToArray();
+        long count = usualCount;
+        for (int i = 4; i < c.Count; i += 2)
+        {
+            if (i + 1 < c.Count && c.Is(i, "match"u8))
+            {
+                pattern = c[i + 1].Span.ToArray();
+            }
+            else if (i + 1 < c.Count && c.Is(i, "cursor"u8))
+            {
+                cursor = c.Text(i + 1);
+            }
+            else if (i + 1 < c.Count && c.Is(i, "count"u8))
+            {
+                if (!c.TryLong(i + 1, out count))
+                {
+                    return;
+                }
+
+                if (count < 1)
+                {
+                    c.Error(Errors.Syntax);
+                    return;
+                }
+            }
+            else
+            {
+                c.Error(Errors.Syntax);
+                return;
+            }
+        }
+
+        Mimei mimei = c.Mimei.Current ?? c.Mimei;
+        if (!TryPlace(c, 2, out MimeiPlace a) || !TryPlace(c, 3, out MimeiPlace b) || !TryVersions(c, mimei, out Versioner versions))
+        {
+            return;
+        }
+
+        mimei.Hold();
+        Server server = c.Server;
+        c.Await<(string Cursor, List<KeyDifference> Keys)>(
+            done => WithState(versions, a.Kind == MimeiPlaceKind.Current || b.Kind == MimeiPlaceKind.Current, (now, problem) =>
+            {
+                if (problem is not null)
+                {
+                    done(default, problem);
+                    return;
+                }
+
+                server.RunAside(
+                    () =>
+                    {
+                        var store = new Versions.Tree.NodeStore(versions.Blocks);
+                        StateRoot StateOf(MimeiPlace place) => place.Kind == MimeiPlaceKind.Current
+                            ? now!.State
+                            : StateRoot.Read(store, versions.Read(versions.NumberOf(place)).State);
+                        return StateDiff.Compare(store, StateOf(a), StateOf(b), cursor, count, pattern);
+                    },
+                    done);
+            }),
+            (c, found) =>
+            {
+                mimei.Release();
+                c.Reply.Array(2);
+                c.Reply.Bulk(System.Text.Encoding.ASCII.GetBytes(found.Cursor));
+                c.Reply.Array(found.Keys.Count);
+                foreach (KeyDifference key in found.Keys)
+                {
+                    c.Reply.Array(4);
+                    c.Reply.Integer(key.Database);
+                    c.Reply.Bulk(key.Name);
+                    c.Reply.Bulk(key.Old is null ? "added"u8 : key.New is null ? "removed"u8 : "changed"u8);
+                    c.Reply.Bulk(KeyCommands.TypeName((key.New ?? key.Old)!.Value));
+                }
+            },
+            mimei.Release);
+    }
+
+    private static void RunRestore(CommandContext c)
+    {
+        if (!TryPlace(c, 2, out MimeiPlace place) || !TryVersions(c, c.Mimei, out Versioner versions))
+        {
+            return;
+        }
+
+        if (place.Kind == MimeiPlaceKind.Current)
+        {
+            c.Reply.Ok();
+            return;
+        }
+
+        if (c.Keyspace.Feed is not null)
+        {
+            c.Error("ERR Redis replicas follow this MiMei, and cannot follow a RESTORE; end their replication first"u8);
+            return;
+        }
+
+        Server server = c.Server;
+        long maxBytes = MaxRestoreBytes;
+        c.Await<(VersionRestore Restore, StateAt Now)>(
+            done => versions.MakeState((now, problem) =>
+            {
+                if (problem is not null)
+                {
+                    done(default, problem);
+                    return;
+                }
+
+                server.RunAside(() => (VersionRestore.Prepare(versions, now!, versions.Read(versions.NumberOf(place)), maxBytes), now!), done);
+            }),
+            (c, prepared) =>
+            {
+                using VersionRestore restore = prepared.Restore;
+                try
+                {
+                    restore.Apply(c.Mimei, prepared.Now, versions.WorkFolder);
+                    c.Reply.Ok();
+                }
+                catch (Exception e) when (e is MimeiException or IOException)
+                {
+                    c.Error(e is MimeiException ? e.Message : $"ERR {e.Message}");
+                }
+            });
+    }
+
+    /// <summary>Bytes of values that RESTORE holds until it writes them.</summary>
+    private const long MaxRestoreBytes = 1L << 30;
+
+    /// <summary>The state of now where it is wanted.</summary>
+    private static void WithState(Versioner versions, bool isWanted, Action<StateAt?, Exception?> done)
+    {
+        if (isWanted)
+        {
+            versions.MakeState(done);
+        }
+        else
+        {
+            done(null, null);
+        }
+    }
+
+    private static bool TryPlace(CommandContext c, int index, out MimeiPlace place)
+    {
+        if (MimeiPlace.TryParseVersion(c.Text(index), out place))
+        {
+            return true;
+        }
+
+        c.Error("ERR a version is cur, last, release or a number"u8);
+        return false;
+    }
+
+    private static void RunFork(CommandContext c)
+    {
+        MimeiPlace place = c.Mimei.Place;
+        Mimei mimei = c.Mimei.Current ?? c.Mimei;
+        if (c.Count > 3)
+        {
+            c.Error(Errors.Syntax);
+            return;
+        }
+
+        if ((c.Count == 3 && !TryPlace(c, 2, out place)) || !TryVersions(c, mimei, out Versioner versions))
+        {
+            return;
+        }
+
+        if (place.Kind is MimeiPlaceKind.Time or MimeiPlaceKind.Sequence)
+        {
+            c.Error("ERR a moment cannot be forked; open it and read from it, or fork a version"u8);
+            return;
+        }
+
+        if (c.Server.Mimeis.Store is not { } files)
+        {
+            c.Error(NoVersions);
+            return;
+        }
+
+        mimei.Hold();
+        Server server = c.Server;
+        ulong right = mimei.Entry!.Record.Right;
+        long nowMs = c.NowMs;
+        c.Await<MimeiRecord>(
+            done => WithState(versions, place.Kind == MimeiPlaceKind.Current, (now, problem) =>
+            {
+                if (problem is not null)
+                {
+                    done(null, problem);
+                    return;
+                }
+
+                server.RunAside(() => VersionFork.Make(files, versions, place, now?.State, right, nowMs), done);
+            }),
+            (c, record) =>
+            {
+                mimei.Release();
+                c.Server.Mimeis.Add(record);
+                c.Reply.Bulk(System.Text.Encoding.ASCII.GetBytes(record.Id.ToString()));
             },
             mimei.Release);
     }

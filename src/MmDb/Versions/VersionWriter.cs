@@ -4,6 +4,14 @@ using Leither.MmDb.Versions.Tree;
 
 namespace Leither.MmDb.Versions;
 
+/// <summary>The state of a MiMei at a position.</summary>
+/// <param name="State">Its roots.</param>
+/// <param name="Link">Its block.</param>
+/// <param name="Position">The last entry that is in it.</param>
+/// <param name="Applied">What <see cref="Effects.Applied"/> was then.</param>
+/// <param name="Version">The version that was made of it; null: none was asked for.</param>
+internal sealed record StateAt(StateRoot State, Cid Link, Position Position, long Applied, MimeiVersion? Version);
+
 /// <summary>
 /// Makes one version in a thread of its own: reads off the log what changed, takes what the snapshot gives, builds the state's trees, waits until the
 /// log is durable as far, signs, and writes. Nothing of it waits at the gate.
@@ -13,7 +21,7 @@ internal sealed unsafe class VersionWriter : ISnapshotSink, IDisposable
     /// <summary>What waits in memory before the snapshot rests.</summary>
     private const long BehindBytes = 32 << 20;
 
-    private readonly Func<StateRoot, MimeiVersion> _make;
+    private readonly Func<StateRoot, StateAt> _make;
     private readonly NodeStore _store;
     private readonly LogReader? _log;
     private readonly StateRoot? _old;
@@ -34,10 +42,10 @@ internal sealed unsafe class VersionWriter : ISnapshotSink, IDisposable
     /// <param name="log">The entries since the state before; null: the snapshot has everything. The writer disposes of it.</param>
     /// <param name="old">The state before.</param>
     /// <param name="databases">How many databases there are.</param>
-    /// <param name="make">Makes the version of the state, durably.</param>
+    /// <param name="make">Stores the state, and what else is wanted of it.</param>
     /// <param name="wake">Is called, by this thread, when there is something new to see.</param>
     public VersionWriter(
-        NodeStore store, string folder, LogReader? log, StateRoot? old, int databases, Func<StateRoot, MimeiVersion> make, Action wake)
+        NodeStore store, string folder, LogReader? log, StateRoot? old, int databases, Func<StateRoot, StateAt> make, Action wake)
     {
         _make = make;
         _store = store;
@@ -53,7 +61,7 @@ internal sealed unsafe class VersionWriter : ISnapshotSink, IDisposable
     public bool IsDone => _done;
 
     /// <summary>What it made; null: nothing yet, or something went wrong.</summary>
-    public MimeiVersion? Result { get; private set; }
+    public StateAt? Result { get; private set; }
 
     /// <summary>What went wrong; null if nothing has.</summary>
     public Exception? Error { get; private set; }

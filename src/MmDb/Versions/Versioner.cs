@@ -46,15 +46,18 @@ public sealed class Versioner : IDisposable
 
     private readonly Mimei _mimei;
     private readonly VersionerOptions _options;
-    private readonly Queue<(string Memo, Action<MimeiVersion?, Exception?> Done)> _asked = new();
+    private readonly Queue<Request> _asked = new();
     private readonly Lock _openGate = new();
     private IBlockstore? _blocks;
     private VersionList? _list;
     private NodeStore? _store;
-    private MimeiVersion? _last;
+    private (Cid Block, MimeiVersion? Version) _last;
     private VersionWriter? _writer;
     private Snapshot? _snapshot;
     private long _begunTicks;
+
+    /// <summary>What was asked for: the state, and a version of it if there is a memo.</summary>
+    private sealed record Request(string? Memo, Action<StateAt?, Exception?> Done);
 
     /// <summary>A versioner of a MiMei that was just opened. Nothing is read before it is wanted.</summary>
     public Versioner(Mimei mimei, VersionerOptions options)
@@ -67,6 +70,9 @@ public sealed class Versioner : IDisposable
 
     /// <summary>What the MiMei is.</summary>
     public MimeiInfo Info => _options.Info;
+
+    /// <summary>Where temporary files go.</summary>
+    internal string WorkFolder => _options.WorkFolder;
 
     /// <summary>Who signs.</summary>
     public PublicKey Author { get; }
@@ -133,7 +139,24 @@ public sealed class Versioner : IDisposable
             return;
         }
 
-        _asked.Enqueue((memo, done));
+        Ask(memo, (made, problem) => done(made?.Version, problem));
+    }
+
+    /// <summary>Stores the state of now, without a version of it. Done is called behind the gate.</summary>
+    internal void MakeState(Action<StateAt?, Exception?> done) => Ask(null, done);
+
+    /// <summary>Another thread has something for the loop's.</summary>
+    internal void Wake()
+    {
+        if (_mimei.Server is { Post: { } post } server)
+        {
+            post(() => server.Tend(_mimei));
+        }
+    }
+
+    private void Ask(string? memo, Action<StateAt?, Exception?> done)
+    {
+        _asked.Enqueue(new Request(memo, done));
         Step();
     }
 
@@ -201,7 +224,7 @@ public sealed class Versioner : IDisposable
         Yield();
         _writer?.Dispose();
         _writer = null;
-        while (_asked.TryDequeue(out (string Memo, Action<MimeiVersion?, Exception?> Done) asked))
+        while (_asked.TryDequeue(out Request? asked))
         {
             asked.Done(null, new MimeiException("ERR the MiMei was closed before the version was made"));
         }
@@ -254,19 +277,20 @@ public sealed class Versioner : IDisposable
         _store ??= new NodeStore(Blocks);
         ulong number = List.Next;
         Cid previous = List.Last.Block;
-        MimeiVersion? last = previous.IsNone ? null : _last ??= ReadBlock(previous);
+        MimeiVersion? last = previous.IsNone ? null : _last.Block == previous ? _last.Version : ReadBlock(previous);
+        _last = (previous, last);
         WriteLog? log = _mimei.Log;
         log?.Flush();
         Position position = log?.LastPosition ?? default;
         LogReader? reader = last is not null && log is not null && IsNear(last, position) ? log.Read(last.Position.Sequence) : null;
         ulong time = keyspace.Effects.LastTime;
-        string memo = _asked.Peek().Memo;
-        Server? server = _mimei.Server;
+        long applied = keyspace.Effects.Applied;
+        string? memo = _asked.Peek().Memo;
         StateRoot? old = reader is null ? null : StateRoot.Read(_store, last!.State);
         _writer = new VersionWriter(
             _store, _options.WorkFolder, reader, old, keyspace.Databases.Length,
-            state => Make(state, number, previous, position, time, memo),
-            () => server?.Post?.Invoke(() => server.Tend(_mimei)));
+            state => Make(state, number, previous, position, applied, time, memo),
+            Wake);
         _snapshot = reader is null ? Snapshot.Begin(keyspace, _writer) : new ChangeSnapshot(keyspace, _writer);
     }
 
@@ -276,10 +300,14 @@ public sealed class Versioner : IDisposable
         && position.Sequence - last.Position.Sequence <= Math.Max(MinEntries, MaxEntriesPerKey * (ulong)_mimei.KeyCount);
 
     /// <summary>The writer's thread: the state is built.</summary>
-    private MimeiVersion Make(StateRoot state, ulong number, Cid previous, Position position, ulong time, string memo)
+    private StateAt Make(StateRoot state, ulong number, Cid previous, Position position, long applied, ulong time, string? memo)
     {
         NodeStore store = _store!;
         Cid root = state.Write(store);
+        if (memo is null)
+        {
+            return new StateAt(state, root, position, applied, null);
+        }
 
         // A version vouches for the log as far as it goes: what a loss of power could take back is not in it.
         if (_mimei.Log is { } log && !log.Sync(position.Sequence))
@@ -302,24 +330,27 @@ public sealed class Versioner : IDisposable
         Cid block = store.Write(Multicodec.DagCbor, version.Sign(_options.Author!));
         Blocks.Flush();
         List.Add(number, block);
-        return version;
+        return new StateAt(state, root, position, applied, version);
     }
 
     private void End(VersionWriter writer)
     {
         writer.Dispose();
         _writer = null;
-        (_, Action<MimeiVersion?, Exception?> done) = _asked.Dequeue();
-        if (writer.Result is { } version)
+        Action<StateAt?, Exception?> done = _asked.Dequeue().Done;
+        if (writer.Result is { } made)
         {
-            _last = version;
-            _options.Report($"Version {version.Number} of {_mimei.Id}, in {Stopwatch.GetElapsedTime(_begunTicks).TotalMilliseconds:0} ms");
-            done(version, null);
+            if (made.Version is { } version)
+            {
+                _options.Report($"Version {version.Number} of {_mimei.Id}, in {Stopwatch.GetElapsedTime(_begunTicks).TotalMilliseconds:0} ms");
+            }
+
+            done(made, null);
             return;
         }
 
         Exception problem = writer.Error ?? new IOException("it was given up");
-        _options.Report($"Version failed: {problem.Message}");
+        _options.Report($"The state could not be stored: {problem.Message}");
         done(null, problem);
     }
 }

@@ -11,11 +11,11 @@ internal sealed class VersionFixture : IDisposable
 {
     private readonly TempDir _folder = new();
 
-    public VersionFixture(KeyspaceOptions? options = null, bool recording = true)
+    public VersionFixture(KeyspaceOptions? options = null, bool recording = true, Func<TestClock, IMimeiStore>? store = null)
     {
         Author = PrivateKey.FromSeed(Convert.FromHexString("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"));
         Info = new MimeiInfo(Author.PublicKey.Protobuf.ToArray(), "", "", "test", MimeiType.Database);
-        Db = new InProcess(options, recording: recording, id: Info.Id);
+        Db = new InProcess(options, recording: recording, id: Info.Id, store: store);
         Versions = new Versioner(Db.Server.DefaultMimei, new VersionerOptions
         {
             Info = Info,
@@ -45,19 +45,20 @@ internal sealed class VersionFixture : IDisposable
     public string Run(InProcess.Client client, string command)
     {
         string reply = client.Run(command);
-        if (reply == "(none)")
-        {
-            string? later = null;
-            Wait.Until(() =>
-            {
-                Db.Server.Cron(Db.Clock.NowMs);
-                Db.Server.EndTurn();
-                return (later = client.Take()) is not null;
-            });
-            reply = later!;
-        }
+        return reply == "(none)" ? Wait(client) : reply;
+    }
 
-        return reply;
+    /// <summary>The reply of a command that waits for background work.</summary>
+    public string Wait(InProcess.Client client)
+    {
+        string? reply = null;
+        TestKit.Wait.Until(() =>
+        {
+            Db.Server.Cron(Db.Clock.NowMs);
+            Db.Server.EndTurn();
+            return (reply = client.Take()) is not null;
+        });
+        return reply!;
     }
 
     public void Dispose()
