@@ -63,7 +63,7 @@ public sealed class ProgramTests
 
         // How many fit exactly hangs on the files that the node has open at the moment; twenty do not.
         List<RespClient> others = [.. Enumerable.Range(0, 20).Select(_ => server.Connect())];
-        Wait.Until(() => server.Log.Contains("Too many open files. Accepting rests", StringComparison.Ordinal), () => server.Log);
+        server.AwaitLog("Too many open files. Accepting rests");
         Assert.Equal("PONG", first.Call("PING").Text);
 
         RespClient waiting = others[^1];

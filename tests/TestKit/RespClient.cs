@@ -51,7 +51,7 @@ public sealed class RespClient : IDisposable
         {
             if (protocol == ProtocolType.Tcp) socket.NoDelay = true;
             socket.Connect(end);
-            socket.ReceiveTimeout = 30_000;
+            socket.ReceiveTimeout = (int)Wait.Limit.TotalMilliseconds;
             return new RespClient(socket);
         }
         catch

@@ -33,8 +33,11 @@ public abstract class ServerProcess : IDisposable
 
     public bool IsRunning => process is { HasExited: false };
 
-    /// <summary>What the server printed so far.</summary>
+    /// <summary>What the server printed, as far as it has arrived: after <see cref="Stop"/> all of it.</summary>
     public string Log { get { lock (log) return log.ToString(); } }
+
+    /// <summary>Waits until the server has printed something.</summary>
+    public void AwaitLog(string text) => Wait.Until(() => Log.Contains(text, StringComparison.Ordinal), () => $"printed: {text}\n{Log}");
 
     /// <summary>Arguments for every start: --key value.</summary>
     public IReadOnlyList<string> Arguments { get; protected set; } = [];
@@ -51,8 +54,9 @@ public abstract class ServerProcess : IDisposable
         {
             Launch();
             if (WaitUntilReady()) return;
-            string printed = Log;
+            // Only at its end all that it printed is here.
             End();
+            string printed = Log;
             // Another process may have taken the port between choosing and binding it.
             if (attempt == 4 || !printed.Contains("in use", StringComparison.OrdinalIgnoreCase))
             {
@@ -73,9 +77,8 @@ public abstract class ServerProcess : IDisposable
         _ = kill(process.Id, 15);
         if (!process.WaitForExit(StopLimit))
         {
-            string printed = Log;
             End();
-            throw new InvalidOperationException($"{GetType().Name} did not stop in {StopLimit}\n{printed}");
+            throw new InvalidOperationException($"{GetType().Name} did not stop in {StopLimit}\n{Log}");
         }
 
         process.WaitForExit();

@@ -9,7 +9,23 @@ public sealed class TempDir : IDisposable
 
     public string File(string name) => System.IO.Path.Combine(Path, name);
 
-    public void Dispose() => Directory.Delete(Path, recursive: true);
+    /// <summary>Deletes it, with all that is in it. A killed server's child may still write for a moment.</summary>
+    public void Dispose() => Wait.Until(() =>
+    {
+        try
+        {
+            Directory.Delete(Path, recursive: true);
+            return true;
+        }
+        catch (DirectoryNotFoundException)
+        {
+            return !Directory.Exists(Path);
+        }
+        catch (IOException)
+        {
+            return false;
+        }
+    });
 
     public override string ToString() => Path;
 }

@@ -349,7 +349,7 @@ public sealed class FollowingTests
         for (int i = 0; i < 20; i++)
         {
             there.Call("INCR", "n");
-            Assert.Equal(1, there.Call("WAIT", "1", "20000").Integer);
+            Assert.Equal(1, there.Call("WAIT", "1", "50000").Integer);
             Assert.Equal(Number(i + 1), here.Call("GET", "n").Text);
         }
 
@@ -379,7 +379,7 @@ public sealed class FollowingTests
             there.Call("RPUSH", "l", Number(i));
         }
 
-        Assert.Equal("OK", there.Call("FAILOVER", "TO", "127.0.0.1", Number(follower.Port), "TIMEOUT", "30000").Text);
+        Assert.Equal("OK", there.Call("FAILOVER", "TO", "127.0.0.1", Number(follower.Port), "TIMEOUT", "50000").Text);
         Wait.Until(() => Field(here, "role") == "master" && Field(there, "role") == "slave");
         AwaitUp(here, there);
         Assert.Equal("no-failover", Field(there, "master_failover_state"));

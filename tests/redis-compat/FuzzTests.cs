@@ -168,7 +168,6 @@ public sealed class FuzzTests : IDisposable
     private static RespClient Prepare(ServerProcess server, Round plan)
     {
         RespClient client = server.Connect();
-        client.ReadTimeout = TimeSpan.FromSeconds(60);
         client.Call("FLUSHALL");
         foreach ((string name, string value) in new[]
         {

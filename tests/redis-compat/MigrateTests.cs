@@ -125,7 +125,7 @@ public sealed class MigrateTests
         using ServerProcess source = Start(from), target = Start(to, "--appendonly", "yes");
         using RespClient here = source.Connect();
         here.Call("MSET", "a", "1", "b", "2", "c", "3");
-        Assert.Equal("IOERR error or timeout connecting to the client", here.Call("MIGRATE", "nowhere.invalid", "1", "a", "0", "20000").Text);
+        Assert.Equal("IOERR error or timeout connecting to the client", here.Call("MIGRATE", "nowhere.invalid", "1", "a", "0", "50000").Text);
         Assert.Equal("IOERR error or timeout writing to target instance", here.Call("MIGRATE", "127.0.0.1", "1", "a", "0", "1000").Text);
         Assert.Equal("OK", Migrate(here, target, "a"));
 
@@ -135,7 +135,7 @@ public sealed class MigrateTests
 
         using RespClient there = target.Connect();
         there.Call("CLIENT", "PAUSE", "100000", "WRITE");
-        Assert.Equal("IOERR error or timeout reading to target instance", Migrate(here, target, "c", timeout: "100"));
+        Assert.Equal("IOERR error or timeout reading to target instance", Migrate(here, target, "c", timeout: "1000"));
         Assert.Equal("3", here.Call("GET", "c").Text);
         there.Call("CLIENT", "UNPAUSE");
         Assert.Equal(2, there.Call("EXISTS", "a", "b").Integer);
@@ -150,7 +150,7 @@ public sealed class MigrateTests
         using RespClient mover = source.Connect(), here = source.Connect(), there = target.Connect();
         here.Call("MSET", "changed", "1", "gone", "2", "same", "3");
         there.Call("CLIENT", "PAUSE", "100000", "WRITE");
-        mover.Queue("MIGRATE", "127.0.0.1", Number(target.Port), "", "0", "20000", "KEYS", "changed", "gone", "same");
+        mover.Queue("MIGRATE", "127.0.0.1", Number(target.Port), "", "0", "50000", "KEYS", "changed", "gone", "same");
         mover.Flush();
         Wait.Until(() => here.Call("INFO", "clients").Text.Contains("blocked_clients:1", StringComparison.Ordinal));
 
@@ -187,7 +187,7 @@ public sealed class MigrateTests
         string id = mover.Call("CLIENT", "ID").Text;
         here.Call("SET", "a", "1");
         there.Call("CLIENT", "PAUSE", "100000", "WRITE");
-        mover.Queue("MIGRATE", "127.0.0.1", Number(target.Port), "a", "0", "20000");
+        mover.Queue("MIGRATE", "127.0.0.1", Number(target.Port), "a", "0", "50000");
         mover.Flush();
         Wait.Until(() => here.Call("CLIENT", "UNBLOCK", id).Integer == 1);
 
@@ -212,7 +212,7 @@ public sealed class MigrateTests
         listener.Call("SUBSCRIBE", "__keyspace@0__:a");
         Assert.Equal("OK", Migrate(here, target, "a"));
         Assert.Equal("del", listener.Read()[2].Text);
-        Assert.Equal(1, here.Call("WAIT", "1", "20000").Integer);
+        Assert.Equal(1, here.Call("WAIT", "1", "50000").Integer);
         Assert.Equal(["b"], there.Call("KEYS", "*").Items.Select(static k => k.Text));
         source.Kill();
         source.Start();
@@ -274,7 +274,7 @@ public sealed class MigrateTests
             here.Call(["MSET", .. some.SelectMany(static k => new[] { k, k })]);
         }
 
-        RespValue reply = here.Call(["MIGRATE", "127.0.0.1", Number(target.Port), "", "0", "30000", "KEYS", "big", .. keys]);
+        RespValue reply = here.Call(["MIGRATE", "127.0.0.1", Number(target.Port), "", "0", "50000", "KEYS", "big", .. keys]);
         Assert.True(reply.Text == "OK", reply.ToString());
         Assert.Equal(0, here.Call("DBSIZE").Integer);
         Assert.Equal(10_001, there.Call("DBSIZE").Integer);
@@ -285,9 +285,9 @@ public sealed class MigrateTests
     private static ServerProcess Start(string kind, params string[] arguments) =>
         kind == "redis" ? RedisServer.StartNew(arguments) : LeitherServer.StartNew(arguments);
 
-    private static string Migrate(RespClient client, ServerProcess to, string key, params string[] options) => Migrate(client, to, key, options, "0", "20000");
+    private static string Migrate(RespClient client, ServerProcess to, string key, params string[] options) => Migrate(client, to, key, options, "0", "50000");
 
-    private static string Migrate(RespClient client, ServerProcess to, string key, string[]? options = null, string database = "0", string timeout = "20000") =>
+    private static string Migrate(RespClient client, ServerProcess to, string key, string[]? options = null, string database = "0", string timeout = "50000") =>
         client.Call(["MIGRATE", "127.0.0.1", Number(to.Port), key, database, timeout, .. options ?? []]).Text;
 
     private static string Number(long value) => value.ToString(CultureInfo.InvariantCulture);

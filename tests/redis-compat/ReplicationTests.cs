@@ -26,9 +26,9 @@ public sealed class ReplicationTests
         }
 
         SameData.Await(master, replica);
-        Assert.Equal(1, master.Call("WAIT", "1", "10000").Integer);
+        Assert.Equal(1, master.Call("WAIT", "1", "50000").Integer);
         Assert.Equal("OK", master.Call("SET", "last", "word").Text);
-        Assert.Equal(1, master.Call("WAIT", "1", "10000").Integer);
+        Assert.Equal(1, master.Call("WAIT", "1", "50000").Integer);
         Assert.Equal("word", replica.Call("GET", "last").Text);
         Assert.Equal("master", master.Call("ROLE")[0].Text);
     });
@@ -90,11 +90,11 @@ public sealed class ReplicationTests
 
         onRedis.Call("SET", "str:short", "taken");
         string port = redis.Port.ToString(CultureInfo.InvariantCulture);
-        Assert.Equal("ERR Target instance replied with error: BUSYKEY Target key name already exists.", onLeither.Call("MIGRATE", "127.0.0.1", port, "str:short", "0", "1000").Text);
-        Assert.Equal("OK", onLeither.Call("MIGRATE", "127.0.0.1", port, "str:short", "0", "1000", "COPY", "REPLACE").Text);
+        Assert.Equal("ERR Target instance replied with error: BUSYKEY Target key name already exists.", onLeither.Call("MIGRATE", "127.0.0.1", port, "str:short", "0", "50000").Text);
+        Assert.Equal("OK", onLeither.Call("MIGRATE", "127.0.0.1", port, "str:short", "0", "50000", "COPY", "REPLACE").Text);
         Assert.Equal(1, onLeither.Call("EXISTS", "str:short").Integer);
-        Assert.Equal("NOKEY", onLeither.Call("MIGRATE", "127.0.0.1", port, "none", "0", "1000").Text);
-        Assert.StartsWith("IOERR", onLeither.Call("MIGRATE", "127.0.0.1", "1", "str:short", "0", "1000").Text, StringComparison.Ordinal);
+        Assert.Equal("NOKEY", onLeither.Call("MIGRATE", "127.0.0.1", port, "none", "0", "50000").Text);
+        Assert.StartsWith("IOERR", onLeither.Call("MIGRATE", "127.0.0.1", "1", "str:short", "0", "50000").Text, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -116,7 +116,7 @@ public sealed class ReplicationTests
     private static void Migrate(RespClient from, int port)
     {
         string[] keys = [.. from.Call("KEYS", "*").Items.Select(static k => k.Text)];
-        RespValue reply = from.Call(["MIGRATE", "127.0.0.1", port.ToString(CultureInfo.InvariantCulture), "", "0", "20000", "KEYS", .. keys]);
+        RespValue reply = from.Call(["MIGRATE", "127.0.0.1", port.ToString(CultureInfo.InvariantCulture), "", "0", "50000", "KEYS", .. keys]);
         Assert.True(reply.Text == "OK", reply.ToString());
     }
 
