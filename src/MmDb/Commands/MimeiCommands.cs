@@ -113,6 +113,8 @@ public static unsafe class MimeiCommands
         "    Return the keys that differ between two versions, and where to go on (0: no more).",
         "FORK [<cur|last|release|n>]",
         "    Make a MiMei of its own of a version and return its id.",
+        "LOG [FROM <sequence>] [COUNT <count>]",
+        "    Return entries of the log: sequence, time, bytes and effects. Without FROM, the last ones.",
         "RESTORE <last|release|n>",
         "    Bring back what there was at a version, as one change.",
         "CREATE <DB|FILE> [MARK <mark>] [APP <id>] [EXT <ext>] [RIGHT <mask>]",

@@ -43,6 +43,16 @@ public static unsafe class VersionCommands
         Handler = &RunDiff,
     };
 
+    private static readonly CommandSpec Log = new("log", -2)
+    {
+        Group = CommandGroup.Mimei,
+        Complexity = "O(N) where N is the number of entries, and the size of the segments that they lie in.",
+        Summary = "Lists entries of the log: what was changed, and when.",
+        Flags = CommandFlags.Admin | CommandFlags.NoScript | CommandFlags.NoMulti,
+        Args = [Arg.Integer("sequence").Token("FROM").Optional(), Arg.Integer("count").Token("COUNT").Optional()],
+        Handler = &RunLog,
+    };
+
     private static readonly CommandSpec Restore = new("restore", 3)
     {
         Group = CommandGroup.Mimei,
@@ -64,7 +74,7 @@ public static unsafe class VersionCommands
     };
 
     /// <summary>The family.</summary>
-    internal static IEnumerable<CommandSpec> All => [Backup, Diff, Fork, Restore, Versions];
+    internal static IEnumerable<CommandSpec> All => [Backup, Diff, Fork, Log, Restore, Versions];
 
     private static ReadOnlySpan<byte> NoVersions => "ERR this server keeps no files, so there is no place for versions"u8;
 
@@ -147,6 +157,70 @@ public static unsafe class VersionCommands
                     c.Reply.Integer(version.CreatedMs);
                     MimeiCommands.Field(c.Reply, "memo", version.Memo);
                     MimeiCommands.Field(c.Reply, "released", version.Number == list.Released ? "yes" : "no");
+                }
+            },
+            mimei.Release);
+    }
+
+    private static void RunLog(CommandContext c)
+    {
+        const long usualCount = 20, maxCount = 100_000;
+        long from = 0, count = usualCount;
+        for (int i = 2; i < c.Count; i += 2)
+        {
+            bool isFrom = i + 1 < c.Count && c.Is(i, "from"u8);
+            if (!isFrom && !(i + 1 < c.Count && c.Is(i, "count"u8)))
+            {
+                c.Error(Errors.Syntax);
+                return;
+            }
+
+            if (!c.TryLong(i + 1, out long number))
+            {
+                return;
+            }
+
+            if (number < 1 || (!isFrom && number > maxCount))
+            {
+                c.Error(Errors.NotPositive);
+                return;
+            }
+
+            (from, count) = isFrom ? (number, count) : (from, number);
+        }
+
+        if ((c.Mimei.Current ?? c.Mimei) is not { Log: { } log } mimei)
+        {
+            c.Error("ERR there is no log (appendonly no)"u8);
+            return;
+        }
+
+        log.Flush();
+
+        // Without a place: the last ones.
+        ulong first = from > 0 ? (ulong)from : log.WrittenSequence >= (ulong)count ? log.WrittenSequence - (ulong)count + 1 : 1;
+        mimei.Hold();
+        int databases = mimei.Keyspace.Databases.Length;
+        c.Aside(
+            () => LogListing.Read(log, databases, first, count),
+            (c, entries) =>
+            {
+                mimei.Release();
+                c.Reply.Array(entries.Count);
+                foreach (LogEntryListing entry in entries)
+                {
+                    c.Reply.Array(4);
+                    c.Reply.Integer((long)entry.Sequence);
+                    c.Reply.Integer(entry.TimeMs);
+                    c.Reply.Integer(entry.Bytes);
+                    c.Reply.Array(entry.Effects.Count);
+                    foreach (EffectListing effect in entry.Effects)
+                    {
+                        c.Reply.Array(3);
+                        c.Reply.Bulk(System.Text.Encoding.ASCII.GetBytes(effect.Name));
+                        c.Reply.Integer(effect.Database);
+                        c.Reply.Bulk(effect.Key);
+                    }
                 }
             },
             mimei.Release);

@@ -6,10 +6,10 @@ public sealed unsafe partial class WriteLog
     private readonly List<LogReader> _readers = [];
 
     /// <summary>
-    /// Begins reading entries that were written: those after <paramref name="after"/>, up to <see cref="WrittenSequence"/>. Null: some of them are not there any more.
-    /// Dispose of the reader soon; segments wait for it.
+    /// Begins reading entries that were written: those after <paramref name="after"/>, up to <paramref name="last"/> or <see cref="WrittenSequence"/>, whichever comes
+    /// first. Null: some of them are not there any more. Dispose of the reader soon; segments wait for it. (Any thread.)
     /// </summary>
-    public LogReader? Read(ulong after)
+    public LogReader? Read(ulong after, ulong last = ulong.MaxValue)
     {
         lock (_gate)
         {
@@ -31,7 +31,7 @@ public sealed unsafe partial class WriteLog
                 parts.Add(new LogReader.Part(() => NameOf(segment), segment.Header, segment.Length));
             }
 
-            var reader = new LogReader(_files, parts, after, _writtenSequence, Forget);
+            var reader = new LogReader(_files, parts, after, Math.Min(last, _writtenSequence), Forget);
             _readers.Add(reader);
             return reader;
         }

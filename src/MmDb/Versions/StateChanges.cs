@@ -10,7 +10,7 @@ namespace Leither.MmDb.Versions;
 /// <para>SWAPDB exchanges what databases hold and FLUSHDB begins anew, so keys are noted under logical databases: those of the state before
 /// have their own numbers there, each flush makes a new, empty one.</para>
 /// </remarks>
-internal sealed unsafe class StateChanges : IDisposable
+internal sealed unsafe class StateChanges : EffectVisitor, IDisposable
 {
     private readonly int[] _logical;
     private readonly int _count;
@@ -22,6 +22,7 @@ internal sealed unsafe class StateChanges : IDisposable
     /// <param name="databases">How many databases there are.</param>
     /// <param name="folder">Where temporary files go.</param>
     public StateChanges(int databases, string folder)
+        : base(databases)
     {
         _count = _next = databases;
         _logical = new int[databases];
@@ -58,413 +59,42 @@ internal sealed unsafe class StateChanges : IDisposable
     /// <param name="body">What follows the entry's header.</param>
     /// <param name="length">Bytes of it.</param>
     /// <exception cref="UnknownEffectException">The bytes are damaged, or a newer version wrote them.</exception>
-    public void Add(byte* body, long length)
-    {
-        var reader = new EffectReader(body, length);
-        int database = 0;
-        while (!reader.AtEnd)
-        {
-            var tag = (EffectTag)reader.Byte();
-            switch (tag)
-            {
-                case EffectTag.Select:
-                    database = Database(reader.Int32());
-                    break;
-                case EffectTag.FlushDatabase:
-                    _logical[database] = _next++;
-                    break;
-                case EffectTag.FlushAll:
-                    for (int i = 0; i < _logical.Length; i++)
-                    {
-                        _logical[i] = _next++;
-                    }
+    public void Add(byte* body, long length) => Visit(body, length);
 
-                    break;
-                case EffectTag.SwapDatabases:
-                    int a = Database(reader.Int32()), b = Database(reader.Int32());
-                    (_logical[a], _logical[b]) = (_logical[b], _logical[a]);
-                    break;
-                case EffectTag.FunctionLoad:
-                    reader.Bytes(out _);
-                    reader.Bytes(out _);
-                    break;
-                case EffectTag.FunctionDelete:
-                    reader.Bytes(out _);
-                    break;
-                case EffectTag.FunctionFlush:
-                    break;
-                default:
-                    AddOfKey(ref reader, tag, database);
-                    break;
-            }
-        }
-    }
-
-    private int Database(int number) => number < _logical.Length ? number
-        : throw new UnknownEffectException($"database {number} is beyond the {_logical.Length} of this configuration; start with --databases {number + 1} or more");
-
-    /// <summary>An effect whose first part is a key of the database.</summary>
-    private void AddOfKey(ref EffectReader reader, EffectTag tag, int database)
-    {
-        SetKey(ref reader, database);
-        switch (tag)
-        {
-            case EffectTag.Delete:
-            case EffectTag.StreamCreate:
-            case EffectTag.HyperLogLogCount:
-            case EffectTag.HyperLogLogDensify:
-                Whole();
-                break;
-            case EffectTag.Expire:
-                reader.Int64();
-                Whole();
-                break;
-            case EffectTag.ExpireAt:
-                reader.Int64();
-                Touch();
-                break;
-            case EffectTag.Persist:
-                Touch();
-                break;
-            case EffectTag.Rename:
-                Whole();
-                SetKey(ref reader, database);
-                Whole();
-                break;
-            case EffectTag.Copy:
-                int target = Database(reader.Int32());
-                SetKey(ref reader, target);
-                Whole();
-                break;
-            case EffectTag.Move:
-                Whole();
-                SetDatabase(Database(reader.Int32()));
-                Whole();
-                break;
-            case EffectTag.Restore:
-                reader.Int64();
-                reader.Bytes(out _);
-                Whole();
-                break;
-            case >= EffectTag.StringSet and <= EffectTag.HyperLogLogMerge:
-                SkipString(ref reader, tag);
-                Whole();
-                break;
-            case >= EffectTag.HashSet and <= EffectTag.HashSetKeepExpiry:
-                AddOfHash(ref reader, tag);
-                break;
-            case >= EffectTag.ListPush and <= EffectTag.ListStore:
-                AddOfList(ref reader, tag, database);
-                break;
-            case EffectTag.SetAdd:
-            case EffectTag.SetRemove:
-            case EffectTag.SortedSetRemove:
-                Touch();
-                Elements(ref reader);
-                break;
-            case EffectTag.SetStore:
-                reader.Int32();
-                SkipItems(ref reader);
-                Whole();
-                break;
-            case >= EffectTag.SortedSetAdd and <= EffectTag.SortedSetReplace:
-                AddOfSortedSet(ref reader, tag);
-                break;
-            case >= EffectTag.StreamAdd and <= EffectTag.StreamAcknowledge:
-                SkipStream(ref reader, tag);
-                Whole();
-                break;
-            default:
-                throw new UnknownEffectException($"effect {(byte)tag} is not known to this version");
-        }
-    }
-
-    private static void SkipString(ref EffectReader reader, EffectTag tag)
-    {
-        switch (tag)
-        {
-            case EffectTag.StringSet:
-            case EffectTag.StringSetKeepExpiry:
-            case EffectTag.StringAppend:
-                reader.Bytes(out _);
-                break;
-            case EffectTag.StringSetExpiring:
-                reader.Int64();
-                reader.Bytes(out _);
-                break;
-            case EffectTag.StringAdd:
-                reader.Varint();
-                break;
-            case EffectTag.StringSetRange:
-                reader.Varint();
-                reader.Bytes(out _);
-                break;
-            case EffectTag.StringSetBit:
-                reader.Varint();
-                reader.Varint();
-                break;
-            case EffectTag.StringSetBits:
-                reader.Varint();
-                reader.Varint();
-                reader.Int64();
-                break;
-            default:
-                // An operation or a limit, and items: BITOP, PFADD, PFMERGE.
-                reader.Varint();
-                SkipItems(ref reader);
-                break;
-        }
-    }
-
-    private void AddOfHash(ref EffectReader reader, EffectTag tag)
-    {
-        Touch();
-        switch (tag)
-        {
-            case EffectTag.HashSet:
-                Element(ref reader);
-                reader.Bytes(out _);
-                break;
-            case EffectTag.HashAdd:
-                Element(ref reader);
-                reader.Varint();
-                break;
-            case EffectTag.HashSetMany:
-            case EffectTag.HashSetKeepExpiry:
-                for (int count = reader.Int32(); count > 0; count -= 2)
-                {
-                    Element(ref reader);
-                    reader.Bytes(out _);
-                }
-
-                break;
-            case EffectTag.HashExpireAt:
-            case EffectTag.HashExpireFields:
-                reader.Int64();
-                Elements(ref reader);
-                break;
-            default:
-                Elements(ref reader);
-                break;
-        }
-    }
-
-    private void AddOfList(ref EffectReader reader, EffectTag tag, int database)
-    {
-        Whole();
-        switch (tag)
-        {
-            case EffectTag.ListPush:
-                reader.Varint();
-                SkipItems(ref reader);
-                break;
-            case EffectTag.ListPop:
-            case EffectTag.ListTrim:
-                reader.Varint();
-                reader.Varint();
-                break;
-            case EffectTag.ListMove:
-                SetKey(ref reader, database);
-                Whole();
-                reader.Varint();
-                reader.Varint();
-                break;
-            case EffectTag.ListStore:
-                SkipItems(ref reader);
-                break;
-            default:
-                reader.Varint();
-                reader.Bytes(out _);
-                break;
-        }
-    }
-
-    private void AddOfSortedSet(ref EffectReader reader, EffectTag tag)
-    {
-        switch (tag)
-        {
-            case EffectTag.SortedSetAdd:
-                reader.Byte();
-                Touch();
-                for (int count = reader.Int32(); count > 0; count--)
-                {
-                    reader.Int64();
-                    Element(ref reader);
-                }
-
-                break;
-            case EffectTag.SortedSetRemoveRange:
-                reader.Varint();
-                reader.Varint();
-                Whole();
-                break;
-            case EffectTag.SortedSetReplace:
-                reader.Byte();
-                SkipScored(ref reader);
-                Whole();
-                break;
-            default:
-                reader.Byte();
-                reader.Byte();
-                SkipScored(ref reader);
-                Whole();
-                break;
-        }
-    }
-
-    private static void SkipStream(ref EffectReader reader, EffectTag tag)
-    {
-        switch (tag)
-        {
-            case EffectTag.StreamAdd:
-                SkipId(ref reader);
-                reader.Byte();
-                SkipItems(ref reader);
-                return;
-            case EffectTag.StreamDelete:
-                SkipIds(ref reader);
-                return;
-            case EffectTag.StreamTrim:
-                reader.Varint();
-                reader.Byte();
-                return;
-            case EffectTag.StreamTrimBefore:
-                SkipId(ref reader);
-                return;
-            case EffectTag.StreamSetId:
-                SkipId(ref reader);
-                reader.Varint();
-                SkipId(ref reader);
-                return;
-            case EffectTag.StreamAppendNode:
-                SkipId(ref reader);
-                reader.Bytes(out _);
-                return;
-            default:
-                reader.Bytes(out _);
-                SkipGroup(ref reader, tag);
-                return;
-        }
-    }
-
-    private static void SkipGroup(ref EffectReader reader, EffectTag tag)
-    {
-        switch (tag)
-        {
-            case EffectTag.StreamGroupCreate:
-            case EffectTag.StreamGroupSetId:
-                SkipId(ref reader);
-                reader.Varint();
-                return;
-            case EffectTag.StreamGroupDestroy:
-                return;
-            case EffectTag.StreamAcknowledge:
-                SkipIds(ref reader);
-                return;
-            case EffectTag.StreamConsumerDelete:
-                reader.Bytes(out _);
-                return;
-        }
-
-        reader.Bytes(out _);
-        reader.Int64();
-        switch (tag)
-        {
-            case EffectTag.StreamConsumerCreate:
-                reader.Int64();
-                return;
-            case EffectTag.StreamConsumerSeen:
-                return;
-            case EffectTag.StreamDeliver:
-                SkipId(ref reader);
-                reader.Varint();
-                SkipIds(ref reader);
-                return;
-            case EffectTag.StreamRedeliver:
-                SkipIds(ref reader);
-                return;
-            default:
-                for (int count = reader.Int32(); count > 0; count--)
-                {
-                    SkipId(ref reader);
-                    reader.Int64();
-                    reader.Varint();
-                }
-
-                return;
-        }
-    }
-
-    private static void SkipId(ref EffectReader reader)
-    {
-        reader.Varint();
-        reader.Varint();
-    }
-
-    private static void SkipIds(ref EffectReader reader)
-    {
-        for (int count = reader.Int32(); count > 0; count--)
-        {
-            SkipId(ref reader);
-        }
-    }
-
-    private static void SkipItems(ref EffectReader reader)
-    {
-        for (int count = reader.Int32(); count > 0; count--)
-        {
-            reader.Bytes(out _);
-        }
-    }
-
-    private static void SkipScored(ref EffectReader reader)
-    {
-        for (int count = reader.Int32(); count > 0; count--)
-        {
-            reader.Int64();
-            reader.Bytes(out _);
-        }
-    }
-
-    // ------------------------------------------------------------------ notes
-
-    private byte* _name;
-    private int _nameLength;
-
-    private void SetKey(ref EffectReader reader, int database)
-    {
-        _name = reader.Bytes(out _nameLength);
-        SetDatabase(database);
-    }
-
-    private void SetDatabase(int database) =>
-        _key.SetGroup(_logical[database], StateFormat.TreeKey(new ReadOnlySpan<byte>(_name, _nameLength), _treeKey));
-
-    private void Touch() => Note(FragmentKind.Touched);
-
-    private void Whole() => Note(FragmentKind.TouchedWhole);
-
-    private void Note(FragmentKind kind)
+    /// <inheritdoc/>
+    protected override void Key(EffectTag tag, int database, ReadOnlySpan<byte> name, bool isWhole)
     {
         // What captures the key needs its name, which a long one does not have in its tree key.
-        _key.SetKind(kind);
-        bool isLong = _nameLength >= StateFormat.LongName;
-        Touched.Add(_key.Bytes, isLong ? new ReadOnlySpan<byte>(_name, _nameLength) : default);
+        _key.SetGroup(_logical[database], StateFormat.TreeKey(name, _treeKey));
+        _key.SetKind(isWhole ? FragmentKind.TouchedWhole : FragmentKind.Touched);
+        Touched.Add(_key.Bytes, name.Length >= StateFormat.LongName ? name : default);
     }
 
-    private void Elements(ref EffectReader reader)
+    /// <inheritdoc/>
+    protected override void Element(ReadOnlySpan<byte> name)
     {
-        for (int count = reader.Int32(); count > 0; count--)
+        _key.SetElement(StateFormat.TreeKey(name, _treeKey));
+        Touched.Add(_key.Bytes, name.Length >= StateFormat.LongName ? name : default);
+    }
+
+    /// <inheritdoc/>
+    protected override void Flushed(int database) => _logical[database] = _next++;
+
+    /// <inheritdoc/>
+    protected override void FlushedAll()
+    {
+        for (int i = 0; i < _logical.Length; i++)
         {
-            Element(ref reader);
+            Flushed(i);
         }
     }
 
-    private void Element(ref EffectReader reader)
+    /// <inheritdoc/>
+    protected override void Swapped(int a, int b) => (_logical[a], _logical[b]) = (_logical[b], _logical[a]);
+
+    /// <inheritdoc/>
+    protected override void Function(EffectTag tag, ReadOnlySpan<byte> library)
     {
-        byte* name = reader.Bytes(out int length);
-        var element = new ReadOnlySpan<byte>(name, length);
-        _key.SetElement(StateFormat.TreeKey(element, _treeKey));
-        Touched.Add(_key.Bytes, length >= StateFormat.LongName ? element : default);
+        // Libraries are captured with every snapshot.
     }
 }

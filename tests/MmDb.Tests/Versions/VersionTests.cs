@@ -277,4 +277,22 @@ public sealed class VersionTests(ITestOutputHelper output)
         Assert.Equal("+OK", fixture.Run($"MIMEI OPEN {fixture.Info.Id}"));
         Assert.Equal("\"2\"", fixture.Run("GET a"));
     }
+
+    [Fact]
+    public void LOG_lists_what_was_changed_and_when()
+    {
+        using var fixture = new VersionFixture();
+        fixture.Db.Prepare("SET a 1", "SELECT 3", "HSET h f v g w", "MULTI", "INCR n", "RENAME a b", "EXEC", "SWAPDB 1 2", "FLUSHALL");
+        long now = fixture.Db.Clock.NowMs;
+        Assert.Matches($"""^\[\[:1, :{now}, :\d+, \[\["string-set", :0, "a"\]\]\], """
+            + $"""\[:2, :{now}, :\d+, \[\["hash-set-many", :3, "h"\]\]\], """
+            + $"""\[:3, :{now}, :\d+, \[\["string-add", :3, "n"\]\]\], """
+            + $"""\[:4, :{now}, :\d+, \[\["swap-databases", :1, "2"\]\]\], """
+            + $"""\[:5, :{now}, :\d+, \[\["flush-all", :0, ""\]\]\]\]$""", fixture.Run("MIMEI LOG"));
+        Assert.Matches("^\\[\\[:2, [^\\[]*\\[\\[\"hash[^\\[]*\\]\\]\\]\\]$", fixture.Run("MIMEI LOG FROM 2 COUNT 1"));
+        Assert.StartsWith("[[:5, ", fixture.Run("MIMEI LOG COUNT 1"), StringComparison.Ordinal);
+        Assert.Equal("[]", fixture.Run("MIMEI LOG FROM 100"));
+        Assert.Equal("-ERR syntax error", fixture.Run("MIMEI LOG FROM"));
+        Assert.Equal("-ERR value is out of range, must be positive", fixture.Run("MIMEI LOG COUNT 0"));
+    }
 }
