@@ -249,6 +249,13 @@ internal sealed unsafe class InProcess : IDisposable
         /// <summary>Runs one command and gives its reply as a line, or "(none)" when nothing was replied (it blocks).</summary>
         public string Run(string command) => Run(Quoting.Split(command));
 
+        /// <summary>Runs one command, and gives the bytes of the bulk string that it replies.</summary>
+        public byte[] RunRaw(string command)
+        {
+            Send(Quoting.Split(command));
+            return TakeReply()!.Bytes.ToArray();
+        }
+
         /// <summary>Runs one command, given as words.</summary>
         public string Run(IReadOnlyList<byte[]> words)
         {

@@ -70,6 +70,88 @@ public sealed unsafe partial class StateTests(ITestOutputHelper output) : IDispo
         }
     }
 
+    [Fact]
+    public void Every_effect_is_read_for_what_it_changes()
+    {
+        using var db = new InProcess(recording: true);
+        db.Prepare("SET s 1", "HSET h f 1 g 2", "RPUSH l a b c 3 1", "SADD t a b c", "ZADD z 1 a 2 b 3 c", "XADD x 1-1 f v", "PFADD p a", "SET bits x");
+        StateRoot state = StateOf(db);
+        string[] commands =
+        [
+            "SELECT 1", "SET a 1", "SELECT 0", "DEL s", "SET e v PX 100", "SET s 2 KEEPTTL", "INCRBY n 5", "APPEND s tail", "SETRANGE s 1 x", "SETBIT bits 9 1",
+            "BITOP NOT bits2 bits", "BITFIELD bits SET u8 0 7", "PFADD p b c", "PFADD q d", "PFMERGE p q", "PFCOUNT p", "PFDEBUG TODENSE q",
+            "EXPIRE n 1000", "PERSIST n", "SET from v", "RENAME from to", "COPY to copied", "MOVE copied 1", "SWAPDB 1 2",
+            "HSET h k v", "HSET h k v m w", "HDEL h g", "HINCRBY h f 3", "HEXPIRE h 100 FIELDS 1 f", "HPERSIST h FIELDS 1 f", "HSETEX h KEEPTTL FIELDS 1 f 9", "HPEXPIRE h 100 FIELDS 1 m",
+            "RPUSH l d", "LPOP l", "LSET l 0 z", "LINSERT l BEFORE c y", "LREM l 1 c", "LTRIM l 0 5", "LMOVE l l2 LEFT RIGHT", "SORT t ALPHA STORE sorted",
+            "SADD t d", "SREM t a", "SUNIONSTORE t2 t t", "ZADD z 5 d", "ZREM z a", "ZREMRANGEBYRANK z 0 0", "ZUNIONSTORE z2 1 z", "ZRANGESTORE z3 z 0 -1",
+            "XADD x 2-1 f v g w", "XADD x 3-1 f v", "XADD x 4-1 f v", "XADD x 5-1 f v", "XDEL x 3-1", "XTRIM x MAXLEN 3", "XTRIM x MINID 4", "XSETID x 9-1", "XGROUP CREATE made g $ MKSTREAM",
+            "XGROUP CREATE x g 0", "XGROUP CREATE x g2 0", "XGROUP SETID x g2 4-1", "XGROUP DESTROY x g2", "XGROUP CREATECONSUMER x g c", "XREADGROUP GROUP g c COUNT 1 STREAMS x >",
+            "XREADGROUP GROUP g c2 STREAMS x >", "XREADGROUP GROUP g c2 STREAMS x >", "XREADGROUP GROUP g c STREAMS x 0", "XCLAIM x g c2 0 4-1", "XACK x g 4-1", "XGROUP DELCONSUMER x g c",
+            "FUNCTION LOAD \"#!lua name=lib\\nredis.register_function('f', function() return 1 end)\"", "FUNCTION LOAD \"#!lua name=lib2\\nredis.register_function('f2', function() return 1 end)\"",
+            "FUNCTION DELETE lib",
+        ];
+        db.Prepare("CONFIG RESETSTAT");
+        ulong from = db.Server.DefaultMimei.Log!.LastSequence;
+        db.Prepare(commands);
+        db.Prepare("SET dumped 12345");
+        byte[] payload = db.Default.RunRaw("DUMP dumped");
+        db.Run(["RESTORE"u8.ToArray(), "restored"u8.ToArray(), "0"u8.ToArray(), payload]);
+        db.Clock.Advance(200);
+        db.Run("GET e");
+        db.Run("HGET h m");
+        db.Run("XREADGROUP GROUP g c2 STREAMS x >");
+        Check(db, from, ref state);
+
+        // What empties everything, by itself.
+        from = db.Server.DefaultMimei.Log!.LastSequence;
+        db.Prepare("SET b 1", "FLUSHDB", "SET c 1", "FUNCTION FLUSH");
+        Check(db, from, ref state);
+        from = db.Server.DefaultMimei.Log!.LastSequence;
+        db.Prepare("FLUSHALL", "SET d 1");
+        Check(db, from, ref state);
+
+        // Streams by their nodes come from a master's first copy only.
+        EffectTag[] unseen = [.. Enum.GetValues<EffectTag>().Except(_seen).Except([EffectTag.None, EffectTag.Select, EffectTag.StreamCreate, EffectTag.StreamAppendNode])];
+        Assert.Equal([], unseen);
+    }
+
+    private readonly HashSet<EffectTag> _seen = [];
+
+    private void Check(InProcess db, ulong from, ref StateRoot state)
+    {
+        using var folder = new TempDir();
+        using var changes = new StateChanges(db.Keyspace.Databases.Length, folder.Path);
+        var tags = new Tags(db.Keyspace.Databases.Length, _seen);
+        db.ReadLog(from, (_, body, length) =>
+        {
+            changes.Add(body, length);
+            tags.Visit(body, length);
+        });
+        changes.End();
+        using var builder = new StateBuilder(new NodeStore(_blocks), folder.Path, changes);
+        StateRoot expected = StateOf(db);
+        Capture(db, builder);
+        state = builder.Finish(state);
+        AssertSame(expected, state);
+    }
+
+    private sealed class Tags(int databases, HashSet<EffectTag> seen) : EffectVisitor(databases)
+    {
+        protected override void Key(EffectTag tag, int database, ReadOnlySpan<byte> name, bool isWhole) => seen.Add(tag);
+
+        protected override void Element(ReadOnlySpan<byte> name)
+        {
+        }
+
+        protected override void Flushed(int database) => seen.Add(EffectTag.FlushDatabase);
+
+        protected override void FlushedAll() => seen.Add(EffectTag.FlushAll);
+
+        protected override void Swapped(int a, int b) => seen.Add(EffectTag.SwapDatabases);
+
+        protected override void Function(EffectTag tag, ReadOnlySpan<byte> library) => seen.Add(tag);
+    }
+
     [Theory]
     [MemberData(nameof(Seeds))]
     public void What_changed_is_captured_as_it_was_whatever_clients_do_meanwhile(int seed)
