@@ -30,6 +30,11 @@ public sealed class ClientTests(ITestOutputHelper output)
     [InlineData("bullmq-app.js", "npm's bullmq", "node --eval 'require(\"bullmq\")'", "node bullmq-app.js")]
     public void An_application_loses_no_job_and_runs_none_twice(string file, string package, string isInstalled, string run) => Run(file, package, isInstalled, run);
 
+    [Theory]
+    [InlineData("mimei-urls.py", "python3-redis", "/usr/bin/python3 -c 'import redis'", "/usr/bin/python3 mimei-urls.py")]
+    [InlineData("mimei-urls.rb", "ruby-redis", "ruby -e 'require \"redis\"'", "ruby mimei-urls.rb")]
+    public void A_client_library_reaches_any_MiMei_by_its_URL(string file, string package, string isInstalled, string run) => Run(file, package, isInstalled, run);
+
     private void Run(string file, string package, string isInstalled, string run)
     {
         using var folder = new TempDir("client");
