@@ -678,7 +678,13 @@ public sealed unsafe class Dispatcher : IDisposable
             _context.Start(session, command.Spec, command.Args, command.Count, -1, 0);
             CommandStats stats = _server.StatsOf(command.Spec);
             stats.Calls++;
+            long mark = session.Output.BytesWritten;
             answer(_context);
+            if (session.ReplyMode == ReplyMode.Off)
+            {
+                session.Output.Truncate(session.Output.Length - (session.Output.BytesWritten - mark));
+            }
+
             stats.Failed += _context.Failed ? 1 : 0;
             mimei.Keyspace.Effects.EndEntry();
             if (mimei.Keyspace.HasReady)

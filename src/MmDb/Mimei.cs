@@ -40,6 +40,8 @@ public sealed class Mimei : IDisposable
     internal int OpenIndex { get; set; }
     /// <summary>When it was last used, in Unix milliseconds.</summary>
     internal long UsedMs { get; set; }
+    /// <summary>What the node was last told of its log's state.</summary>
+    internal LogState ToldLogState { get; set; }
     /// <summary>What of its memory is in the count of all.</summary>
     internal long CountedBytes { get; set; }
     /// <summary>Keys in all its databases.</summary>

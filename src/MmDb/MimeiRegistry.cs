@@ -114,6 +114,16 @@ public sealed class MimeiRegistry
         entry.Record = record;
     }
 
+    /// <summary>Keeps what is known of one as it is by now, durably. On any thread; what is kept last is the newest.</summary>
+    /// <exception cref="IOException">The disk failed.</exception>
+    internal void Keep(MimeiEntry entry)
+    {
+        lock (entry)
+        {
+            _store?.Keep(entry.Record);
+        }
+    }
+
     // ------------------------------------------------------------------ loading and unloading
 
     /// <summary>
@@ -395,12 +405,11 @@ public sealed class MimeiRegistry
 
         entry.Loaded = null;
         Change(entry, entry.Record with { Keys = mimei.KeyCount });
-        MimeiRecord record = entry.Record;
         entry.Work = _server.RunAside(
             () =>
             {
                 Close(mimei);
-                _store?.Keep(record);
+                Keep(entry);
                 return true;
             },
             (_, problem) =>
@@ -447,7 +456,8 @@ public sealed class MimeiRegistry
                 mimei.Log?.Close();
                 if (mimei.Entry is { } entry && entry.Loaded == mimei && entry.Record.Keys != mimei.KeyCount)
                 {
-                    _store?.Keep(entry.Record with { Keys = mimei.KeyCount });
+                    entry.Record = entry.Record with { Keys = mimei.KeyCount };
+                    Keep(entry);
                 }
             }
             catch (IOException e)

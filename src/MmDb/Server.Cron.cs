@@ -43,6 +43,7 @@ public sealed unsafe partial class Server
             nextReplicationStep = Math.Min(Replication.Step(nowMs), Migrator.Step(nowMs));
             if (IsCronPaused)
             {
+                DefaultMimei.Log?.Tick(nowMs);
                 return 1000 / Math.Max(1, Options.Hz);
             }
 
@@ -121,6 +122,12 @@ public sealed unsafe partial class Server
             if (mimei.Log is { } log)
             {
                 next = log.State != Log.LogState.Open ? Math.Min(next, 1000) : next;
+                if (log.State != mimei.ToldLogState)
+                {
+                    mimei.ToldLogState = log.State;
+                    LogStateChanged?.Invoke(mimei);
+                }
+
                 if (log.HasUnwritten)
                 {
                     Touch(mimei);

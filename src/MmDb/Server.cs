@@ -144,6 +144,8 @@ public sealed unsafe partial class Server : IDisposable
     public Action<long>? WakeWithin { get; set; }
     /// <summary>What carries the connections has done so much; null: nobody counts.</summary>
     public Func<LoopCounters>? Transport { get; set; }
+    /// <summary>Is told when a log takes no more writes, and when it does again; null: nobody wants to know.</summary>
+    public Action<Mimei>? LogStateChanged { get; set; }
     /// <summary>Takes warnings for the node's log; null: they are dropped.</summary>
     public Action<string>? Warn { get; set; }
     /// <summary>Periodic work that nobody waits for rests (DEBUG PAUSE-CRON).</summary>
@@ -278,6 +280,7 @@ public sealed unsafe partial class Server : IDisposable
             session.Mimei = mimei;
         }
 
+        Transactions.Unwatch(session);
         session.DatabaseIndex = 0;
     }
 

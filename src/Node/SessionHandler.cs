@@ -12,7 +12,6 @@ public sealed unsafe class SessionHandler : IConnectionHandler
     private readonly Server _server;
     private readonly Action _stop;
     private readonly NodeLog _log;
-    private LogState _logState = LogState.Open;
 
     /// <summary>Creates the handler.</summary>
     /// <param name="server">The sessions' server.</param>
@@ -23,6 +22,7 @@ public sealed unsafe class SessionHandler : IConnectionHandler
         _server = server;
         _stop = stop;
         _log = log;
+        _server.LogStateChanged = TellLogState;
     }
 
     /// <inheritdoc/>
@@ -87,27 +87,18 @@ public sealed unsafe class SessionHandler : IConnectionHandler
     }
 
     /// <inheritdoc/>
-    public int Tick(long nowMs)
-    {
-        TellLogState();
-        return _server.Cron(_server.NowMs);
-    }
+    public int Tick(long nowMs) => _server.Cron(_server.NowMs);
 
-    private void TellLogState()
+    private void TellLogState(Mimei mimei)
     {
-        if (_server.DefaultMimei.Log is not { } log || log.State == _logState)
+        string whose = mimei == _server.DefaultMimei ? "The log" : $"The log of MiMei {mimei.Id}";
+        if (mimei.Log is not { } log || log.State == LogState.Open)
         {
-            return;
-        }
-
-        _logState = log.State;
-        if (_logState == LogState.Open)
-        {
-            _log.Notice("The log takes writes again");
+            _log.Notice($"{whose} takes writes again");
         }
         else
         {
-            _log.Warning($"The log takes no writes until its disk does: {log.Error.Text}");
+            _log.Warning($"{whose} takes no writes until its disk does: {log.Error.Text}");
         }
     }
 

@@ -366,6 +366,37 @@ public sealed class MimeiTests : IDisposable
         Assert.Equal(3, _store.List().Single(r => r.Name == "shop").Keys);
     }
 
+    [Fact]
+    public void Redis_replication_is_about_the_default_one()
+    {
+        Create("a", "shop");
+        InProcess.Client shop = Client("shop");
+        const string Refusal = "-ERR Redis replication is that of the node's default MiMei, and this connection is bound to another";
+        foreach (string command in (string[])["REPLICAOF NO ONE", "REPLICAOF 127.0.0.1 1", "SYNC", "PSYNC ? -1", "FAILOVER"])
+        {
+            Assert.Equal(Refusal, shop.Run(command));
+        }
+
+        Assert.Equal("+OK", shop.Run("SET k v"));
+        Assert.Equal(":0", shop.Run("WAIT 0 0"));
+        Assert.Equal("+OK", _db.Run("REPLICAOF NO ONE"));
+    }
+
+    [Fact]
+    public void A_pause_holds_all_of_them_back()
+    {
+        Create("a", "shop");
+        InProcess.Client shop = Client("shop");
+        Assert.Equal("+OK", _db.Run("CLIENT PAUSE 1000"));
+        Assert.Equal("(none)", shop.Run("SET k v"));
+        _db.Clock.Advance(1001);
+        _db.Server.Cron(_db.Clock.NowMs);
+        Assert.Equal("+OK", shop.Take());
+        Assert.Equal("\"v\"", shop.Run("GET k"));
+        _db.Server.EndTurn();
+        Assert.False(shop.Session.Mimei.Log!.HasUnwritten);
+    }
+
     // ------------------------------------------------------------------ loading and unloading
 
     [Fact]
@@ -491,6 +522,9 @@ public sealed class MimeiTests : IDisposable
         first.SendRaw(Encoding.ASCII.GetBytes("PING\r\nMIMEI OPEN shop\r\nSET k v\r\n"));
         Assert.Equal("+PONG", first.Take());
         Assert.Null(first.Take());
+        InProcess.Client silent = _db.Connect();
+        Assert.Equal("(none)", silent.Run("CLIENT REPLY OFF"));
+        Assert.Equal("(none)", silent.Run("MIMEI OPEN shop"));
         Assert.Equal("(none)", second.Run("HELLO 3 AUTH default@shop x"));
         Assert.Equal("(none)", gone.Run("MIMEI OPEN shop"));
         gone.Dispose();
@@ -498,11 +532,15 @@ public sealed class MimeiTests : IDisposable
         Assert.Equal(":1", _db.Run($"CLIENT UNBLOCK {impatient.Session.Id}"));
         Assert.StartsWith("-ERR the client was unblocked", impatient.Take(), StringComparison.Ordinal);
         Assert.Equal("+OK", _db.Run("SET k default"));
-        Assert.Contains("blocked_clients:2", _db.Run("INFO clients"), StringComparison.Ordinal);
+        Assert.Contains("blocked_clients:3", _db.Run("INFO clients"), StringComparison.Ordinal);
         gate.Set();
         posted.Take()();
         Assert.Equal("+OK", first.Take());
         Assert.Equal("+OK", first.Take());
+        Assert.Null(silent.Take());
+        Assert.Equal("+OK", silent.Run("CLIENT REPLY ON"));
+        Assert.Contains(mid, silent.Run("MIMEI ID"), StringComparison.Ordinal);
+        silent.Dispose();
         Assert.StartsWith("%{\"server\"", second.Take(), StringComparison.Ordinal);
         Assert.Equal("\"v\"", second.Run("GET k"));
         Assert.Equal("\"default\"", impatient.Run("GET k"));

@@ -381,22 +381,16 @@ public static unsafe class MimeiCommands
             return;
         }
 
-        MimeiRecord before = entry.Record, record = before with { Name = name };
-        mimeis.Change(entry, record);
-        if (mimeis.Store is not { } store)
-        {
-            c.Reply.Ok();
-            return;
-        }
-
+        string before = entry.Record.Name;
+        mimeis.Change(entry, entry.Record with { Name = name });
         c.Aside(
             () =>
             {
-                store.Keep(record);
+                mimeis.Keep(entry);
                 return true;
             },
             static (c, _) => c.Reply.Ok(),
-            () => mimeis.Change(entry, entry.Record with { Name = before.Name }));
+            () => mimeis.Change(entry, entry.Record with { Name = mimeis.TryFind(before, out _) ? "" : before }));
     }
 
     /// <summary>Whether a MiMei may be called so: it stands in URLs, behind an '@' and before a '/', and is no id.</summary>
