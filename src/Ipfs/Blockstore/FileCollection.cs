@@ -548,6 +548,7 @@ public sealed partial class FileBlockstore
         {
             bool isWhole = true;
             byte[] buffer = [];
+            Span<byte> name = stackalloc byte[byte.MaxValue];
             for (int run = 0; run < _frozen!.Runs.Length; run++)
             {
                 using var cursor = new IndexCursor(_frozen.Runs[run]);
@@ -564,8 +565,7 @@ public sealed partial class FileBlockstore
                         Span<byte> data = buffer.AsSpan(0, entry.Length);
                         if (!entry.TryGetCid(out Cid cid))
                         {
-                            Span<byte> bytes = stackalloc byte[byte.MaxValue];
-                            bytes = bytes[..entry.CidLength];
+                            Span<byte> bytes = name[..entry.CidLength];
                             if (_store.Read(pack, (long)entry.Offset + PackFormat.RecordHeaderBytes, bytes) == bytes.Length) Cid.TryRead(bytes, out cid);
                         }
                         bool isIntact = !cid.IsNone && !CidChecks.IsIdentity(cid) && BlockKey.Of(cid).Equals(entry.Key)
