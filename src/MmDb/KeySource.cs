@@ -19,9 +19,7 @@ internal abstract unsafe class KeySource : IDisposable
     public abstract IEnumerable<SourceKey> Walk(int database, long from);
 
     /// <inheritdoc/>
-    public virtual void Dispose()
-    {
-    }
+    public abstract void Dispose();
 }
 
 /// <summary>A key that is not fetched.</summary>
