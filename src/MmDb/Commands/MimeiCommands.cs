@@ -120,6 +120,8 @@ public static unsafe class MimeiCommands
         "CREATE <DB|FILE> [MARK <mark>] [APP <id>] [EXT <ext>] [RIGHT <mask>]",
         "    Make a MiMei and return its id. The same author, app, ext, mark and type always give the same one;",
         "    the mark {{auto}} gives a new one each time.",
+        "DELVERS <version> [<version> ...]",
+        "    Delete versions and return how many. Whoever has one open keeps it; its blocks go in the background.",
         "ID",
         "    Return the MiMei of this connection: id, name, version, database.",
         "INFO <mid|name>",
@@ -130,6 +132,8 @@ public static unsafe class MimeiCommands
         "    Give a MiMei a name on this node. NAME <name> '' takes the name away.",
         "OPEN <mid|name> [VERSION <cur|last|release|n> | AT <time|sequence>]",
         "    Bind this connection to a MiMei, in database 0.",
+        "RELEASE <version|''>",
+        "    Make it the version that VERSION release opens; '' makes it none.",
         "VERSIONS [<mid|name>]",
         "    Return the versions of a MiMei, newest first.");
 

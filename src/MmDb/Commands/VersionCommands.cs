@@ -74,7 +74,7 @@ public static unsafe class VersionCommands
     };
 
     /// <summary>The family.</summary>
-    internal static IEnumerable<CommandSpec> All => [Backup, Diff, Fork, Log, Restore, Versions];
+    internal static IEnumerable<CommandSpec> All => [Backup, Diff, Fork, Log, Restore, Versions, .. VersionListCommands.All];
 
     private static ReadOnlySpan<byte> NoVersions => "ERR this server keeps no files, so there is no place for versions"u8;
 
@@ -129,22 +129,22 @@ public static unsafe class VersionCommands
             return;
         }
 
-        mimei.Hold();
-        c.Aside(
+        Aside(
+            c,
+            mimei,
             () =>
             {
                 var found = new List<(Cid Block, MimeiVersion Version)>();
-                foreach ((ulong number, Cid block) in versions.List.All)
+                foreach (ListedVersion listed in versions.List.All)
                 {
-                    found.Add((block, versions.Read(number)));
+                    found.Add((listed.Block, versions.Read(listed.Number)));
                 }
 
                 found.Reverse();
-                return (Mimei: mimei, Found: found, versions.List.Released);
+                return (Found: found, versions.List.Released);
             },
             static (c, list) =>
             {
-                list.Mimei.Release();
                 c.Reply.Array(list.Found.Count);
                 foreach ((Cid block, MimeiVersion version) in list.Found)
                 {
@@ -158,8 +158,7 @@ public static unsafe class VersionCommands
                     MimeiCommands.Field(c.Reply, "memo", version.Memo);
                     MimeiCommands.Field(c.Reply, "released", version.Number == list.Released ? "yes" : "no");
                 }
-            },
-            mimei.Release);
+            });
     }
 
     private static void RunLog(CommandContext c)
@@ -270,9 +269,10 @@ public static unsafe class VersionCommands
             return;
         }
 
-        mimei.Hold();
         Server server = c.Server;
-        c.Await<(string Cursor, List<KeyDifference> Keys)>(
+        Working<(string Cursor, List<KeyDifference> Keys)>(
+            c,
+            mimei,
             done => WithState(versions, a.Kind == MimeiPlaceKind.Current || b.Kind == MimeiPlaceKind.Current, (now, problem) =>
             {
                 if (problem is not null)
@@ -292,9 +292,8 @@ public static unsafe class VersionCommands
                     },
                     done);
             }),
-            (c, found) =>
+            static (c, found) =>
             {
-                mimei.Release();
                 c.Reply.Array(2);
                 c.Reply.Bulk(System.Text.Encoding.ASCII.GetBytes(found.Cursor));
                 c.Reply.Array(found.Keys.Count);
@@ -306,8 +305,7 @@ public static unsafe class VersionCommands
                     c.Reply.Bulk(key.Old is null ? "added"u8 : key.New is null ? "removed"u8 : "changed"u8);
                     c.Reply.Bulk(KeyCommands.TypeName((key.New ?? key.Old)!.Value));
                 }
-            },
-            mimei.Release);
+            });
     }
 
     private static void RunRestore(CommandContext c)
@@ -331,7 +329,9 @@ public static unsafe class VersionCommands
 
         Server server = c.Server;
         long maxBytes = MaxRestoreBytes;
-        c.Await<(VersionRestore Restore, StateAt Now)>(
+        Working<(VersionRestore Restore, StateAt Now)>(
+            c,
+            c.Mimei,
             done => versions.MakeState((now, problem) =>
             {
                 if (problem is not null)
@@ -411,11 +411,12 @@ public static unsafe class VersionCommands
             return;
         }
 
-        mimei.Hold();
         Server server = c.Server;
         ulong right = mimei.Entry!.Record.Right;
         long nowMs = c.NowMs;
-        c.Await<MimeiRecord>(
+        Working<MimeiRecord>(
+            c,
+            mimei,
             done => WithState(versions, place.Kind == MimeiPlaceKind.Current, (now, problem) =>
             {
                 if (problem is not null)
@@ -426,16 +427,46 @@ public static unsafe class VersionCommands
 
                 server.RunAside(() => VersionFork.Make(files, versions, place, now?.State, right, nowMs), done);
             }),
-            (c, record) =>
+            static (c, record) =>
             {
-                mimei.Release();
                 c.Server.Mimeis.Add(record);
                 c.Reply.Bulk(System.Text.Encoding.ASCII.GetBytes(record.Id.ToString()));
-            },
-            mimei.Release);
+            });
     }
 
-    private static bool TryVersions(CommandContext c, Mimei mimei, out Versioner versions)
+    /// <summary>As <see cref="CommandContext.Aside"/>, for work on the versions of a MiMei: see <see cref="Working"/>.</summary>
+    internal static void Aside<T>(CommandContext c, Mimei mimei, Func<T> work, Action<CommandContext, T> answer)
+    {
+        Server server = c.Server;
+        Working<T>(c, mimei, done => server.RunAside(work, done), answer);
+    }
+
+    /// <summary>
+    /// As <see cref="CommandContext.Await"/>, for work on the versions of a MiMei: until it is answered the MiMei stays loaded and no collection begins,
+    /// whether or not the client still waits.
+    /// </summary>
+    internal static void Working<T>(CommandContext c, Mimei mimei, Action<Action<T?, Exception?>> begin, Action<CommandContext, T> answer) => c.Await<T>(
+        done =>
+        {
+            IDisposable pin = mimei.Versions!.Pin();
+            mimei.Hold();
+            begin((made, problem) =>
+            {
+                try
+                {
+                    done(made, problem);
+                }
+                finally
+                {
+                    pin.Dispose();
+                    mimei.Release();
+                }
+            });
+        },
+        answer);
+
+    /// <summary>The versions of a MiMei that is as it is now; or replies why they cannot be had.</summary>
+    internal static bool TryVersions(CommandContext c, Mimei mimei, out Versioner versions)
     {
         versions = mimei.Versions!;
         if (mimei.Current is not null)

@@ -94,6 +94,41 @@ public sealed record MimeiVersion
             : throw new MimeiException($"ERR version {version.Number} was not signed by the author of the MiMei {mid}");
     }
 
+    /// <summary>
+    /// Adds what a block of versions and states leads to. A version does not lead to the one before it: that may have been deleted, and what is
+    /// listed is reached by the list.
+    /// </summary>
+    internal static void AddLinks(in Cid cid, ReadOnlySpan<byte> block, List<Cid> links)
+    {
+        if (!IsPossible(cid, block))
+        {
+            Leither.Ipfs.Links.AddTo(links, cid.Codec, block);
+            return;
+        }
+
+        MimeiVersion version;
+        try
+        {
+            version = Read(block, out _);
+        }
+        catch (Exception e) when (e is DagCborException or MimeiException)
+        {
+            Leither.Ipfs.Links.AddTo(links, cid.Codec, block);
+            return;
+        }
+
+        links.Add(version.State);
+        if (!version.Segment.IsNone)
+        {
+            links.Add(version.Segment);
+        }
+    }
+
+    /// <summary>Whether a block may be a version: a map of its fields. (No block of a state is such a map.)</summary>
+    internal static bool IsPossible(in Cid cid, ReadOnlySpan<byte> block) => cid.Codec == Multicodec.DagCbor && block is [MapOfTen, ..];
+
+    private const byte MapOfTen = 0xAA;
+
     private void Write(DagCborWriter writer, ReadOnlySpan<byte> signature)
     {
         writer.WriteMapStart(signature.IsEmpty ? 9 : 10);

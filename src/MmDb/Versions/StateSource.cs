@@ -5,7 +5,11 @@ using Leither.MmDb.Versions.Tree;
 namespace Leither.MmDb.Versions;
 
 /// <summary>The keys of a state, fetched as they are asked for: what an opened version reads from.</summary>
-internal sealed unsafe class StateSource(NodeStore store, StateRoot state, Keyspace keyspace) : KeySource
+/// <param name="store">Where the blocks are.</param>
+/// <param name="state">The state.</param>
+/// <param name="keyspace">Where keys go.</param>
+/// <param name="use">Keeps the state's blocks; ends with the source. Null: nothing takes them away.</param>
+internal sealed unsafe class StateSource(NodeStore store, StateRoot state, Keyspace keyspace, IDisposable? use = null) : KeySource
 {
     private readonly StateReader _reader = new(store);
     private readonly byte[] _treeKey = new byte[StateFormat.LongName];
@@ -58,7 +62,11 @@ internal sealed unsafe class StateSource(NodeStore store, StateRoot state, Keysp
     }
 
     /// <inheritdoc/>
-    public override void Dispose() => _reader.Dispose();
+    public override void Dispose()
+    {
+        _reader.Dispose();
+        use?.Dispose();
+    }
 
     private SourceKey KeyOf(ReadOnlySpan<byte> item)
     {

@@ -9,7 +9,7 @@ internal static unsafe class VersionHistory
 {
     /// <summary>The place with its number: last and release are names for versions.</summary>
     /// <exception cref="MimeiException">There is no such version.</exception>
-    public static MimeiPlace Place(Mimei current, MimeiPlace place) => place.Kind is MimeiPlaceKind.Last or MimeiPlaceKind.Release
+    public static MimeiPlace Place(Mimei current, MimeiPlace place) => place.Kind is MimeiPlaceKind.Last or MimeiPlaceKind.Release or MimeiPlaceKind.Version
         ? new MimeiPlace(MimeiPlaceKind.Version, VersionsOf(current).NumberOf(place))
         : place;
 
@@ -19,7 +19,21 @@ internal static unsafe class VersionHistory
     public static Mimei Open(Mimei current, MimeiPlace place)
     {
         Versioner versions = VersionsOf(current);
-        return place.Kind == MimeiPlaceKind.Version ? OpenVersion(current, versions, versions.Read(place.Number)) : OpenMoment(current, versions, place);
+        if (place.Kind != MimeiPlaceKind.Version)
+        {
+            return OpenMoment(current, versions, place);
+        }
+
+        Versioner.Use use = versions.Hold(place.Number, out MimeiVersion version);
+        try
+        {
+            return OpenVersion(current, versions, version, use);
+        }
+        catch
+        {
+            use.Dispose();
+            throw;
+        }
     }
 
     /// <summary>The error for a command that would write to what once was.</summary>
@@ -31,11 +45,11 @@ internal static unsafe class VersionHistory
 
     private static Versioner VersionsOf(Mimei mimei) => mimei.Versions ?? throw new MimeiException("ERR this server keeps no files, so there are no versions");
 
-    private static Mimei OpenVersion(Mimei current, Versioner versions, MimeiVersion version)
+    private static Mimei OpenVersion(Mimei current, Versioner versions, MimeiVersion version, Versioner.Use use)
     {
         var store = new NodeStore(versions.Blocks);
         var keyspace = NewKeyspace(current);
-        keyspace.Source = new StateSource(store, StateRoot.Read(store, version.State), keyspace);
+        keyspace.Source = new StateSource(store, StateRoot.Read(store, version.State), keyspace, use);
         keyspace.StandsAtMs = version.TimeMs;
         return new Mimei(keyspace, current.Id);
     }
@@ -45,9 +59,15 @@ internal static unsafe class VersionHistory
     {
         bool isTime = place.Kind == MimeiPlaceKind.Time;
         MimeiVersion? version = null;
-        foreach ((ulong number, Cid _) in versions.List.All)
+        foreach (ListedVersion listed in versions.List.All)
         {
-            MimeiVersion next = versions.Read(number);
+            if (!listed.IsOwn)
+            {
+                // Its position is one of another log: what follows it is not here.
+                continue;
+            }
+
+            MimeiVersion next = versions.Read(listed.Number);
             if (isTime ? next.TimeMs > (long)place.Number : next.Position.Sequence > place.Number)
             {
                 break;
@@ -56,6 +76,7 @@ internal static unsafe class VersionHistory
             version = next;
         }
 
+        using Versioner.Use? use = version is null ? null : versions.Hold(version.Number, out version);
         ulong after = version?.Position.Sequence ?? 0;
         using LogReader reader = current.Log?.Read(after) ?? throw new MimeiException(
             $"ERR the log from entry {after + 1} on is not there any more; MIMEI VERSIONS lists the versions that can be opened");

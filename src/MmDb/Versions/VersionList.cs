@@ -4,20 +4,38 @@ using Leither.MmDb.Log;
 
 namespace Leither.MmDb.Versions;
 
+/// <summary>One version of a list.</summary>
+/// <param name="Number">Its number.</param>
+/// <param name="Block">Its block.</param>
+/// <param name="IsOwn">Whether it was made here: then its position is one of the log that is here.</param>
+public readonly record struct ListedVersion(ulong Number, Cid Block, bool IsOwn);
+
 /// <summary>
 /// Which versions a MiMei has on this node: their numbers and blocks, which one is released, and the number of the next. It is a small file
 /// that is written anew, beside the old one, and takes its place when it is durable.
 /// </summary>
-/// <remarks>Any thread may read what it gives; one thread at a time changes it.</remarks>
+/// <remarks>
+/// <para>It is a map of DAG-CBOR:</para>
+/// <code>
+/// next      the number of the next version
+/// format    1
+/// garbage   whether blocks may lie in the store that no version needs: a collection is to come
+/// released  the number of the version that the author released; 0: none
+/// versions  [[number, link, whether it was made here] …], oldest first
+/// </code>
+/// <para>Any thread may use it. Each change is durable when its method returns.</para>
+/// </remarks>
 public sealed unsafe class VersionList
 {
     private const string FileName = "versions", NewFileName = "versions.new";
     private const int Format = 1;
 
     private readonly ILogFiles _files;
-    private volatile Content _content = new([], 1, 0);
+    private readonly Lock _changing = new();
+    private long _removals;
+    private volatile Content _content = new([], 1, 0, false);
 
-    private sealed record Content(IReadOnlyList<(ulong Number, Cid Block)> Versions, ulong Next, ulong Released);
+    private sealed record Content(IReadOnlyList<ListedVersion> Versions, ulong Next, ulong Released, bool HasGarbage);
 
     /// <summary>Reads the list of a MiMei's folder; without a file there are no versions.</summary>
     /// <exception cref="LogFileException">The file cannot be read.</exception>
@@ -25,14 +43,29 @@ public sealed unsafe class VersionList
     public VersionList(ILogFiles files)
     {
         _files = files;
-        if (files.List().Contains(FileName))
+        IsStored = files.List().Contains(FileName);
+        if (IsStored)
         {
             Load();
         }
     }
 
+    /// <summary>A list of what was found in a store, in the place of one that was lost.</summary>
+    public VersionList(ILogFiles files, IEnumerable<ListedVersion> versions)
+    {
+        _files = files;
+        ListedVersion[] found = [.. versions.OrderBy(static v => v.Number)];
+        lock (_changing)
+        {
+            Write(new Content(found, found is [.., var last] ? last.Number + 1 : 1, 0, false));
+        }
+    }
+
+    /// <summary>Whether there is a file of it.</summary>
+    public bool IsStored { get; private set; }
+
     /// <summary>The versions there are, oldest first.</summary>
-    public IReadOnlyList<(ulong Number, Cid Block)> All => _content.Versions;
+    public IReadOnlyList<ListedVersion> All => _content.Versions;
 
     /// <summary>The number of the next version: numbers are given once.</summary>
     public ulong Next => _content.Next;
@@ -40,53 +73,110 @@ public sealed unsafe class VersionList
     /// <summary>The version that the author released; 0: none.</summary>
     public ulong Released => _content.Released;
 
+    /// <summary>Whether blocks may lie in the store that no version needs.</summary>
+    public bool HasGarbage => _content.HasGarbage;
+
     /// <summary>The newest; none if there is no version.</summary>
-    public (ulong Number, Cid Block) Last => _content.Versions is [.., var last] ? last : default;
+    public ListedVersion Last => _content.Versions is [.., var last] ? last : default;
 
     /// <summary>The block of a version; none if there is no such version.</summary>
     public Cid Find(ulong number)
     {
-        foreach ((ulong found, Cid block) in _content.Versions)
+        foreach (ListedVersion version in _content.Versions)
         {
-            if (found == number)
+            if (version.Number == number)
             {
-                return block;
+                return version.Block;
             }
         }
 
         return default;
     }
 
-    /// <summary>Adds a version, the newest. Durable when it returns.</summary>
-    public void Add(ulong number, Cid block) => Write(_content with { Versions = [.. _content.Versions, (number, block)], Next = number + 1 });
-
-    /// <summary>Takes versions away. Durable when it returns.</summary>
-    public void Remove(IReadOnlySet<ulong> numbers) => Write(_content with
+    /// <summary>Writes the file where there is none: from then on a lost one is told from one that never was.</summary>
+    public void Store()
     {
-        Versions = [.. _content.Versions.Where(v => !numbers.Contains(v.Number))],
-        Released = numbers.Contains(_content.Released) ? 0 : _content.Released,
-    });
+        lock (_changing)
+        {
+            if (!IsStored)
+            {
+                Write(_content);
+            }
+        }
+    }
 
-    /// <summary>Releases a version; 0: none any more. Durable when it returns.</summary>
-    public void Release(ulong number) => Write(_content with { Released = number });
+    /// <summary>Adds a version that was made here, the newest.</summary>
+    public void Add(ulong number, Cid block) => Add([new ListedVersion(number, block, IsOwn: true)]);
+
+    /// <summary>Adds versions, all or none.</summary>
+    public void Add(IReadOnlyCollection<ListedVersion> versions)
+    {
+        lock (_changing)
+        {
+            ListedVersion[] all = [.. _content.Versions.Concat(versions).OrderBy(static v => v.Number)];
+            Write(_content with { Versions = all, Next = Math.Max(_content.Next, all[^1].Number + 1) });
+        }
+    }
+
+    /// <summary>How often versions were taken away since it was read.</summary>
+    public long Removals => Interlocked.Read(ref _removals);
+
+    /// <summary>Takes versions away. Their blocks are garbage from now on.</summary>
+    public void Remove(IReadOnlySet<ulong> numbers)
+    {
+        lock (_changing)
+        {
+            Interlocked.Increment(ref _removals);
+            Write(_content with
+            {
+                Versions = [.. _content.Versions.Where(v => !numbers.Contains(v.Number))],
+                Released = numbers.Contains(_content.Released) ? 0 : _content.Released,
+                HasGarbage = true,
+            });
+        }
+    }
+
+    /// <summary>Releases a version; 0: none any more.</summary>
+    public void Release(ulong number)
+    {
+        lock (_changing)
+        {
+            Write(_content with { Released = number });
+        }
+    }
+
+    /// <summary>A collection is through that began after so many removals.</summary>
+    public void Collected(long removals)
+    {
+        lock (_changing)
+        {
+            if (_content.HasGarbage && removals == _removals)
+            {
+                Write(_content with { HasGarbage = false });
+            }
+        }
+    }
 
     private void Write(Content content)
     {
         var writer = new DagCborWriter();
-        writer.WriteMapStart(4);
+        writer.WriteMapStart(5);
         writer.WriteKey("next"u8);
         writer.WriteUInt64(content.Next);
         writer.WriteKey("format"u8);
         writer.WriteInt64(Format);
+        writer.WriteKey("garbage"u8);
+        writer.WriteBoolean(content.HasGarbage);
         writer.WriteKey("released"u8);
         writer.WriteUInt64(content.Released);
         writer.WriteKey("versions"u8);
         writer.WriteArrayStart(content.Versions.Count);
-        foreach ((ulong number, Cid block) in content.Versions)
+        foreach (ListedVersion version in content.Versions)
         {
-            writer.WriteArrayStart(2);
-            writer.WriteUInt64(number);
-            writer.WriteCid(block);
+            writer.WriteArrayStart(3);
+            writer.WriteUInt64(version.Number);
+            writer.WriteCid(version.Block);
+            writer.WriteBoolean(version.IsOwn);
         }
 
         _files.Delete(NewFileName);
@@ -106,6 +196,7 @@ public sealed unsafe class VersionList
         _files.Rename(NewFileName, FileName);
         _files.SyncDirectory();
         _content = content;
+        IsStored = true;
     }
 
     private void Load()
@@ -127,7 +218,7 @@ public sealed unsafe class VersionList
         try
         {
             var reader = new DagCborReader(bytes);
-            reader.ReadMapStart(4);
+            reader.ReadMapStart(5);
             reader.ReadKey("next"u8);
             ulong next = reader.ReadUInt64();
             reader.ReadKey("format"u8);
@@ -136,18 +227,20 @@ public sealed unsafe class VersionList
                 throw new MimeiException($"ERR {_files.FullName(FileName)} is of format {format}, which this version does not know");
             }
 
+            reader.ReadKey("garbage"u8);
+            bool hasGarbage = reader.ReadBoolean();
             reader.ReadKey("released"u8);
             ulong released = reader.ReadUInt64();
             reader.ReadKey("versions"u8);
-            var versions = new List<(ulong, Cid)>();
+            var versions = new List<ListedVersion>();
             for (int count = reader.ReadArrayStart(); count > 0; count--)
             {
-                reader.ReadArrayStart(2);
-                versions.Add((reader.ReadUInt64(), reader.ReadCid()));
+                reader.ReadArrayStart(3);
+                versions.Add(new ListedVersion(reader.ReadUInt64(), reader.ReadCid(), reader.ReadBoolean()));
             }
 
             reader.End();
-            _content = new Content(versions, next, released);
+            _content = new Content(versions, next, released, hasGarbage);
         }
         catch (DagCborException e)
         {

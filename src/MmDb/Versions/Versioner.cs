@@ -31,7 +31,7 @@ public sealed class VersionerOptions
 /// gate for what changed since the version before; everything else is another thread's.
 /// </summary>
 /// <remarks>Members are called behind the MiMei's gate, except where they say otherwise.</remarks>
-public sealed class Versioner : IDisposable
+public sealed partial class Versioner : IDisposable
 {
     /// <summary>How soon to look again whether the thread is through, where it cannot say so.</summary>
     private const int PollMs = 1;
@@ -49,11 +49,14 @@ public sealed class Versioner : IDisposable
     private readonly Queue<Request> _asked = new();
     private readonly Lock _openGate = new();
     private IBlockstore? _blocks;
-    private VersionList? _list;
+    private volatile VersionList? _list;
     private NodeStore? _store;
-    private (Cid Block, MimeiVersion? Version) _last;
+    private MimeiVersion? _last;
     private VersionWriter? _writer;
     private Snapshot? _snapshot;
+    private IDisposable? _protection;
+    private Use? _base;
+    private bool _isWhole;
     private long _begunTicks;
 
     /// <summary>What was asked for: the state, and a version of it if there is a memo.</summary>
@@ -77,8 +80,11 @@ public sealed class Versioner : IDisposable
     /// <summary>Who signs.</summary>
     public PublicKey Author { get; }
 
-    /// <summary>Whether a version is being made, or is to be.</summary>
-    public bool IsRunning => _writer is not null || _asked.Count > 0;
+    /// <summary>Whether the author's key is here, so that versions can be made.</summary>
+    public bool IsAuthor => _options.Author is not null;
+
+    /// <summary>Whether a version is being made, or is to be, or other work goes on in the background.</summary>
+    public bool IsRunning => _writer is not null || _asked.Count > 0 || HasJobs;
 
     /// <summary>The blocks of all versions. (Any thread.)</summary>
     public IBlockstore Blocks
@@ -122,9 +128,14 @@ public sealed class Versioner : IDisposable
             MimeiPlaceKind.Release => List.Released,
             _ => place.Number,
         };
-        return number == 0 ? throw new MimeiException(place.Kind == MimeiPlaceKind.Release
-            ? "ERR no version is released; MIMEI RELEASE names one"
-            : "ERR there is no version yet; MIMEI BACKUP makes one") : number;
+        if (number == 0)
+        {
+            throw new MimeiException(place.Kind == MimeiPlaceKind.Release
+                ? "ERR no version is released; MIMEI RELEASE names one"
+                : "ERR there is no version yet; MIMEI BACKUP makes one");
+        }
+
+        return List.Find(number).IsNone ? throw NoSuchVersion(number) : number;
     }
 
     /// <summary>The error for a version that is not there.</summary>
@@ -164,6 +175,7 @@ public sealed class Versioner : IDisposable
     /// <returns>In how many milliseconds it wants to be called again at the latest; 0: as soon as clients have had their turn.</returns>
     public int Step()
     {
+        CollectIfWanted();
         if (_writer is not { } writer)
         {
             if (_asked.Count == 0)
@@ -182,6 +194,7 @@ public sealed class Versioner : IDisposable
             }
             catch (Exception e) when (e is IOException or MimeiException)
             {
+                LetGo();
                 _asked.Dequeue().Done(null, e);
             }
 
@@ -215,6 +228,7 @@ public sealed class Versioner : IDisposable
             _snapshot = null;
             _writer!.Dispose();
             _writer = null;
+            LetGo();
         }
     }
 
@@ -224,11 +238,13 @@ public sealed class Versioner : IDisposable
         Yield();
         _writer?.Dispose();
         _writer = null;
+        LetGo();
         while (_asked.TryDequeue(out Request? asked))
         {
             asked.Done(null, new MimeiException("ERR the MiMei was closed before the version was made"));
         }
 
+        EndJobs();
         _blocks?.Dispose();
     }
 
@@ -275,23 +291,67 @@ public sealed class Versioner : IDisposable
         _begunTicks = Stopwatch.GetTimestamp();
         Keyspace keyspace = _mimei.Keyspace;
         _store ??= new NodeStore(Blocks);
+        _protection = Blocks.ProtectPuts();
+        List.Store();
         ulong number = List.Next;
         Cid previous = List.Last.Block;
-        MimeiVersion? last = previous.IsNone ? null : _last.Block == previous ? _last.Version : ReadBlock(previous);
-        _last = (previous, last);
+        (MimeiVersion Version, StateRoot State)? last = _isWhole ? null : TryBase();
         WriteLog? log = _mimei.Log;
         log?.Flush();
         Position position = log?.LastPosition ?? default;
-        LogReader? reader = last is not null && log is not null && IsNear(last, position) ? log.Read(last.Position.Sequence) : null;
+        LogReader? reader = last is not null && log is not null && IsNear(last.Value.Version, position) ? log.Read(last.Value.Version.Position.Sequence) : null;
         ulong time = keyspace.Effects.LastTime;
         long applied = keyspace.Effects.Applied;
         string? memo = _asked.Peek().Memo;
-        StateRoot? old = reader is null ? null : StateRoot.Read(_store, last!.State);
+        _isWhole = reader is null;
         _writer = new VersionWriter(
-            _store, _options.WorkFolder, reader, old, keyspace.Databases.Length,
+            _store, _options.WorkFolder, reader, reader is null ? null : last!.Value.State, keyspace.Databases.Length,
             state => Make(state, number, previous, position, applied, time, memo),
             Wake);
         _snapshot = reader is null ? Snapshot.Begin(keyspace, _writer) : new ChangeSnapshot(keyspace, _writer);
+    }
+
+    /// <summary>The newest version, where what was logged since leads to what there is now; null: all there is has to be looked at.</summary>
+    private (MimeiVersion Version, StateRoot State)? TryBase()
+    {
+        ListedVersion newest = List.Last;
+        if (!newest.IsOwn)
+        {
+            return null;
+        }
+
+        try
+        {
+            _base = Hold(newest.Number, out MimeiVersion version, _last);
+            _last = version;
+            return (version, StateRoot.Read(_store!, version.State));
+        }
+        catch (IOException e)
+        {
+            Distrust(e);
+            return null;
+        }
+    }
+
+    /// <summary>What was stored cannot be built on: a block that is damaged goes, so that it is written again.</summary>
+    private void Distrust(Exception problem)
+    {
+        if (problem is BlockCorruptedException damaged)
+        {
+            Blocks.Delete(damaged.Cid);
+        }
+
+        _store = new NodeStore(Blocks);
+        _options.Report($"The version before is damaged, so the next one is made of all there is: {problem.Message}");
+    }
+
+    /// <summary>What was made can be listed, or is not wanted any more.</summary>
+    private void LetGo()
+    {
+        _protection?.Dispose();
+        _protection = null;
+        _base?.Dispose();
+        _base = null;
     }
 
     /// <summary>Whether looking at what changed is less than looking at everything.</summary>
@@ -337,6 +397,16 @@ public sealed class Versioner : IDisposable
     {
         writer.Dispose();
         _writer = null;
+        LetGo();
+        bool wasWhole = _isWhole;
+        if (!wasWhole && writer.Error is (MissingBlockException or BlockCorruptedException or TreeFormatException) and var damage)
+        {
+            Distrust(damage);
+            _isWhole = true;
+            return;
+        }
+
+        _isWhole = false;
         Action<StateAt?, Exception?> done = _asked.Dequeue().Done;
         if (writer.Result is { } made)
         {

@@ -252,10 +252,13 @@ public sealed unsafe partial class StateTests(ITestOutputHelper output) : IDispo
         Assert.Fail("the states differ");
     }
 
-    private StateRoot StateOf(InProcess db)
+    private StateRoot StateOf(InProcess db) => StateOf(db, _blocks);
+
+    /// <summary>The state of what a server holds now.</summary>
+    internal static StateRoot StateOf(InProcess db, IBlockstore blocks)
     {
         using var folder = new TempDir();
-        using var builder = new StateBuilder(new NodeStore(_blocks), folder.Path);
+        using var builder = new StateBuilder(new NodeStore(blocks), folder.Path);
         Capture(db, builder);
         return builder.Finish();
     }

@@ -16,17 +16,11 @@ internal sealed class VersionFixture : IDisposable
         Author = PrivateKey.FromSeed(Convert.FromHexString("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"));
         Info = new MimeiInfo(Author.PublicKey.Protobuf.ToArray(), "", "", "test", MimeiType.Database);
         Db = new InProcess(options, recording: recording, id: Info.Id, store: store);
-        Versions = new Versioner(Db.Server.DefaultMimei, new VersionerOptions
-        {
-            Info = Info,
-            Author = Author,
-            OpenBlocks = () => Blocks,
-            Files = new LogFiles(_folder.Path),
-            WorkFolder = _folder.Path,
-            Time = Db.Clock,
-        });
-        Db.Server.DefaultMimei.Versions = Versions;
+        Versions = Open();
     }
+
+    /// <summary>The MiMei's folder.</summary>
+    public string Folder => _folder.Path;
 
     public PrivateKey Author { get; }
 
@@ -36,7 +30,25 @@ internal sealed class VersionFixture : IDisposable
 
     public MemoryBlockstore Blocks { get; } = new();
 
-    public Versioner Versions { get; }
+    public Versioner Versions { get; private set; }
+
+    /// <summary>Opens the versions anew, as the node does when it starts; the blocks stay.</summary>
+    public void Reopen() => Versions = Open();
+
+    /// <summary>Waits until nothing goes on in the background.</summary>
+    public void Settle() => TestKit.Wait.Until(() =>
+    {
+        Db.Server.Cron(Db.Clock.NowMs);
+        return !Versions.IsRunning;
+    });
+
+    /// <summary>Opens a version, whose key n has this value.</summary>
+    public void AssertVersion(int number, string n)
+    {
+        InProcess.Client client = Db.Connect();
+        Xunit.Assert.Equal("+OK", Run(client, $"MIMEI OPEN {Info.Id} VERSION {number}"));
+        Xunit.Assert.Equal($"\"{n}\"", client.Run("GET n"));
+    }
 
     /// <summary>Runs a command of the default client that may have to wait for background work.</summary>
     public string Run(string command) => Run(Db.Default, command);
@@ -60,6 +72,16 @@ internal sealed class VersionFixture : IDisposable
         });
         return reply!;
     }
+
+    private Versioner Open() => Db.Server.DefaultMimei.Versions = new Versioner(Db.Server.DefaultMimei, new VersionerOptions
+    {
+        Info = Info,
+        Author = Author,
+        OpenBlocks = () => Blocks,
+        Files = new LogFiles(_folder.Path),
+        WorkFolder = _folder.Path,
+        Time = Db.Clock,
+    });
 
     public void Dispose()
     {
