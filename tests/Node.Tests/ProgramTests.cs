@@ -176,28 +176,7 @@ public sealed class ProgramTests
     [System.Runtime.InteropServices.DllImport("libc")]
     private static extern int prlimit(int pid, int resource, ulong[] limit, ulong[]? old);
 
-    private static Process Start(params string[] arguments)
-    {
-        ProcessStartInfo start = new(Path.Combine(AppContext.BaseDirectory, "leither"), arguments)
-        {
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-        };
-        return Process.Start(start)!;
-    }
+    private static Process Start(params string[] arguments) => LeitherProgram.Start(arguments);
 
-    private static Result Leither(params string[] arguments)
-    {
-        using Process process = Start(arguments);
-        Task<string> error = process.StandardError.ReadToEndAsync();
-        string output = process.StandardOutput.ReadToEnd();
-        process.WaitForExit();
-        return new Result(process.ExitCode, output, error.GetAwaiter().GetResult());
-    }
-
-    private sealed record Result(int Code, string Output, string Error)
-    {
-        /// <summary>The exit code and the output, where the error output does not matter.</summary>
-        public (int Code, string Output) Short => (Code, Output);
-    }
+    private static LeitherProgram.Result Leither(params string[] arguments) => LeitherProgram.Run(arguments);
 }

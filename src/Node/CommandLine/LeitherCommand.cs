@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Help;
+using System.CommandLine.Parsing;
 using System.Net.Sockets;
 using Leither.Node.Configuration;
 using Leither.Resp;
@@ -7,8 +8,8 @@ using Leither.Resp;
 namespace Leither.Node.CommandLine;
 
 /// <summary>
-/// The command line: <c>run</c>, whose arguments are redis-server's and so are not parsed here, and every other word as a RESP command
-/// to the node that runs on a folder.
+/// The command line: <c>run</c>, whose arguments are redis-server's and so are not parsed here, <c>import</c>, <c>mimei</c>, and every other word as a
+/// RESP command to the node that runs on a folder (so is <c>MIMEI</c> in capitals).
 /// </summary>
 internal static class LeitherCommand
 {
@@ -37,7 +38,10 @@ internal static class LeitherCommand
         };
         RootCommand root = new("A MiMei node: Redis commands over versioned, content-addressed data.") { data, words };
         root.Subcommands.Add(RunForHelp());
-        root.Subcommands.Add(ImportCommand.Create());
+        root.Subcommands.Add(ImportCommand.Create(data));
+        root.Subcommands.Add(MimeiCommand.Create(data));
+        HelpOption help = root.Options.OfType<HelpOption>().Single();
+        help.Action = new MimeiHelp((HelpAction)help.Action!);
         root.SetAction(result =>
         {
             if (command.Length > 0)
@@ -47,8 +51,26 @@ internal static class LeitherCommand
 
             return new HelpAction().Invoke(result);
         });
-        return root.Parse(own).Invoke();
+
+        // Ids may begin with a dash and a letter that an option has, and a text may begin with '@': neither is taken apart.
+        ParseResult parsed = root.Parse(own, new ParserConfiguration { EnablePosixBundling = false, ResponseFileTokenReplacer = null });
+        if (parsed.Errors.Count == 0 || parsed.Action is MimeiHelp)
+        {
+            return parsed.Invoke();
+        }
+
+        foreach (ParseError error in parsed.Errors)
+        {
+            Console.Error.WriteLine(error.Message);
+        }
+
+        Console.Error.WriteLine($"More: leither {string.Join(' ', NamesOf(parsed.CommandResult).Append("--help"))}");
+        return 2;
     }
+
+    /// <summary>The names of a command, without the program's.</summary>
+    private static IEnumerable<string> NamesOf(CommandResult command) =>
+        command.Parent is CommandResult parent ? NamesOf(parent).Append(command.Command.Name) : [];
 
     /// <summary>What is ours ends at the first word that is neither an option nor its value: the rest belongs to a RESP command, options and all.</summary>
     private static (string[] Own, string[] Command) Split(string[] arguments)
@@ -61,7 +83,7 @@ internal static class LeitherCommand
             }
             else if (!arguments[i].StartsWith('-'))
             {
-                return arguments[i] is "run" or "import" ? (arguments, []) : (arguments[..i], arguments[i..]);
+                return arguments[i] is "run" or "import" or "mimei" ? (arguments, []) : (arguments[..i], arguments[i..]);
             }
         }
 

@@ -76,7 +76,8 @@ internal static class ReplyPrinter
         }
     }
 
-    private static string Quote(ReadOnlySpan<byte> bytes)
+    /// <summary>Bytes in quotes, what is no printable ASCII escaped.</summary>
+    public static string Quote(ReadOnlySpan<byte> bytes)
     {
         StringBuilder quoted = new("\"");
         foreach (byte b in bytes)

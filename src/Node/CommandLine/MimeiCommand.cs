@@ -1,0 +1,777 @@
+using System.CommandLine;
+using System.CommandLine.Help;
+using System.Diagnostics;
+using System.Globalization;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Leither.Resp;
+
+namespace Leither.Node.CommandLine;
+
+/// <summary>
+/// <c>leither mimei …</c>: the containers of a node and their versions, for people. Everything here is a RESP command of the MIMEI family underneath; what
+/// is added are tables, the next step and JSON.
+/// </summary>
+internal static partial class MimeiCommand
+{
+    /// <summary>The command, for the command line.</summary>
+    /// <param name="data">The option --data before the command's name.</param>
+    public static Command Create(Option<string?> data)
+    {
+        MimeiOptions options = new(data);
+        Command mimei = new("mimei", """
+            The MiMei of a node and their versions.
+
+            A MiMei is what one Redis server holds, with git's history: backup makes a version, versions lists them,
+            diff compares, restore brings back.
+            """) { options.Data, options.Port, options.User, options.Json };
+        foreach (MimeiVerb verb in (MimeiVerb[])[
+            Make(options), List(options), Show(options), Name(options), Backup(options), Versions(options), Diff(options), Log(options), Restore(options),
+            Fork(options), Release(options), DelVers(options)])
+        {
+            mimei.Subcommands.Add(verb);
+        }
+
+        mimei.SetAction(static result => new MimeiHelp(new HelpAction()).Invoke(result));
+        return mimei;
+    }
+
+    // ------------------------------------------------------------------ MiMei
+
+    private static MimeiVerb Make(MimeiOptions options)
+    {
+        Option<string> type = new("--type", "-t") { Description = "What it holds: db or file [default: db]", HelpName = "TYPE", DefaultValueFactory = static _ => "db" };
+        Option<string?> mark = new("--mark", "-m") { Description = "What tells it from others of the author; {{auto}} gives a new one each time", HelpName = "MARK" };
+        Option<string?> app = new("--app", "-a") { Description = "The app that it is of", HelpName = "APPID" };
+        Option<string?> ext = new("--ext", "-e") { Description = "Its extension", HelpName = "EXT" };
+        Option<string?> right = new("--right") { Description = "Its rights, a mask of 64 bits as a number", HelpName = "MASK" };
+        Option<string?> name = new("--name", "-n") { Description = "A name for it on this node", HelpName = "NAME" };
+        MimeiVerb verb = new("create", "[options]", "Makes a MiMei and prints its id.")
+        {
+            Details = "The same author, app, extension, mark and type always have the same id: one that is there already is only named.",
+            Json = """{"mid": text, "name": text}""",
+            Examples = ["create -m diary", "create -m '{{auto}}' -n scratch"],
+        };
+        verb.Options.Add(type);
+        verb.Options.Add(mark);
+        verb.Options.Add(app);
+        verb.Options.Add(ext);
+        verb.Options.Add(right);
+        verb.Options.Add(name);
+        return verb.Runs(options, (result, session, output) =>
+        {
+            verb.Words(result, 0, 0);
+            List<string> words = ["MIMEI", "CREATE", result.GetValue(type)!];
+            foreach ((string word, string? value) in (IEnumerable<(string, string?)>)[
+                ("MARK", result.GetValue(mark)), ("APP", result.GetValue(app)), ("EXT", result.GetValue(ext)), ("RIGHT", result.GetValue(right))])
+            {
+                if (value is not null)
+                {
+                    words.AddRange([word, value]);
+                }
+            }
+
+            string kind = words[2];
+            if (!kind.Equals("db", StringComparison.OrdinalIgnoreCase) && !kind.Equals("file", StringComparison.OrdinalIgnoreCase))
+            {
+                throw verb.Misused($"A MiMei is of type db or file, not '{kind}'");
+            }
+
+            string mid = session.Call(words).Text;
+            if (result.GetValue(name) is { } wanted)
+            {
+                try
+                {
+                    session.Call("MIMEI", "NAME", wanted, mid);
+                }
+                catch (CommandLineException e)
+                {
+                    throw new CommandLineException($"{mid} is made, but has no name: {e.Message}", inner: e);
+                }
+            }
+
+            session.Open(mid);
+            string has = session.Bound().Name;
+            if (output.AsJson)
+            {
+                MimeiOutput.Json(new JsonObject { ["mid"] = mid, ["name"] = has });
+                return;
+            }
+
+            output.Line($"mid= {mid}");
+            string called = has.Length > 0 ? has : mid;
+            output.Next(session.ClientOf(called), session.Place.Leither($"mimei show {called}"));
+        });
+    }
+
+    private static MimeiVerb List(MimeiOptions options)
+    {
+        MimeiVerb verb = new("list", "", "Lists the MiMei of the node.")
+        {
+            Details = "Keys of one that is not loaded are those that it had when it was unloaded.",
+            Json = """{"mimeis": [{"mid": text, "name": text, "open": bool, "keys": number, "disk": bytes}]}""",
+            Examples = ["list", "list --json"],
+        };
+        return verb.Runs(options, (result, session, output) =>
+        {
+            verb.Words(result, 0, 0);
+            Fields[] found = [.. session.Call("MIMEI", "LIST").Elements.Select(static e => new Fields(e))];
+            if (output.AsJson)
+            {
+                MimeiOutput.Json(new JsonObject
+                {
+                    ["mimeis"] = new JsonArray([.. found.Select(static f => new JsonObject
+                    {
+                        ["mid"] = f.Text("mid"),
+                        ["name"] = f.Text("name"),
+                        ["open"] = f.Number("open") != 0,
+                        ["keys"] = f.Number("keys"),
+                        ["disk"] = f.Number("disk"),
+                    })]),
+                });
+                return;
+            }
+
+            output.Table(
+                ["Name", "MiMei", "Loaded", "#Keys", "#Disk"],
+                found.Select(static f => (string[])[
+                    f.Text("name"), f.Text("mid"), f.Number("open") != 0 ? "yes" : "no", MimeiOutput.Number(f.Number("keys")), MimeiOutput.Bytes(f.Number("disk"))]));
+            output.Next(session.Place.Leither("mimei show NAME"), session.Place.Leither("mimei create -m MARK -n NAME"));
+        });
+    }
+
+    private static MimeiVerb Show(MimeiOptions options)
+    {
+        MimeiVerb verb = new("show", "[MID]", "Shows what is known of a MiMei.")
+        {
+            Json = """
+                {"mid", "name", "type", "author", "app", "ext", "mark", "created": texts, "right": number, "open": bool, "clients": number,
+                 "keys": number, "memory": bytes, "disk": bytes, "local": {"versions": number, "last": number, "release": number, "cid": text},
+                 "net": null, "conflict": bool, "compare": null}
+                last, release: 0 where there is none. net and compare are null while the node is not on the network.
+                """,
+            Examples = ["show", "show diary", "show -tUy0oE3vP5Y1yXq9C0SMHxXh7A --json"],
+        };
+        return verb.Runs(options, (result, session, output) =>
+        {
+            string? mid = verb.Words(result, 0, 1).FirstOrDefault();
+            Fields info = new(session.Call("MIMEI", "INFO", mid ?? session.Bound().Mid));
+            VersionLine[] versions = VersionLine.Of(session.Call("MIMEI", "VERSIONS", info.Text("mid")));
+            VersionLine? last = versions.FirstOrDefault(), released = versions.FirstOrDefault(static v => v.Released);
+            DateTimeOffset created = DateTimeOffset.Parse(info.Text("created"), CultureInfo.InvariantCulture);
+            ulong right = ulong.Parse(info.Text("right"), CultureInfo.InvariantCulture);
+            if (output.AsJson)
+            {
+                MimeiOutput.Json(new JsonObject
+                {
+                    ["mid"] = info.Text("mid"),
+                    ["name"] = info.Text("name"),
+                    ["type"] = info.Text("type"),
+                    ["author"] = info.Text("author"),
+                    ["app"] = info.Text("app"),
+                    ["ext"] = info.Text("ext"),
+                    ["mark"] = info.Text("mark"),
+                    ["created"] = MimeiOutput.UtcTime(created),
+                    ["right"] = right,
+                    ["open"] = info.Number("open") != 0,
+                    ["clients"] = info.Number("clients"),
+                    ["keys"] = info.Number("keys"),
+                    ["memory"] = info.Number("memory"),
+                    ["disk"] = info.Number("disk"),
+                    ["local"] = new JsonObject
+                    {
+                        ["versions"] = versions.Length,
+                        ["last"] = last?.Number ?? 0,
+                        ["release"] = released?.Number ?? 0,
+                        ["cid"] = last?.Cid ?? "",
+                    },
+                    ["net"] = null,
+                    ["conflict"] = false,
+                    ["compare"] = null,
+                });
+                return;
+            }
+
+            output.Line($"MiMeiShow mid= [bold]{info.Text("mid")}[/]");
+            output.Line($"Name    : {info.Text("name")}");
+            output.Line($"Type    : {info.Text("type")}");
+            output.Line($"Author  : {info.Text("author")}");
+            output.Line($"AppType : {info.Text("app")}");
+            output.Line($"Ext     : {info.Text("ext")}");
+            output.Line($"Mark    : {info.Text("mark")}");
+            output.Line($"Create  : {MimeiOutput.LocalTime(created)}");
+            output.Line($"Right   : {right}");
+            output.Line($"Keys    : {info.Number("keys"):N0}");
+            output.Line($"Clients : {info.Number("clients"):N0}");
+            output.Line($"Memory  : {(info.Number("open") != 0 ? MimeiOutput.Bytes(info.Number("memory")) : "not loaded")}");
+            output.Line($"Disk    : {MimeiOutput.Bytes(info.Number("disk"))}");
+            output.Line(last is null
+                ? (FormattableString)$"from local      no version yet"
+                : $"from local      {versions.Length}  {output.Cid(last.Cid)}   last {last.Number}{(released is null ? "" : $"   release {released.Number}")}");
+            output.Line($"from net        this node is not on the network yet");
+            output.Line($"conflict        no conflict");
+            output.Line($"compare version only this node has it");
+            string named = mid is null ? "" : " " + mid;
+            output.Next(last is null ? session.Place.Leither($"mimei backup{named}") : session.Place.Leither($"mimei versions{named}"));
+        });
+    }
+
+    private static MimeiVerb Name(MimeiOptions options)
+    {
+        Option<bool> remove = new("--remove") { Description = "Take the name away" };
+        MimeiVerb verb = new("name", "MID NAME | --remove NAME", "Gives a MiMei a name on this node, or takes it away.")
+        {
+            Details = "A name has up to 64 letters, digits, '.', '_' and '-', and begins with a letter or digit. A MiMei has one; a new one takes the place of the old.",
+            Json = """{"mid": text, "name": text}""",
+            Examples = ["name RXN74QNeiY08LRSaoeQhx3nOLTC diary", "name --remove diary"],
+        };
+        verb.Options.Add(remove);
+        return verb.Runs(options, (result, session, output) =>
+        {
+            bool isRemoved = result.GetValue(remove);
+            string[] words = verb.Words(result, isRemoved ? 1 : 2, isRemoved ? 1 : 2);
+            string mid = new Fields(session.Call("MIMEI", "INFO", words[0])).Text("mid");
+            session.Call("MIMEI", "NAME", words[^1], isRemoved ? "" : mid);
+            string name = isRemoved ? "" : words[1];
+            if (output.AsJson)
+            {
+                MimeiOutput.Json(new JsonObject { ["mid"] = mid, ["name"] = name });
+                return;
+            }
+
+            output.Line(isRemoved ? (FormattableString)$"{mid} has no name any more" : $"{mid} is called {name}");
+            output.Next(session.Place.Leither("mimei list"));
+        });
+    }
+
+    // ------------------------------------------------------------------ versions
+
+    private static MimeiVerb Backup(MimeiOptions options)
+    {
+        Option<string?> memo = new("--memo") { Description = "What to remember about it", HelpName = "TEXT" };
+        MimeiVerb verb = new("backup", "[MID] [options]", "Makes a version of what there is now.")
+        {
+            Details = "It costs what changed since the version before, and no client waits for it. A version is read-only for ever.",
+            Json = """{"mid": text, "version": number, "cid": text, "state": text, "created": time, "memo": text, "released": bool, "seconds": number}""",
+            Examples = ["backup", "backup diary --memo 'before the move'"],
+        };
+        verb.Options.Add(memo);
+        return verb.Runs(options, (result, session, output) =>
+        {
+            string? mid = verb.Words(result, 0, 1).FirstOrDefault();
+            session.Open(mid);
+            Stopwatch watch = Stopwatch.StartNew();
+            long number = output.Wait("Making a version", () => session.Call(result.GetValue(memo) is { } text ? ["MIMEI", "BACKUP", "MEMO", text] : ["MIMEI", "BACKUP"])).Integer;
+            double seconds = watch.Elapsed.TotalSeconds;
+            VersionLine made = VersionLine.Of(session.Call("MIMEI", "VERSIONS")).Single(v => v.Number == number);
+            (string id, string name) = session.Bound();
+            if (output.AsJson)
+            {
+                JsonObject json = new() { ["mid"] = id };
+                made.AddTo(json);
+                json["seconds"] = Math.Round(seconds, 3);
+                MimeiOutput.Json(json);
+                return;
+            }
+
+            output.Line($"[green]Version {number}[/] of {(name.Length > 0 ? name : id)}  {output.Cid(made.Cid)}  {seconds:0.00} s");
+            string named = mid is null ? "" : " " + mid;
+            output.Next(
+                session.ClientOf(name.Length > 0 ? name : id, $"{number}"),
+                session.Place.Leither($"mimei diff{named} {number} cur"),
+                session.Place.Leither($"mimei restore{named} {number}"));
+        });
+    }
+
+    private static MimeiVerb Versions(MimeiOptions options)
+    {
+        MimeiVerb verb = new("versions", "[MID]", "Lists the versions of a MiMei, newest first.")
+        {
+            Json = """{"mid": text, "versions": [{"version": number, "cid": text, "state": text, "created": time, "memo": text, "released": bool}]}""",
+            Examples = ["versions", "versions diary --json"],
+        };
+        return verb.Runs(options, (result, session, output) =>
+        {
+            string? mid = verb.Words(result, 0, 1).FirstOrDefault();
+            session.Open(mid);
+            string id = session.Bound().Mid;
+            VersionLine[] versions = VersionLine.Of(session.Call("MIMEI", "VERSIONS"));
+            if (output.AsJson)
+            {
+                MimeiOutput.Json(new JsonObject
+                {
+                    ["mid"] = id,
+                    ["versions"] = new JsonArray([.. versions.Select(static v =>
+                    {
+                        JsonObject json = [];
+                        v.AddTo(json);
+                        return json;
+                    })]),
+                });
+                return;
+            }
+
+            string named = mid is null ? "" : " " + mid;
+            if (versions.Length == 0)
+            {
+                output.Line($"No version yet");
+                output.Next(session.Place.Leither($"mimei backup{named}"));
+                return;
+            }
+
+            output.Table(
+                ["#Version", "Made", "Released", "CID", "Memo"],
+                versions.Select(v => (string[])[$"{v.Number}", MimeiOutput.ShortTime(v.Created), v.Released ? "release" : "", output.Cid(v.Cid), MimeiOutput.OneLine(v.Memo)]));
+            output.Next(session.Place.Leither($"mimei diff{named} {versions[0].Number} cur"), session.Place.Leither($"mimei restore{named} {versions[0].Number}"));
+        });
+    }
+
+    private static MimeiVerb Restore(MimeiOptions options)
+    {
+        MimeiVerb verb = new("restore", "[MID] VERSION", "Brings back what there was at a version, as one change.")
+        {
+            Details = "VERSION is a number, last or release. What is there now is in no version unless a backup was made; versions after it stay.",
+            Json = """{"mid": text, "version": number, "seconds": number}""",
+            Examples = ["restore 1", "restore diary last"],
+        };
+        return verb.Runs(options, (result, session, output) =>
+        {
+            (string? mid, string[] rest) = Split(verb.Words(result, 1, 2), 1);
+            session.Open(mid);
+            long number = NumberOf(session, rest[0]);
+            Stopwatch watch = Stopwatch.StartNew();
+            output.Wait("Bringing it back", () => session.Call("MIMEI", "RESTORE", number > 0 ? number.ToString(CultureInfo.InvariantCulture) : rest[0]));
+            (string id, string name) = session.Bound();
+            if (output.AsJson)
+            {
+                MimeiOutput.Json(new JsonObject { ["mid"] = id, ["version"] = number, ["seconds"] = Math.Round(watch.Elapsed.TotalSeconds, 3) });
+                return;
+            }
+
+            output.Line($"{(name.Length > 0 ? name : id)} is [green]as at version {number}[/]");
+            output.Next(session.Place.Leither($"mimei diff{(mid is null ? "" : " " + mid)} {number} cur"));
+        });
+    }
+
+    private static MimeiVerb Release(MimeiOptions options)
+    {
+        MimeiVerb verb = new("release", "[MID] VERSION", "Says which version its author stands for.")
+        {
+            Details = "It is the one that 'release' means wherever a version is named. VERSION is a number, last, or none to take it back.",
+            Json = """{"mid": text, "release": number}   (0: none)""",
+            Examples = ["release 3", "release diary last", "release diary none"],
+        };
+        return verb.Runs(options, (result, session, output) =>
+        {
+            string[] words = verb.Words(result, 1, 2);
+            (string? mid, string[] rest) = Split(words, 1);
+            session.Open(mid);
+            bool isNone = rest[0].Equals("none", StringComparison.OrdinalIgnoreCase);
+            long number = isNone ? 0 : NumberOf(session, rest[0]);
+            session.Call("MIMEI", "RELEASE", isNone ? "" : number > 0 ? number.ToString(CultureInfo.InvariantCulture) : rest[0]);
+            (string id, string name) = session.Bound();
+            if (output.AsJson)
+            {
+                MimeiOutput.Json(new JsonObject { ["mid"] = id, ["release"] = number });
+                return;
+            }
+
+            string called = name.Length > 0 ? name : id;
+            output.Line(isNone ? (FormattableString)$"{called} has no released version" : $"The release of {called} is [green]version {number}[/]");
+            output.Next(isNone ? session.Place.Leither($"mimei versions{(mid is null ? "" : " " + mid)}") : session.ClientOf(called, "release"));
+        });
+    }
+
+    private static MimeiVerb DelVers(MimeiOptions options)
+    {
+        MimeiVerb verb = new("delvers", "[MID] VERSION…", "Deletes versions.")
+        {
+            Details = "Blocks that no other version needs are collected in the background. A name that is a number must be given as an id.",
+            Json = """{"mid": text, "deleted": number}""",
+            Examples = ["delvers 1 2 3", "delvers diary 1"],
+        };
+        return verb.Runs(options, (result, session, output) =>
+        {
+            string[] words = verb.Words(result, 1, int.MaxValue);
+            (string? mid, string[] rest) = MimeiVerb.IsVersion(words[0]) ? (null, words) : (words[0], words[1..]);
+            if (rest.Length == 0)
+            {
+                throw verb.Misused("Which version is missing");
+            }
+
+            session.Open(mid);
+            long deleted = session.Call(["MIMEI", "DELVERS", .. rest]).Integer;
+            (string id, string name) = session.Bound();
+            if (output.AsJson)
+            {
+                MimeiOutput.Json(new JsonObject { ["mid"] = id, ["deleted"] = deleted });
+                return;
+            }
+
+            output.Line($"Deleted {deleted:N0} {(deleted == 1 ? "version" : "versions")} of {(name.Length > 0 ? name : id)}");
+            output.Next(session.Place.Leither($"mimei versions{(mid is null ? "" : " " + mid)}"));
+        });
+    }
+
+    private static MimeiVerb Fork(MimeiOptions options)
+    {
+        Option<string?> name = new("--name", "-n") { Description = "A name for the new MiMei on this node", HelpName = "NAME" };
+        MimeiVerb verb = new("fork", "[MID] [VERSION] [options]", "Makes a MiMei of its own of a version, and prints its id.")
+        {
+            Details = "VERSION is a number, cur, last or release; left out, it is what there is now.",
+            Json = """{"mid": text, "name": text, "from": text, "version": text, "seconds": number}""",
+            Examples = ["fork 1 -n experiment", "fork diary last"],
+        };
+        verb.Options.Add(name);
+        return verb.Runs(options, (result, session, output) =>
+        {
+            string[] words = verb.Words(result, 0, 2);
+            (string? mid, string version) = words switch
+            {
+                [var only] => MimeiVerb.IsVersion(only) ? (null, only) : (only, "cur"),
+                [var first, var second] => (first, second),
+                _ => (null, "cur"),
+            };
+            session.Open(mid);
+            string from = session.Bound().Mid;
+            Stopwatch watch = Stopwatch.StartNew();
+            string made = output.Wait("Making a MiMei of it", () => session.Call("MIMEI", "FORK", version)).Text;
+            double seconds = watch.Elapsed.TotalSeconds;
+            string called = result.GetValue(name) ?? "";
+            if (called.Length > 0)
+            {
+                try
+                {
+                    session.Call("MIMEI", "NAME", called, made);
+                }
+                catch (CommandLineException e)
+                {
+                    throw new CommandLineException($"{made} is made, but has no name: {e.Message}", inner: e);
+                }
+            }
+
+            if (output.AsJson)
+            {
+                MimeiOutput.Json(new JsonObject { ["mid"] = made, ["name"] = called, ["from"] = from, ["version"] = version, ["seconds"] = Math.Round(seconds, 3) });
+                return;
+            }
+
+            output.Line($"mid= {made}");
+            string word = called.Length > 0 ? called : made;
+            output.Next(session.ClientOf(word), session.Place.Leither($"mimei show {word}"));
+        });
+    }
+
+    // ------------------------------------------------------------------ looking into them
+
+    private static MimeiVerb Diff(MimeiOptions options)
+    {
+        Option<string?> match = new("--match") { Description = "Only keys that a pattern as KEYS takes it matches", HelpName = "PATTERN" };
+        MimeiVerb verb = new("diff", "[MID] A B [options]", "Lists the keys that differ between two versions.")
+        {
+            Details = "A and B are numbers, cur, last or release. What both have in common is not read.",
+            Json = """
+                {"mid": text, "a": text, "b": text, "changes": [{"change": "added"|"removed"|"changed", "database": number, "key": text, "type": text}],
+                 "added": number, "removed": number, "changed": number}
+                A key that is no text in UTF-8 is "key_base64". What fails after the first changes ends the output with "error": text in the same object.
+                """,
+            Examples = ["diff 1 2", "diff last cur --match 'user:*'", "diff diary 1 release --json"],
+        };
+        verb.Options.Add(match);
+        return verb.Runs(options, (result, session, output) =>
+        {
+            (string? mid, string[] rest) = Split(verb.Words(result, 2, 3), 2);
+            session.Open(mid);
+            string id = session.Bound().Mid;
+            string pattern = result.GetValue(match) ?? "*";
+            IEnumerable<RespReply> found = Differences(session, output, rest[0], rest[1], pattern);
+            Dictionary<string, long> counts = new() { ["added"] = 0, ["removed"] = 0, ["changed"] = 0 };
+            if (output.AsJson)
+            {
+                WriteDifferences(found, id, rest[0], rest[1], counts);
+                return;
+            }
+
+            bool hasTitle = false;
+            foreach (RespReply one in found)
+            {
+                if (!hasTitle)
+                {
+                    hasTitle = true;
+                    output.Line($"[bold]{"Change",-9}{"Type",-8}{"Db",2}  Key[/]");
+                }
+
+                string change = one[2].Text;
+                counts[change]++;
+                output.Colored(change switch { "added" => "green", "removed" => "red", _ => "yellow" }, $"{change,-9}", $"{one[3].Text,-8}{one[0].Integer,2}  {MimeiOutput.Key(one[1].Bytes)}");
+            }
+
+            output.Line(!hasTitle
+                ? (FormattableString)$"No difference"
+                : $"{counts["added"]:N0} added, {counts["removed"]:N0} removed, {counts["changed"]:N0} changed");
+            if (hasTitle && MimeiVerb.IsVersion(rest[0]) && !rest[0].Equals("cur", StringComparison.OrdinalIgnoreCase))
+            {
+                output.Next(session.Place.Leither($"mimei restore{(mid is null ? "" : " " + mid)} {rest[0]}"));
+            }
+        });
+    }
+
+    /// <summary>The differences of two versions, page by page.</summary>
+    private static IEnumerable<RespReply> Differences(MimeiSession session, MimeiOutput output, string a, string b, string pattern)
+    {
+        string? cursor = null;
+        do
+        {
+            string[] place = cursor is null ? [] : ["CURSOR", cursor];
+            RespReply page = output.Wait("Comparing", () => session.Call(["MIMEI", "DIFF", a, b, "MATCH", pattern, .. place]));
+            cursor = page[0].Text;
+            foreach (RespReply one in page[1].Elements)
+            {
+                yield return one;
+            }
+        }
+        while (cursor != "0");
+    }
+
+    private static void WriteDifferences(IEnumerable<RespReply> found, string mid, string a, string b, Dictionary<string, long> counts)
+    {
+        using IEnumerator<RespReply> all = found.GetEnumerator();
+
+        // What is wrong with the command shows with the first page, before anything is written.
+        bool hasOne = all.MoveNext();
+        using Utf8JsonWriter json = MimeiOutput.JsonWriter();
+        json.WriteStartObject();
+        json.WriteString("mid", mid);
+        json.WriteString("a", a);
+        json.WriteString("b", b);
+        json.WriteStartArray("changes");
+        CommandLineException? problem = null;
+        while (hasOne)
+        {
+            RespReply one = all.Current;
+            counts[one[2].Text]++;
+            json.WriteStartObject();
+            json.WriteString("change", one[2].Text);
+            json.WriteNumber("database", one[0].Integer);
+            MimeiOutput.WriteKey(json, one[1].Bytes);
+            json.WriteString("type", one[3].Text);
+            json.WriteEndObject();
+            if (json.BytesPending > 1 << 16)
+            {
+                json.Flush();
+            }
+
+            try
+            {
+                hasOne = all.MoveNext();
+            }
+            catch (CommandLineException e)
+            {
+                problem = e;
+                break;
+            }
+        }
+
+        json.WriteEndArray();
+        foreach ((string change, long count) in counts)
+        {
+            json.WriteNumber(change, count);
+        }
+
+        if (problem is not null)
+        {
+            json.WriteString("error", problem.Message);
+        }
+
+        json.WriteEndObject();
+        json.Flush();
+        Console.Out.WriteLine();
+        if (problem is not null)
+        {
+            throw new CommandLineException("", inner: problem);
+        }
+    }
+
+    private static MimeiVerb Log(MimeiOptions options)
+    {
+        Option<long?> from = MimeiOptions.Number(new("--from") { Description = "The first entry [default: so that the last ones are shown]", HelpName = "SEQUENCE" });
+        Option<long?> count = MimeiOptions.Number(new("--count") { Description = "How many entries [default: 20]", HelpName = "COUNT" });
+        MimeiVerb verb = new("log", "[MID] [options]", "Lists entries of a MiMei's log: one for each command, transaction or script.")
+        {
+            Details = "The MiMei as it was after an entry can be opened: MIMEI OPEN mid AT sequence.",
+            Json = """
+                {"mid": text, "entries": [{"sequence": number, "time": time, "bytes": number, "effects": [{"effect": text, "database": number, "key": text}]}]}
+                A key that is no text in UTF-8 is "key_base64". Of an entry at most 100 effects are listed.
+                """,
+            Examples = ["log", "log diary --from 1 --count 100"],
+        };
+        verb.Options.Add(from);
+        verb.Options.Add(count);
+        return verb.Runs(options, (result, session, output) =>
+        {
+            string? mid = verb.Words(result, 0, 1).FirstOrDefault();
+            session.Open(mid);
+            List<string> words = ["MIMEI", "LOG"];
+            if (result.GetValue(from) is { } first)
+            {
+                words.AddRange(["FROM", first.ToString(CultureInfo.InvariantCulture)]);
+            }
+
+            if (result.GetValue(count) is { } many)
+            {
+                words.AddRange(["COUNT", many.ToString(CultureInfo.InvariantCulture)]);
+            }
+
+            (string id, string name) = session.Bound();
+            RespReply entries = output.Wait("Reading the log", () => session.Call(words));
+            if (output.AsJson)
+            {
+                WriteLog(entries, id);
+                return;
+            }
+
+            if (entries.Elements.Count == 0)
+            {
+                output.Line($"No entry");
+                return;
+            }
+
+            output.Table(["#Entry", "Time", "#Bytes", "Effects"], entries.Elements.Select(static e => (string[])[
+                MimeiOutput.Number(e[0].Integer),
+                MimeiOutput.ShortTime(DateTimeOffset.FromUnixTimeMilliseconds(e[1].Integer)),
+                MimeiOutput.Number(e[2].Integer),
+                EffectsOf(e[3])]));
+            string called = name.Length > 0 ? name : id;
+            string named = mid is null ? "" : " " + mid;
+            long start = entries[0][0].Integer, before = Math.Max(1, start - entries.Elements.Count);
+            string[] next = [$"{session.RedisCli}, then MIMEI OPEN {called} AT {start}: what there was after entry {start}"];
+            output.Next(start > 1 ? [session.Place.Leither($"mimei log{named} --from {before} --count {start - before}"), .. next] : next);
+        });
+    }
+
+    private static string EffectsOf(RespReply effects)
+    {
+        const int shown = 3;
+        string text = string.Join(", ", effects.Elements.Take(shown).Select(static e =>
+            $"{e[0].Text}{(e[1].Integer == 0 ? "" : $" db{e[1].Integer}")}{(e[2].Bytes.Length == 0 ? "" : " " + MimeiOutput.Key(e[2].Bytes))}"));
+        return effects.Elements.Count > shown ? $"{text} and {effects.Elements.Count - shown} more" : text;
+    }
+
+    private static void WriteLog(RespReply entries, string mid)
+    {
+        using (Utf8JsonWriter json = MimeiOutput.JsonWriter())
+        {
+            json.WriteStartObject();
+            json.WriteString("mid", mid);
+            json.WriteStartArray("entries");
+            foreach (RespReply entry in entries.Elements)
+            {
+                json.WriteStartObject();
+                json.WriteNumber("sequence", entry[0].Integer);
+                json.WriteString("time", MimeiOutput.UtcTime(DateTimeOffset.FromUnixTimeMilliseconds(entry[1].Integer)));
+                json.WriteNumber("bytes", entry[2].Integer);
+                json.WriteStartArray("effects");
+                foreach (RespReply effect in entry[3].Elements)
+                {
+                    json.WriteStartObject();
+                    json.WriteString("effect", effect[0].Text);
+                    json.WriteNumber("database", effect[1].Integer);
+                    MimeiOutput.WriteKey(json, effect[2].Bytes);
+                    json.WriteEndObject();
+                }
+
+                json.WriteEndArray();
+                json.WriteEndObject();
+            }
+
+            json.WriteEndArray();
+            json.WriteEndObject();
+        }
+
+        Console.Out.WriteLine();
+    }
+
+    // ------------------------------------------------------------------ what they share
+
+    /// <summary>Runs a command on a connection of its own; gives the exit code.</summary>
+    private static MimeiVerb Runs(this MimeiVerb verb, MimeiOptions options, Action<ParseResult, MimeiSession, MimeiOutput> act)
+    {
+        verb.SetAction(result =>
+        {
+            MimeiOutput output = new(result.GetValue(options.Json));
+            try
+            {
+                // A wrong command line is told whether or not a node runs.
+                verb.Words(result, 0, int.MaxValue);
+                using MimeiSession session = MimeiSession.Connect(options.PlaceOf(result));
+                act(result, session, output);
+                return 0;
+            }
+            catch (CommandLineException e)
+            {
+                if (e.Message.Length > 0)
+                {
+                    output.Fail(e.Message);
+                }
+
+                return e.ExitCode;
+            }
+        });
+        return verb;
+    }
+
+    /// <summary>Parts the MiMei from the words after it, of which there are so many.</summary>
+    private static (string? Mid, string[] Others) Split(string[] words, int rest) =>
+        words.Length > rest ? (words[0], words[^rest..]) : (null, words);
+
+    /// <summary>The number of a version that is named; 0 where there is none, or what was named is none: the node says what is wrong then.</summary>
+    private static long NumberOf(MimeiSession session, string version)
+    {
+        if (long.TryParse(version, NumberStyles.None, CultureInfo.InvariantCulture, out long number))
+        {
+            return number;
+        }
+
+        VersionLine[] versions = VersionLine.Of(session.Call("MIMEI", "VERSIONS"));
+        VersionLine? found = version.ToLowerInvariant() switch
+        {
+            "last" => versions.FirstOrDefault(),
+            "release" => versions.FirstOrDefault(static v => v.Released),
+            _ => null,
+        };
+        return found?.Number ?? 0;
+    }
+
+    /// <summary>A map in a reply.</summary>
+    private sealed class Fields(RespReply map)
+    {
+        private readonly Dictionary<string, RespReply> _values =
+            map.Elements.Chunk(2).ToDictionary(static pair => pair[0].Text, static pair => pair[1], StringComparer.Ordinal);
+
+        public string Text(string name) => _values[name].Text;
+
+        public long Number(string name) => _values[name].Integer;
+    }
+
+    /// <summary>A version as MIMEI VERSIONS tells of it.</summary>
+    private sealed record VersionLine(long Number, string Cid, string State, DateTimeOffset Created, string Memo, bool Released)
+    {
+        public static VersionLine[] Of(RespReply reply) => [.. reply.Elements.Select(static e =>
+        {
+            Fields fields = new(e);
+            return new VersionLine(
+                fields.Number("version"), fields.Text("cid"), fields.Text("state"), DateTimeOffset.FromUnixTimeMilliseconds(fields.Number("created")), fields.Text("memo"),
+                fields.Text("released") == "yes");
+        })];
+
+        public void AddTo(JsonObject json)
+        {
+            json["version"] = Number;
+            json["cid"] = Cid;
+            json["state"] = State;
+            json["created"] = MimeiOutput.UtcTime(Created);
+            json["memo"] = Memo;
+            json["released"] = Released;
+        }
+    }
+}

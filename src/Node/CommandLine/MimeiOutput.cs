@@ -1,0 +1,195 @@
+using System.Globalization;
+using System.Text;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using System.Text.Unicode;
+using Spectre.Console;
+using Spectre.Console.Rendering;
+
+namespace Leither.Node.CommandLine;
+
+/// <summary>
+/// What <c>leither mimei …</c> prints: tables and words for people, JSON for programs. Results go to the standard output; errors, what can be done
+/// next, and the sign that something is being waited for go to the standard error, so that a pipe carries results only.
+/// </summary>
+internal sealed class MimeiOutput
+{
+    /// <summary>JSON as people like to read it, too: letters of all scripts as they are.</summary>
+    private static readonly JsonSerializerOptions _jsonOptions = new() { Encoder = JavaScriptEncoder.Create(UnicodeRanges.All) };
+
+    private static readonly JsonWriterOptions _writerOptions = new() { Encoder = _jsonOptions.Encoder };
+
+    /// <summary>The standard output: a file or pipe gets UTF-8 whatever the locale is, since keys and memos are that.</summary>
+    private static readonly TextWriter _out = Console.IsOutputRedirected
+        ? new StreamWriter(Console.OpenStandardOutput(), new UTF8Encoding(encoderShouldEmitUTF8Identifier: false)) { AutoFlush = true }
+        : Console.Out;
+
+    private readonly bool _isTerminal = !Console.IsOutputRedirected;
+    private readonly IAnsiConsole _console;
+    private readonly IAnsiConsole? _waiting;
+
+    /// <summary>Creates the output of one command.</summary>
+    /// <param name="asJson">Whether a program reads it.</param>
+    public MimeiOutput(bool asJson)
+    {
+        AsJson = asJson;
+        _console = ConsoleOn(_out, _isTerminal);
+        if (!_isTerminal)
+        {
+            // No line of a file or pipe is too long.
+            _console.Profile.Width = ushort.MaxValue;
+        }
+
+        _waiting = !asJson && _isTerminal && !Console.IsErrorRedirected ? ConsoleOn(Console.Error, isTerminal: true) : null;
+    }
+
+    /// <summary>Whether a program reads it.</summary>
+    public bool AsJson { get; }
+
+    /// <summary>Writes a result for programs.</summary>
+    public static void Json(JsonObject result) => _out.WriteLine(result.ToJsonString(_jsonOptions));
+
+    /// <summary>A writer of JSON that is too long to be held; whoever gets it flushes and disposes it.</summary>
+    public static Utf8JsonWriter JsonWriter() => new(Console.OpenStandardOutput(), _writerOptions);
+
+    /// <summary>Writes an error: as JSON too where a program reads.</summary>
+    public void Fail(string message)
+    {
+        if (AsJson)
+        {
+            Json(new JsonObject { ["error"] = message });
+        }
+        else
+        {
+            Console.Error.WriteLine(message);
+        }
+    }
+
+    /// <summary>Writes a line for people; the arguments of an interpolated text are never markup.</summary>
+    public void Line(FormattableString text) => _console.MarkupLineInterpolated(CultureInfo.InvariantCulture, text);
+
+    /// <summary>Writes a line whose first part has a colour.</summary>
+    public void Colored(string color, string first, string rest)
+    {
+        if (_isTerminal)
+        {
+            _console.MarkupLine($"[{color}]{Markup.Escape(first)}[/]{Markup.Escape(rest)}");
+        }
+        else
+        {
+            _out.WriteLine(first + rest);
+        }
+    }
+
+    /// <summary>Writes what can be done next.</summary>
+    public void Next(params string[] commands)
+    {
+        if (!AsJson)
+        {
+            for (int i = 0; i < commands.Length; i++)
+            {
+                Console.Error.WriteLine($"{(i == 0 ? "Next:" : "     ")} {commands[i]}");
+            }
+        }
+    }
+
+    /// <summary>Writes rows below their titles.</summary>
+    /// <param name="titles">The titles; those that begin with '#' are of numbers.</param>
+    /// <param name="rows">The rows.</param>
+    public void Table(IReadOnlyList<string> titles, IEnumerable<IReadOnlyList<string>> rows)
+    {
+        Table table = new() { Border = _isTerminal ? TableBorder.Simple : TableBorder.None };
+        foreach (string title in titles)
+        {
+            // Where a terminal is too narrow, the last column, that of texts, is folded.
+            bool isNumber = title.StartsWith('#');
+            TableColumn column = new(new Text(title.TrimStart('#'), new Style(decoration: Decoration.Bold))) { NoWrap = title != titles[^1], Padding = new Padding(0, 0, 2, 0) };
+            table.AddColumn(isNumber ? column.RightAligned() : column);
+        }
+
+        foreach (IReadOnlyList<string> row in rows)
+        {
+            table.AddRow(row.Select(static cell => (IRenderable)new Text(cell)));
+        }
+
+        _console.Write(table);
+    }
+
+    /// <summary>Waits for something, with a sign that it goes on and since when where a person watches.</summary>
+    public T Wait<T>(string what, Func<T> act)
+    {
+        if (_waiting is null)
+        {
+            return act();
+        }
+
+        return _waiting.Status().Spinner(Spinner.Known.Dots).Start(what, status =>
+        {
+            DateTime began = DateTime.UtcNow;
+            using Timer timer = new(
+                _ => status.Status(string.Create(CultureInfo.InvariantCulture, $"{what} {(DateTime.UtcNow - began).TotalSeconds:0} s")), null, 1000, 1000);
+            return act();
+        });
+    }
+
+    /// <summary>A CID, shortened where the terminal is narrow; its end tells versions apart.</summary>
+    public string Cid(string cid) => !_isTerminal || _console.Profile.Width >= 140 || cid.Length < 20 ? cid : $"{cid[..7]}…{cid[^8..]}";
+
+    /// <summary>Bytes, in the unit that people read.</summary>
+    public static string Bytes(long bytes) => bytes switch
+    {
+        < 1000 => string.Create(CultureInfo.InvariantCulture, $"{bytes} B"),
+        < 1_000_000 => string.Create(CultureInfo.InvariantCulture, $"{bytes / 1e3:0.0} kB"),
+        < 1_000_000_000 => string.Create(CultureInfo.InvariantCulture, $"{bytes / 1e6:0.0} MB"),
+        _ => string.Create(CultureInfo.InvariantCulture, $"{bytes / 1e9:0.00} GB"),
+    };
+
+    /// <summary>A number with its thousands apart.</summary>
+    public static string Number(long number) => number.ToString("N0", CultureInfo.InvariantCulture);
+
+    /// <summary>A moment for people: the time of here, and how far that is from UTC.</summary>
+    public static string LocalTime(DateTimeOffset time) => time.ToLocalTime().ToString("yyyy-MM-ddTHH:mm:sszzz", CultureInfo.InvariantCulture);
+
+    /// <summary>A moment in a table: the time of here.</summary>
+    public static string ShortTime(DateTimeOffset time) => time.ToLocalTime().ToString("yyyy-MM-dd HH:mm:ss", CultureInfo.InvariantCulture);
+
+    /// <summary>A moment for programs: in UTC, with milliseconds.</summary>
+    public static string UtcTime(DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-ddTHH:mm:ss.fffZ", CultureInfo.InvariantCulture);
+
+    /// <summary>A key as people read it: as it is where it is text, otherwise quoted as redis-cli quotes.</summary>
+    public static string Key(byte[] key) =>
+        IsText(key) && Encoding.UTF8.GetString(key) is { Length: > 0 } text && !text.Any(static c => char.IsControl(c) || c is '"' or '\\') && text.Trim() == text
+            ? text
+            : ReplyPrinter.Quote(key);
+
+    /// <summary>Adds a key for programs: <c>key</c> where it is text in UTF-8, otherwise <c>key_base64</c>.</summary>
+    public static void WriteKey(Utf8JsonWriter json, byte[] key)
+    {
+        if (IsText(key))
+        {
+            json.WriteString("key", key);
+        }
+        else
+        {
+            json.WriteBase64String("key_base64", key);
+        }
+    }
+
+    /// <summary>Text in one line.</summary>
+    public static string OneLine(string text) => string.Concat(text.Select(static c => char.IsControl(c) ? ' ' : c));
+
+    private static bool IsText(byte[] key) => Utf8.IsValid(key);
+
+    private static IAnsiConsole ConsoleOn(TextWriter writer, bool isTerminal)
+    {
+        bool isPlain = !isTerminal || !string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR"));
+        return AnsiConsole.Create(new AnsiConsoleSettings
+        {
+            Out = new AnsiConsoleOutput(writer),
+            Ansi = isTerminal ? AnsiSupport.Detect : AnsiSupport.No,
+            ColorSystem = isPlain ? ColorSystemSupport.NoColors : ColorSystemSupport.Detect,
+            Interactive = isTerminal ? InteractionSupport.Detect : InteractionSupport.No,
+        });
+    }
+}

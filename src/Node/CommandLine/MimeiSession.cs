@@ -1,0 +1,159 @@
+using System.Net.Sockets;
+using Leither.Node.Configuration;
+using Leither.Resp;
+
+namespace Leither.Node.CommandLine;
+
+/// <summary>A command of the command line cannot be carried out. The message says why and, where there is something, what to do.</summary>
+/// <param name="message">What is wrong.</param>
+/// <param name="isUsage">Whether the command line itself is wrong.</param>
+/// <param name="inner">What was met.</param>
+internal sealed class CommandLineException(string message, bool isUsage = false, Exception? inner = null) : Exception(message, inner)
+{
+    /// <summary>The exit code: 2 where the command line itself is wrong, otherwise 1.</summary>
+    public int ExitCode => isUsage ? 2 : 1;
+}
+
+/// <summary>Which node a command of the command line speaks to.</summary>
+/// <param name="Folder">The data folder that was named, if one was.</param>
+/// <param name="Port">The port that was named, if one was.</param>
+/// <param name="User">The user to log in as; the password comes from the environment.</param>
+internal sealed record NodePlace(string? Folder, int? Port, string? User)
+{
+    /// <summary>A command of the command line for the same node, to tell people what they can do next.</summary>
+    public string Leither(string arguments) =>
+        $"leither {arguments}{(Port is { } port ? $" -p {port}" : "")}{(Folder is { } folder ? $" --data {Quoted(folder)}" : "")}{(User is { } user ? $" --user {Quoted(user)}" : "")}";
+
+    /// <summary>A word as a shell takes it.</summary>
+    public static string Quoted(string word) =>
+        word.Length > 0 && word.All(static c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_' or '.' or '/' or '@' or ':' or ',' or '+')
+            ? word
+            : $"'{word.Replace("'", "'\\''", StringComparison.Ordinal)}'";
+}
+
+/// <summary>A connection to a node for one command of the command line, bound to the MiMei that the command is about.</summary>
+internal sealed class MimeiSession : IDisposable
+{
+    private readonly NodeClient _client;
+    private readonly RunningNode _node;
+
+    private MimeiSession(NodeClient client, RunningNode node, NodePlace place)
+    {
+        _client = client;
+        _node = node;
+        Place = place;
+    }
+
+    /// <summary>Which node it is.</summary>
+    public NodePlace Place { get; }
+
+    /// <summary>How redis-cli reaches the node.</summary>
+    public string RedisCli => _node.Port != 0 ? $"redis-cli -p {_node.Port}" : $"redis-cli -s {NodePlace.Quoted(_node.UnixSocket!)}";
+
+    /// <summary>How redis-cli reaches a MiMei of the node.</summary>
+    /// <param name="mimei">Its name or id.</param>
+    /// <param name="version">A version of it.</param>
+    public string ClientOf(string mimei, string? version = null)
+    {
+        // A password in the environment is taken by redis-cli as well.
+        bool hasPassword = !string.IsNullOrEmpty(Environment.GetEnvironmentVariable(NodeClient.PasswordVariable));
+        string user = $"{Place.User ?? "default"}@{mimei}{(version is null ? "" : "/" + version)}";
+        return $"{RedisCli} --user {NodePlace.Quoted(user)}{(hasPassword ? "" : " --pass ''")}";
+    }
+
+    /// <summary>Connects, and logs in where the environment holds a password.</summary>
+    /// <exception cref="CommandLineException">No node runs there, or it lets nobody in.</exception>
+    public static MimeiSession Connect(NodePlace place)
+    {
+        string folder = place.Folder ?? DataFolder.Default;
+        RunningNode? node = place.Port is { } port ? new RunningNode(0, "127.0.0.1", port, null, "") : DataFolder.Find(folder);
+        string nobody = place.Port is null
+            ? $"No node runs on the data folder {folder}.\nStart one with: leither run --data {NodePlace.Quoted(folder)}"
+            : $"No node runs on port {place.Port} of this machine.\nStart one with: leither run -p {place.Port}{(place.Folder is null ? "" : $" --data {NodePlace.Quoted(folder)}")}";
+        if (node is null)
+        {
+            throw new CommandLineException(nobody);
+        }
+
+        MimeiSession? session = null;
+        try
+        {
+            session = new MimeiSession(NodeClient.Connect(node), node, place);
+            session.LogIn();
+            return session;
+        }
+        catch (SocketException e)
+        {
+            session?.Dispose();
+            throw new CommandLineException(
+                e.SocketErrorCode is SocketError.ConnectionRefused or SocketError.AddressNotAvailable ? nobody : $"The node does not answer: {e.Message}", inner: e);
+        }
+        catch
+        {
+            session?.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Sends a command and reads its reply.</summary>
+    /// <exception cref="CommandLineException">The node refuses, or goes away.</exception>
+    public RespReply Call(params IReadOnlyList<string> words)
+    {
+        try
+        {
+            _client.Send(words);
+            RespReply reply = _client.Read() ?? throw new CommandLineException("The node closed the connection. Its log says why");
+            return reply.IsError ? throw new CommandLineException(Explained(reply.Text)) : reply;
+        }
+        catch (Exception e) when (e is SocketException or InvalidDataException)
+        {
+            throw new CommandLineException($"The node does not answer: {e.Message}", inner: e);
+        }
+    }
+
+    /// <summary>Binds the connection to a MiMei; a new connection is bound to the default one.</summary>
+    public void Open(string? mid)
+    {
+        if (mid is not null)
+        {
+            Call("MIMEI", "OPEN", mid);
+        }
+    }
+
+    /// <summary>The id and the name of the MiMei that the connection is bound to.</summary>
+    public (string Mid, string Name) Bound()
+    {
+        RespReply reply = Call("MIMEI", "ID");
+        return (reply[0].Text, reply[1].Text);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _client.Dispose();
+
+    private void LogIn()
+    {
+        string? password = Environment.GetEnvironmentVariable(NodeClient.PasswordVariable);
+        if (Place.User is { } user)
+        {
+            Call("AUTH", user, password ?? "");
+        }
+        else if (!string.IsNullOrEmpty(password))
+        {
+            Call("AUTH", password);
+        }
+    }
+
+    /// <summary>What the node says, for people at a command line.</summary>
+    private string Explained(string error)
+    {
+        string text = error.StartsWith("ERR ", StringComparison.Ordinal) ? error["ERR ".Length..] : error;
+        text = text.Length == 0 ? error : char.ToUpperInvariant(text[0]) + text[1..];
+        return error switch
+        {
+            _ when error.StartsWith("ERR no such MiMei", StringComparison.Ordinal) => $"{text}\nThose that there are: {Place.Leither("mimei list")}",
+            _ when error.StartsWith("NOAUTH", StringComparison.Ordinal) => $"{error}\nPut the password into the environment variable {NodeClient.PasswordVariable}",
+            _ when error.StartsWith("ERR unknown command 'MIMEI'", StringComparison.OrdinalIgnoreCase) => "What answers there is no Leither: it does not know MIMEI",
+            _ => text,
+        };
+    }
+}

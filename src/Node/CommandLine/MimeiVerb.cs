@@ -1,0 +1,183 @@
+using System.CommandLine;
+using System.CommandLine.Help;
+using System.CommandLine.Invocation;
+using System.Globalization;
+using Leither.Ipfs.Keys;
+using Leither.Node.Configuration;
+
+namespace Leither.Node.CommandLine;
+
+/// <summary>
+/// One command of <c>leither mimei</c>. Its words are told apart here and not by the parser: the MiMei comes first and may be left out, and ids may begin
+/// with '-'.
+/// </summary>
+internal sealed class MimeiVerb : Command
+{
+    private readonly Argument<string[]> _words = new("WORDS") { Arity = ArgumentArity.ZeroOrMore, Hidden = true };
+
+    /// <summary>Creates one.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="usage">The words that it takes, as its help shows them.</param>
+    /// <param name="summary">What it does, in a line.</param>
+    public MimeiVerb(string name, string usage, string summary) : base(name, summary)
+    {
+        Usage = usage;
+        Arguments.Add(_words);
+    }
+
+    /// <summary>The words that it takes.</summary>
+    public string Usage { get; }
+
+    /// <summary>What else there is to say about it.</summary>
+    public string Details { get; init; } = "";
+
+    /// <summary>The fields that <c>--json</c> prints. They stay as they are; others may join them.</summary>
+    public required string Json { get; init; }
+
+    /// <summary>Command lines as examples.</summary>
+    public required string[] Examples { get; init; }
+
+    /// <summary>The words of a command line that are no options.</summary>
+    /// <exception cref="CommandLineException">There are too few or too many, or what was meant as an option is none.</exception>
+    public string[] Words(ParseResult result, int min, int max)
+    {
+        string[] words = result.GetValue(_words) ?? [];
+        if (words.FirstOrDefault(static w => w.Length > 1 && w.StartsWith('-') && !LeitherId.TryParse(w, out _)) is { } option)
+        {
+            throw Misused($"There is no option {option}, and it is no id of a MiMei");
+        }
+
+        return words.Length < min ? throw Misused("Something is missing") : words.Length > max ? throw Misused($"There is no meaning for '{words[max]}'") : words;
+    }
+
+    /// <summary>The error of a wrong command line.</summary>
+    public CommandLineException Misused(string problem) =>
+        new($"{problem}.\nUsage: leither mimei {Name}{(Usage.Length == 0 ? "" : " ")}{Usage}\nMore:  leither mimei {Name} --help", isUsage: true);
+
+    /// <summary>Whether a word means a version: cur, last, release or a number.</summary>
+    public static bool IsVersion(string word) =>
+        (word.Length > 0 && word.All(char.IsAsciiDigit))
+        || word.Equals("cur", StringComparison.OrdinalIgnoreCase) || word.Equals("last", StringComparison.OrdinalIgnoreCase)
+        || word.Equals("release", StringComparison.OrdinalIgnoreCase);
+}
+
+/// <summary>The help of the command line; that of <see cref="MimeiVerb"/> has examples and the fields of JSON.</summary>
+internal sealed class MimeiHelp(HelpAction usual) : SynchronousCommandLineAction
+{
+    private const int Column = 22;
+
+    /// <inheritdoc/>
+    public override bool ClearsParseErrors => true;
+
+    /// <inheritdoc/>
+    public override int Invoke(ParseResult parseResult)
+    {
+        TextWriter output = parseResult.InvocationConfiguration.Output;
+        Command command = parseResult.CommandResult.Command;
+        if (command.Subcommands.Any(static c => c is MimeiVerb))
+        {
+            output.WriteLine($"{command.Description}\n\nUsage:\n  leither {command.Name} COMMAND …\n\nCommands:");
+            foreach (Command one in command.Subcommands)
+            {
+                output.WriteLine($"  {one.Name,-10} {one.Description}");
+            }
+
+            output.WriteLine("\nOptions of all commands:");
+            WriteOptions(output, command.Options);
+            output.WriteLine($"\nMore of each: leither {command.Name} COMMAND --help");
+            return 0;
+        }
+
+        if (command is not MimeiVerb verb)
+        {
+            return usual.Invoke(parseResult);
+        }
+
+        output.WriteLine(verb.Description);
+        if (verb.Details.Length > 0)
+        {
+            output.WriteLine();
+            output.WriteLine(verb.Details);
+        }
+
+        output.WriteLine($"\nUsage:\n  leither mimei {verb.Name}{(verb.Usage.Length == 0 ? "" : " ")}{verb.Usage}");
+        if (verb.Usage.Contains("MID", StringComparison.Ordinal))
+        {
+            output.WriteLine("\n  MID is the id of a MiMei (27 characters, the first of which may be '-') or its name on this node.");
+            if (verb.Usage.Contains("[MID]", StringComparison.Ordinal))
+            {
+                output.WriteLine("  Left out, it is the node's default MiMei.");
+            }
+        }
+
+        output.WriteLine("\nOptions:");
+        WriteOptions(output, verb.Options.Concat(verb.Parents.OfType<Command>().SelectMany(static c => c.Options).Where(static o => o.Recursive && o is not HelpOption and not VersionOption)));
+
+        output.WriteLine($"\nJSON (--json):\n  {verb.Json.ReplaceLineEndings("\n  ")}");
+        output.WriteLine("""  Where it fails: {"error": text}""");
+        output.WriteLine("\nExit codes:\n  0 done, 1 it could not be done, 2 the command line is wrong");
+        output.WriteLine("\nExamples:");
+        foreach (string example in verb.Examples)
+        {
+            output.WriteLine($"  leither mimei {example}");
+        }
+
+        return 0;
+    }
+
+    private static void WriteOptions(TextWriter output, IEnumerable<Option> options)
+    {
+        foreach (Option option in options)
+        {
+            string names = string.Join(", ", option.Aliases.Prepend(option.Name).Distinct().OrderBy(static n => n.Length));
+            string left = $"  {names}{(option.HelpName is { } value ? " " + value : "")}";
+            output.WriteLine(left.Length < Column ? left.PadRight(Column) + option.Description : $"{left}\n{"",Column}{option.Description}");
+        }
+    }
+}
+
+/// <summary>The options that all commands of <c>leither mimei</c> have.</summary>
+/// <param name="outer">The option --data before the command's name.</param>
+internal sealed class MimeiOptions(Option<string?> outer)
+{
+    /// <summary>Which node.</summary>
+    public Option<string?> Data { get; } = new("--data") { Description = $"The data folder of the node [default: {DataFolder.Default}]", HelpName = "DIR", Recursive = true };
+
+    /// <summary>Which node, by its port.</summary>
+    public Option<long?> Port { get; } = Number(new("--port", "-p")
+    {
+        Description = "The port of the node on this machine, instead of its data folder",
+        HelpName = "PORT",
+        Recursive = true,
+    }, ushort.MaxValue);
+
+    /// <summary>Who.</summary>
+    public Option<string?> User { get; } = new("--user")
+    {
+        Description = $"The user to log in as; the password is taken from ${NodeClient.PasswordVariable}",
+        HelpName = "NAME",
+        Recursive = true,
+    };
+
+    /// <summary>For whom.</summary>
+    public Option<bool> Json { get; } = new("--json") { Description = "Print the result as JSON", Recursive = true };
+
+    /// <summary>Which node a command line speaks to.</summary>
+    public NodePlace PlaceOf(ParseResult result) => new(result.GetValue(Data) ?? result.GetValue(outer), (int?)result.GetValue(Port), result.GetValue(User));
+
+    /// <summary>Makes an option take a number from 1 on, and say so.</summary>
+    public static Option<long?> Number(Option<long?> option, long max = long.MaxValue)
+    {
+        option.CustomParser = argument =>
+        {
+            if (long.TryParse(argument.Tokens[0].Value, NumberStyles.None, CultureInfo.InvariantCulture, out long number) && number >= 1 && number <= max)
+            {
+                return number;
+            }
+
+            argument.AddError($"{option.Name} takes a number from 1 on{(max < long.MaxValue ? $" to {max}" : "")}, not '{argument.Tokens[0].Value}'");
+            return null;
+        };
+        return option;
+    }
+}
