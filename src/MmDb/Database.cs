@@ -40,8 +40,8 @@ public sealed unsafe class Database
 
     /// <summary>Sessions that wait on a key, in the order in which they came.</summary>
     internal Dictionary<byte[], LinkedList<Session>> Waiting { get; } = new(ByteStringComparer.Instance);
-    /// <summary>Sessions that watch a key.</summary>
-    internal Dictionary<byte[], List<Session>> Watchers { get; set; } = new(ByteStringComparer.Instance);
+    /// <summary>Who watches a key.</summary>
+    internal Dictionary<byte[], List<WatchedKey>> Watchers { get; } = new(ByteStringComparer.Instance);
 
     /// <summary>Exchanges contents with another database.</summary>
     internal void SwapTables(Database other)
@@ -58,7 +58,27 @@ public sealed unsafe class Database
 
     /// <summary>The slot of a key as it is held, expired or not; null if there is none.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal ulong* FindSlot(in Key key) => Keys->Find(key.Hash, key.Name, key.Length);
+    internal ulong* FindSlot(in Key key)
+    {
+        ulong* slot = Keys->Find(key.Hash, key.Name, key.Length);
+        return slot != null || _keyspace.Source is null ? slot : FetchSlot(key);
+    }
+
+    /// <summary>What is about to change is fetched first, where there may be changes.</summary>
+    private ulong* FetchSlot(in Key key) => Index >= 0 && _keyspace.Source is { IsChangeable: true } source && source.Fetch(this, key) != null
+        ? Keys->Find(key.Hash, key.Name, key.Length)
+        : null;
+
+    /// <summary>
+    /// One step of a walk through all keys, in hash order: as <see cref="KeyTable.ScanBucket"/>, in a transaction of what lies below its view too.
+    /// Only the records' names, types and expiries may be looked at.
+    /// </summary>
+    internal ulong ScanBucket(ulong cursor, ref NativeList<nint> records) =>
+        _keyspace.Source is TransactionSource source ? source.ScanBucket(this, cursor, ref records) : Keys->ScanBucket(cursor, ref records);
+
+    /// <summary>The record of a key drawn at random, expired ones included; null if there is none.</summary>
+    internal byte* RandomRecord() =>
+        _keyspace.Source is TransactionSource source ? source.Random(this, ref _keyspace.Random) : Keys->Random(ref _keyspace.Random);
 
     /// <summary>Whether a key is held, expired or not.</summary>
     internal bool Holds(ReadOnlySpan<byte> name)

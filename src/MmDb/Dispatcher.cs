@@ -89,7 +89,7 @@ public sealed unsafe class Dispatcher : IDisposable
         {
             _server.Touch(mimei);
             Keyspace keyspace = mimei.Keyspace;
-            session.LastInteractionMs = keyspace.NowMs = _server.NowMs;
+            session.LastInteractionMs = keyspace.NowMs = session.Keyspace.NowMs = _server.NowMs;
             session.NoteInput(length, keyspace.NowMs);
             if (_server.ClientMemory.IsLimited)
             {
@@ -101,7 +101,7 @@ public sealed unsafe class Dispatcher : IDisposable
             bool again = true;
             while (again && session.Mimei == mimei && !session.IsClosing && session.Blocked is null && session.Postponed is null)
             {
-                again = RunBatch(session, keyspace, data, length, ref position);
+                again = RunBatch(session, session.Keyspace, data, length, ref position);
             }
 
             keyspace.FollowsSource = false;
@@ -266,7 +266,29 @@ public sealed unsafe class Dispatcher : IDisposable
             return;
         }
 
+        if (session.Interactive is { } transaction)
+        {
+            CallInTransaction(session, transaction, spec);
+            return;
+        }
+
         Call(session, spec);
+    }
+
+    /// <summary>Runs a checked command between BEGIN and COMMIT. Where the transaction could not go on, its reply is why.</summary>
+    private void CallInTransaction(Session session, InteractiveTransaction transaction, CommandSpec spec)
+    {
+        long mark = session.Output.BytesWritten;
+        transaction.IsInUse = true;
+        Call(session, spec);
+        transaction.IsInUse = false;
+        if (transaction.EndCommand() is { } problem && session.Interactive == transaction)
+        {
+            session.Output.Truncate(session.Output.Length - (session.Output.BytesWritten - mark));
+            _context.Rebind();
+            _context.Error(problem);
+            _server.StatsOf(spec).Failed++;
+        }
     }
 
     /// <summary>Runs a command that CLIENT PAUSE held back, through all checks, as if it had just arrived.</summary>
@@ -276,7 +298,7 @@ public sealed unsafe class Dispatcher : IDisposable
         lock (mimei.Gate)
         {
             _server.Touch(mimei);
-            mimei.Keyspace.NowMs = _server.NowMs;
+            mimei.Keyspace.NowMs = session.Keyspace.NowMs = _server.NowMs;
             CommandSpec spec = command.Spec.Parent ?? command.Spec;
             ulong hash = 0;
             if (spec.FirstKey > 0 && command.Count > spec.FirstKey)
@@ -416,6 +438,22 @@ public sealed unsafe class Dispatcher : IDisposable
             return false;
         }
 
+        if (session.Interactive is { } transaction)
+        {
+            string? notInTransaction = transaction.Refusal(spec);
+            if (_context.Keyspace != session.Keyspace)
+            {
+                // It cannot go on, and sees nothing more.
+                _context.Rebind();
+            }
+
+            if (notInTransaction is not null)
+            {
+                Refuse(session, spec, notInTransaction);
+                return false;
+            }
+        }
+
         if (session.IsRestricted
             && !_server.Users.Allows(session, spec, args, count, session.Transaction is null ? AclContext.TopLevel : AclContext.Multi, out string noPermission))
         {
@@ -430,9 +468,9 @@ public sealed unsafe class Dispatcher : IDisposable
         }
 
         // EXEC is what it runs, and a script what it says of itself.
-        CommandFlags flags = spec == TransactionCommands.Exec ? spec.Flags | session.TransactionFlags
+        CommandFlags flags = spec == TransactionCommands.Exec || spec == InteractiveCommands.Commit ? spec.Flags | session.TransactionFlags
             : spec.Has(CommandFlags.NoMandatoryKeys) ? _server.Scripts.FlagsOf(session.Mimei, spec, args, count) : spec.Flags;
-        if (_context.Keyspace.Options.MaxMemory != 0 && !_context.Keyspace.MakeRoom()
+        if (_context.Keyspace.Options.MaxMemory != 0 && !session.Mimei.Keyspace.MakeRoom()
             && ((flags & CommandFlags.DenyOom) != 0 || (session.Transaction is not null && (flags & CommandFlags.NotQueued) == 0)))
         {
             Refuse(session, spec, Errors.OutOfMemory);

@@ -3,20 +3,29 @@ using Leither.MmDb.Values;
 namespace Leither.MmDb;
 
 /// <summary>
-/// Where the keys of a keyspace are kept that are not in its tables yet: a version's blocks. What is asked for is fetched; the keyspace is read-only.
+/// Where the keys of a keyspace are kept that are not in its tables yet: a version's blocks, or what lies below a transaction. What is asked
+/// for is fetched.
 /// </summary>
 internal abstract unsafe class KeySource : IDisposable
 {
     /// <summary>Keys in a database, fetched or not.</summary>
     public abstract long Count(int database);
 
-    /// <summary>Puts a key into its database's table. Null: there is none.</summary>
+    /// <summary>Whether the keyspace may be changed: then effects fetch what they change, and are told here.</summary>
+    public virtual bool IsChangeable => false;
+
+    /// <summary>Puts a key that is not there into its database's table. Null: there is none.</summary>
     public abstract byte* Fetch(Database database, in Key key);
 
     /// <summary>The keys of a database in their order, from one place on; without their values.</summary>
     /// <param name="database">Its number.</param>
     /// <param name="from">How many keys to leave out.</param>
     public abstract IEnumerable<SourceKey> Walk(int database, long from);
+
+    /// <summary>A key was changed, or went.</summary>
+    public virtual void Changed(Database database, in Key key)
+    {
+    }
 
     /// <inheritdoc/>
     public abstract void Dispose();

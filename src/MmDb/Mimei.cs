@@ -28,6 +28,8 @@ public sealed class Mimei : IDisposable
     public MimeiPlace Place { get; internal set; }
     /// <summary>Of a place in history, the MiMei as it is now; null: this is it.</summary>
     public Mimei? Current { get; internal set; }
+    /// <summary>Of a place in history, the sequence number of the last entry that is in it.</summary>
+    internal ulong PlaceSequence { get; set; }
     /// <summary>Whose sessions use it; null before there is one.</summary>
     internal Server? Server { get; set; }
     /// <summary>This turn has to do with it: see <see cref="Server.Touch"/>.</summary>

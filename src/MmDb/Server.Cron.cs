@@ -40,6 +40,7 @@ public sealed unsafe partial class Server
             keyspace.NowMs = nowMs;
             Blocking.TimeOutDue(nowMs);
             EndPauseIfDue(nowMs);
+            AbortLateTransactions(nowMs);
             nextReplicationStep = Math.Min(Replication.Step(nowMs), Migrator.Step(nowMs));
             if (IsCronPaused)
             {
@@ -135,6 +136,20 @@ public sealed unsafe partial class Server
             }
 
             return next;
+        }
+    }
+
+    /// <summary>Transactions whose time is over give their memory back at once, whether or not their clients come again.</summary>
+    private void AbortLateTransactions(long nowMs)
+    {
+        if (Interactive.Count == 0)
+        {
+            return;
+        }
+
+        foreach (InteractiveTransaction transaction in Interactive)
+        {
+            transaction.AbortIfLate(nowMs);
         }
     }
 

@@ -75,6 +75,8 @@ public sealed unsafe partial class Server : IDisposable
     internal Scripting.Scripts Scripts { get; }
     /// <summary>One turn of the node's loop from within a command that takes long; null: it cannot be entered again.</summary>
     public Action? RunNestedTurn { get; set; }
+    /// <summary>Transactions between BEGIN and COMMIT.</summary>
+    internal HashSet<InteractiveTransaction> Interactive { get; } = [];
     /// <summary>Clients that wait on keys.</summary>
     public Blocking Blocking { get; }
     /// <summary>Who may log in, and what they may do.</summary>
@@ -287,6 +289,7 @@ public sealed unsafe partial class Server : IDisposable
     /// <summary>Ends all that ties a session to its MiMei but the session itself.</summary>
     private static void LetGo(Session session)
     {
+        InteractiveTransaction.End(session);
         Transactions.Unwatch(session);
         session.Mimei.PubSub.RemoveAll(session);
         session.Mimei.Tracking.Disable(session, isGone: true);

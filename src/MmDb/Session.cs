@@ -61,7 +61,30 @@ public sealed class Session(long id, IClientConnection connection, Mimei mimei, 
     /// <summary>What carries it.</summary>
     public IClientConnection Connection { get; } = connection;
     /// <summary>The MiMei that its commands go to. <see cref="Server.Bind"/> changes it.</summary>
-    public Mimei Mimei { get; internal set; } = mimei;
+    public Mimei Mimei
+    {
+        get;
+        internal set
+        {
+            field = value;
+            Keyspace = value.Keyspace;
+        }
+    } = mimei;
+
+    /// <summary>What its commands see: the MiMei's data, or its transaction's view of them.</summary>
+    public Keyspace Keyspace { get; internal set; } = mimei.Keyspace;
+    /// <summary>The transaction between BEGIN and COMMIT; null outside.</summary>
+    internal InteractiveTransaction? Interactive
+    {
+        get;
+        set
+        {
+            field = value;
+            Keyspace = value?.View ?? Mimei.Keyspace;
+            CheckAsNeeded();
+        }
+    }
+
     /// <summary>Where its replies go.</summary>
     public RespWriter Output { get; } = connection.Output;
     /// <summary>The parser of its requests.</summary>
@@ -127,7 +150,7 @@ public sealed class Session(long id, IClientConnection connection, Mimei mimei, 
 
     /// <summary>What its cost was when it was last counted for maxmemory-clients.</summary>
     internal long CountedBytes { get; set; }
-    /// <summary>Bytes of the queue between MULTI and EXEC.</summary>
+    /// <summary>Bytes of the queue between MULTI and EXEC, or of what a transaction holds between BEGIN and COMMIT.</summary>
     internal long QueuedBytes { get; set; }
     /// <summary>Bytes of watched keys, subscriptions and prefixes.</summary>
     internal long NamesBytes { get; set; }
@@ -272,7 +295,7 @@ public sealed class Session(long id, IClientConnection connection, Mimei mimei, 
     /// <summary>The class whose output limits apply.</summary>
     public ClientClass Class => Replica?.State is not null ? ClientClass.Replica : SubscriptionCount > 0 ? ClientClass.PubSub : ClientClass.Normal;
 
-    private void CheckAsNeeded() => NeedsChecks = IsSource || _isRefused || _needsLogin || _isRestricted || _transaction is not null || SubscriptionCount > 0;
+    private void CheckAsNeeded() => NeedsChecks = IsSource || _isRefused || _needsLogin || _isRestricted || _transaction is not null || Interactive is not null || SubscriptionCount > 0;
 
     /// <summary>Ends the connection at once; what waits to be sent is dropped.</summary>
     public void CloseNow()
@@ -302,11 +325,14 @@ public enum ReplyMode
     Skipping,
 }
 
-/// <summary>A key under WATCH.</summary>
+/// <summary>A key under a session's WATCH, or touched by its transaction.</summary>
+/// <param name="session">Who watches.</param>
 /// <param name="database">Database number.</param>
 /// <param name="key">Name.</param>
-internal sealed class WatchedKey(int database, byte[] key)
+internal sealed class WatchedKey(Session session, int database, byte[] key)
 {
+    /// <summary>Who watches.</summary>
+    public Session Session { get; } = session;
     /// <summary>Database number.</summary>
     public int Database { get; } = database;
     /// <summary>Name.</summary>

@@ -57,56 +57,45 @@ internal static unsafe class Transactions
         return false;
     }
 
-    /// <summary>Watches a key of the session's database.</summary>
+    /// <summary>Watches a key of the MiMei's database.</summary>
     public static void Watch(Session session, Database database, in Key key)
     {
-        byte[] name = key.ToArray();
-        foreach (WatchedKey watched in session.Watched)
+        ReadOnlySpan<byte> span = key.Span;
+        if (!database.Watchers.GetAlternateLookup<ReadOnlySpan<byte>>().TryGetValue(span, out List<WatchedKey>? watchers))
         {
-            if (watched.Database == database.Index && watched.Key.AsSpan().SequenceEqual(name))
-            {
-                return;
-            }
-        }
-
-        if (!database.Watchers.TryGetValue(name, out List<Session>? sessions))
-        {
-            database.Watchers.Add(name, sessions = []);
+            database.Watchers.Add(key.ToArray(), watchers = []);
             session.Mimei.Keyspace.ChangeListeners++;
         }
+        else if (watchers.Exists(watched => watched.Session == session))
+        {
+            return;
+        }
 
-        sessions.Add(session);
         bool expired = database.FindSlot(key) != null && database.Peek(key) == null;
-        session.NamesBytes += name.Length + ClientMemory.NameBytes;
-        session.Watched.Add(new WatchedKey(database.Index, name) { WasExpired = expired });
+        var added = new WatchedKey(session, database.Index, watchers.Count > 0 ? watchers[0].Key : key.ToArray()) { WasExpired = expired };
+        session.NamesBytes += added.Key.Length + ClientMemory.NameBytes;
+        watchers.Add(added);
+        session.Watched.Add(added);
     }
 
     /// <summary>A watched key changed: whoever watches it cannot run its transaction.</summary>
     public static void Touch(Database database, ReadOnlySpan<byte> name)
     {
-        if (!database.Watchers.GetAlternateLookup<ReadOnlySpan<byte>>().TryGetValue(name, out List<Session>? sessions))
+        if (!database.Watchers.GetAlternateLookup<ReadOnlySpan<byte>>().TryGetValue(name, out List<WatchedKey>? watchers))
         {
             return;
         }
 
-        foreach (Session session in sessions)
+        foreach (WatchedKey watched in watchers)
         {
-            foreach (WatchedKey watched in session.Watched)
+            if (watched.WasExpired && !database.Holds(name))
             {
-                if (watched.Database != database.Index || !watched.Key.AsSpan().SequenceEqual(name))
-                {
-                    continue;
-                }
-
-                if (watched.WasExpired && !database.Holds(name))
-                {
-                    // It was gone already; from now on its return is a change.
-                    watched.WasExpired = false;
-                }
-                else
-                {
-                    session.WatchBroken = true;
-                }
+                // It was gone already; from now on its return is a change.
+                watched.WasExpired = false;
+            }
+            else
+            {
+                watched.Session.WatchBroken = true;
             }
         }
     }
@@ -114,7 +103,7 @@ internal static unsafe class Transactions
     /// <summary>A database is about to be emptied, or to hold what another one holds: who watches a key for which that is a change cannot run its transaction.</summary>
     public static void TouchAll(Database emptied, Database? replacement)
     {
-        foreach ((byte[] name, List<Session> sessions) in emptied.Watchers)
+        foreach ((byte[] name, List<WatchedKey> watchers) in emptied.Watchers)
         {
             bool was = emptied.Holds(name), becomes = replacement is not null && replacement.Holds(name);
             if (!was && !becomes)
@@ -123,28 +112,20 @@ internal static unsafe class Transactions
             }
 
             bool becomesExpired = becomes && replacement!.HoldsExpired(name);
-            foreach (Session session in sessions)
+            foreach (WatchedKey watched in watchers)
             {
-                foreach (WatchedKey watched in session.Watched)
+                // Expired and gone are the same to who watches; only what lives, before or after, is a change.
+                if (watched.WasExpired && (!becomes || becomesExpired))
                 {
-                    if (watched.Database != emptied.Index || !watched.Key.AsSpan().SequenceEqual(name))
-                    {
-                        continue;
-                    }
-
-                    // Expired and gone are the same to who watches; only what lives, before or after, is a change.
-                    if (watched.WasExpired && (!becomes || becomesExpired))
-                    {
-                        watched.WasExpired = becomes;
-                    }
-                    else if (!was && becomesExpired)
-                    {
-                        watched.WasExpired = true;
-                    }
-                    else
-                    {
-                        session.WatchBroken = true;
-                    }
+                    watched.WasExpired = becomes;
+                }
+                else if (!was && becomesExpired)
+                {
+                    watched.WasExpired = true;
+                }
+                else
+                {
+                    watched.Session.WatchBroken = true;
                 }
             }
         }
@@ -157,14 +138,10 @@ internal static unsafe class Transactions
         {
             session.NamesBytes -= watched.Key.Length + ClientMemory.NameBytes;
             Database database = session.Mimei.Keyspace.Databases[watched.Database];
-            if (database.Watchers.TryGetValue(watched.Key, out List<Session>? sessions))
+            if (database.Watchers.TryGetValue(watched.Key, out List<WatchedKey>? watchers) && watchers.Remove(watched) && watchers.Count == 0)
             {
-                sessions.Remove(session);
-                if (sessions.Count == 0)
-                {
-                    database.Watchers.Remove(watched.Key);
-                    session.Mimei.Keyspace.ChangeListeners--;
-                }
+                database.Watchers.Remove(watched.Key);
+                session.Mimei.Keyspace.ChangeListeners--;
             }
         }
 

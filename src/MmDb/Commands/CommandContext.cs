@@ -51,8 +51,8 @@ public sealed unsafe class CommandContext
     public int Count { get; private set; }
     /// <summary>The one clock reading of this command, script or EXEC, in Unix milliseconds.</summary>
     public long NowMs => Keyspace.NowMs;
-    /// <summary>Whether the command may not block, since it runs in EXEC or a script, or comes from a source, which waits for nobody.</summary>
-    public bool CannotBlock => _isAtomic || Session.IsSource;
+    /// <summary>Whether the command may not block, since it runs in EXEC, a script or a transaction, or comes from a source, which waits for nobody.</summary>
+    public bool CannotBlock => _isAtomic || Session.IsSource || Session.Interactive is not null;
     /// <summary>Whether a blocked client's command is tried again.</summary>
     public bool IsRetry { get; private set; }
     /// <summary>Whether this call replied an error.</summary>
@@ -370,7 +370,7 @@ public sealed unsafe class CommandContext
         _hashedIndex = hashedIndex;
         _hash = hash;
         Mimei = session.Mimei;
-        Keyspace = Mimei.Keyspace;
+        Keyspace = session.Keyspace;
         Database = Keyspace.Databases[session.DatabaseIndex];
         Effects = Keyspace.Effects;
         Effects.Use(Database);
@@ -378,6 +378,9 @@ public sealed unsafe class CommandContext
         Failed = false;
         DidBlock = false;
     }
+
+    /// <summary>Goes on in the keyspace that its session sees now.</summary>
+    internal void Rebind() => Start(Session, Spec, _args, Count, _hashedIndex, _hash);
 
     /// <summary>Marks the commands that follow as part of an EXEC or script.</summary>
     internal bool EnterAtomic()

@@ -318,6 +318,7 @@ public static unsafe class ConnectionCommands
         session.DatabaseIndex = 0;
         c.Reply.Version = 2;
         c.Server.Users.LogOut(session);
+        InteractiveTransaction.End(session);
         Transactions.End(session);
         c.Mimei.PubSub.RemoveAll(session);
         c.Mimei.Tracking.Disable(session);

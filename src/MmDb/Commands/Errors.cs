@@ -216,6 +216,9 @@ public static class Errors
     /// <summary>A queued command was refused.</summary>
     public static ReadOnlySpan<byte> ExecAborted => "EXECABORT Transaction discarded because of previous errors."u8;
 
+    /// <summary>Between BEGIN and COMMIT, a touched key was changed by somebody else.</summary>
+    public static ReadOnlySpan<byte> Conflict => "ABORTED a key that the transaction touched was changed by another client; nothing was done, begin again"u8;
+
     // The server's state.
 
     /// <summary>No password was given yet.</summary>

@@ -284,7 +284,7 @@ public static unsafe class KeyCommands
 
         bool all = GlobPattern.MatchesAll(pattern.Span);
         long mark = c.Reply.BeginDeferred(), count = 0;
-        if (c.Keyspace.Source is { } source)
+        if (c.Keyspace.Source is { IsChangeable: false } source)
         {
             foreach (SourceKey key in source.Walk(c.Database.Index, 0))
             {
@@ -304,7 +304,7 @@ public static unsafe class KeyCommands
         do
         {
             records.Clear();
-            cursor = c.Database.Keys->ScanBucket(cursor, ref records);
+            cursor = c.Database.ScanBucket(cursor, ref records);
             foreach (nint pointer in records.Span)
             {
                 byte* record = (byte*)pointer;
@@ -363,7 +363,7 @@ public static unsafe class KeyCommands
             }
         }
 
-        if (c.Keyspace.Source is { } source)
+        if (c.Keyspace.Source is { IsChangeable: false } source)
         {
             ScanSource(c, source, (long)Math.Min(cursor, long.MaxValue), count, pattern, anyType ? null : type, anyType);
             return;
@@ -377,7 +377,7 @@ public static unsafe class KeyCommands
         do
         {
             records.Clear();
-            cursor = c.Database.Keys->ScanBucket(cursor, ref records);
+            cursor = c.Database.ScanBucket(cursor, ref records);
             seen += records.Count;
             foreach (nint pointer in records.Span)
             {
@@ -456,7 +456,8 @@ public static unsafe class KeyCommands
         return false;
     }
 
-    private static DataType? TypeNamed(Slice name)
+    /// <summary>The type that SCAN knows by a name; null: there is none.</summary>
+    internal static DataType? TypeNamed(Slice name)
     {
         for (DataType type = DataType.String; type <= DataType.Stream; type++)
         {
@@ -472,7 +473,7 @@ public static unsafe class KeyCommands
     private static void RunRandomKey(CommandContext c)
     {
         const int tries = 100;
-        if (c.Keyspace.Source is { } source)
+        if (c.Keyspace.Source is { IsChangeable: false } source)
         {
             RandomOfSource(c, source);
             return;
@@ -480,7 +481,7 @@ public static unsafe class KeyCommands
 
         for (int i = 0; i < tries; i++)
         {
-            byte* record = c.Database.Keys->Random(ref c.Keyspace.Random);
+            byte* record = c.Database.RandomRecord();
             if (record == null)
             {
                 break;
@@ -500,7 +501,7 @@ public static unsafe class KeyCommands
         do
         {
             records.Clear();
-            cursor = c.Database.Keys->ScanBucket(cursor, ref records);
+            cursor = c.Database.ScanBucket(cursor, ref records);
             foreach (nint pointer in records.Span)
             {
                 found = IsLive(c, (byte*)pointer) ? (byte*)pointer : found;

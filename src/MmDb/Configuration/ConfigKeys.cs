@@ -290,6 +290,12 @@ public static class ConfigKeys
     /// <summary>Seconds after which a MiMei that nobody uses is unloaded; 0 never.</summary>
     public static readonly NumberKey MimeiIdleTimeout = Number("mimei-idle-timeout", 300, 0, IntMax);
 
+    /// <summary>Milliseconds after which a transaction (BEGIN) is rolled back that was given no time of its own.</summary>
+    public static readonly NumberKey TransactionTimeout = Number("transaction-timeout", 60_000, 1, InteractiveTransaction.MostMs);
+
+    /// <summary>The most that one transaction may hold: copies of the values that it looks at or changes, and what it did.</summary>
+    public static readonly NumberKey TransactionMaxMemory = Memory("transaction-max-memory", 16 * Mb, 64 * 1024, LongMax);
+
     static ConfigKeys()
     {
         DeclareKeysWithoutMeaning();

@@ -153,6 +153,21 @@ public sealed unsafe partial class Effects
         _database = source;
     }
 
+    /// <summary>
+    /// Puts a copy of another keyspace's record into a database's table: a transaction sees a key for the first time. Nothing changed, so nothing is
+    /// recorded and nobody is told. Both keyspaces hash with the same seed; the key is not in the table.
+    /// </summary>
+    internal byte* Fetched(Database database, in Key key, byte* record)
+    {
+        Database before = _database;
+        _database = database;
+        CopyValue(record, key);
+        _database = before;
+        byte* copy = KeyTable.Get(database.Keys->Find(key.Hash, key.Name, key.Length));
+        Record.SetLru(copy, Record.Lru(record));
+        return copy;
+    }
+
     /// <summary>Puts a deep copy of a record's value under another name in the effects' database.</summary>
     private void CopyValue(byte* record, in Key to)
     {

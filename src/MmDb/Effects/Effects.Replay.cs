@@ -12,6 +12,12 @@ public sealed unsafe partial class Effects
     /// <exception cref="UnknownEffectException">The bytes are damaged, or a newer version wrote them.</exception>
     public void Replay(byte* body, long length)
     {
+        Commit(body, length);
+    }
+
+    /// <summary>As <see cref="Replay"/>, while recording: what a transaction did becomes part of the open entry.</summary>
+    internal void Commit(byte* body, long length)
+    {
         var reader = new EffectReader(body, length);
         Use(_keyspace.Databases[0]);
         _replaying = true;

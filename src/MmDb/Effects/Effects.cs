@@ -26,6 +26,7 @@ public sealed unsafe partial class Effects
     private HybridClock _clock;
     private int _loggedDatabase;
     private bool _replaying;
+    private bool _isTransaction;
 
     internal Effects(Keyspace keyspace)
     {
@@ -133,6 +134,11 @@ public sealed unsafe partial class Effects
             BeginEntry(log);
         }
 
+        if (log == null)
+        {
+            NameDatabase();
+        }
+
         var writer = new EffectWriter(log, Tee);
         writer.Byte((byte)tag);
         return writer;
@@ -144,10 +150,34 @@ public sealed unsafe partial class Effects
         var writer = new EffectWriter(null, Tee);
         if (writer.IsOn)
         {
+            NameDatabase();
             writer.TagAndBytes(tag, key.Name, key.Length);
         }
 
         return writer;
+    }
+
+    /// <summary>A transaction's effects name their database as the log's do: they are replayed as one entry.</summary>
+    private void NameDatabase()
+    {
+        if (_isTransaction && Tee is not null && _loggedDatabase != _database.Index)
+        {
+            NameDatabase(new EffectWriter(null, Tee));
+        }
+    }
+
+    private void NameDatabase(in EffectWriter writer)
+    {
+        _loggedDatabase = _database.Index;
+        writer.Byte((byte)EffectTag.Select);
+        writer.Varint((ulong)_loggedDatabase);
+    }
+
+    /// <summary>From now on effects are written to a buffer as one entry, to be applied elsewhere by <see cref="Commit"/>.</summary>
+    internal void RecordTo(RdbBuffer buffer)
+    {
+        _isTransaction = true;
+        Tee = buffer;
     }
 
     private void BeginEntry(WriteLog log)
@@ -160,10 +190,7 @@ public sealed unsafe partial class Effects
 
         if (_loggedDatabase != _database.Index)
         {
-            _loggedDatabase = _database.Index;
-            var writer = new EffectWriter(log, null);
-            writer.Byte((byte)EffectTag.Select);
-            writer.Varint((ulong)_loggedDatabase);
+            NameDatabase(new EffectWriter(log, null));
         }
     }
 
@@ -186,6 +213,7 @@ public sealed unsafe partial class Effects
         }
 
         _keyspace.Tracking?.Changed(key, byItself);
+        _keyspace.Source?.Changed(_database, key);
     }
 
     /// <summary>As <see cref="Changed"/>, where clients may wait for what the key has got.</summary>

@@ -46,7 +46,7 @@ public unsafe partial struct KeyTable
     private const int BucketBytes = 64;
     private const int MaxBucketBits = 6;
     private const int SegmentBytes = BucketBytes << MaxBucketBits;
-    private const int TagBits = 16;
+    internal const int TagBits = 16;
     private const int PositionBits = 64 - TagBits;
     private const int MaxCount = 1023;
     private const int CountShift = 48;

@@ -25,6 +25,7 @@ internal sealed unsafe class CommandFeed : IDisposable
         "expire", "pexpire", "expireat", "pexpireat", "setex", "psetex", "getex", "getdel", "spop", "incrbyfloat", "hincrbyfloat",
         "blpop", "brpop", "blmpop", "lmpop", "blmove", "brpoplpush", "bzpopmin", "bzpopmax", "bzmpop", "zmpop", "restore", "restore-asking",
         "xadd", "xtrim", "xreadgroup", "xclaim", "xautoclaim", "migrate", "getset",
+        "hclear", "hmclear", "lclear", "lmclear", "sclear", "smclear", "zclear", "zmclear", "zaddwithseq",
         "hexpire", "hpexpire", "hexpireat", "hpexpireat", "hpersist", "hgetex", "hsetex", "hgetdel",
     }.ToFrozenSet(StringComparer.Ordinal);
 
@@ -116,7 +117,7 @@ internal sealed unsafe class CommandFeed : IDisposable
     private static BooleanKey? LazilyBy(CommandSpec spec) => spec.Name switch
     {
         "spop" or "restore" or "restore-asking" => ConfigKeys.LazyFreeLazyServerDel,
-        "getdel" or "migrate" => null,
+        "getdel" or "migrate" or "hclear" or "hmclear" or "lclear" or "lmclear" or "sclear" or "smclear" or "zclear" or "zmclear" => null,
         _ => ConfigKeys.LazyFreeLazyExpire,
     };
 
@@ -134,6 +135,29 @@ internal sealed unsafe class CommandFeed : IDisposable
         }
 
         _commands = commands;
+    }
+
+    /// <summary>A transaction wrote a key: it goes out as what it holds now.</summary>
+    public void Written(Database database, in Key key)
+    {
+        byte* record = database.Peek(key);
+        if (record == null)
+        {
+            Command(database.Index, "DEL"u8, 2, key);
+            return;
+        }
+
+        _copy.Clear();
+        DumpCommands.WritePayload(_replication.Keyspace, record, _copy);
+        bool expires = Record.HasExpire(record);
+        Command(database.Index, "RESTORE"u8, expires ? 6 : 5, key);
+        _pending.BulkInteger(expires ? Record.ExpireAt(record) : 0);
+        _pending.Bulk(_copy.Data, _copy.Length);
+        _pending.Bulk("REPLACE"u8);
+        if (expires)
+        {
+            _pending.Bulk("ABSTTL"u8);
+        }
     }
 
     /// <summary>A command, EXEC or script is over: what it did leaves together.</summary>
@@ -341,6 +365,18 @@ internal sealed unsafe class CommandFeed : IDisposable
                 {
                     _pending.Bulk(fromHead ? "left"u8 : "right"u8);
                     _pending.Bulk(toHead ? "left"u8 : "right"u8);
+                }
+
+                return true;
+            case EffectTag.SortedSetAdd:
+                // Of ZADDWITHSEQ, which has no conditions.
+                reader.Byte();
+                items = reader.Int32();
+                Command(database, "ZADD"u8, (2 * items) + 2, key);
+                for (int i = 0; i < items; i++)
+                {
+                    _pending.BulkDouble(BitConverter.Int64BitsToDouble(reader.Int64()));
+                    Items(ref reader, 1);
                 }
 
                 return true;

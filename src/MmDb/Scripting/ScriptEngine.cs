@@ -126,6 +126,7 @@ internal sealed unsafe class ScriptEngine : IDisposable
         Slice* args = c.Args;
         int count = c.Count;
         _session.Mimei = caller.Mimei;
+        _session.Keyspace = caller.Keyspace;
         _session.DatabaseIndex = caller.DatabaseIndex;
         _session.User = caller.User;
         _session.NoTouch = caller.NoTouch;
@@ -418,6 +419,11 @@ internal sealed unsafe class ScriptEngine : IDisposable
         if ((flags & CommandFlags.NoScript) != 0 && !_server.Scripts.AllowsNoScript)
         {
             return "ERR This Redis command is not allowed from script";
+        }
+
+        if (run.Caller.Interactive is not null && InteractiveTransaction.RefusalOf(spec) is { } notInTransaction)
+        {
+            return notInTransaction;
         }
 
         if ((flags & CommandFlags.Stale) == 0 && _server.Replication.Concerns(run.Caller) && _server.Replication.IsStale)

@@ -138,7 +138,7 @@ internal sealed unsafe class Scripts(Server server) : IDisposable
     public void Run(CommandContext c, ScriptEngine engine, LuaClosure body, ScriptFlags flags, string name, int keyCount, bool readOnly, bool isEval)
     {
         bool declares = (flags & ScriptFlags.Undeclared) == 0;
-        bool isOutOfMemory = c.Keyspace.Options.MaxMemory != 0 && !c.Keyspace.MakeRoom();
+        bool isOutOfMemory = c.Keyspace.Options.MaxMemory != 0 && !c.Mimei.Keyspace.MakeRoom();
         if (server.Replication.Concerns(c.Session) && server.Replication.IsStale && (flags & ScriptFlags.AllowStale) == 0)
         {
             c.Error(declares

@@ -51,7 +51,7 @@ internal static unsafe class VersionHistory
         var keyspace = NewKeyspace(current);
         keyspace.Source = new StateSource(store, StateRoot.Read(store, version.State), keyspace, use);
         keyspace.StandsAtMs = version.TimeMs;
-        return new Mimei(keyspace, current.Id);
+        return new Mimei(keyspace, current.Id) { PlaceSequence = version.Position.Sequence };
     }
 
     /// <summary>The state of the last version before the moment, and what the log has from there up to the moment.</summary>
@@ -96,12 +96,14 @@ internal static unsafe class VersionHistory
             }
 
             long last = version?.TimeMs ?? 0;
+            mimei.PlaceSequence = after;
             reader.Run((sequence, entry, length) =>
             {
                 long time = HybridClock.ToMilliseconds(System.Runtime.CompilerServices.Unsafe.ReadUnaligned<ulong>(entry + 2));
                 if (isTime ? time <= (long)place.Number : sequence <= place.Number)
                 {
                     keyspace.NowMs = last = time;
+                    mimei.PlaceSequence = sequence;
                     keyspace.Effects.Replay(entry + LogFormat.EntryHeaderBytes, length - LogFormat.EntryHeaderBytes);
                 }
             });

@@ -43,6 +43,24 @@ public sealed class VersionTests(ITestOutputHelper output)
     }
 
     [Fact]
+    public void Ordered_scans_and_the_last_sequence_number_are_those_of_the_version()
+    {
+        using var fixture = new VersionFixture();
+        fixture.Db.Prepare("HSET h b 1 a 2 c 3", "SET x 1", "SET y 1");
+        fixture.Run("MIMEI BACKUP");
+        fixture.Db.Prepare("DEL h", "SET z 1");
+        Assert.Equal("+OK", fixture.Run($"MIMEI OPEN {fixture.Info.Id} VERSION 1"));
+        Assert.Equal("""["c", "3", "b", "1"]""", fixture.Run("HREVSCAN h \"\" COUNT 2"));
+        Assert.Equal("""["b", "1", "c", "3"]""", fixture.Run("HRANGESCAN h b"));
+        Assert.Equal("""["x", "y"]""", fixture.Run("KEYSCAN i"));
+        Assert.Equal(":3", fixture.Run("GETLASTSEQ"));
+        Assert.StartsWith("-READONLY", fixture.Run("HCLEAR h"), StringComparison.Ordinal);
+        Assert.StartsWith("-ERR what is open here never changes", fixture.Run("BEGIN"), StringComparison.Ordinal);
+        Assert.Equal("+OK", fixture.Run($"MIMEI OPEN {fixture.Info.Id} AT 1"));
+        Assert.Equal(":1", fixture.Run("GETLASTSEQ"));
+    }
+
+    [Fact]
     public void Writing_to_a_version_is_refused_with_what_to_do_instead()
     {
         using var fixture = new VersionFixture();
