@@ -345,6 +345,12 @@ internal sealed unsafe class TransactionSource(InteractiveTransaction transactio
     /// <inheritdoc/>
     public override IEnumerable<SourceKey> Walk(int database, long from) => throw new NotSupportedException("A transaction's keys are walked in hash order.");
 
+    /// <inheritdoc/>
+    public override void Dispose()
+    {
+        // What lies below is not its own.
+    }
+
     /// <summary>
     /// One step of a walk through the keys of both. Tables of one seed have one order, so a cursor means the same place in both.
     /// </summary>
