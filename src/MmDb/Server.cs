@@ -140,6 +140,10 @@ public sealed unsafe partial class Server : IDisposable
         {
             return (default, e);
         }
+        catch (Exception e) when (e is UnauthorizedAccessException or Memory.NativeMemoryExhaustedException)
+        {
+            return (default, new IOException(e.Message, e));
+        }
     }
 
     /// <summary>Asks the node to call <see cref="Cron"/> in so many milliseconds at the latest; null: it calls often enough.</summary>

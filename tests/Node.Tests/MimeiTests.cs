@@ -219,6 +219,48 @@ public sealed class MimeiTests
     }
 
     [Fact]
+    public void One_whose_making_was_interrupted_is_none_and_is_made_by_the_next_try()
+    {
+        using LeitherServer server = LeitherServer.StartNew();
+        string id = Create(server, "a");
+        Assert.True(LeitherId.TryParse(id, out LeitherId parsed));
+        server.Kill();
+        string info = Path.Combine(server.DataDir, "mimei", parsed.ToBase32(), "info");
+        File.Move(info, info + ".new");
+        server.Start();
+        using RespClient client = server.Connect();
+        Assert.Equal($"ERR no such MiMei '{id}'", client.Call("MIMEI", "OPEN", id).Text);
+        Assert.Single(client.Call("MIMEI", "LIST").Items);
+        Assert.Equal(id, Create(server, "a"));
+        Assert.Equal("OK", client.Call("MIMEI", "OPEN", id).Text);
+        Assert.Equal("OK", client.Call("SET", "k", "v").Text);
+    }
+
+    [Fact]
+    public void A_damaged_one_is_refused_at_its_opening_and_the_default_one_at_the_start()
+    {
+        using LeitherServer server = LeitherServer.StartNew();
+        string id = Create(server, "a"), first;
+        Assert.True(LeitherId.TryParse(id, out LeitherId parsed));
+        string folder = Path.Combine(server.DataDir, "mimei", parsed.ToBase32());
+        using (RespClient client = server.Connect())
+        {
+            first = client.Call("MIMEI", "ID")[0].Text;
+            File.WriteAllBytes(Path.Combine(folder, "info"), [0xA0]);
+            Assert.StartsWith($"ERR the info block of MiMei {id} is damaged", client.Call("MIMEI", "OPEN", id).Text, StringComparison.Ordinal);
+            Assert.StartsWith($"ERR the info block of MiMei {id} is damaged", client.Call("AUTH", $"default@{id}", "any").Text, StringComparison.Ordinal);
+            Directory.Delete(folder, recursive: true);
+            Assert.StartsWith("ERR ", client.Call("MIMEI", "OPEN", id).Text, StringComparison.Ordinal);
+            Assert.Equal(first, client.Call("MIMEI", "ID")[0].Text);
+        }
+
+        server.Stop();
+        Assert.True(LeitherId.TryParse(first, out parsed));
+        File.WriteAllBytes(Path.Combine(server.DataDir, "mimei", parsed.ToBase32(), "info"), [0xA0]);
+        Assert.Contains($"the info block of MiMei {first} is damaged", Assert.Throws<InvalidOperationException>(server.Start).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Names_outlive_restarts_and_a_torn_list()
     {
         using LeitherServer server = LeitherServer.StartNew();

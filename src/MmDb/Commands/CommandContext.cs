@@ -295,7 +295,8 @@ public sealed unsafe class CommandContext
             }
 
             undo?.Invoke();
-            c.Error(problem is MimeiException ? problem.Message : $"ERR {problem.Message}");
+            string text = problem.Message.ReplaceLineEndings(" ");
+            c.Error(problem is MimeiException ? text : $"ERR {text}");
         }
 
         bool isOver = false;

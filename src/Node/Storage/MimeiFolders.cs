@@ -123,12 +123,20 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
     }
 
     /// <summary>Brings the default MiMei back, and says what was found.</summary>
+    /// <exception cref="DataFolderException">It is damaged.</exception>
     /// <exception cref="IOException">It cannot be: the message says why, and what to do.</exception>
     public Mimei OpenDefault()
     {
-        Mimei mimei = Recover(DefaultId, out string found);
-        _log.Notice(found);
-        return mimei;
+        try
+        {
+            Mimei mimei = Recover(DefaultId, out string found);
+            _log.Notice(found);
+            return mimei;
+        }
+        catch (MimeiException e)
+        {
+            throw new DataFolderException($"{PathOf(DefaultId)}: {e.Message["ERR ".Length..]}", e);
+        }
     }
 
     /// <inheritdoc/>
