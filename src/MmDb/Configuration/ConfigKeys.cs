@@ -123,7 +123,7 @@ public static class ConfigKeys
     public static readonly EnumKey AppendFsync = Choice("appendfsync", "everysec", ["everysec", "always", "no"]);
 
     /// <summary>When checkpoints are made.</summary>
-    public static readonly SavePointsKey Save = Add(new SavePointsKey("save", [new(3600, 1), new(300, 100), new(60, 10000)]));
+    public static readonly SavePointsKey Save = Add(new SavePointsKey("save", [new(3600, 1), new(300, 100), new(60, 10000)], "Invalid save parameters"));
 
     /// <summary>Whether writes are refused after a failed checkpoint, where no log is kept.</summary>
     public static readonly BooleanKey StopWritesOnBgsaveError = Boolean("stop-writes-on-bgsave-error", true);
@@ -295,6 +295,10 @@ public static class ConfigKeys
 
     /// <summary>The most that one transaction may hold: copies of the values that it looks at or changes, and what it did.</summary>
     public static readonly NumberKey TransactionMaxMemory = Memory("transaction-max-memory", 16 * Mb, 64 * 1024, LongMax);
+    /// <summary>When versions are made without being asked for: after so many seconds, if there were so many changes. None unless it is set.</summary>
+    public static readonly SavePointsKey AutoBackup = Add(new SavePointsKey("auto-backup", [], "auto-backup takes pairs of seconds and changes"));
+    /// <summary>How long versions are kept that were not asked for: up to an age in seconds, one for each period in seconds (0: all). All unless it is set.</summary>
+    public static readonly SavePointsKey BackupRetention = Add(new SavePointsKey("backup-retention", [], "backup-retention takes pairs of an age and a period in seconds"));
 
     static ConfigKeys()
     {

@@ -38,19 +38,21 @@ public sealed class WordsKey : ConfigKey<IReadOnlyList<string>>
 /// <param name="Changes">Number of changes.</param>
 public readonly record struct SavePoint(long Seconds, long Changes);
 
-/// <summary><c>save</c>: pairs of seconds and changes. Lines of a file add up, and the first one replaces the default.</summary>
+/// <summary><c>save</c> and its like: pairs of seconds and a number. Lines of a file add up, and the first one replaces the default.</summary>
 public sealed class SavePointsKey : ConfigKey<IReadOnlyList<SavePoint>>
 {
-    internal SavePointsKey(string name, IReadOnlyList<SavePoint> defaultValue) : base(name, null, ConfigFlags.MultipleArguments, defaultValue)
-    {
-    }
+    private readonly string _invalid;
+
+    internal SavePointsKey(string name, IReadOnlyList<SavePoint> defaultValue, string invalid) : base(name, null, ConfigFlags.MultipleArguments, defaultValue) =>
+        _invalid = invalid;
 
     internal override bool Same(object a, object b) => ((IReadOnlyList<SavePoint>)a).SequenceEqual((IReadOnlyList<SavePoint>)b);
 
     internal override IEnumerable<(string Line, bool Needed)> Write(string name, object value)
     {
         IReadOnlyList<SavePoint> points = (IReadOnlyList<SavePoint>)value;
-        return points.Count == 0 ? [($"{name} \"\"", true)] : points.Select(p => ($"{name} {p.Seconds} {p.Changes}", true));
+        return Default.Count == 0 && points.Count == 0 ? []
+            : points.Count == 0 ? [($"{name} \"\"", true)] : points.Select(p => ($"{name} {p.Seconds} {p.Changes}", true));
     }
 
     private protected override bool TryRead(
@@ -59,7 +61,7 @@ public sealed class SavePointsKey : ConfigKey<IReadOnlyList<SavePoint>>
         bool none = arguments is [""];
         List<SavePoint> points = adds && !none ? [.. current] : [];
         value = points;
-        error = "Invalid save parameters";
+        error = _invalid;
         if (none)
         {
             error = null;
