@@ -2,6 +2,7 @@ using System.Diagnostics;
 using Leither.Ipfs.Blockstore;
 using Leither.Ipfs.Keys;
 using Leither.Ipfs.Multiformats;
+using Leither.MmDb.Configuration;
 using Leither.MmDb.Log;
 using Leither.MmDb.Versions.Tree;
 
@@ -22,6 +23,10 @@ public sealed class VersionerOptions
     public required string WorkFolder { get; init; }
     /// <summary>The clock.</summary>
     public required TimeProvider Time { get; init; }
+    /// <summary>When versions are made without being asked for (<c>auto-backup</c>), read each time.</summary>
+    public Func<IReadOnlyList<SavePoint>> AutoBackup { get; init; } = static () => [];
+    /// <summary>How long such are kept (<c>backup-retention</c>), read each time.</summary>
+    public Func<IReadOnlyList<SavePoint>> Retention { get; init; } = static () => [];
     /// <summary>Is told what was made, for the node's own log.</summary>
     public Action<string> Report { get; init; } = static _ => { };
 }
@@ -52,6 +57,8 @@ public sealed partial class Versioner : IDisposable
     private volatile VersionList? _list;
     private NodeStore? _store;
     private MimeiVersion? _last;
+    private readonly long _openedMs;
+    private long _lookAtMs, _appliedAtLast;
     private VersionWriter? _writer;
     private Snapshot? _snapshot;
     private IDisposable? _protection;
@@ -67,6 +74,8 @@ public sealed partial class Versioner : IDisposable
     {
         _mimei = mimei;
         _options = options;
+        _openedMs = options.Time.GetUtcNow().ToUnixTimeMilliseconds();
+        _appliedAtLast = mimei.Keyspace.Effects.Applied;
         PublicKey.TryFromProtobuf(options.Info.Author.Span, out PublicKey? author);
         Author = author ?? throw new MimeiException("ERR the author's key of the MiMei is none");
     }
@@ -178,7 +187,7 @@ public sealed partial class Versioner : IDisposable
         CollectIfWanted();
         if (_writer is not { } writer)
         {
-            if (_asked.Count == 0)
+            if (_asked.Count == 0 && !AskIfDue())
             {
                 return int.MaxValue;
             }
@@ -213,6 +222,63 @@ public sealed partial class Versioner : IDisposable
 
         End(writer);
         return _asked.Count > 0 ? 0 : int.MaxValue;
+    }
+
+    /// <summary>Asks for a version by itself when one is due.</summary>
+    private bool AskIfDue()
+    {
+        const long lookEveryMs = 1000, retryMs = 60_000;
+        if (_options.AutoBackup() is not { Count: > 0 } points || _options.Author is null)
+        {
+            return false;
+        }
+
+        long nowMs = _options.Time.GetUtcNow().ToUnixTimeMilliseconds();
+        if (nowMs < _lookAtMs)
+        {
+            return false;
+        }
+
+        _lookAtMs = nowMs + lookEveryMs;
+        try
+        {
+            MimeiVersion? last = Last();
+            long changes = _mimei.Log is { } log ? (long)(log.LastSequence - (last?.Position.Sequence ?? 0)) : _mimei.Keyspace.Effects.Applied - _appliedAtLast;
+            if (!VersionSchedule.IsDue(points, nowMs - (last?.CreatedMs ?? _openedMs), changes))
+            {
+                return false;
+            }
+
+            _asked.Enqueue(new Request(VersionSchedule.Memo, (_, problem) => _lookAtMs += problem is null ? 0 : retryMs));
+            return true;
+        }
+        catch (Exception e) when (e is IOException or MimeiException)
+        {
+            _lookAtMs = nowMs + retryMs;
+            _options.Report($"No version was made by itself: {e.Message}");
+            return false;
+        }
+    }
+
+    /// <summary>The newest version; null: there is none.</summary>
+    private MimeiVersion? Last()
+    {
+        ulong number = List.Last.Number;
+        return number == 0 ? null : _last?.Number == number ? _last : _last = Read(number);
+    }
+
+    /// <summary>Deletes versions that were not asked for and are not kept any more. (The writer's thread.)</summary>
+    private void DeleteExpired()
+    {
+        if (_options.Retention() is { Count: > 0 } rules)
+        {
+            List<MimeiVersion> versions = [.. List.All.Select(v => ReadBlock(v.Block))];
+            HashSet<ulong> expired = VersionSchedule.Expired(rules, versions, List.Released, _options.Time.GetUtcNow().ToUnixTimeMilliseconds());
+            if (expired.Count > 0)
+            {
+                Delete(expired);
+            }
+        }
     }
 
     /// <summary>Lets go of the snapshot under way, since another one is wanted at once; the version is begun again afterwards.</summary>
@@ -390,6 +456,11 @@ public sealed partial class Versioner : IDisposable
         Cid block = store.Write(Multicodec.DagCbor, version.Sign(_options.Author!));
         Blocks.Flush();
         List.Add(number, block);
+        if (memo == VersionSchedule.Memo)
+        {
+            DeleteExpired();
+        }
+
         return new StateAt(state, root, position, applied, version);
     }
 
@@ -412,6 +483,7 @@ public sealed partial class Versioner : IDisposable
         {
             if (made.Version is { } version)
             {
+                _appliedAtLast = made.Applied;
                 _options.Report($"Version {version.Number} of {_mimei.Id}, in {Stopwatch.GetElapsedTime(_begunTicks).TotalMilliseconds:0} ms");
             }
 

@@ -237,6 +237,8 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
             Files = checkpoints,
             WorkFolder = PathOf(id),
             Time = TimeProvider.System,
+            AutoBackup = () => _config.Settings.Get(ConfigKeys.AutoBackup),
+            Retention = () => _config.Settings.Get(ConfigKeys.BackupRetention),
             Report = text => _log.Notice(isDefault ? text : $"MiMei {id}: {text}"),
         });
         return mimei;

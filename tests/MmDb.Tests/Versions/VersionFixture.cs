@@ -1,5 +1,6 @@
 using Leither.Ipfs.Blockstore;
 using Leither.Ipfs.Keys;
+using Leither.MmDb.Configuration;
 using Leither.MmDb.Log;
 using Leither.MmDb.Versions;
 using Leither.TestKit;
@@ -25,6 +26,13 @@ internal sealed class VersionFixture : IDisposable
     public PrivateKey Author { get; }
 
     public MimeiInfo Info { get; }
+
+    /// <summary>What the node's log would be told.</summary>
+    public System.Collections.Concurrent.ConcurrentQueue<string> Reports { get; } = new();
+
+    public IReadOnlyList<SavePoint> AutoBackup { get; set; } = [];
+
+    public IReadOnlyList<SavePoint> Retention { get; set; } = [];
 
     public InProcess Db { get; }
 
@@ -81,6 +89,9 @@ internal sealed class VersionFixture : IDisposable
         Files = new LogFiles(_folder.Path),
         WorkFolder = _folder.Path,
         Time = Db.Clock,
+        AutoBackup = () => AutoBackup,
+        Retention = () => Retention,
+        Report = Reports.Enqueue,
     });
 
     public void Dispose()

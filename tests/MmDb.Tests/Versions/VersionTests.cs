@@ -2,6 +2,7 @@
 
 using Leither.Ipfs.Blockstore;
 using Leither.Ipfs.Multiformats;
+using Leither.MmDb.Configuration;
 using Leither.MmDb.Tests.Checkpoints;
 using Leither.MmDb.Versions;
 using Leither.TestKit;
@@ -312,5 +313,37 @@ public sealed class VersionTests(ITestOutputHelper output)
         Assert.Equal("[]", fixture.Run("MIMEI LOG FROM 100"));
         Assert.Equal("-ERR syntax error", fixture.Run("MIMEI LOG FROM"));
         Assert.Equal("-ERR value is out of range, must be positive", fixture.Run("MIMEI LOG COUNT 0"));
+    }
+
+    [Fact]
+    public void Versions_are_made_by_themselves_and_kept_as_long_as_the_rules_say()
+    {
+        using var fixture = new VersionFixture();
+        fixture.AutoBackup = [new SavePoint(60, 1)];
+        fixture.Retention = [new SavePoint(180, 0)];
+        fixture.Db.Prepare("SET a 0");
+        fixture.Run("MIMEI BACKUP MEMO mine");
+        for (int minute = 1; minute <= 10; minute++)
+        {
+            if (minute != 5)
+            {
+                fixture.Db.Prepare($"SET a {minute}");
+            }
+
+            fixture.Db.Clock.Advance(61_000);
+            ulong next = fixture.Versions.List.Next;
+            Wait.Until(
+                () =>
+                {
+                    fixture.Db.Server.Cron(fixture.Db.Clock.NowMs);
+                    fixture.Db.Server.EndTurn();
+                    return !fixture.Versions.IsRunning && (minute == 5 || fixture.Versions.List.Next > next);
+                },
+                () => string.Join('\n', fixture.Reports));
+        }
+
+        // Nothing changed in the fifth minute; the one that was asked for stays.
+        Assert.Equal([1UL, 8UL, 9UL, 10UL], fixture.Versions.List.All.Select(static v => v.Number));
+        Assert.Equal("auto", fixture.Versions.Read(10).Memo);
     }
 }
