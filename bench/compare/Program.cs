@@ -41,7 +41,7 @@ internal static class Program
                         leither-compare [--quick] [--only WORK] [--servers redis,garnet,leither] [--log on|off|both] [--pipeline 1,16,64] [--rounds 3] [--json]
 
                           --quick    everything once, with small loads: under three minutes
-                          --only     what contains this text: a work ("GET", "ZADD", ...), "memory", "churn", "pause", "start"
+                          --only     what contains this text: a work ("GET", "ZADD", ...), "memory", "churn", "pause", "start", "versions"
                         """);
                     return args[i] is "--help" or "-h" ? 0 : 2;
             }
@@ -56,6 +56,7 @@ internal static class Program
         if (Wanted("churn")) Churn();
         if (Wanted("start")) StartUp();
         if (Wanted("pause")) Pause();
+        if (Wanted("versions")) Versions();
         Print();
         return 0;
     }
@@ -235,6 +236,55 @@ internal static class Program
         Rows.Add(new Row(label, "p99.9 us", p999));
         Rows.Add(new Row(label, "longest ms", longest));
         Rows.Add(new Row($"pause: growing to {keys / 1_000_000.0:0.#} M keys, pipeline 16", "longest ms", growing));
+    }
+
+    /// <summary>Versions of Leither beside the snapshots of Redis, which write everything each time.</summary>
+    private static void Versions()
+    {
+        int keys = quick ? 100_000 : 1_000_000;
+        (string Label, int Changes, bool Neighbours)[] steps =
+            [("nothing changed", 0, false), ("1,000 random keys changed", 1000, false), ("100,000 random keys changed", 100_000, false), ("10,000 neighbours changed", 10_000, true)];
+        var rows = new Dictionary<(string, string), Dictionary<string, double>>();
+        void Note(string work, string unit, string name, double value)
+        {
+            if (!rows.TryGetValue((work, unit), out Dictionary<string, double>? values)) rows.Add((work, unit), values = []);
+            values[name] = value;
+        }
+
+        foreach (string name in names.Where(static n => n != "garnet"))
+        {
+            using var one = new Servers([name], log: true);
+            if (one.All.Count == 0) continue;
+            Server s = one.All[0];
+            Load(s, Works.Fresh(keys, from: 0), keys);
+            var work = new VersionWork(s, keys, 1);
+            void Show(string label, VersionWork.Taken taken)
+            {
+                string row = $"versions: {label}";
+                Note(row, "ms", name, taken.Ms);
+                Note(row, "CPU ms", name, taken.CpuMs);
+                Note(row, "new MB", name, taken.NewMb);
+                Note(row, "longest GET ms", name, taken.LongestMs);
+            }
+
+            Show($"the first, of {keys / 1000} k keys", work.Snapshot(0));
+            new VersionWork(s, keys, quick ? 2 : 12).Snapshot(1000); // what is compiled on the way
+            foreach ((string label, int changes, bool neighbours) in steps) Show(label, new VersionWork(s, keys, quick ? 3 : 9).Snapshot(changes, neighbours));
+            if (name == "leither")
+            {
+                const string row = "versions: opening, comparing";
+                string mid = s.Call("MIMEI ID").Split("\r\n")[2];
+                Note(row, "MIMEI OPEN and the first GET, ms", name, work.Time($"MIMEI OPEN {mid} VERSION 2", "GET key:000000000077"));
+                Note(row, "MIMEI DIFF, 1,000 changes apart, ms", name, work.Time("MIMEI DIFF 4 5 COUNT 100000"));
+                new LoadGenerator().Run(s.Port, Works.Field(keys), 1, 64, keys);
+                var hash = new VersionWork(s, keys, 1);
+                hash.Snapshot(0);
+                s.Call("HSET one field:000000000077 changed");
+                Note(row, $"one field of a hash of {keys / 1000} k changed, new KB", name, hash.Snapshot(0).NewMb * 1000);
+            }
+        }
+
+        foreach (((string work, string unit), Dictionary<string, double> values) in rows) Rows.Add(new Row(work, unit, values));
     }
 
     /// <summary>Lists stay as long as they are.</summary>

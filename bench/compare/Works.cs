@@ -99,6 +99,24 @@ internal static unsafe class Works
         return Make("SET", 96 + length, (byte* p, ref Chance c) => Value(Key(Head(p, "*3\r\n$3\r\nSET\r\n"u8), name, c.Next() % (ulong)keys), length));
     }
 
+    /// <summary>Values by chance, 32 bytes: for random keys, or for keys that follow each other.</summary>
+    public static Work Fresh(int keys, ulong? from = null) => Make("SET", 128, (byte* p, ref Chance c) =>
+    {
+        p = Key(Head(p, "*3\r\n$3\r\nSET\r\n"u8), "key:"u8, from is { } first ? first + c.Sequence++ : c.Next() % (ulong)keys);
+        p = Head(p, "$32\r\n"u8);
+        for (int half = 0; half < 2; half++)
+        {
+            ulong draw = c.Next();
+            for (int i = 0; i < 16; i++, draw >>= 4) *p++ = (byte)('a' + (draw & 15));
+        }
+
+        return Head(p, "\r\n"u8);
+    });
+
+    /// <summary>One hash of so many fields.</summary>
+    public static Work Field(int fields) => Make("HSET", 128, (byte* p, ref Chance c) =>
+        Value(Key(Head(p, "*4\r\n$4\r\nHSET\r\n$3\r\none\r\n"u8), "field:"u8, c.Sequence++ % (ulong)fields), 32));
+
     /// <summary>Half reads, half writes.</summary>
     public static Work Mixed(int keys, int length) => Make("GET+SET", 96 + length, (byte* p, ref Chance c) =>
     {
