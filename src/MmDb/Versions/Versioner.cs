@@ -477,6 +477,12 @@ public sealed partial class Versioner : IDisposable
             return;
         }
 
+        if (!wasWhole && writer.Error is TooManyChangesException)
+        {
+            _isWhole = true;
+            return;
+        }
+
         _isWhole = false;
         Action<StateAt?, Exception?> done = _asked.Dequeue().Done;
         if (writer.Result is { } made)

@@ -3,7 +3,7 @@ namespace Leither.MmDb.Versions.Tree;
 /// <summary>Changes of a map, to be applied to its tree: keys with their new items, and keys that go.</summary>
 internal sealed class TreeEdits
 {
-    private const int FirstBytes = 4096;
+    private const int FirstBytes = 4096, MaxBytes = 1 << 30;
 
     private byte[] _bytes = new byte[FirstBytes];
     private int _end;
@@ -64,10 +64,19 @@ internal sealed class TreeEdits
     {
         if (_bytes.Length - _end < bytes.Length)
         {
-            Array.Resize(ref _bytes, (int)Math.Min(Array.MaxLength, Math.Max(_end + (long)bytes.Length, _bytes.Length * 2L)));
+            long needed = _end + (long)bytes.Length;
+            if (needed > MaxBytes)
+            {
+                throw new TooManyChangesException();
+            }
+
+            Array.Resize(ref _bytes, (int)Math.Min(MaxBytes, Math.Max(needed, _bytes.Length * 2L)));
         }
 
         bytes.CopyTo(_bytes.AsSpan(_end));
         _end += bytes.Length;
     }
 }
+
+/// <summary>So much of one collection changed that it is better built anew.</summary>
+internal sealed class TooManyChangesException() : IOException("too much of one collection changed to be held in memory");
