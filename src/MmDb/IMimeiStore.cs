@@ -8,6 +8,9 @@ namespace Leither.MmDb;
 /// </summary>
 public interface IMimeiStore
 {
+    /// <summary>The data folder.</summary>
+    string Folder { get; }
+
     /// <summary>The public key of whoever MiMei are made for here.</summary>
     ReadOnlyMemory<byte> Author { get; }
 

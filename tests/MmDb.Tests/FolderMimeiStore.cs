@@ -11,6 +11,8 @@ internal sealed class FolderMimeiStore(TimeProvider time) : IMimeiStore, IDispos
     private readonly TempDir _folder = new();
     private readonly Dictionary<LeitherId, MimeiRecord> _records = [];
 
+    public string Folder => _folder.Path;
+
     public ReadOnlyMemory<byte> Author { get; } = Convert.FromHexString("080112200102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20");
 
     /// <summary>Settings of the keyspaces that it makes; those of the node share one object.</summary>

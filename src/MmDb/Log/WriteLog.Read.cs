@@ -37,6 +37,25 @@ public sealed unsafe partial class WriteLog
         }
     }
 
+    /// <summary>Begins reading all whole entries there are; null: there are none.</summary>
+    public LogReader? ReadAll()
+    {
+        ulong after;
+        lock (_gate)
+        {
+            if (_segments.Count == 0)
+            {
+                return null;
+            }
+
+            // Of an entry that goes on in the first segment the beginning is not there any more.
+            SegmentHeader first = _segments[0].Header;
+            after = first.EntryOffset == 0 ? first.FirstSequence - 1 : first.FirstSequence;
+        }
+
+        return Read(after);
+    }
+
     /// <summary>A file that was prepared gets its name in the background.</summary>
     private string NameOf(Segment segment)
     {

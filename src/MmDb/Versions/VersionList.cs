@@ -244,7 +244,7 @@ public sealed unsafe class VersionList
         }
         catch (DagCborException e)
         {
-            throw new MimeiException($"ERR {_files.FullName(FileName)} is damaged: {e.Message}. The versions' blocks are not concerned", e);
+            throw new MimeiException($"ERR {_files.FullName(FileName)} is damaged: {e.Message}. MIMEI CHECK makes it again from the versions' blocks", e);
         }
     }
 }

@@ -84,6 +84,9 @@ public sealed partial class Versioner
         _collectionFailed = false;
     }
 
+    /// <summary>What kept a collection from its end may be repaired: it is tried again. (Any thread.)</summary>
+    internal void RetryCollection() => _collectionFailed = false;
+
     /// <summary>How many versions are read that the list does not have any more. (Any thread.)</summary>
     internal int HeldDeleted
     {

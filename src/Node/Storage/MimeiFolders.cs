@@ -68,6 +68,9 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
     public NodeKeys Keys => _keys;
 
     /// <inheritdoc/>
+    public string Folder => Path.GetFullPath(_folder);
+
+    /// <inheritdoc/>
     public ReadOnlyMemory<byte> Author => _keys.Author.PublicKey.Protobuf.ToArray();
 
     /// <summary>Whether a data folder holds anything of a node's, of this version or an older one.</summary>

@@ -81,6 +81,20 @@ internal static class Blob
         while (cursor.Next());
     }
 
+    /// <summary>Whether a string is cut so.</summary>
+    /// <param name="bytes">A piece.</param>
+    /// <param name="isLast">Whether nothing follows.</param>
+    public static bool IsChunk(ReadOnlySpan<byte> bytes, bool isLast)
+    {
+        if (bytes.IsEmpty || bytes.Length > MaxChunk || ChunkLength(bytes) != bytes.Length)
+        {
+            return false;
+        }
+
+        // What is cut behind the last byte for its own sake is cut there whatever follows.
+        return isLast || ChunkLength([.. bytes, 0]) == bytes.Length;
+    }
+
     private static int ChunkLength(ReadOnlySpan<byte> bytes)
     {
         if (bytes.Length <= MinChunk)

@@ -1,0 +1,171 @@
+using Leither.Ipfs.Blockstore;
+using Leither.Ipfs.Multiformats;
+using Leither.MmDb.Log;
+
+namespace Leither.MmDb.Versions;
+
+/// <summary>What a check found.</summary>
+/// <param name="Versions">Versions that were checked.</param>
+/// <param name="Blocks">Blocks that they lead to.</param>
+/// <param name="Bytes">Bytes of these.</param>
+/// <param name="Problems">What is wrong: where, and what to do.</param>
+/// <param name="Freed">Bytes of files that a purge deleted.</param>
+/// <param name="Held">After a purge, where what was deleted may still be.</param>
+internal sealed record CheckReport(int Versions, long Blocks, long Bytes, IReadOnlyList<string> Problems, long Freed, IReadOnlyList<string> Held);
+
+/// <summary>Checks the versions and the log of a MiMei, and repairs what can be repaired. For a thread that may wait for the disk.</summary>
+internal sealed class VersionCheck(Versioner versions, WriteLog? log)
+{
+    /// <summary>More are counted, not listed.</summary>
+    private const int MaxProblems = 1000;
+
+    private readonly List<string> _problems = [];
+    private readonly HashSet<Cid> _damaged = [];
+    private long _unlisted;
+    private string _place = "";
+
+    /// <summary>Checks everything.</summary>
+    /// <param name="purge">Leave no byte of a deleted version in the files of the blocks.</param>
+    /// <exception cref="IOException">The disk failed.</exception>
+    public CheckReport Run(bool purge)
+    {
+        using IDisposable job = versions.BeginJob();
+        if (versions.RepairList() is { } repaired)
+        {
+            _problems.Add(repaired);
+        }
+
+        var checker = new StateChecker(versions.Blocks, Found, versions.ThrowIfClosing);
+        int count = 0;
+        foreach (ListedVersion listed in versions.List.All)
+        {
+            count++;
+            CheckVersion(checker, listed);
+        }
+
+        Repair();
+        CheckLog();
+        long freed = 0;
+        var held = new List<string>();
+        if (purge)
+        {
+            freed = Purge(held);
+        }
+
+        if (_unlisted > 0)
+        {
+            _problems.Add($"and {_unlisted} more");
+        }
+
+        return new CheckReport(count, checker.Blocks, checker.Bytes, _problems, freed, held);
+    }
+
+    private void CheckVersion(StateChecker checker, ListedVersion listed)
+    {
+        Versioner.Use use;
+        MimeiVersion version;
+        _place = $"version {listed.Number}";
+        if (checker.Read(listed.Block) is null)
+        {
+            return;
+        }
+
+        try
+        {
+            use = versions.Hold(listed.Number, out version);
+        }
+        catch (MimeiException e)
+        {
+            if (!versions.List.Find(listed.Number).IsNone)
+            {
+                Found(listed.Block, null, $"is no version of this MiMei ({e.Message})");
+            }
+
+            // Otherwise it was deleted meanwhile.
+            return;
+        }
+
+        using (use)
+        {
+            if (version.Number != listed.Number)
+            {
+                Found(listed.Block, null, $"is version {version.Number} and listed under another number");
+            }
+
+            checker.Check(version.State);
+        }
+    }
+
+    private void Found(Cid block, Exception? damage, string what)
+    {
+        if (damage is BlockCorruptedException)
+        {
+            _damaged.Add(block);
+        }
+
+        if (_problems.Count < MaxProblems)
+        {
+            _problems.Add($"{_place}: block {block} {what}. "
+                + (damage is null ? $"IMPORT it from a copy, or MIMEI DELVERS {_place["version ".Length..]}" : "It was dropped: MIMEI BACKUP writes it again if the data still has what was in it"));
+        }
+        else
+        {
+            _unlisted++;
+        }
+    }
+
+    /// <summary>What is damaged goes, so that the next version or import writes it anew.</summary>
+    private void Repair()
+    {
+        foreach (Cid block in _damaged)
+        {
+            versions.Blocks.Delete(block);
+        }
+
+        if (_damaged.Count > 0)
+        {
+            versions.Blocks.Flush();
+        }
+
+        versions.RetryCollection();
+    }
+
+    private unsafe void CheckLog()
+    {
+        try
+        {
+            using LogReader? reader = log?.ReadAll();
+            reader?.Run((_, _, _) => versions.ThrowIfClosing());
+        }
+        catch (LogCorruptedException e)
+        {
+            _problems.Add($"log: {e.Message}. What is in memory is whole: SAVE makes a checkpoint of it, so that a start does not need what is damaged");
+        }
+    }
+
+    private long Purge(List<string> held)
+    {
+        long freed = 0;
+        try
+        {
+            CollectionReport report = versions.Collect(purge: true);
+            freed = report.FreedBytes;
+            foreach (BlockDamage damage in report.Damage)
+            {
+                _problems.Add(damage.ToString());
+            }
+        }
+        catch (IOException e)
+        {
+            _problems.Add($"the purge was not completed: {e.Message}. Try again");
+        }
+
+        if (versions.HeldDeleted is var open and > 0)
+        {
+            held.Add($"blocks of {open} deleted versions that clients have open: MIMEI CHECK PURGE again when they have been closed");
+        }
+
+        held.Add("the log and the checkpoints, until newer ones take the place of those that were written while it was there");
+        return freed;
+    }
+}
