@@ -430,6 +430,33 @@ public sealed class FollowingTests
         SameData.Await(there, here);
     }
 
+    [Theory]
+    [InlineData("leither")]
+    [InlineData("redis")]
+    public void A_busy_script_holds_the_masters_stream_and_nothing_of_it_is_lost(string replica)
+    {
+        using ServerProcess leader = Start("redis", "--repl-diskless-sync-delay", "0");
+        using ServerProcess follower = Start(replica, "--replicaof", $"127.0.0.1 {leader.Port}", "--busy-reply-threshold", "10");
+        using RespClient there = leader.Connect(), here = follower.Connect(), running = follower.Connect();
+        AwaitUp(there, here);
+        there.Call("SET", "n", "0");
+        AwaitValue(here, "n", "0");
+        running.Queue("EVAL", "while true do end", "0");
+        running.Flush();
+        Wait.Until(() => here.Call("GET", "n").Text.StartsWith("BUSY", StringComparison.Ordinal));
+        for (int i = 0; i < 10; i++)
+        {
+            there.Call("INCR", "n");
+            // Each is a turn in which the stream could come in.
+            here.Call("PING");
+        }
+
+        Assert.Equal("OK", here.Call("SCRIPT", "KILL").Text);
+        Assert.True(running.Read().IsError);
+        AwaitValue(here, "n", "10");
+        SameData.Await(there, here);
+    }
+
     [Fact]
     public void Sentinel_and_cluster_are_refused_in_words()
     {

@@ -202,6 +202,32 @@ public sealed class MigrateTests
     }
 
     [Fact]
+    public void No_key_leaves_in_the_middle_of_a_script()
+    {
+        using ServerProcess source = Start("leither", "--busy-reply-threshold", "10"), target = Start("redis");
+        using RespClient mover = source.Connect(), here = source.Connect(), running = source.Connect(), there = target.Connect();
+        here.Call("SET", "a", "1");
+        there.Call("CLIENT", "PAUSE", "100000", "WRITE");
+        mover.Queue("MIGRATE", "127.0.0.1", Number(target.Port), "a", "0", "50000");
+        mover.Flush();
+        Wait.Until(() => there.Call("INFO", "clients").Text.Contains("blocked_clients:1", StringComparison.Ordinal));
+        running.Queue("EVAL", "local before = redis.call('EXISTS', 'a') local from = os.clock() while os.clock() - from < 1 do end return {before, redis.call('EXISTS', 'a')}", "0");
+        running.Flush();
+        Wait.Until(() => here.Call("EXISTS", "a").Text.StartsWith("BUSY", StringComparison.Ordinal));
+        there.Call("CLIENT", "UNPAUSE");
+        Wait.Until(() =>
+        {
+            // A turn in which the target's reply could come in.
+            here.Call("PING");
+            return running.WaitReadable(TimeSpan.Zero);
+        });
+        Assert.Equal([1, 1], running.Read().Items.Select(static i => i.Integer));
+        Assert.Equal("OK", mover.Read().Text);
+        Assert.Equal(0, here.Call("EXISTS", "a").Integer);
+        Assert.Equal("1", there.Call("GET", "a").Text);
+    }
+
+    [Fact]
     public void Replicas_and_the_log_see_keys_leave()
     {
         using LeitherServer source = LeitherServer.StartNew("--notify-keyspace-events", "KA");

@@ -36,7 +36,7 @@ internal sealed unsafe class MasterLink : IOutboundHandler, IDisposable
     private IOutboundConnection? _connection;
     private State _state = State.Waiting;
     private long _lastHeardMs, _lastSentMs, _retryAtMs, _downSinceMs;
-    private bool _isAskedForPlace;
+    private bool _isAskedForPlace, _waitsForScript;
     private string _fullId = "";
     private long _fullOffset, _fileLeft;
     private byte[]? _eofMark;
@@ -133,6 +133,13 @@ internal sealed unsafe class MasterLink : IOutboundHandler, IDisposable
     /// <summary>Periodic work. Returns in how many milliseconds it wants to be called again.</summary>
     public int Step(long nowMs)
     {
+        if (_waitsForScript && !_server.Scripts.IsBusy)
+        {
+            _waitsForScript = false;
+            _lastHeardMs = nowMs;
+            _connection?.Resume();
+        }
+
         switch (_state)
         {
             case State.Waiting when nowMs >= _retryAtMs:
@@ -223,6 +230,7 @@ internal sealed unsafe class MasterLink : IOutboundHandler, IDisposable
     public void OnClosed(OutboundEnd end, string reason)
     {
         _connection = null;
+        _waitsForScript = false;
         if (_isDisposed)
         {
             return;
@@ -262,6 +270,14 @@ internal sealed unsafe class MasterLink : IOutboundHandler, IDisposable
     public long OnReceive(byte* data, long length)
     {
         _lastHeardMs = _server.NowMs;
+        if (_server.Scripts.IsBusy)
+        {
+            // Other clients are told that it is busy; the stream waits, since nothing of it may be refused.
+            _waitsForScript = true;
+            _connection?.Pause();
+            return 0;
+        }
+
         long consumed = 0;
         while (consumed < length && !_isDisposed && _connection is not null)
         {

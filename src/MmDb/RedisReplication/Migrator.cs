@@ -83,6 +83,7 @@ internal sealed class Migrator(Server server) : IDisposable
 
         foreach ((string name, MigrationLink link) in _links.ToArray())
         {
+            link.HearAfterScript();
             link.GiveUpIfLate(nowMs);
             if (link.IsIdle && nowMs - link.UsedMs > IdleMs)
             {
@@ -128,6 +129,8 @@ internal sealed unsafe class MigrationLink(Server server, string host, int port)
     /// <summary>One connection. What still happens on one that was given up is nobody's.</summary>
     private sealed class Line(MigrationLink link) : IOutboundHandler
     {
+        private bool _waitsForScript;
+
         public IOutboundConnection? Connection { get; private set; }
 
         public void Close()
@@ -148,7 +151,36 @@ internal sealed unsafe class MigrationLink(Server server, string host, int port)
             link.Connected();
         }
 
-        public long OnReceive(byte* data, long length) => link._line == this ? link.Receive(data, length) : length;
+        public long OnReceive(byte* data, long length)
+        {
+            if (link._line != this)
+            {
+                return length;
+            }
+
+            if (link.IsScriptBusy)
+            {
+                // No key leaves in the middle of a script.
+                _waitsForScript = true;
+                Connection!.Pause();
+                return 0;
+            }
+
+            return link.Receive(data, length);
+        }
+
+        /// <summary>Whether something waited, which is presented now.</summary>
+        public bool HearAfterScript()
+        {
+            if (!_waitsForScript)
+            {
+                return false;
+            }
+
+            _waitsForScript = false;
+            Connection!.Resume();
+            return true;
+        }
 
         public void OnClosed(OutboundEnd end, string reason)
         {
@@ -180,6 +212,17 @@ internal sealed unsafe class MigrationLink(Server server, string host, int port)
         migration.Mimei.Hold();
         _queue.Enqueue(migration);
         Next();
+    }
+
+    private bool IsScriptBusy => server.Scripts.IsBusy;
+
+    /// <summary>Looks at what arrived while a script ran.</summary>
+    public void HearAfterScript()
+    {
+        if (!IsScriptBusy && _line?.HearAfterScript() == true)
+        {
+            UsedMs = server.NowMs;
+        }
     }
 
     /// <summary>Ends the migration under way if nothing moved for its time.</summary>
