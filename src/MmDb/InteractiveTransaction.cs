@@ -36,7 +36,7 @@ internal sealed unsafe class InteractiveTransaction : IDisposable
     private readonly TransactionSource _source;
     private readonly RdbBuffer _effects = new();
     private readonly List<(KeyspaceEvents Kind, byte[] Name, int Database, byte[] Key)> _events = [];
-    private readonly long _timeMs, _deadlineMs, _limit;
+    private readonly long _timeMs, _deadlineMs, _limit, _maxElements;
     private long _eventBytes;
     private byte[]? _problem;
 
@@ -48,6 +48,7 @@ internal sealed unsafe class InteractiveTransaction : IDisposable
         _timeMs = timeMs;
         _deadlineMs = live.NowMs + timeMs;
         _limit = server.Settings.Get(ConfigKeys.TransactionMaxMemory);
+        _maxElements = server.Settings.Get(ConfigKeys.TransactionMaxElements);
         var view = new Keyspace(live.Options, live.HashSeed) { IsWriter = live.IsWriter, NowMs = live.NowMs };
         view.Random = new FastRandom(live.Random.Next());
         _source = new TransactionSource(this, session, live, view);
@@ -69,6 +70,18 @@ internal sealed unsafe class InteractiveTransaction : IDisposable
 
     /// <summary>What it holds.</summary>
     public long Bytes => View is { } view ? view.UsedBytes + _effects.Length + _eventBytes + _source.TouchedBytes : 0;
+
+    /// <summary>Whether a collection of so many elements may be copied into it: others wait meanwhile. If not, it cannot go on.</summary>
+    public bool MayCopy(long elements)
+    {
+        if (_problem is null && elements > _maxElements)
+        {
+            _problem = Encoding.ASCII.GetBytes(
+                $"ABORTED the transaction would copy a collection of {elements} elements, which is more than transaction-max-elements ({_maxElements}); nothing was done, ROLLBACK ends it");
+        }
+
+        return _problem is null;
+    }
 
     /// <summary>Whether so much more may be copied into it; if not, it cannot go on.</summary>
     public bool HasRoomFor(long bytes)
@@ -312,6 +325,11 @@ internal sealed unsafe class TransactionSource(InteractiveTransaction transactio
 
         Database below = live.Databases[database.Index];
         byte* record = below.Peek(key);
+        if (record != null && !transaction.MayCopy(ElementsOf(record)))
+        {
+            return null;
+        }
+
         if (!transaction.HasRoomFor((record == null ? 0 : ValueSize.Of(record, Samples)) + key.Length + InteractiveTransaction.TouchedBytes))
         {
             // What the command now makes of it is not kept, nor replied.
@@ -473,6 +491,16 @@ internal sealed unsafe class TransactionSource(InteractiveTransaction transactio
     }
 
     private bool IsTouched(int database, ReadOnlySpan<byte> name) => _touched[database]?.GetAlternateLookup<ReadOnlySpan<byte>>().ContainsKey(name) == true;
+
+    private long ElementsOf(byte* record) => (DataType)Record.Type(record) switch
+    {
+        DataType.List => new ListValue(record).Count,
+        DataType.Set => new SetValue(live, record).Count,
+        DataType.Hash => new HashValue(live, record).Count,
+        DataType.SortedSet => new SortedSetValue(record).Count,
+        DataType.Stream => new StreamValue(record).Count,
+        _ => 1,
+    };
 
     private static long LiveFields(Keyspace keyspace, byte* record)
     {

@@ -39,6 +39,34 @@ public sealed class ReplicationTests
         Assert.Equal(["SELECT 3", "SET b 1", "SELECT 0", "SET c 1"], Stream(replica));
     }
 
+    [Fact]
+    public void What_a_transaction_wrote_reaches_replicas_at_COMMIT_as_what_the_keys_hold_then()
+    {
+        using var db = new InProcess();
+        db.Prepare("SET a 1", "SET read 1", "HSET h f v");
+        InProcess.Client replica = Follow(db);
+        db.Prepare("BEGIN", "GET read", "DEL a", "SET b 1", "INCR b", "EXPIRE h 10", "SELECT 2", "SADD s x", "SELECT 0");
+        Assert.Empty(Stream(replica));
+        db.Prepare("COMMIT");
+        string[] stream = [.. Stream(replica)];
+        Assert.Equal(["SELECT 0", "MULTI", "DEL a", "RESTORE b 0", $"RESTORE h {db.Clock.NowMs + 10_000}", "SELECT 2", "RESTORE s 0", "EXEC"],
+            stream.Select(static words => words.StartsWith("RESTORE", StringComparison.Ordinal) ? string.Join(' ', words.Split(' ')[..3]) : words));
+        Assert.EndsWith(" REPLACE", stream[3], StringComparison.Ordinal);
+        Assert.EndsWith(" REPLACE ABSTTL", stream[4], StringComparison.Ordinal);
+        db.Prepare("BEGIN", "SET b 2", "ROLLBACK");
+        Assert.Empty(Stream(replica));
+    }
+
+    [Fact]
+    public void Commands_that_Redis_does_not_know_reach_replicas_as_commands_that_it_knows()
+    {
+        using var db = new InProcess(recording: true);
+        db.Prepare("HSET h f v", "RPUSH l x", "SADD s x", "ZADD z 1 x");
+        InProcess.Client replica = Follow(db);
+        db.Prepare("HCLEAR h", "LCLEAR l", "SMCLEAR s none", "ZMCLEAR z", "ZADDWITHSEQ z a b");
+        Assert.Equal(["SELECT 0", "DEL h", "DEL l", "DEL s", "DEL z", "ZADD z 9 a 9 b"], Stream(replica));
+    }
+
     [Theory]
     [InlineData("ZMPOP 2 max other MIN", "ZPOPMIN max 1")]
     [InlineData("ZMPOP 2 other max MIN COUNT 2", "ZPOPMIN max 2")]

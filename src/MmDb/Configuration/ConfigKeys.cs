@@ -300,6 +300,9 @@ public static class ConfigKeys
     /// <summary>How long versions are kept that were not asked for: up to an age in seconds, one for each period in seconds (0: all). All unless it is set.</summary>
     public static readonly SavePointsKey BackupRetention = Add(new SavePointsKey("backup-retention", [], "backup-retention takes pairs of an age and a period in seconds"));
 
+    /// <summary>The largest collection that a transaction copies, in elements: nobody else is served meanwhile.</summary>
+    public static readonly NumberKey TransactionMaxElements = Number("transaction-max-elements", 20_000, 1, LongMax);
+
     static ConfigKeys()
     {
         DeclareKeysWithoutMeaning();

@@ -318,6 +318,25 @@ public sealed class InteractiveTransactionTests : IDisposable
         Assert.Equal("nil", _db.Run("GET mine"));
     }
 
+    [Theory]
+    [InlineData("RPUSH c", "LLEN c")]
+    [InlineData("SADD c", "SCARD c")]
+    [InlineData("HSET c", "HLEN c")]
+    [InlineData("XADD c *", "XLEN c")]
+    public void A_collection_that_is_too_large_to_copy_is_refused(string add, string look)
+    {
+        _db.Prepare("CONFIG SET transaction-max-elements 5");
+        for (int i = 0; i < 6; i++)
+        {
+            _db.Prepare(add.StartsWith('H') || add.StartsWith('X') ? $"{add} {i} v" : $"{add} {i}");
+        }
+
+        _db.Prepare("BEGIN");
+        Assert.StartsWith("-ABORTED the transaction would copy a collection of 6 elements, which is more than transaction-max-elements (5)", _db.Run(look), StringComparison.Ordinal);
+        Assert.Equal("+OK", _db.Run("ROLLBACK"));
+        Assert.Equal(":6", _db.Run(look));
+    }
+
     [Fact]
     public void Values_of_every_layout_are_copied_and_committed()
     {
