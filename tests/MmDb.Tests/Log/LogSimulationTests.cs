@@ -67,6 +67,7 @@ public sealed class LogSimulationTests
                 Fsync = (FsyncPolicy)_random.Next(3),
                 RetainedTailBytes = _random.Next(2) == 0 ? 8192 : 64 << 20,
                 RetryInterval = TimeSpan.FromMilliseconds(10),
+                IsThrifty = _random.Next(2) == 0,
                 Worker = _worker,
                 Salt = () => ++salt,
             };
