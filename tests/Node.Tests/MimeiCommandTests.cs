@@ -246,6 +246,30 @@ public sealed class MimeiCommandTests
     }
 
     [Fact]
+    public void Check_verifies_all_and_export_writes_a_file()
+    {
+        using LeitherServer server = LeitherServer.StartNew();
+        Call(server, "SET", "a", "1");
+        Mimei(server, "backup");
+        Call(server, "SET", "a", "2");
+        Mimei(server, "backup");
+        (int code, string output, _) = Mimei(server, "check");
+        Assert.Equal(0, code);
+        Assert.Matches(@"^2 versions, \d+ blocks, [\d.]+ k?B in [\d.]+ s\nNo problem\n$", output);
+        JsonElement check = Json(server, "check", "default", "--purge");
+        Assert.Equal((2, 0), (check.GetProperty("versions").GetInt32(), check.GetProperty("problems").GetArrayLength()));
+        Assert.True(check.TryGetProperty("freed", out _));
+
+        string file = Path.Combine(server.DataDir, "all.car");
+        Assert.StartsWith($"{file}: 2 versions, ", Mimei(server, "export", file).Output, StringComparison.Ordinal);
+        Assert.True(File.Exists(file));
+        string one = Path.Combine(server.DataDir, "one.car");
+        JsonElement made = Json(server, "export", "default", one, "1");
+        Assert.Equal((1, one), (made.GetProperty("versions").GetInt32(), made.GetProperty("file").GetString()));
+        Assert.Equal(1, Mimei(server, "export", one, "9").Code);
+    }
+
+    [Fact]
     public void An_id_that_begins_with_a_dash_is_taken_as_it_is()
     {
         using LeitherServer server = LeitherServer.StartNew();
@@ -312,7 +336,7 @@ public sealed class MimeiCommandTests
     [Fact]
     public void Every_command_has_help_with_its_JSON_and_examples()
     {
-        string[] commands = ["create", "list", "show", "name", "backup", "versions", "diff", "log", "restore", "fork", "release", "delvers"];
+        string[] commands = ["create", "list", "show", "name", "backup", "versions", "diff", "log", "restore", "fork", "release", "delvers", "check", "export"];
         string all = LeitherProgram.Run("mimei", "--help").Output;
         foreach (string command in commands)
         {

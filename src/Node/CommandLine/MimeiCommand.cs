@@ -27,7 +27,7 @@ internal static partial class MimeiCommand
             """) { options.Data, options.Port, options.User, options.Json };
         foreach (MimeiVerb verb in (MimeiVerb[])[
             Make(options), List(options), Show(options), Name(options), Backup(options), Versions(options), Diff(options), Log(options), Restore(options),
-            Fork(options), Release(options), DelVers(options)])
+            Fork(options), Release(options), DelVers(options), Check(options), Export(options)])
         {
             mimei.Subcommands.Add(verb);
         }
@@ -751,6 +751,8 @@ internal static partial class MimeiCommand
         public string Text(string name) => _values[name].Text;
 
         public long Number(string name) => _values[name].Integer;
+
+        public string[] Lines(string name) => [.. _values[name].Elements.Select(static e => e.Text)];
     }
 
     /// <summary>A version as MIMEI VERSIONS tells of it.</summary>
