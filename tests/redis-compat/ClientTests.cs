@@ -25,6 +25,10 @@ public sealed class ClientTests(ITestOutputHelper output)
     public void A_client_library_does_what_it_does_with_Redis(string file, string package, string isInstalled, string run) => Run(file, package, isInstalled, run);
 
     [Theory]
+    [InlineData("version-car.js", "npm's @ipld/car", "test -d node_modules/@ipld/car", "node version-car.js")]
+    public void An_exported_version_is_checked_and_read_without_our_code(string file, string package, string isInstalled, string run) => Run(file, package, isInstalled, run);
+
+    [Theory]
     [InlineData("rq-app.py", "python3-rq", "/usr/bin/python3 -c 'import rq'", "/usr/bin/python3 rq-app.py")]
     [InlineData("sidekiq-app.rb", "ruby-sidekiq", "ruby -e 'require \"sidekiq\"'", "ruby -W0 sidekiq-app.rb")]
     [InlineData("bullmq-app.js", "npm's bullmq", "node --eval 'require(\"bullmq\")'", "node bullmq-app.js")]

@@ -1,0 +1,79 @@
+// A node is killed in the middle of BACKUP, of DELVERS and of the collection that follows. Afterwards every version of the list opens, CHECK finds
+// nothing, and the data is what was acknowledged.
+
+using System.Globalization;
+using Leither.TestKit;
+using Xunit;
+
+namespace Leither.Node.Tests;
+
+public sealed class VersionCrashTests
+{
+    private const int Keys = 3000;
+
+    [Fact]
+    public void Versions_are_whole_or_not_there_after_a_kill() => Seed.Run(random =>
+    {
+        using LeitherServer server = LeitherServer.StartNew();
+        long acknowledged = 0;
+        for (int kill = 0; kill < (Seed.IsLong ? 100 : 3); kill++)
+        {
+            long before = acknowledged;
+            int port = server.Port, seed = random.Next();
+            Task load = Task.Run(() => Load(port, seed, ref acknowledged));
+            Wait.Until(() => Volatile.Read(ref acknowledged) > before || load.IsCompleted);
+            Thread.Sleep(random.Next(1, 200));
+            server.Kill();
+            load.Wait();
+            server.Start();
+            using RespClient client = server.Connect();
+            long round = client.Call("GET", "round").IsNull ? 0 : client.Call("GET", "round").Integer;
+            Assert.InRange(round, acknowledged, acknowledged + 1);
+            acknowledged = round;
+            RespValue report = client.Call("MIMEI", "CHECK");
+            Assert.False(report.IsError, report.ToString());
+            Assert.Empty(report[7].Items);
+            string mid = client.Call("MIMEI", "ID")[0].Text;
+            foreach (RespValue version in client.Call("MIMEI", "VERSIONS").Items)
+            {
+                string number = version[1].Integer.ToString(CultureInfo.InvariantCulture);
+                using RespClient past = server.Connect();
+                Assert.Equal("OK", past.Call("MIMEI", "OPEN", mid, "VERSION", number).Text);
+                Assert.Equal(version[9].Text, past.Call("GET", "round").Text);
+                Assert.Equal(past.Call("DBSIZE").Integer, past.Call("KEYS", "*").Items.Length);
+            }
+        }
+    });
+
+    /// <summary>Changes some keys, makes a version whose memo is the round, and deletes old ones, until the node is gone.</summary>
+    private static void Load(int port, int seed, ref long acknowledged)
+    {
+        var random = new Random(seed);
+        try
+        {
+            using RespClient client = RespClient.Connect(port);
+            while (true)
+            {
+                string round = (Volatile.Read(ref acknowledged) + 1).ToString(CultureInfo.InvariantCulture);
+                for (int i = 0; i < 200; i++)
+                {
+                    client.Call("SET", $"key{random.Next(Keys)}", new string('v', random.Next(200)));
+                }
+
+                Assert.Equal("OK", client.Call("SET", "round", round).Text);
+                Interlocked.Increment(ref acknowledged);
+                Assert.False(client.Call("MIMEI", "BACKUP", "MEMO", round).IsError);
+                RespValue versions = client.Call("MIMEI", "VERSIONS");
+                if (versions.Items.Length > 4)
+                {
+                    string oldest = versions.Items[^1][1].Integer.ToString(CultureInfo.InvariantCulture), newest = versions.Items[0][1].Integer.ToString(CultureInfo.InvariantCulture);
+                    Assert.False((random.Next(3) == 0 ? client.Call("MIMEI", "DELVERS", oldest, newest) : client.Call("MIMEI", "DELVERS", oldest)).IsError);
+                }
+            }
+        }
+        catch (Exception e) when (e is IOException or System.Net.Sockets.SocketException)
+        {
+            // It was killed.
+        }
+    }
+}
