@@ -127,6 +127,13 @@ public sealed unsafe class Blocking(Server server)
         session.Connection.Resume();
     }
 
+    /// <summary>A wait for no key is over, and its session waits for something else already.</summary>
+    internal void Replaced(BlockedState state)
+    {
+        state.IsOver = true;
+        Count--;
+    }
+
     /// <summary>Ends a wait with the reply for a timeout (also CLIENT UNBLOCK).</summary>
     internal void TimeOut(Session session)
     {

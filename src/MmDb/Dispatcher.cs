@@ -715,9 +715,16 @@ public sealed unsafe class Dispatcher : IDisposable
             _server.Running = session;
             _context.Start(session, command.Spec, command.Args, command.Count, -1, 0);
             CommandStats stats = _server.StatsOf(command.Spec);
-            stats.Calls++;
             long mark = session.Output.BytesWritten;
             answer(_context);
+            if (session.Blocked != wait)
+            {
+                // It waits for the next thing.
+                _server.Blocking.Replaced(wait);
+                return;
+            }
+
+            stats.Calls++;
             if (session.ReplyMode == ReplyMode.Off)
             {
                 session.Output.Truncate(session.Output.Length - (session.Output.BytesWritten - mark));

@@ -95,7 +95,7 @@ public static unsafe class VersionCommands
                 return;
             }
 
-            memo = c.Text(3);
+            memo = System.Text.Encoding.UTF8.GetString(c[3].Span);
         }
 
         if (TryVersions(c, c.Mimei, out Versioner versions))
@@ -200,11 +200,16 @@ public static unsafe class VersionCommands
         ulong first = from > 0 ? (ulong)from : log.WrittenSequence >= (ulong)count ? log.WrittenSequence - (ulong)count + 1 : 1;
         mimei.Hold();
         int databases = mimei.Keyspace.Databases.Length;
-        c.Aside(
-            () => LogListing.Read(log, databases, first, count),
-            (c, entries) =>
+        Server server = c.Server;
+        c.Await<List<LogEntryListing>>(
+            done => server.RunAside(() => LogListing.Read(log, databases, first, count), (entries, problem) =>
             {
+                // Whether or not the client is still there.
                 mimei.Release();
+                done(entries, problem);
+            }),
+            static (c, entries) =>
+            {
                 c.Reply.Array(entries.Count);
                 foreach (LogEntryListing entry in entries)
                 {
@@ -221,8 +226,7 @@ public static unsafe class VersionCommands
                         c.Reply.Bulk(effect.Key);
                     }
                 }
-            },
-            mimei.Release);
+            });
     }
 
     // ------------------------------------------------------------------ comparing, bringing back
