@@ -106,7 +106,7 @@ internal sealed class VersionCheck(Versioner versions, WriteLog? log)
         if (_problems.Count < MaxProblems)
         {
             _problems.Add($"{_place}: block {block} {what}. "
-                + (damage is null ? $"IMPORT it from a copy, or MIMEI DELVERS {_place["version ".Length..]}" : "It was dropped: MIMEI BACKUP writes it again if the data still has what was in it"));
+                + (damage is null ? $"Bring the block back from a copy of the folder, or MIMEI DELVERS {_place["version ".Length..]}" : "It was dropped: MIMEI BACKUP writes it again if the data still has what was in it"));
         }
         else
         {
