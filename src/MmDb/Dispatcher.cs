@@ -470,7 +470,8 @@ public sealed unsafe class Dispatcher : IDisposable
         // EXEC is what it runs, and a script what it says of itself.
         CommandFlags flags = spec == TransactionCommands.Exec || spec == InteractiveCommands.Commit ? spec.Flags | session.TransactionFlags
             : spec.Has(CommandFlags.NoMandatoryKeys) ? _server.Scripts.FlagsOf(session.Mimei, spec, args, count) : spec.Flags;
-        if (_context.Keyspace.Options.MaxMemory != 0 && !session.Mimei.Keyspace.MakeRoom()
+        // What comes from a source is taken whatever it needs: its maxmemory is the source's business.
+        if (_context.Keyspace.Options.MaxMemory != 0 && !session.Mimei.Keyspace.MakeRoom() && !session.IsSource
             && ((flags & CommandFlags.DenyOom) != 0 || (session.Transaction is not null && (flags & CommandFlags.NotQueued) == 0)))
         {
             Refuse(session, spec, Errors.OutOfMemory);
@@ -484,6 +485,7 @@ public sealed unsafe class Dispatcher : IDisposable
 
         if ((flags & CommandFlags.Write) != 0 && !_server.LogAccepts(session, args, count, out string? refusal))
         {
+            session.LacksWrites |= session.IsSource;
             Refuse(session, spec, refusal);
             return false;
         }

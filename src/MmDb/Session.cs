@@ -292,6 +292,9 @@ public sealed class Session(long id, IClientConnection connection, Mimei mimei, 
     internal long SoftLimitSinceMs { get; set; }
     /// <summary>Whether its commands need more checks than usual: a source's stream, refused, not logged in, of limited rights, in a transaction, or subscribed.</summary>
     internal bool NeedsChecks { get; private set; }
+
+    /// <summary>A write of the source that this session carries was refused, so that from there on it has what is not here.</summary>
+    internal bool LacksWrites { get; set; }
     /// <summary>The class whose output limits apply.</summary>
     public ClientClass Class => Replica?.State is not null ? ClientClass.Replica : SubscriptionCount > 0 ? ClientClass.PubSub : ClientClass.Normal;
 

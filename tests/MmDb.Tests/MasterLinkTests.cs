@@ -2,6 +2,8 @@
 
 using System.Globalization;
 using System.Text;
+using Leither.MmDb.Log;
+using Leither.MmDb.Tests.Log;
 using Leither.Resp;
 using Leither.TestKit;
 using Xunit;
@@ -119,6 +121,44 @@ public sealed unsafe class MasterLinkTests : IDisposable
         master.Say(File(""));
         Wait.Until(() => Cron().Contains("master_link_status:up", StringComparison.Ordinal));
         Assert.Empty(Directory.GetFiles(folder.Path));
+    }
+
+    [Fact]
+    public void A_write_that_cannot_be_logged_ends_the_link_instead_of_being_left_out()
+    {
+        Master master = Follow();
+        var disk = new SimulatedDisk(1);
+        using WriteLog log = WriteLog.Open(disk, new LogOptions { SegmentBytes = LogOptions.MinSegmentBytes }, 0UL, null);
+        _db.Server.DefaultMimei.Log = log;
+        _db.Keyspace.Effects.RecordTo(log, new HybridClock(0));
+        disk.Capacity -= disk.FreeBytes;
+        master.Say(Words("SELECT 0") + Words($"SET big {new string('x', 1 << 20)}") + Words("APPEND big y"));
+        Assert.True(master.IsClosed);
+        Assert.Contains(_warnings, static w => w.Contains("cannot be logged", StringComparison.Ordinal));
+
+        disk.Capacity = long.MaxValue;
+        _db.Clock.Advance(1001);
+        Cron();
+        master = Introduce(asked =>
+        {
+            Assert.Equal("PSYNC ? -1", asked);
+            return $"+FULLRESYNC {Id} 0\r\n";
+        });
+        master.Say(File(Encoding.Latin1.GetString([0, 1, (byte)'k', 1, (byte)'v'])));
+        Wait.Until(() => Cron().Contains("master_link_status:up", StringComparison.Ordinal));
+        Assert.Equal("\"v\"", _db.Run("GET k"));
+        _db.Server.DefaultMimei.Log = null;
+        _db.Keyspace.Effects.RecordTo(null, default);
+    }
+
+    [Fact]
+    public void A_masters_writes_are_taken_beyond_maxmemory()
+    {
+        Master master = Follow();
+        _db.Prepare("CONFIG SET maxmemory 1mb");
+        master.Say(Words("SELECT 0") + Words($"SET big {new string('x', 2 << 20)}") + Words("SET more y"));
+        Assert.Equal("\"y\"", _db.Run("GET more"));
+        Assert.False(master.IsClosed);
     }
 
     [Theory]

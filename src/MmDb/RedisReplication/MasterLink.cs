@@ -635,6 +635,15 @@ internal sealed unsafe class MasterLink : IOutboundHandler, IDisposable
             Acknowledge();
         }
 
+        if (_session is { LacksWrites: true })
+        {
+            // The log took it not, so it is not here. What follows would build on it.
+            _hasStream = false;
+            DropSession();
+            Fail("what the master sends cannot be logged, so everything is asked for again");
+            return length;
+        }
+
         if (_session is { IsClosing: true })
         {
             // What was said cannot be understood, and where to go on is not known: everything is asked for again.

@@ -35,7 +35,7 @@ public sealed unsafe class VersionList
     private long _removals;
     private volatile Content _content = new([], 1, 0, false);
 
-    private sealed record Content(IReadOnlyList<ListedVersion> Versions, ulong Next, ulong Released, bool HasGarbage);
+    private sealed record Content(ListedVersion[] Versions, ulong Next, ulong Released, bool HasGarbage);
 
     /// <summary>Reads the list of a MiMei's folder; without a file there are no versions.</summary>
     /// <exception cref="LogFileException">The file cannot be read.</exception>
@@ -170,7 +170,7 @@ public sealed unsafe class VersionList
         writer.WriteKey("released"u8);
         writer.WriteUInt64(content.Released);
         writer.WriteKey("versions"u8);
-        writer.WriteArrayStart(content.Versions.Count);
+        writer.WriteArrayStart(content.Versions.Length);
         foreach (ListedVersion version in content.Versions)
         {
             writer.WriteArrayStart(3);
@@ -240,7 +240,7 @@ public sealed unsafe class VersionList
             }
 
             reader.End();
-            _content = new Content(versions, next, released, hasGarbage);
+            _content = new Content([.. versions], next, released, hasGarbage);
         }
         catch (DagCborException e)
         {
