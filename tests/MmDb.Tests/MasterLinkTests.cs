@@ -84,7 +84,7 @@ public sealed unsafe class MasterLinkTests : IDisposable
         second.Say(string.Concat(after.Split('|').Select(Words)));
         _db.Run("SELECT 3");
         Assert.Equal("[\"1\", \"2\"]", _db.Run("MGET a b"));
-        Assert.Empty(_warnings.Where(static w => w.Contains("CRITICAL", StringComparison.Ordinal)));
+        Assert.DoesNotContain(_warnings, static w => w.Contains("CRITICAL", StringComparison.Ordinal));
     }
 
     [Fact]
