@@ -4,7 +4,7 @@ namespace Leither.Ipfs;
 /// Bytes from outside are not what their format allows. Each format throws its own kind; reading hostile bytes ends in it or in success, and
 /// in nothing else.
 /// </summary>
-public class MalformedBlockException : Exception
+public class MalformedBlockException : IOException
 {
     /// <summary>Says what is wrong, and where.</summary>
     public MalformedBlockException(string message)
