@@ -1,4 +1,5 @@
 using BenchmarkDotNet.Attributes;
+using Leither.Ipfs.Files;
 using Leither.MmDb.Log;
 
 namespace Leither.Bench;
@@ -25,7 +26,7 @@ public unsafe class WriteLogBenchmarks
     public void Open()
     {
         _directory = Directory.CreateTempSubdirectory("leither-bench-").FullName;
-        _log = WriteLog.Open(new LogFiles(_directory), new LogOptions { Fsync = Fsync }, 0ul, null);
+        _log = WriteLog.Open(DiskFolder.Make(_directory), new LogOptions { Fsync = Fsync }, 0ul, null);
     }
 
     /// <summary>Closes it and takes it away.</summary>

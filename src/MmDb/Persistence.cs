@@ -1,3 +1,4 @@
+using Leither.Ipfs.Files;
 using Leither.MmDb.Checkpoints;
 using Leither.MmDb.Log;
 
@@ -21,7 +22,7 @@ public static unsafe class Persistence
     /// <exception cref="CheckpointCorruptedException">A checkpoint is damaged, and what is left does not reach as far as it did.</exception>
     /// <exception cref="LogCorruptedException">The log is damaged in the middle; the message says what to do.</exception>
     /// <exception cref="UnknownEffectException">An entry was written by a newer version.</exception>
-    public static RecoveredState Recover(Keyspace keyspace, ILogFiles? checkpoints, ILogFiles? files, LogOptions options)
+    public static RecoveredState Recover(Keyspace keyspace, IFolder? checkpoints, IFolder? files, LogOptions options)
     {
         var damaged = new List<CheckpointCorruptedException>();
         Position newest = default;
@@ -39,7 +40,7 @@ public static unsafe class Persistence
         return new RecoveredState(log, checkpoint, position, damaged);
     }
 
-    private static CheckpointInfo? LoadNewest(Keyspace keyspace, ILogFiles files, List<CheckpointCorruptedException> damaged, out Position newest)
+    private static CheckpointInfo? LoadNewest(Keyspace keyspace, IFolder files, List<CheckpointCorruptedException> damaged, out Position newest)
     {
         CheckpointFiles.DeleteTemporary(files);
         List<(string Name, Position Position)> found = CheckpointFiles.List(files);
@@ -59,7 +60,7 @@ public static unsafe class Persistence
         return null;
     }
 
-    private static WriteLog Replay(Keyspace keyspace, ILogFiles files, LogOptions options, CheckpointInfo? checkpoint, List<CheckpointCorruptedException> damaged)
+    private static WriteLog Replay(Keyspace keyspace, IFolder files, LogOptions options, CheckpointInfo? checkpoint, List<CheckpointCorruptedException> damaged)
     {
         // While replaying nobody decides on expiry: the log says what expired and when.
         keyspace.IsWriter = false;

@@ -1,3 +1,4 @@
+using Leither.Ipfs.Files;
 using Leither.Ipfs.Keys;
 using Leither.MmDb.Checkpoints;
 using Leither.MmDb.Log;
@@ -41,8 +42,8 @@ internal sealed class FolderMimeiStore(TimeProvider time) : IMimeiStore, IDispos
         _ = ReadInfo(id);
         var keyspace = new Keyspace(Options, 7);
         var mimei = new Mimei(keyspace, id);
-        LogFiles checkpoints = new(PathOf(id));
-        RecoveredState state = Persistence.Recover(keyspace, checkpoints, new LogFiles(Path.Combine(PathOf(id), "log")), new LogOptions
+        DiskFolder checkpoints = new(PathOf(id));
+        RecoveredState state = Persistence.Recover(keyspace, checkpoints, DiskFolder.Make(Path.Combine(PathOf(id), "log")), new LogOptions
         {
             Fsync = FsyncPolicy.No,
             IsThrifty = true,

@@ -6,6 +6,7 @@
 //   db.Run("INCR n")       → :1         db.Run("KEYS *")    → ["a", "n"] db.Run("HGETALL h") in RESP3 → %{"f": "v"}
 
 using System.Text;
+using Leither.Ipfs.Files;
 using Leither.Ipfs.Keys;
 using Leither.MmDb.Log;
 using Leither.MmDb.Memory;
@@ -197,7 +198,7 @@ internal sealed unsafe class InProcess : IDisposable
     }
 
     private WriteLog OpenLog(EntryVisitor? onEntry) =>
-        WriteLog.Open(new LogFiles(_logDirectory!.Path), new LogOptions { Fsync = FsyncPolicy.No }, 0UL, onEntry);
+        WriteLog.Open(DiskFolder.Make(_logDirectory!.Path), new LogOptions { Fsync = FsyncPolicy.No }, 0UL, onEntry);
 
     /// <summary>A reply as a line: see the head of this file.</summary>
     public static string Show(RespReply reply)

@@ -2,6 +2,7 @@
 
 using System.Globalization;
 using System.Text;
+using Leither.Ipfs.Files;
 using Leither.MmDb.Log;
 using Leither.MmDb.Tests.Log;
 using Leither.Resp;

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Collections.Concurrent;
+using Leither.Ipfs.Files;
 using Leither.Ipfs.Multiformats;
 using Microsoft.Win32.SafeHandles;
 
@@ -51,7 +52,7 @@ public sealed class FileBlockSource : IBlockSource
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             if (!_places.ContainsKey(BlockKey.Of(cid))) return false; // removed meanwhile, and its file after it
-            throw new BlockFileException("read", place.Path, e.Message, isFull: false);
+            throw new DiskException("read", place.Path, e.Message, isFull: false);
         }
         if (done < bytes.Length) throw new BlockCorruptedException(cid, place.Path, place.Offset, "the file ends before the block does");
         if (!cid.Verify(bytes)) throw new BlockCorruptedException(cid, place.Path, place.Offset, "the hash of what lies there is another");

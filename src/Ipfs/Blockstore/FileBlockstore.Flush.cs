@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Diagnostics;
+using Leither.Ipfs.Files;
 using Leither.Ipfs.Multiformats;
 
 namespace Leither.Ipfs.Blockstore;
@@ -45,7 +46,7 @@ public sealed partial class FileBlockstore
                 if (directory) _files.SyncDirectory();
                 foreach ((Pack pack, _) in dirty) FileOf(pack).Sync();
             }
-            catch (BlockFileException)
+            catch (DiskException)
             {
                 lock (_writeGate)
                 {
@@ -80,7 +81,7 @@ public sealed partial class FileBlockstore
             }
             if (lost > 0)
             {
-                throw new BlockFileException("read back", _files.FullName(""), $"{lost} blocks put since the last flush, which a failed write or sync had left in doubt, "
+                throw new DiskException("read back", _files.FullName(""), $"{lost} blocks put since the last flush, which a failed write or sync had left in doubt, "
                     + "are lost: put them again", isFull: false);
             }
         }
@@ -210,7 +211,7 @@ public sealed partial class FileBlockstore
             Repair(e);
             return false;
         }
-        catch (BlockFileException e)
+        catch (DiskException e)
         {
             lock (_indexGate) CancelMerge();
             BackgroundError = e.Message;
@@ -230,7 +231,7 @@ public sealed partial class FileBlockstore
             {
                 while (_merge is not null || BeginMerge(_runs.Runs.Length < MaxRuns ? MaxInlineMerge : long.MaxValue)) StepMerge(Stopwatch.GetTimestamp(), TimeSpan.MaxValue);
             }
-            catch (BlockFileException e)
+            catch (DiskException e)
             {
                 CancelMerge();
                 BackgroundError = e.Message;
@@ -262,7 +263,7 @@ public sealed partial class FileBlockstore
             {
                 _files.Delete(number.ToString("x8", System.Globalization.CultureInfo.InvariantCulture) + IndexRun.Suffix);
             }
-            catch (BlockFileException e)
+            catch (DiskException e)
             {
                 BackgroundError = e.Message;
             }
@@ -350,7 +351,7 @@ public sealed partial class FileBlockstore
             (_store, Inputs) = (store, inputs);
             lock (store._gate) _packs = [.. store._packs.Keys];
             _number = store._nextIndex++;
-            IBlockFile file = store.CreateIndex(_number);
+            IFile file = store.CreateIndex(_number);
             _builder = new IndexBuilder(store._files, file, _number, inputs[0].From, inputs[^1].To, inputs.Sum(static r => r.Entries), inMemory: false);
             _cursors = new IndexCursor[inputs.Length];
             try
@@ -424,7 +425,7 @@ public sealed partial class FileBlockstore
             {
                 _store._files.Delete(_number.ToString("x8", System.Globalization.CultureInfo.InvariantCulture) + IndexRun.Suffix);
             }
-            catch (BlockFileException e)
+            catch (DiskException e)
             {
                 _store.BackgroundError = e.Message;
             }

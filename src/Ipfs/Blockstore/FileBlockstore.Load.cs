@@ -1,3 +1,5 @@
+using Leither.Ipfs.Files;
+
 namespace Leither.Ipfs.Blockstore;
 
 // Starting: the first use of a store, and of one that was trimmed, finds out what there is. File names and the headers of the index files tell
@@ -95,7 +97,7 @@ public sealed partial class FileBlockstore
         {
             foreach (string name in useless) _files.Delete(name);
         }
-        catch (BlockFileException e)
+        catch (DiskException e)
         {
             BackgroundError = e.Message;
         }
@@ -131,7 +133,7 @@ public sealed partial class FileBlockstore
         }
         if (version != PackFormat.Version)
         {
-            throw new BlockFileException("open", _files.FullName(pack.Name), $"its format is version {version}, which a newer program wrote", isFull: false);
+            throw new DiskException("open", _files.FullName(pack.Name), $"its format is version {version}, which a newer program wrote", isFull: false);
         }
         lock (_gate) pack.Salt = salt;
         return durable;
@@ -282,13 +284,13 @@ public sealed partial class FileBlockstore
         {
             return Write(CreateIndex(number), inMemory: false);
         }
-        catch (BlockFileException e)
+        catch (DiskException e)
         {
             BackgroundError = e.Message;
-            return Write(new MemoryBlockFile(), inMemory: true);
+            return Write(new MemoryFile(), inMemory: true);
         }
 
-        IndexRun Write(IBlockFile file, bool inMemory)
+        IndexRun Write(IFile file, bool inMemory)
         {
             using var builder = new IndexBuilder(_files, file, number, from, to, sorted.Length, inMemory);
             foreach (IndexEntry entry in sorted) builder.Add(entry);
@@ -296,7 +298,7 @@ public sealed partial class FileBlockstore
         }
     }
 
-    private IBlockFile CreateIndex(uint number) =>
+    private IFile CreateIndex(uint number) =>
         _files.Create(number.ToString("x8", System.Globalization.CultureInfo.InvariantCulture) + IndexRun.Suffix);
 
     /// <summary>Puts another set of index files in place. (Under _indexGate.)</summary>

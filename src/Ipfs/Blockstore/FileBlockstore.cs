@@ -19,6 +19,7 @@
 
 using System.Buffers;
 using System.Security.Cryptography;
+using Leither.Ipfs.Files;
 using Leither.Ipfs.Multiformats;
 
 namespace Leither.Ipfs.Blockstore;
@@ -44,7 +45,7 @@ public sealed partial class FileBlockstore : IBlockstore
 {
     private const int MaxOpenPacks = 128;
 
-    private readonly IBlockFiles _files;
+    private readonly IFolder _files;
     private readonly FileBlockstoreOptions _options;
     private readonly Lock _syncGate = new(), _writeGate = new(), _indexGate = new(), _gate = new();
 
@@ -66,12 +67,12 @@ public sealed partial class FileBlockstore : IBlockstore
 
     /// <summary>Names the folder; it is read when the store is first used, and made when the first block is written.</summary>
     public FileBlockstore(string directory, FileBlockstoreOptions? options = null)
-        : this(new BlockFiles(directory), options)
+        : this(new DiskFolder(directory), options)
     {
     }
 
     /// <summary>A store on any kind of files.</summary>
-    public FileBlockstore(IBlockFiles files, FileBlockstoreOptions? options = null)
+    public FileBlockstore(IFolder files, FileBlockstoreOptions? options = null)
     {
         _files = files;
         _options = options ?? new FileBlockstoreOptions();
@@ -251,7 +252,7 @@ public sealed partial class FileBlockstore : IBlockstore
     public BlockCollection Collect(CollectionOptions options) => new FileCollection(this, options);
 
     /// <summary>Flushes, writes the index of what memory alone knows, and disposes: the next start reads nothing but file names and headers.</summary>
-    /// <exception cref="BlockFileException">The flush failed. The store is not disposed.</exception>
+    /// <exception cref="DiskException">The flush failed. The store is not disposed.</exception>
     public void Close()
     {
         Flush();
@@ -425,13 +426,13 @@ public sealed partial class FileBlockstore : IBlockstore
         catch (IndexDamagedException e)
         {
             Repair(e);
-            throw new BlockFileException("read", _files.FullName(e.Run.Name), e.Message + "; it was made again, list the blocks anew", isFull: false);
+            throw new DiskException("read", _files.FullName(e.Run.Name), e.Message + "; it was made again, list the blocks anew", isFull: false);
         }
     }
 
-    private IBlockFile FileOf(Pack pack)
+    private IFile FileOf(Pack pack)
     {
-        IBlockFile? file = Volatile.Read(ref pack.File);
+        IFile? file = Volatile.Read(ref pack.File);
         if (file is not null) return file;
         lock (pack) file = pack.File ??= _files.Open(pack.Name);
         CloseSome(pack);
@@ -495,7 +496,7 @@ public sealed partial class FileBlockstore : IBlockstore
         {
             foreach (IndexRun run in runs) _files.Delete(run.Name);
         }
-        catch (BlockFileException e)
+        catch (DiskException e)
         {
             BackgroundError = e.Message; // the next start sees that another file covers what it does
         }
@@ -559,7 +560,7 @@ public sealed partial class FileBlockstore : IBlockstore
         if (_active is { } full) WriteTail(full);
         uint number = _nextPack++;
         string name = PackFormat.Name(number);
-        IBlockFile file = _files.Create(name);
+        IFile file = _files.Create(name);
         _directoryDirty = true;
         byte[] buffer = ArrayPool<byte>.Shared.Rent(Math.Max(_options.BufferBytes, PackFormat.HeaderBytes));
         uint salt = _options.Salt();
@@ -587,9 +588,9 @@ public sealed partial class FileBlockstore : IBlockstore
         if (pack.TailLength == 0) return;
         try
         {
-            FileOf(pack).Write(pack.Written, pack.Tail.AsSpan(0, pack.TailLength));
+            FileOf(pack).WriteAll(pack.Written, pack.Tail.AsSpan(0, pack.TailLength));
         }
-        catch (BlockFileException e)
+        catch (DiskException e)
         {
             // A full disk may have room later, for the same bytes at the same place; what else is wrong with the file nobody knows.
             if (!e.IsFull) Doubt(pack);
@@ -652,7 +653,7 @@ public sealed partial class FileBlockstore : IBlockstore
     {
         public readonly uint Number = number;
         public readonly string Name = name;
-        public IBlockFile? File;
+        public IFile? File;
 
         /// <summary>Null when the file's header is damaged; then nothing is appended to it.</summary>
         public uint? Salt;

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Diagnostics;
+using Leither.Ipfs.Files;
 using Leither.Ipfs.Multiformats;
 
 namespace Leither.Ipfs.Blockstore;
@@ -130,7 +131,7 @@ public sealed partial class FileBlockstore
             {
                 Dispose();
                 _store.Repair(e);
-                throw new BlockFileException("read", _store._files.FullName(e.Run.Name), e.Message + "; it was made again, begin the collection anew", isFull: false);
+                throw new DiskException("read", _store._files.FullName(e.Run.Name), e.Message + "; it was made again, begin the collection anew", isFull: false);
             }
             catch
             {
@@ -272,7 +273,7 @@ public sealed partial class FileBlockstore
             lock (_store._indexGate)
             {
                 _store.CancelMerge();
-                if (!_store.Spill()) throw new BlockFileException("write", _store._files.FullName(IndexRun.Suffix), _store.BackgroundError ?? "the store is closed", isFull: false);
+                if (!_store.Spill()) throw new DiskException("write", _store._files.FullName(IndexRun.Suffix), _store.BackgroundError ?? "the store is closed", isFull: false);
                 lock (_store._gate) _frozen = _store.Acquire();
             }
             _bits = new ulong[_frozen.Runs.Length][];

@@ -28,6 +28,7 @@ using System.Buffers;
 using System.Buffers.Binary;
 using System.Numerics;
 using System.Runtime.InteropServices;
+using Leither.Ipfs.Files;
 
 namespace Leither.Ipfs.Blockstore;
 
@@ -48,9 +49,9 @@ internal sealed class IndexRun
     /// <summary>A larger filter is neither made nor kept in memory: such a run (12 million blocks) answers by reading a page.</summary>
     private const int MaxFilterBytes = 16 << 20;
 
-    private readonly IBlockFiles _files;
+    private readonly IFolder _files;
     private readonly Lock _gate = new();
-    private IBlockFile? _file;
+    private IFile? _file;
     private ulong[]? _filter;
 
     public required uint Number { get; init; }
@@ -80,7 +81,7 @@ internal sealed class IndexRun
 
     public long Slots => (long)Pages * EntriesPerPage;
 
-    private IndexRun(IBlockFiles files) => _files = files;
+    private IndexRun(IFolder files) => _files = files;
 
     public static uint FilterBlocksFor(long entries)
     {
@@ -179,9 +180,9 @@ internal sealed class IndexRun
         }
     }
 
-    private IBlockFile File()
+    private IFile File()
     {
-        IBlockFile? file = Volatile.Read(ref _file);
+        IFile? file = Volatile.Read(ref _file);
         if (file is not null) return file;
         lock (_gate) return _file ??= _files.Open(Name);
     }
@@ -200,15 +201,15 @@ internal sealed class IndexRun
     }
 
     /// <summary>Reads a file's header; null if it is none, or not whole.</summary>
-    public static IndexRun? TryOpen(IBlockFiles files, uint number, long length)
+    public static IndexRun? TryOpen(IFolder files, uint number, long length)
     {
         if (length < 2L * PageBytes) return null;
         string name = number.ToString("x8", System.Globalization.CultureInfo.InvariantCulture) + Suffix;
-        using IBlockFile file = files.Open(name);
+        using IFile file = files.Open(name);
         return TryRead(files, file, number, length, inMemory: false);
     }
 
-    public static IndexRun? TryRead(IBlockFiles files, IBlockFile file, uint number, long length, bool inMemory)
+    public static IndexRun? TryRead(IFolder files, IFile file, uint number, long length, bool inMemory)
     {
         byte[] buffer = ArrayPool<byte>.Shared.Rent(PageBytes);
         try
@@ -259,8 +260,8 @@ internal sealed class IndexBuilder : IDisposable
 {
     private const int BufferPages = 64;
 
-    private readonly IBlockFiles _files;
-    private readonly IBlockFile _file;
+    private readonly IFolder _files;
+    private readonly IFile _file;
     private readonly uint _number, _homePages, _filterBlocks;
     private readonly ulong _from, _to;
     private readonly ulong[] _filter;
@@ -279,7 +280,7 @@ internal sealed class IndexBuilder : IDisposable
     /// <param name="to">The position up to which.</param>
     /// <param name="maxEntries">How many entries will come at most.</param>
     /// <param name="inMemory">Whether the file is none.</param>
-    public IndexBuilder(IBlockFiles files, IBlockFile file, uint number, ulong from, ulong to, long maxEntries, bool inMemory)
+    public IndexBuilder(IFolder files, IFile file, uint number, ulong from, ulong to, long maxEntries, bool inMemory)
     {
         (_files, _file, _number, _from, _to, _inMemory) = (files, file, number, from, to, inMemory);
         _homePages = IndexRun.HomePagesFor(maxEntries);
@@ -312,7 +313,7 @@ internal sealed class IndexBuilder : IDisposable
         long at = (1L + _flushed) * IndexRun.PageBytes;
         if (!BitConverter.IsLittleEndian) BinaryPrimitives.ReverseEndianness(_filter, _filter);
         ReadOnlySpan<byte> filter = MemoryMarshal.AsBytes(_filter.AsSpan());
-        if (filter.Length > 0) _file.Write(at, filter);
+        if (filter.Length > 0) _file.WriteAll(at, filter);
         at += filter.Length;
         byte[] list = new byte[packs.Count * 8];
         int next = 0;
@@ -322,7 +323,7 @@ internal sealed class IndexBuilder : IDisposable
             BinaryPrimitives.WriteInt32LittleEndian(list.AsSpan(next + 4), blocks);
             next += 8;
         }
-        if (list.Length > 0) _file.Write(at, list);
+        if (list.Length > 0) _file.WriteAll(at, list);
         if (sync) _file.Sync();
 
         Span<byte> header = _buffer.AsSpan(0, IndexRun.PageBytes);
@@ -340,10 +341,10 @@ internal sealed class IndexBuilder : IDisposable
         BinaryPrimitives.WriteUInt32LittleEndian(header[56..], (uint)packs.Count);
         BinaryPrimitives.WriteUInt32LittleEndian(header[60..], Crc32C.Compute(0, list));
         BinaryPrimitives.WriteUInt32LittleEndian(header[4092..], Crc32C.Compute(0, header[..4092]));
-        _file.Write(0, header);
+        _file.WriteAll(0, header);
         if (sync) _file.Sync();
         IndexRun run = IndexRun.TryRead(_files, _file, _number, at + list.Length, _inMemory)
-            ?? throw new BlockFileException("read back", _files.FullName(IndexRun.Suffix), "what was written is not there", isFull: false);
+            ?? throw new DiskException("read back", _files.FullName(IndexRun.Suffix), "what was written is not there", isFull: false);
         _kept = _inMemory;
         return run;
     }
@@ -370,7 +371,7 @@ internal sealed class IndexBuilder : IDisposable
     private void FlushPages()
     {
         if (_pageInBuffer == 0) return;
-        _file.Write((1L + _flushed) * IndexRun.PageBytes, _buffer.AsSpan(0, (int)_pageInBuffer * IndexRun.PageBytes));
+        _file.WriteAll((1L + _flushed) * IndexRun.PageBytes, _buffer.AsSpan(0, (int)_pageInBuffer * IndexRun.PageBytes));
         _flushed += _pageInBuffer;
         _pageInBuffer = 0;
     }
@@ -421,35 +422,5 @@ internal sealed class IndexCursor(IndexRun run) : IDisposable
     {
         ArrayPool<byte>.Shared.Return(_chunk);
         _chunk = [];
-    }
-}
-
-/// <summary>An index in memory, for when none can be written.</summary>
-internal sealed class MemoryBlockFile : IBlockFile
-{
-    private byte[] _bytes = [];
-    private int _length;
-
-    public int Read(long offset, Span<byte> bytes)
-    {
-        int count = (int)Math.Clamp(_length - offset, 0, bytes.Length);
-        _bytes.AsSpan((int)offset, count).CopyTo(bytes);
-        return count;
-    }
-
-    public void Write(long offset, ReadOnlySpan<byte> bytes)
-    {
-        int end = checked((int)offset + bytes.Length);
-        if (end > _bytes.Length) Array.Resize(ref _bytes, (int)BitOperations.RoundUpToPowerOf2((uint)end));
-        bytes.CopyTo(_bytes.AsSpan((int)offset));
-        _length = Math.Max(_length, end);
-    }
-
-    public void Sync()
-    {
-    }
-
-    public void Dispose()
-    {
     }
 }

@@ -20,6 +20,7 @@
 
 using System.Buffers.Binary;
 using System.Globalization;
+using Leither.Ipfs.Files;
 using Leither.Ipfs.Multiformats;
 
 namespace Leither.Ipfs.Blockstore;

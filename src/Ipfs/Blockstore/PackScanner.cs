@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Buffers.Binary;
 using System.Diagnostics.CodeAnalysis;
+using Leither.Ipfs.Files;
 using Leither.Ipfs.Multiformats;
 
 namespace Leither.Ipfs.Blockstore;
@@ -13,7 +14,7 @@ internal sealed class PackScanner : IDisposable
 {
     private const int ChunkBytes = 256 << 10;
 
-    private readonly IBlockFile _file;
+    private readonly IFile _file;
     private readonly string _name;
     private readonly uint? _salt;
     private readonly long _end;
@@ -31,7 +32,7 @@ internal sealed class PackScanner : IDisposable
     /// <param name="end">Where to stop.</param>
     /// <param name="verify">Whether a block's hash is checked.</param>
     /// <param name="isTail">Whether what was never flushed may be at the end: then damage there is a torn tail.</param>
-    public PackScanner(IBlockFile file, string name, uint? salt, long start, long end, bool verify, bool isTail)
+    public PackScanner(IFile file, string name, uint? salt, long start, long end, bool verify, bool isTail)
     {
         (_file, _name, _salt, _at, _end) = (file, name, salt, start, end);
         (_verify, _isTail) = (verify || salt is null, isTail);

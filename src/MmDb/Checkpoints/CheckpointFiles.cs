@@ -1,3 +1,4 @@
+using Leither.Ipfs.Files;
 using Leither.MmDb.Log;
 
 namespace Leither.MmDb.Checkpoints;
@@ -9,10 +10,10 @@ internal static class CheckpointFiles
     public const int Kept = 2;
 
     /// <summary>The checkpoints' names and positions, newest first.</summary>
-    public static List<(string Name, Position Position)> List(ILogFiles files)
+    public static List<(string Name, Position Position)> List(IFolder files)
     {
         var found = new List<(string Name, Position Position)>();
-        foreach (string name in files.List())
+        foreach ((string name, _) in files.List())
         {
             if (CheckpointFormat.TryParseName(name, out Position position))
             {
@@ -29,7 +30,7 @@ internal static class CheckpointFiles
     }
 
     /// <summary>Deletes those that are no longer needed, and what unfinished ones left. Returns the position from which on the log is still needed.</summary>
-    public static Position DeleteOld(ILogFiles files)
+    public static Position DeleteOld(IFolder files)
     {
         List<(string Name, Position Position)> found = List(files);
         for (int i = Kept; i < found.Count; i++)
@@ -41,9 +42,9 @@ internal static class CheckpointFiles
     }
 
     /// <summary>Deletes what unfinished ones left.</summary>
-    public static void DeleteTemporary(ILogFiles files)
+    public static void DeleteTemporary(IFolder files)
     {
-        foreach (string name in files.List())
+        foreach ((string name, _) in files.List())
         {
             if (CheckpointFormat.IsTemporary(name))
             {

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Runtime.CompilerServices;
+using Leither.Ipfs.Files;
 using Leither.MmDb.Log;
 
 namespace Leither.MmDb.Checkpoints;

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using Leither.Ipfs.Files;
 using Leither.MmDb.Log;
 using Leither.MmDb.Memory;
 using Leither.MmDb.Values;
@@ -70,7 +71,7 @@ internal sealed unsafe class CheckpointLoader
 
     /// <summary>Reads a checkpoint; what the keyspace held before goes, in slices.</summary>
     /// <exception cref="CheckpointCorruptedException">It cannot be used; the keyspace is as it was.</exception>
-    public static CheckpointInfo Load(ILogFiles files, string name, Keyspace keyspace)
+    public static CheckpointInfo Load(IFolder files, string name, Keyspace keyspace)
     {
         var loader = new CheckpointLoader(keyspace);
         try
@@ -124,14 +125,14 @@ internal sealed unsafe class CheckpointLoader
 
     // ------------------------------------------------------------------ the file
 
-    private CheckpointInfo Read(ILogFiles files, string name)
+    private CheckpointInfo Read(IFolder files, string name)
     {
         string fullName = files.FullName(name);
         long at = 0, capacity = SnapshotChunk.UsualCapacity;
         byte* buffer = (byte*)NativeMemory.Alloc((nuint)capacity);
         try
         {
-            using ILogFile file = files.Open(name);
+            using IFile file = files.Open(name);
             long length = file.Length, pieces = 0;
             if (length < CheckpointFormat.HeaderBytes || !ReadFully(file, 0, buffer, CheckpointFormat.HeaderBytes))
             {
@@ -202,7 +203,7 @@ internal sealed unsafe class CheckpointLoader
         {
             throw new CheckpointCorruptedException(fullName, at, e.Message, e);
         }
-        catch (LogFileException e)
+        catch (DiskException e)
         {
             throw new CheckpointCorruptedException(fullName, at, e.Reason, e);
         }
@@ -212,11 +213,11 @@ internal sealed unsafe class CheckpointLoader
         }
     }
 
-    private static bool ReadFully(ILogFile file, long at, byte* to, long count)
+    private static bool ReadFully(IFile file, long at, byte* to, long count)
     {
         while (count > 0)
         {
-            int read = file.Read(at, to, (int)Math.Min(count, 1 << 30));
+            int read = file.Read(at, new Span<byte>(to, (int)Math.Min(count, 1 << 30)));
             if (read <= 0)
             {
                 return false;

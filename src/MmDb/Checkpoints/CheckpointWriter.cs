@@ -1,3 +1,4 @@
+using Leither.Ipfs.Files;
 using Leither.MmDb.Log;
 
 namespace Leither.MmDb.Checkpoints;
@@ -14,7 +15,7 @@ internal sealed unsafe class CheckpointWriter : ISnapshotSink
 
     private const int MaxSpare = 16;
 
-    private readonly ILogFiles _files;
+    private readonly IFolder _files;
     private readonly CheckpointHeader _header;
     private readonly Thread _thread;
     private readonly object _lock = new();
@@ -25,7 +26,7 @@ internal sealed unsafe class CheckpointWriter : ISnapshotSink
     private bool _abandoned;
     private volatile bool _done;
 
-    public CheckpointWriter(ILogFiles files, CheckpointHeader header)
+    public CheckpointWriter(IFolder files, CheckpointHeader header)
     {
         _files = files;
         _header = header;
@@ -115,13 +116,13 @@ internal sealed unsafe class CheckpointWriter : ISnapshotSink
             // Left over from a checkpoint at the same place that was not finished.
             _files.Delete(temporary);
             long bytes;
-            using (ILogFile file = _files.Create(temporary))
+            using (IFile file = _files.Create(temporary))
             {
                 remove = true;
                 bytes = WriteAll(file, temporary);
                 if (bytes > 0)
                 {
-                    file.SyncData();
+                    file.Sync();
                 }
             }
 
@@ -154,19 +155,19 @@ internal sealed unsafe class CheckpointWriter : ISnapshotSink
     }
 
     /// <summary>Writes the file; returns its length, or 0 when it was abandoned.</summary>
-    private long WriteAll(ILogFile file, string name)
+    private long WriteAll(IFile file, string name)
     {
         byte* small = stackalloc byte[CheckpointFormat.HeaderBytes];
         _header.Encode(small);
         uint seed = *(uint*)(small + CheckpointFormat.HeaderBytes - 4);
-        long at = Write(file, name, 0, small, CheckpointFormat.HeaderBytes);
+        long at = Write(file, 0, small, CheckpointFormat.HeaderBytes);
         uint number = 0;
         while (Next() is { } chunk)
         {
             CheckpointFormat.SealChunk(chunk.Header, (uint)chunk.Length, number++, CheckpointFormat.PiecesKind, seed);
             try
             {
-                at = Write(file, name, at, chunk.Header, CheckpointFormat.ChunkHeaderBytes + chunk.Length);
+                at = Write(file, at, chunk.Header, CheckpointFormat.ChunkHeaderBytes + chunk.Length);
             }
             finally
             {
@@ -188,20 +189,15 @@ internal sealed unsafe class CheckpointWriter : ISnapshotSink
         *(long*)(end + CheckpointFormat.ChunkHeaderBytes) = _keys;
         *(long*)(end + CheckpointFormat.ChunkHeaderBytes + 8) = at - CheckpointFormat.HeaderBytes - ((long)number * CheckpointFormat.ChunkHeaderBytes);
         CheckpointFormat.SealChunk(end, CheckpointFormat.EndBytes, number, CheckpointFormat.EndKind, seed);
-        return Write(file, name, at, end, CheckpointFormat.ChunkHeaderBytes + CheckpointFormat.EndBytes);
+        return Write(file, at, end, CheckpointFormat.ChunkHeaderBytes + CheckpointFormat.EndBytes);
     }
 
-    private long Write(ILogFile file, string name, long at, byte* bytes, long length)
+    private static long Write(IFile file, long at, byte* bytes, long length)
     {
         const int Most = 1 << 20;
         while (length > 0)
         {
-            int written = file.Write(at, bytes, (int)Math.Min(length, Most));
-            if (written <= 0)
-            {
-                throw new LogFileException("write", _files.FullName(name), "nothing was taken", isFull: true);
-            }
-
+            int written = file.Write(at, new ReadOnlySpan<byte>(bytes, (int)Math.Min(length, Most)));
             at += written;
             bytes += written;
             length -= written;

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Leither.Ipfs.Files;
 using Leither.MmDb.Configuration;
 using Leither.MmDb.Log;
 
@@ -41,7 +42,7 @@ public sealed class Checkpointer : ICheckpointer, IDisposable
     private static readonly long _sliceTicks = Stopwatch.Frequency / 2000;
 
     private readonly Mimei _mimei;
-    private readonly ILogFiles _files;
+    private readonly IFolder _files;
     private readonly CheckpointerOptions _options;
     private readonly TimeProvider _time;
     private CheckpointInfo? _last;
@@ -64,7 +65,7 @@ public sealed class Checkpointer : ICheckpointer, IDisposable
     /// <param name="recovered">What opening it found.</param>
     /// <param name="time">The clock.</param>
     /// <param name="options">Settings.</param>
-    public Checkpointer(Mimei mimei, ILogFiles files, RecoveredState recovered, TimeProvider time, CheckpointerOptions? options = null)
+    public Checkpointer(Mimei mimei, IFolder files, RecoveredState recovered, TimeProvider time, CheckpointerOptions? options = null)
     {
         _mimei = mimei;
         _files = files;
@@ -301,7 +302,7 @@ public sealed class Checkpointer : ICheckpointer, IDisposable
             Position needed = CheckpointFiles.DeleteOld(_files);
             _mimei.Log?.DropThrough(needed.Sequence, _options.KeepLogBytes);
         }
-        catch (LogFileException e)
+        catch (DiskException e)
         {
             // They only take space; the next checkpoint tries again.
             _options.Report($"Old checkpoints stay: {e.Message}");

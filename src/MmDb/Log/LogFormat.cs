@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Runtime.CompilerServices;
+using Leither.Ipfs.Files;
 
 namespace Leither.MmDb.Log;
 

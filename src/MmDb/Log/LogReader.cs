@@ -1,19 +1,20 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using Leither.Ipfs.Files;
 
 namespace Leither.MmDb.Log;
 
 /// <summary>Reads a stretch of a log from its files, beside the writer: made by <see cref="WriteLog.Read"/>. For one thread at a time.</summary>
 public sealed unsafe class LogReader : IDisposable
 {
-    private readonly ILogFiles _files;
+    private readonly IFolder _files;
     private readonly List<Part> _parts;
     private readonly Action<LogReader> _forget;
     private byte* _file, _large;
     private long _fileCapacity, _largeCapacity;
     private ulong _sequence, _offset;
 
-    internal LogReader(ILogFiles files, List<Part> parts, ulong after, ulong last, Action<LogReader> forget)
+    internal LogReader(IFolder files, List<Part> parts, ulong after, ulong last, Action<LogReader> forget)
     {
         _files = files;
         _parts = parts;
@@ -34,7 +35,7 @@ public sealed unsafe class LogReader : IDisposable
     public ulong Last { get; }
 
     /// <summary>Gives all entries to a visitor, in order.</summary>
-    /// <exception cref="LogFileException">A file cannot be read.</exception>
+    /// <exception cref="DiskException">A file cannot be read.</exception>
     /// <exception cref="LogCorruptedException">A file is not what was written.</exception>
     public void Run(EntryVisitor visitor)
     {
@@ -90,16 +91,16 @@ public sealed unsafe class LogReader : IDisposable
             string name = part.Name();
             try
             {
-                using ILogFile file = _files.Open(name);
+                using IFile file = _files.Open(name);
                 for (long read = 0; read < part.Length;)
                 {
-                    int count = file.Read(read, _file + read, (int)(part.Length - read));
+                    int count = file.Read(read, new Span<byte>(_file + read, (int)(part.Length - read)));
                     read += count > 0 ? count : throw new LogCorruptedException(_files.FullName(name), read, _sequence, "it ends early");
                 }
 
                 return;
             }
-            catch (LogFileException) when (attempt < attempts)
+            catch (DiskException) when (attempt < attempts)
             {
                 // It got its final name between asking for the name and opening it.
             }

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using Leither.Ipfs.Files;
 
 namespace Leither.MmDb.Log;
 
@@ -18,7 +19,7 @@ internal sealed unsafe class LogRecovery : IDisposable
 {
     private const int SectorBytes = 512;
 
-    private readonly ILogFiles _files;
+    private readonly IFolder _files;
     private readonly bool _allowLoss;
     private readonly Position _checkpoint;
     private readonly EntryVisitor? _visitor;
@@ -47,7 +48,7 @@ internal sealed unsafe class LogRecovery : IDisposable
     private long _cutOffset, _cutBytes;
     private int _cutWholeGroups;
 
-    public LogRecovery(ILogFiles files, bool allowLoss, Position checkpoint, EntryVisitor? visitor)
+    public LogRecovery(IFolder files, bool allowLoss, Position checkpoint, EntryVisitor? visitor)
     {
         _files = files;
         _allowLoss = allowLoss;
@@ -135,7 +136,7 @@ internal sealed unsafe class LogRecovery : IDisposable
     {
         var found = new List<Found>();
         var rewritten = new List<string>();
-        foreach (string name in _files.List())
+        foreach ((string name, _) in _files.List())
         {
             if (HasPrefix(name, LogFormat.PreparedPrefix)) FindPrepared(name, found);
             else if (HasPrefix(name, LogFormat.RewritePrefix)) rewritten.Add(name);
@@ -180,9 +181,9 @@ internal sealed unsafe class LogRecovery : IDisposable
     private Found ReadHeader(string name, SegmentHeader named)
     {
         byte* bytes = stackalloc byte[LogFormat.SegmentHeaderBytes];
-        using ILogFile file = _files.Open(name);
+        using IFile file = _files.Open(name);
         var found = new Found { Name = name, Header = named, FileLength = file.Length };
-        bool whole = file.Read(0, bytes, LogFormat.SegmentHeaderBytes) == LogFormat.SegmentHeaderBytes;
+        bool whole = file.Read(0, new Span<byte>(bytes, LogFormat.SegmentHeaderBytes)) == LogFormat.SegmentHeaderBytes;
         if (!whole || !SegmentHeader.TryDecode(bytes, out SegmentHeader header, out ushort version)) found.HeaderIsBad = true;
         else
         {
@@ -202,8 +203,8 @@ internal sealed unsafe class LogRecovery : IDisposable
         if (int.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out int n)) PreparedFiles = Math.Max(PreparedFiles, n);
 
         byte* bytes = stackalloc byte[LogFormat.SegmentHeaderBytes];
-        using ILogFile file = _files.Open(name);
-        bool whole = file.Read(0, bytes, LogFormat.SegmentHeaderBytes) == LogFormat.SegmentHeaderBytes;
+        using IFile file = _files.Open(name);
+        bool whole = file.Read(0, new Span<byte>(bytes, LogFormat.SegmentHeaderBytes)) == LogFormat.SegmentHeaderBytes;
         if (!whole || !SegmentHeader.TryDecode(bytes, out SegmentHeader header, out ushort version))
         {
             RequireNoGroups(name);
@@ -223,8 +224,8 @@ internal sealed unsafe class LogRecovery : IDisposable
     {
         if (isFirst != name.EndsWith("-1" + LogFormat.SegmentSuffix, StringComparison.Ordinal)) return;
         byte* bytes = stackalloc byte[LogFormat.SegmentHeaderBytes];
-        using ILogFile file = _files.Open(name);
-        bool whole = file.Read(0, bytes, LogFormat.SegmentHeaderBytes) == LogFormat.SegmentHeaderBytes;
+        using IFile file = _files.Open(name);
+        bool whole = file.Read(0, new Span<byte>(bytes, LogFormat.SegmentHeaderBytes)) == LogFormat.SegmentHeaderBytes;
         if (whole && SegmentHeader.TryDecode(bytes, out SegmentHeader header, out _))
         {
             var segment = new Found { Name = name, Header = header, FileLength = file.Length };
@@ -391,7 +392,7 @@ internal sealed unsafe class LogRecovery : IDisposable
 
     private void Load(Found segment)
     {
-        using ILogFile file = _files.Open(segment.Name);
+        using IFile file = _files.Open(segment.Name);
         segment.FileLength = file.Length;
         if (segment.FileLength > LogOptions.MaxSegmentBytes)
         {
@@ -403,7 +404,7 @@ internal sealed unsafe class LogRecovery : IDisposable
             _fileCapacity = segment.FileLength;
             _file = (byte*)NativeMemory.Alloc((nuint)_fileCapacity);
         }
-        segment.FileLength = file.Read(0, _file, (int)segment.FileLength);
+        segment.FileLength = file.Read(0, new Span<byte>(_file, (int)segment.FileLength));
     }
 
     private bool IsZero(long from, long to) => to <= from || !new ReadOnlySpan<byte>(_file + from, (int)(to - from)).ContainsAnyExcept((byte)0);
@@ -563,18 +564,15 @@ internal sealed unsafe class LogRecovery : IDisposable
         else
         {
             Load(segment);
-            using (ILogFile lost = _files.Create(LostName(segment.Name)))
+            using (IFile lost = _files.Create(LostName(segment.Name)))
             {
-                for (long done = at; done < segment.FileLength;)
-                {
-                    done += lost.Write(done - at, _file + done, (int)(segment.FileLength - done));
-                }
-                lost.SyncData();
+                lost.WriteAll(0, new ReadOnlySpan<byte>(_file + at, (int)(segment.FileLength - at)));
+                lost.Sync();
             }
-            using (ILogFile file = _files.Open(segment.Name))
+            using (IFile file = _files.Open(segment.Name))
             {
                 file.Truncate(at);
-                file.SyncData();
+                file.Sync();
             }
             segment.FileLength = segment.Length = at;
             segment.LastSequence = _sequence - 1;
@@ -588,7 +586,7 @@ internal sealed unsafe class LogRecovery : IDisposable
 
     private string LostName(string name)
     {
-        IReadOnlyList<string> names = _files.List();
+        HashSet<string> names = [.. _files.List().Select(static f => f.Name)];
         for (int i = 0; ; i++)
         {
             string lost = i == 0 ? $"{name}.lost" : string.Create(CultureInfo.InvariantCulture, $"{name}.{i}.lost");

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using Leither.Ipfs.Files;
 
 namespace Leither.MmDb.Log;
 
@@ -136,7 +137,7 @@ public sealed unsafe partial class WriteLog
             error = default;
             return true;
         }
-        catch (LogFileException e)
+        catch (DiskException e)
         {
             error = new LogError(LogState.Full, e.Reason);
             lock (_gate) _error = error;
@@ -161,7 +162,7 @@ public sealed unsafe partial class WriteLog
     }
 
     /// <summary>A write or sync failed: from here on nothing is written or called synced until <see cref="Rewrite"/> succeeds.</summary>
-    private void Fail(LogFileException e)
+    private void Fail(DiskException e)
     {
         lock (_gate)
         {
@@ -207,7 +208,7 @@ public sealed unsafe partial class WriteLog
                         Segment? segment = made.Count == 0 ? null : made[^1];
                         if (segment is null || segment.Room < group.TotalBytes) segment = BeginRewrite(made, group);
                         Group.Seal(at, segment.Header.Crc, _syncedSequence);
-                        WriteFully(segment.File!, segment.Name, segment.Length, at, group.TotalBytes);
+                        WriteFully(segment.File!, segment.Length, at, group.TotalBytes);
                         segment.Length += group.TotalBytes;
                         segment.LastSequence = written = group.NextSequence - 1;
                         _written += group.TotalBytes;
@@ -218,25 +219,25 @@ public sealed unsafe partial class WriteLog
                 foreach (Segment segment in made)
                 {
                     if (segment != made[0]) WriteHeader(segment);
-                    segment.File!.SyncData();
+                    segment.File!.Sync();
                     segment.SyncedLength = segment.Length;
                     segment.IsInDirectory = true;
                 }
                 if (made.Count > 0)
                 {
                     WriteHeader(made[0]);
-                    made[0].File!.SyncData();
+                    made[0].File!.Sync();
                 }
                 else
                 {
                     // Nothing waits. A prepared file shows whether the disk works; the next group will begin a segment with it.
                     PreparedFile prepared = Prepare();
-                    prepared.File.SyncData();
+                    prepared.File.Sync();
                     lock (_gate) _prepared.Enqueue(prepared);
                 }
                 Adopt(old, made, start, written);
             }
-            catch (LogFileException e)
+            catch (DiskException e)
             {
                 GiveUp(made);
                 lock (_gate)
@@ -269,7 +270,7 @@ public sealed unsafe partial class WriteLog
         {
             foreach (Segment segment in made) _files.Delete(segment.Name);
         }
-        catch (LogFileException e)
+        catch (DiskException e)
         {
             BackgroundError = e.Message;
         }
@@ -323,7 +324,7 @@ public sealed unsafe partial class WriteLog
             {
                 if (segment.StreamStart < start || made.Count == 0) segment.File!.Truncate(segment.Length);
             }
-            catch (LogFileException e)
+            catch (DiskException e)
             {
                 BackgroundError = e.Message;
             }
@@ -358,12 +359,12 @@ public sealed unsafe partial class WriteLog
         var source = new GroupSource(buffer, bytes, owned: buffer);
         try
         {
-            int read = segment.File!.Read(offset, buffer, (int)bytes);
+            int read = segment.File!.Read(offset, new Span<byte>(buffer, (int)bytes));
             for (long at = 0; at < bytes;)
             {
                 if (!Group.TryRead(buffer + at, read - at, segment.Header.Crc, out Group group))
                 {
-                    throw new LogFileException("read back", segment.Name, "what the failed sync was to make durable is gone", isFull: false);
+                    throw new DiskException("read back", segment.Name, "what the failed sync was to make durable is gone", isFull: false);
                 }
                 at += group.TotalBytes;
             }

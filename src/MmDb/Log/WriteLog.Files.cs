@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Leither.Ipfs.Files;
 
 namespace Leither.MmDb.Log;
 
@@ -15,7 +16,7 @@ public sealed unsafe partial class WriteLog
 {
     private const int MaxPrepared = 16;
 
-    private readonly ILogFiles _files;
+    private readonly IFolder _files;
     private readonly LogOptions _options;
     private readonly LogWorker _worker;
     private readonly Lock _gate = new(), _syncGate = new(), _fileWorkGate = new();
@@ -217,7 +218,7 @@ public sealed unsafe partial class WriteLog
                     bytes += group.TotalBytes;
                     last = group.NextSequence - 1;
                 }
-                WriteFully(segment.File!, segment.Name, segment.Length, at, bytes);
+                WriteFully(segment.File!, segment.Length, at, bytes);
                 lock (_gate)
                 {
                     segment.Length += bytes;
@@ -232,18 +233,18 @@ public sealed unsafe partial class WriteLog
                 }
             }
         }
-        catch (LogFileException e)
+        catch (DiskException e)
         {
             Fail(e);
         }
     }
 
-    private static void WriteFully(ILogFile file, string name, long offset, byte* bytes, long count)
+    private static void WriteFully(IFile file, long offset, byte* bytes, long count)
     {
         while (count > 0)
         {
-            int n = file.Write(offset, bytes, (int)Math.Min(count, 1 << 30));
-            if (n <= 0) throw new LogFileException("write", name, "nothing was written", isFull: false);
+            int n = (int)Math.Min(count, 1 << 30);
+            file.WriteAll(offset, new ReadOnlySpan<byte>(bytes, n));
             offset += n;
             bytes += n;
             count -= n;
@@ -273,7 +274,7 @@ public sealed unsafe partial class WriteLog
         {
             WriteHeader(segment);
         }
-        catch (LogFileException)
+        catch (DiskException)
         {
             Discard(prepared);
             throw;
@@ -285,7 +286,7 @@ public sealed unsafe partial class WriteLog
     {
         byte* bytes = stackalloc byte[LogFormat.SegmentHeaderBytes];
         segment.Header.Encode(bytes);
-        WriteFully(segment.File!, segment.Name, 0, bytes, LogFormat.SegmentHeaderBytes);
+        WriteFully(segment.File!, 0, bytes, LogFormat.SegmentHeaderBytes);
     }
 
     /// <summary>A segment whose header is not in its file yet.</summary>
@@ -361,7 +362,7 @@ public sealed unsafe partial class WriteLog
         {
             prepared.File.Allocate(_options.SegmentBytes);
         }
-        catch (LogFileException)
+        catch (DiskException)
         {
             Discard(prepared);
             throw;
@@ -377,7 +378,7 @@ public sealed unsafe partial class WriteLog
         {
             _files.Delete(prepared.Name);
         }
-        catch (LogFileException e)
+        catch (DiskException e)
         {
             BackgroundError = e.Message;
         }
@@ -420,11 +421,11 @@ public sealed unsafe partial class WriteLog
                 foreach ((Segment segment, long length) in dirty)
                 {
                     segment.IsInDirectory = true;
-                    segment.File!.SyncData();
+                    segment.File!.Sync();
                     lock (_gate) segment.SyncedLength = length;
                 }
             }
-            catch (LogFileException e)
+            catch (DiskException e)
             {
                 Fail(e);
                 return false;
@@ -540,7 +541,7 @@ public sealed unsafe partial class WriteLog
             {
                 action();
             }
-            catch (LogFileException e)
+            catch (DiskException e)
             {
                 error = e.Message;
             }
@@ -582,7 +583,7 @@ public sealed unsafe partial class WriteLog
     private void PrepareAhead()
     {
         List<PreparedFile> made = [];
-        LogFileException? failure = null;
+        DiskException? failure = null;
         while (failure is null)
         {
             lock (_gate)
@@ -594,7 +595,7 @@ public sealed unsafe partial class WriteLog
             {
                 made.Add(Prepare());
             }
-            catch (LogFileException e)
+            catch (DiskException e)
             {
                 failure = e;
             }
@@ -604,10 +605,10 @@ public sealed unsafe partial class WriteLog
         {
             try
             {
-                prepared.File.SyncData();
+                prepared.File.Sync();
                 lock (_gate) _prepared.Enqueue(prepared);
             }
-            catch (LogFileException e)
+            catch (DiskException e)
             {
                 Discard(prepared);
                 failure ??= e;
@@ -680,7 +681,7 @@ public sealed unsafe partial class WriteLog
                     TrySync(finishedOnly: false);
                 }
             }
-            if (_phase != Phase.Open) throw new LogFileException("close", _files.FullName(""), Error.Text, Error.State == LogState.Full);
+            if (_phase != Phase.Open) throw new DiskException("close", _files.FullName(""), Error.Text, Error.State == LogState.Full);
 
             lock (_gate)
             {
@@ -766,7 +767,7 @@ public sealed unsafe partial class WriteLog
         public SegmentHeader Header;
 
         /// <summary>Open until the segment is finished.</summary>
-        public ILogFile? File;
+        public IFile? File;
         public long Capacity;
 
         /// <summary>Written bytes, header included.</summary>
@@ -791,11 +792,11 @@ public sealed unsafe partial class WriteLog
         public bool IsNamed;
     }
 
-    private sealed class PreparedFile(string name, ILogFile file)
+    private sealed class PreparedFile(string name, IFile file)
     {
         public string Name { get; } = name;
 
-        public ILogFile File { get; } = file;
+        public IFile File { get; } = file;
 
         public bool IsInDirectory { get; set; }
     }

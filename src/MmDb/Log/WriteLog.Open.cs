@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Leither.Ipfs.Files;
 
 namespace Leither.MmDb.Log;
 
@@ -17,8 +18,8 @@ public sealed unsafe partial class WriteLog
     /// <paramref name="onEntry"/>, in order. A torn tail is cut and reported. After an unclean end a new epoch begins.
     /// </summary>
     /// <exception cref="LogCorruptedException">Something that had been synced is damaged or missing.</exception>
-    /// <exception cref="LogFileException">The disk failed.</exception>
-    public static WriteLog Open(ILogFiles files, LogOptions options, Position startAfter, EntryVisitor? onEntry)
+    /// <exception cref="DiskException">The disk failed.</exception>
+    public static WriteLog Open(IFolder files, LogOptions options, Position startAfter, EntryVisitor? onEntry)
     {
         using var recovery = new LogRecovery(files, options.AllowDataLossAfterCorruption, startAfter, onEntry);
         recovery.Run();
@@ -26,10 +27,10 @@ public sealed unsafe partial class WriteLog
     }
 
     /// <summary>As the other, for a checkpoint whose epoch is not known.</summary>
-    public static WriteLog Open(ILogFiles files, LogOptions options, ulong startAfter, EntryVisitor? onEntry) =>
+    public static WriteLog Open(IFolder files, LogOptions options, ulong startAfter, EntryVisitor? onEntry) =>
         Open(files, options, new Position(0, startAfter), onEntry);
 
-    private WriteLog(ILogFiles files, LogOptions options, LogRecovery recovery)
+    private WriteLog(IFolder files, LogOptions options, LogRecovery recovery)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(options.SegmentBytes, LogOptions.MinSegmentBytes);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(options.SegmentBytes, LogOptions.MaxSegmentBytes);
@@ -111,9 +112,9 @@ public sealed unsafe partial class WriteLog
         foreach (LogRecovery.Found found in recovery.Chain)
         {
             if (found.FileLength <= found.Length) continue;
-            using ILogFile file = _files.Open(found.Name);
+            using IFile file = _files.Open(found.Name);
             file.Truncate(found.Length);
-            file.SyncData();
+            file.Sync();
         }
         foreach (string name in recovery.Superseded) _files.Delete(name);
         if (_replaced is not null)
@@ -142,7 +143,7 @@ public sealed unsafe partial class WriteLog
     private Segment BeginDurably()
     {
         Segment segment = BeginSegment(_writtenSequence + 1, 0, isFirst: true);
-        segment.File!.SyncData();
+        segment.File!.Sync();
         segment.SyncedLength = segment.Length;
         Name(segment);
         _files.SyncDirectory();
@@ -153,15 +154,15 @@ public sealed unsafe partial class WriteLog
     /// <summary>Writes the bytes of a segment over themselves, and syncs them.</summary>
     private void WriteAgain(LogRecovery.Found found)
     {
-        using ILogFile file = _files.Open(found.Name);
+        using IFile file = _files.Open(found.Name);
         byte* buffer = (byte*)NativeMemory.Alloc(MaxChunkBytes);
         try
         {
             for (long at = 0; at < found.Length;)
             {
-                int n = file.Read(at, buffer, (int)Math.Min(MaxChunkBytes, found.Length - at));
-                if (n == 0) throw new LogFileException("read", _files.FullName(found.Name), "the file became shorter", isFull: false);
-                WriteFully(file, found.Name, at, buffer, n);
+                int n = file.Read(at, new Span<byte>(buffer, (int)Math.Min(MaxChunkBytes, found.Length - at)));
+                if (n == 0) throw new DiskException("read", _files.FullName(found.Name), "the file became shorter", isFull: false);
+                WriteFully(file, at, buffer, n);
                 at += n;
             }
         }
@@ -169,6 +170,6 @@ public sealed unsafe partial class WriteLog
         {
             NativeMemory.Free(buffer);
         }
-        file.SyncData();
+        file.Sync();
     }
 }

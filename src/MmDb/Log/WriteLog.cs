@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using Leither.Ipfs.Files;
 
 namespace Leither.MmDb.Log;
 
@@ -158,7 +159,7 @@ public sealed unsafe partial class WriteLog : IDisposable
     /// <summary>
     /// Closes the log in good order: everything is written and synced, and a mark says so; the next start keeps the epoch.
     /// </summary>
-    /// <exception cref="LogFileException">The disk failed; what could not be written is lost, as in a crash.</exception>
+    /// <exception cref="DiskException">The disk failed; what could not be written is lost, as in a crash.</exception>
     public void Close()
     {
         if (_phase == Phase.Closed) return;

@@ -1,4 +1,5 @@
 using Leither.Ipfs.DagCbor;
+using Leither.Ipfs.Files;
 using Leither.Ipfs.Multiformats;
 using Leither.MmDb.Log;
 
@@ -25,12 +26,12 @@ public readonly record struct ListedVersion(ulong Number, Cid Block, bool IsOwn)
 /// </code>
 /// <para>Any thread may use it. Each change is durable when its method returns.</para>
 /// </remarks>
-public sealed unsafe class VersionList
+public sealed class VersionList
 {
     private const string FileName = "versions", NewFileName = "versions.new";
     private const int Format = 1;
 
-    private readonly ILogFiles _files;
+    private readonly IFolder _files;
     private readonly Lock _changing = new();
     private long _removals;
     private volatile Content _content = new([], 1, 0, false);
@@ -38,12 +39,12 @@ public sealed unsafe class VersionList
     private sealed record Content(ListedVersion[] Versions, ulong Next, ulong Released, bool HasGarbage);
 
     /// <summary>Reads the list of a MiMei's folder; without a file there are no versions.</summary>
-    /// <exception cref="LogFileException">The file cannot be read.</exception>
+    /// <exception cref="DiskException">The file cannot be read.</exception>
     /// <exception cref="MimeiException">It is damaged.</exception>
-    public VersionList(ILogFiles files)
+    public VersionList(IFolder files)
     {
         _files = files;
-        IsStored = files.List().Contains(FileName);
+        IsStored = files.List().Any(static f => f.Name == FileName);
         if (IsStored)
         {
             Load();
@@ -51,7 +52,7 @@ public sealed unsafe class VersionList
     }
 
     /// <summary>A list of what was found in a store, in the place of one that was lost.</summary>
-    public VersionList(ILogFiles files, IEnumerable<ListedVersion> versions)
+    public VersionList(IFolder files, IEnumerable<ListedVersion> versions)
     {
         _files = files;
         ListedVersion[] found = [.. versions.OrderBy(static v => v.Number)];
@@ -180,17 +181,10 @@ public sealed unsafe class VersionList
         }
 
         _files.Delete(NewFileName);
-        using (ILogFile file = _files.Create(NewFileName))
+        using (IFile file = _files.Create(NewFileName))
         {
-            fixed (byte* bytes = writer.Written)
-            {
-                for (int written = 0; written < writer.Length;)
-                {
-                    written += file.Write(written, bytes + written, writer.Length - written);
-                }
-            }
-
-            file.SyncData();
+            file.WriteAll(0, writer.Written);
+            file.Sync();
         }
 
         _files.Rename(NewFileName, FileName);
@@ -202,16 +196,12 @@ public sealed unsafe class VersionList
     private void Load()
     {
         byte[] bytes;
-        using (ILogFile file = _files.Open(FileName))
+        using (IFile file = _files.Open(FileName))
         {
             bytes = new byte[file.Length];
-            fixed (byte* to = bytes)
+            if (file.Read(0, bytes) != bytes.Length)
             {
-                for (int read = 0; read < bytes.Length;)
-                {
-                    int count = file.Read(read, to + read, bytes.Length - read);
-                    read += count > 0 ? count : throw new MimeiException($"ERR {_files.FullName(FileName)} ends early");
-                }
+                throw new MimeiException($"ERR {_files.FullName(FileName)} ends early");
             }
         }
 

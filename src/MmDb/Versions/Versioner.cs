@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Leither.Ipfs.Blockstore;
+using Leither.Ipfs.Files;
 using Leither.Ipfs.Keys;
 using Leither.Ipfs.Multiformats;
 using Leither.MmDb.Configuration;
@@ -18,7 +19,7 @@ public sealed class VersionerOptions
     /// <summary>Opens the blocks, when they are first wanted.</summary>
     public required Func<IBlockstore> OpenBlocks { get; init; }
     /// <summary>The MiMei's folder, for the list of versions.</summary>
-    public required ILogFiles Files { get; init; }
+    public required IFolder Files { get; init; }
     /// <summary>Where temporary files go.</summary>
     public required string WorkFolder { get; init; }
     /// <summary>The clock.</summary>

@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using Leither.Ipfs.Blockstore;
+using Leither.Ipfs.Files;
 using Leither.Ipfs.Keys;
 using Leither.MmDb;
 using Leither.MmDb.Checkpoints;
@@ -97,7 +98,7 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
     public void Create(MimeiInfo info)
     {
         // The info comes last: a folder without one is no MiMei, and is made whole by the next try.
-        LogFiles files = new(PathOf(info.Id));
+        DiskFolder files = new(PathOf(info.Id));
         string temporary = files.FullName(InfoFile + ".new");
         using (FileStream stream = File.Create(temporary))
         {
@@ -179,15 +180,15 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
     private Mimei Recover(LeitherId id, out string found)
     {
         MimeiInfo info = ReadInfo(id);
-        LogFiles checkpoints = new(PathOf(id));
+        DiskFolder checkpoints = new(PathOf(id));
         string logFolder = Path.Combine(PathOf(id), LogFolder);
         bool keepsLog = _config.Settings.Get(ConfigKeys.AppendOnly), isDefault = id == DefaultId;
         ulong seed = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong)));
         Mimei mimei = new(new Keyspace(_options, seed), id);
 
         // A log that was kept once is read even where none is kept any more: it may hold what no checkpoint does.
-        LogFiles? log = keepsLog || Directory.Exists(logFolder) ? new LogFiles(logFolder) : null;
-        bool isSmall = log is not null && !isDefault && log.List().Sum(name => new FileInfo(log.FullName(name)).Length) < SmallLogBytes;
+        DiskFolder? log = keepsLog || Directory.Exists(logFolder) ? DiskFolder.Make(logFolder) : null;
+        bool isSmall = log is not null && !isDefault && log.List().Sum(static f => f.Length) < SmallLogBytes;
         RecoveredState state;
         try
         {
@@ -260,7 +261,7 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
             return;
         }
 
-        LogFiles target = new(path);
+        DiskFolder target = new(path);
         if (Directory.Exists(oldLog) && Directory.Exists(Path.Combine(path, LogFolder)))
         {
             throw new DataFolderException($"{oldLog} is the log of an older version, and {path} has one already. Move away the one that is not to be used");
@@ -277,7 +278,7 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
         }
 
         target.SyncDirectory();
-        new LogFiles(_folder).SyncDirectory();
+        DiskFolder.Make(_folder).SyncDirectory();
         _log.Notice($"This folder was that of a version with one MiMei; its log and checkpoints are now in {path}");
     }
 }

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using Leither.Ipfs.Files;
 using Leither.Ipfs.Keys;
 using Leither.MmDb;
 using Leither.MmDb.Log;
@@ -21,7 +22,7 @@ internal sealed class MimeiList : IDisposable
     private const string FileName = "mimei.list", Head = "leither mimei list 1";
 
     private readonly Lock _gate = new();
-    private readonly LogFiles _files;
+    private readonly DiskFolder _files;
     private readonly Dictionary<LeitherId, MimeiRecord> _records = [];
     private readonly FileStream _stream;
 
@@ -29,7 +30,7 @@ internal sealed class MimeiList : IDisposable
     /// <exception cref="IOException">It cannot be read or written.</exception>
     public MimeiList(string folder, NodeLog log)
     {
-        _files = new LogFiles(folder);
+        _files = DiskFolder.Make(folder);
         int lines = File.Exists(_files.FullName(FileName)) ? Read(log) : int.MaxValue;
         if (lines > (_records.Count * 2) + 100)
         {

@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using Leither.Ipfs.Files;
 using Leither.Ipfs.Keys;
 using Leither.MmDb.Log;
 using Leither.Node.Configuration;
@@ -47,10 +48,10 @@ public sealed class NodeKeys : IDisposable
             CloseToOthers(folder, File.GetUnixFileMode(folder), File.SetUnixFileMode, PrivateFolder, log);
         }
 
-        LogFiles files = new(folder);
+        DiskFolder files = new(folder);
         PrivateKey author = Read(files, AuthorFile, log) ?? Make(files, AuthorFile);
         PrivateKey node = Read(files, NodeFile, log) ?? Make(files, NodeFile);
-        new LogFiles(dataFolder).SyncDirectory();
+        DiskFolder.Make(dataFolder).SyncDirectory();
         return new NodeKeys(author, node);
     }
 
@@ -61,7 +62,7 @@ public sealed class NodeKeys : IDisposable
         Node.Dispose();
     }
 
-    private static PrivateKey? Read(LogFiles files, string name, NodeLog log)
+    private static PrivateKey? Read(DiskFolder files, string name, NodeLog log)
     {
         string path = files.FullName(name);
         if (!File.Exists(path))
@@ -91,7 +92,7 @@ public sealed class NodeKeys : IDisposable
     }
 
     /// <summary>Makes a key; a crash leaves it whole or not at all.</summary>
-    private static PrivateKey Make(LogFiles files, string name)
+    private static PrivateKey Make(DiskFolder files, string name)
     {
         PrivateKey key = PrivateKey.Generate();
         byte[] protobuf = new byte[PrivateKey.ProtobufLength];

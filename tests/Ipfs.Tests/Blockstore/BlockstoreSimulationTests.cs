@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Globalization;
 using System.Text;
 using Leither.Ipfs.Blockstore;
+using Leither.Ipfs.Files;
 using Leither.Ipfs.Multiformats;
 using Leither.TestKit;
 using Xunit;
@@ -45,7 +46,7 @@ public sealed class BlockstoreSimulationTests
     private sealed class Life
     {
         private readonly Random _random;
-        private readonly SimulatedBlockDisk _disk;
+        private readonly SimulatedDisk _disk;
         private readonly bool _faults, _power;
         private readonly FileBlockstoreOptions _options;
         private readonly StringBuilder _story = new();
@@ -64,7 +65,7 @@ public sealed class BlockstoreSimulationTests
         public Life(int seed, bool faults, bool power)
         {
             _random = new Random(seed);
-            _disk = new SimulatedBlockDisk(_random.Next());
+            _disk = new SimulatedDisk(_random.Next());
             (_faults, _power) = (faults, power);
             uint salt = 0;
             _options = new FileBlockstoreOptions
@@ -93,7 +94,7 @@ public sealed class BlockstoreSimulationTests
                     if (_random.Next(3) == 0) CloseWell(store);
                     else Crash();
                 }
-                catch (SimulatedBlockDisk.ProcessEnded)
+                catch (SimulatedDisk.ProcessEnded)
                 {
                     Tell("ended in the middle of an operation");
                     Crash();
@@ -141,7 +142,7 @@ public sealed class BlockstoreSimulationTests
                         break;
                 }
             }
-            catch (BlockFileException e)
+            catch (DiskException e)
             {
                 Tell($"failed: {e.Message}");
                 Assert.True(_faults, e.Message);
@@ -256,7 +257,7 @@ public sealed class BlockstoreSimulationTests
             {
                 if (!_collection.Step(TimeSpan.Zero)) return;
             }
-            catch (BlockFileException e)
+            catch (DiskException e)
             {
                 Tell($"collection failed: {e.Message}");
                 Assert.True(_faults, e.Message);
@@ -381,7 +382,7 @@ public sealed class BlockstoreSimulationTests
                 if (_power && _random.Next(2) == 0) _disk.LosePower();
                 else _disk.Kill();
             }
-            catch (BlockFileException e)
+            catch (DiskException e)
             {
                 Assert.True(_faults, e.Message);
                 Tell($"close failed: {e.Message}");

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Text;
 using Leither.Ipfs.Blockstore;
+using Leither.Ipfs.Files;
 using Leither.Ipfs.Multiformats;
 using Leither.TestKit;
 using Xunit;
@@ -15,7 +16,7 @@ public sealed class FileBlockstoreFileTests
     [Fact]
     public void The_bytes_of_a_pack_are_frozen()
     {
-        var disk = new SimulatedBlockDisk(0);
+        var disk = new SimulatedDisk(0);
         using (var store = new FileBlockstore(disk, _small))
         {
             (Cid cid, byte[] data) = Blocks.Text("Hello, block");
@@ -35,7 +36,7 @@ public sealed class FileBlockstoreFileTests
     [Fact]
     public void The_bytes_of_an_index_are_frozen()
     {
-        var disk = new SimulatedBlockDisk(0);
+        var disk = new SimulatedDisk(0);
         using (var store = new FileBlockstore(disk, _small))
         {
             foreach ((Cid cid, byte[] data) in Many(100)) store.Put(cid, data);
@@ -53,7 +54,7 @@ public sealed class FileBlockstoreFileTests
     [Fact]
     public void A_pack_from_the_future_is_refused()
     {
-        var disk = new SimulatedBlockDisk(0);
+        var disk = new SimulatedDisk(0);
         using (var store = new FileBlockstore(disk, _small))
         {
             store.Put(Many(1)[0].Cid, Many(1)[0].Data);
@@ -62,15 +63,15 @@ public sealed class FileBlockstoreFileTests
         byte[] pack = disk.Content("00000001.pack");
         pack[8] = 2;
         BitConverter.TryWriteBytes(pack.AsSpan(60), Crc32C.Compute(0, pack.AsSpan(0, 60)));
-        disk.Replace("00000001.pack", pack);
+        disk.Put("00000001.pack", pack);
         using var again = new FileBlockstore(disk, _small);
-        Assert.Contains("version 2", Assert.Throws<BlockFileException>(() => again.Has(Many(1)[0].Cid)).Message, StringComparison.Ordinal);
+        Assert.Contains("version 2", Assert.Throws<DiskException>(() => again.Has(Many(1)[0].Cid)).Message, StringComparison.Ordinal);
     }
 
     [Fact]
     public void A_damaged_block_is_named_with_its_place_and_the_others_stay_readable()
     {
-        var disk = new SimulatedBlockDisk(0);
+        var disk = new SimulatedDisk(0);
         List<(Cid Cid, byte[] Data)> blocks = Many(100);
         using var store = new FileBlockstore(disk, _small);
         foreach ((Cid cid, byte[] data) in blocks) store.Put(cid, data);
@@ -78,7 +79,7 @@ public sealed class FileBlockstoreFileTests
         (string file, int at) = Locate(disk, blocks[42].Data);
         disk.FlipBit(file, at + 10, 3);
         var error = Assert.Throws<BlockCorruptedException>(() => store.Get(blocks[42].Cid));
-        Assert.Equal((blocks[42].Cid, "/blocks/" + file, (long)at), (error.Cid, error.File, error.Offset));
+        Assert.Equal((blocks[42].Cid, "/disk/" + file, (long)at), (error.Cid, error.File, error.Offset));
         foreach ((Cid cid, byte[] data) in blocks.Where(b => b.Cid != blocks[42].Cid)) Assert.Equal(data, store.Get(cid));
 
         // As the message says: delete it and put it again.
@@ -93,7 +94,7 @@ public sealed class FileBlockstoreFileTests
         List<(Cid Cid, byte[] Data)> blocks = Many(60);
         for (int round = 0; round < (Seed.IsLong ? 3000 : 200); round++)
         {
-            var disk = new SimulatedBlockDisk(0);
+            var disk = new SimulatedDisk(0);
             using (var store = new FileBlockstore(disk, new FileBlockstoreOptions { MaxPackBytes = 8192, Salt = static () => 1 }))
             {
                 foreach ((Cid cid, byte[] data) in blocks) store.Put(cid, data);
@@ -133,7 +134,7 @@ public sealed class FileBlockstoreFileTests
         List<(Cid Cid, byte[] Data)> blocks = Many(300);
         for (int round = 0; round < (Seed.IsLong ? 2000 : 150); round++)
         {
-            var disk = new SimulatedBlockDisk(0);
+            var disk = new SimulatedDisk(0);
             using (var store = new FileBlockstore(disk, _small))
             {
                 for (int i = 0; i < blocks.Count; i++)
@@ -152,7 +153,7 @@ public sealed class FileBlockstoreFileTests
                     disk.Remove(index);
                     break;
                 case 1:
-                    disk.Replace(index, disk.Content(index)[..random.Next(disk.Content(index).Length)]);
+                    disk.Put(index, disk.Content(index)[..random.Next(disk.Content(index).Length)]);
                     break;
                 default:
                     for (int i = 0; i < 20; i++) disk.FlipBit(index, random.Next(disk.Content(index).Length), random.Next(8));
@@ -172,7 +173,7 @@ public sealed class FileBlockstoreFileTests
     public void A_torn_tail_is_cut_off_and_reported()
     {
         List<(Cid Cid, byte[] Data)> blocks = Many(30);
-        var disk = new SimulatedBlockDisk(0);
+        var disk = new SimulatedDisk(0);
         using (var store = new FileBlockstore(disk, new FileBlockstoreOptions()))
         {
             foreach ((Cid cid, byte[] data) in blocks) store.Put(cid, data);
@@ -180,12 +181,12 @@ public sealed class FileBlockstoreFileTests
         }
         byte[] pack = disk.Content("00000001.pack");
         int last = 12 + 36 + blocks[^1].Data.Length;
-        disk.Replace("00000001.pack", pack[..^5]);
+        disk.Put("00000001.pack", pack[..^5]);
         using var again = new FileBlockstore(disk);
         Assert.False(again.Has(blocks[^1].Cid));
         Assert.Equal(29, again.Figures.Blocks);
         BlockDamage damage = Assert.Single(again.Damage);
-        Assert.Equal(("/blocks/00000001.pack", (long)(pack.Length - last), (long)(last - 5), true), (damage.File, damage.Offset, damage.Length, damage.IsTornTail));
+        Assert.Equal(("/disk/00000001.pack", (long)(pack.Length - last), (long)(last - 5), true), (damage.File, damage.Offset, damage.Length, damage.IsTornTail));
         Assert.True(again.Put(blocks[^1].Cid, blocks[^1].Data));
         again.Flush();
         foreach ((Cid cid, byte[] data) in blocks) Assert.Equal(data, again.Get(cid));
@@ -194,7 +195,7 @@ public sealed class FileBlockstoreFileTests
     [Fact]
     public void A_thousand_puts_cost_few_writes_and_one_sync()
     {
-        var disk = new SimulatedBlockDisk(0);
+        var disk = new SimulatedDisk(0);
         using var store = new FileBlockstore(disk);
         foreach ((Cid cid, byte[] data) in Many(1000)) store.Put(cid, data);
         store.Flush();
@@ -210,13 +211,13 @@ public sealed class FileBlockstoreFileTests
     [Fact]
     public void After_a_failed_sync_the_blocks_are_written_to_another_file()
     {
-        var disk = new SimulatedBlockDisk(0);
+        var disk = new SimulatedDisk(0);
         List<(Cid Cid, byte[] Data)> blocks = Many(50);
         using (var store = new FileBlockstore(disk))
         {
             foreach ((Cid cid, byte[] data) in blocks) store.Put(cid, data);
             disk.Fails = static operation => operation == "sync";
-            Assert.Throws<BlockFileException>(store.Flush);
+            Assert.Throws<DiskException>(store.Flush);
             disk.Fails = static _ => false;
             foreach ((Cid cid, byte[] data) in blocks) Assert.Equal(data, store.Get(cid));
             store.Flush();
@@ -230,7 +231,7 @@ public sealed class FileBlockstoreFileTests
     [Fact]
     public void A_full_disk_refuses_a_put_and_loses_none()
     {
-        var disk = new SimulatedBlockDisk(0) { Capacity = 10_000 };
+        var disk = new SimulatedDisk(0) { Capacity = 10_000 };
         List<(Cid Cid, byte[] Data)> blocks = Many(200), taken = [];
         using var store = new FileBlockstore(disk, _small);
         bool wasRefused = false;
@@ -241,14 +242,14 @@ public sealed class FileBlockstoreFileTests
                 store.Put(cid, data);
                 taken.Add((cid, data));
             }
-            catch (BlockFileException e)
+            catch (DiskException e)
             {
                 Assert.True(e.IsFull);
                 wasRefused = true;
             }
         }
         Assert.True(wasRefused);
-        Assert.True(Assert.Throws<BlockFileException>(store.Flush).IsFull);
+        Assert.True(Assert.Throws<DiskException>(store.Flush).IsFull);
         foreach ((Cid cid, byte[] data) in taken) Assert.Equal(data, store.Get(cid));
         disk.Capacity = long.MaxValue;
         store.Flush();
@@ -305,7 +306,7 @@ public sealed class FileBlockstoreFileTests
     [Fact]
     public void Space_comes_back_and_small_packs_are_made_one()
     {
-        var disk = new SimulatedBlockDisk(0);
+        var disk = new SimulatedDisk(0);
         using var store = new FileBlockstore(disk, new FileBlockstoreOptions { MaxPackBytes = 64 << 10 });
         var trees = new List<Tree>();
         for (int i = 0; i < 40; i++)
@@ -333,7 +334,7 @@ public sealed class FileBlockstoreFileTests
     [Fact]
     public void Index_files_stay_few()
     {
-        var disk = new SimulatedBlockDisk(0);
+        var disk = new SimulatedDisk(0);
         using var store = new FileBlockstore(disk, new FileBlockstoreOptions { MaxRecentBlocks = 8 });
         List<(Cid Cid, byte[] Data)> blocks = Many(3000);
         int most = 0;
@@ -356,7 +357,7 @@ public sealed class FileBlockstoreFileTests
     [Fact]
     public void A_store_that_was_closed_is_opened_without_reading_its_packs()
     {
-        var disk = new SimulatedBlockDisk(0);
+        var disk = new SimulatedDisk(0);
         using (var store = new FileBlockstore(disk))
         {
             foreach ((Cid cid, byte[] data) in Many(5000)) store.Put(cid, data);
@@ -378,7 +379,7 @@ public sealed class FileBlockstoreFileTests
     [Fact]
     public void An_idle_store_costs_a_few_kilobytes_and_no_file_handle()
     {
-        var disk = new SimulatedBlockDisk(0);
+        var disk = new SimulatedDisk(0);
         var stores = new List<FileBlockstore>();
         List<(Cid Cid, byte[] Data)> blocks = Many(50);
         using (var first = new FileBlockstore(disk))
@@ -408,7 +409,7 @@ public sealed class FileBlockstoreFileTests
     [Fact]
     public void A_store_of_many_packs_keeps_few_of_them_open()
     {
-        var disk = new SimulatedBlockDisk(0);
+        var disk = new SimulatedDisk(0);
         List<(Cid Cid, byte[] Data)> blocks = Many(400);
         var options = new FileBlockstoreOptions { MaxPackBytes = 100, BufferBytes = 1000 };
         using (var store = new FileBlockstore(disk, options))
@@ -494,7 +495,7 @@ public sealed class FileBlockstoreFileTests
     [Fact]
     public void A_collection_stops_at_a_damaged_node_rather_than_lose_what_it_links_to()
     {
-        var disk = new SimulatedBlockDisk(0);
+        var disk = new SimulatedDisk(0);
         using var store = new FileBlockstore(disk);
         (Cid leaf, byte[] leafData) = Blocks.Raw(100, 1);
         (Cid node, byte[] nodeData) = Blocks.Node([leaf], Encoding.UTF8.GetBytes("node"));
@@ -510,7 +511,7 @@ public sealed class FileBlockstoreFileTests
     [Fact]
     public void A_reachable_leaf_that_is_damaged_is_reported_and_its_file_kept_unless_purged()
     {
-        var disk = new SimulatedBlockDisk(0);
+        var disk = new SimulatedDisk(0);
         using var store = new FileBlockstore(disk);
         List<(Cid Cid, byte[] Data)> blocks = Many(20);
         foreach ((Cid cid, byte[] data) in blocks) store.Put(cid, data);
@@ -559,7 +560,7 @@ public sealed class FileBlockstoreFileTests
         File.WriteAllBytes(folder.File("segment"), [8, 8, 9, 9, .. segment]);
         Assert.Equal(cid, Assert.Throws<BlockCorruptedException>(() => store.Get(cid)).Cid);
         File.Delete(folder.File("segment"));
-        Assert.Throws<BlockFileException>(() => store.Get(cid));
+        Assert.Throws<DiskException>(() => store.Get(cid));
         Assert.True(files.Remove(cid));
         Assert.False(store.Has(cid));
     }
@@ -584,7 +585,7 @@ public sealed class FileBlockstoreFileTests
         return list;
     }
 
-    private static (string File, int Offset) Locate(SimulatedBlockDisk disk, byte[] data)
+    private static (string File, int Offset) Locate(SimulatedDisk disk, byte[] data)
     {
         foreach (string name in disk.Names)
         {

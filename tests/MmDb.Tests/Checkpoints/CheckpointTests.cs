@@ -1,5 +1,6 @@
 // Checkpoints as files: their bytes, what happens to damaged ones, and a MiMei that is opened again from checkpoint and log.
 
+using Leither.Ipfs.Files;
 using Leither.MmDb.Checkpoints;
 using Leither.MmDb.Configuration;
 using Leither.MmDb.Log;
@@ -308,7 +309,7 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
         {
             db.Clock.Advance(nowMs == 0 ? 0 : nowMs - db.Clock.NowMs);
             var options = new LogOptions { Fsync = FsyncPolicy.No, SegmentBytes = 128 << 10 };
-            RecoveredState state = Persistence.Recover(db.Keyspace, _disk, new LogFiles(_logFolder.Path), options);
+            RecoveredState state = Persistence.Recover(db.Keyspace, _disk, DiskFolder.Make(_logFolder.Path), options);
             if (keepsLog)
             {
                 db.Server.DefaultMimei.Log = state.Log;

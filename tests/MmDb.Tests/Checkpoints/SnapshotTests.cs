@@ -2,6 +2,7 @@
 // slices; what comes out is loaded into a second server and compared with what the first one held at the start.
 
 using System.Text;
+using Leither.Ipfs.Files;
 using Leither.MmDb.Checkpoints;
 using Leither.MmDb.Log;
 using Leither.MmDb.Memory;
@@ -227,7 +228,7 @@ public sealed unsafe class SnapshotTests(ITestOutputHelper output)
         return options;
     }
 
-    internal static CheckpointWriter NewWriter(ILogFiles files, Keyspace keyspace, ulong sequence) => new(
+    internal static CheckpointWriter NewWriter(IFolder files, Keyspace keyspace, ulong sequence) => new(
         files, new CheckpointHeader(new Position(1, sequence), 5, 6, keyspace.Databases.Length, keyspace.Databases.Sum(static d => d.Count)));
 
     /// <summary>A second server with what a snapshot of the first holds.</summary>
@@ -243,7 +244,7 @@ public sealed unsafe class SnapshotTests(ITestOutputHelper output)
         return AssertLoads(disk, writer.Result!, db.Contents(), db.Clock.NowMs, keep: true)!;
     }
 
-    private static InProcess? AssertLoads(ILogFiles disk, CheckpointInfo checkpoint, string expected, long nowMs, bool keep = false)
+    private static InProcess? AssertLoads(IFolder disk, CheckpointInfo checkpoint, string expected, long nowMs, bool keep = false)
     {
         var loaded = new InProcess(SmallThresholds(), seed: 99);
         loaded.Clock.Advance(nowMs - loaded.Clock.NowMs);

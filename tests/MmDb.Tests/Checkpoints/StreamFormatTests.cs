@@ -1,6 +1,8 @@
+using Leither.Ipfs.Files;
 using Leither.MmDb.Checkpoints;
 using Leither.MmDb.Rdb;
 using Leither.MmDb.Tests.Log;
+using Leither.TestKit;
 using Xunit;
 
 namespace Leither.MmDb.Tests.Checkpoints;

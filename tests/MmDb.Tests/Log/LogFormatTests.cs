@@ -1,5 +1,7 @@
 using System.Text;
+using Leither.Ipfs.Files;
 using Leither.MmDb.Log;
+using Leither.TestKit;
 using Xunit;
 
 namespace Leither.MmDb.Tests.Log;

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using Leither.Ipfs.Files;
 using Leither.MmDb.Log;
 using Leither.TestKit;
 using Xunit;
@@ -120,7 +121,7 @@ public sealed class LogSimulationTests
                     replayed.Add(new ReadOnlySpan<byte>(entry, (int)length).ToArray());
                 });
             }
-            catch (LogFileException e)
+            catch (DiskException e)
             {
                 Tell($"open failed: {e.Message}");
                 if (!_faults) throw;
@@ -280,7 +281,7 @@ public sealed class LogSimulationTests
                 if (_power && _random.Next(2) == 0) _disk.LosePower();
                 else _disk.Kill();
             }
-            catch (LogFileException e)
+            catch (DiskException e)
             {
                 // Read back is what can fail for good: of what a failed sync lost, too much had been let go from memory.
                 Assert.True(!healed || e.Message.Contains("gone"), e.Message);

@@ -1,4 +1,5 @@
 using System.Text;
+using Leither.Ipfs.Files;
 using Leither.MmDb.Log;
 using Leither.TestKit;
 using Xunit;
@@ -20,7 +21,7 @@ public sealed unsafe class WriteLogTests
     {
         using var directory = new TempDir();
         var options = new LogOptions { Fsync = policy, SegmentBytes = 8192 };
-        var files = new LogFiles(Path.Combine(directory.Path, "log"));
+        var files = DiskFolder.Make(Path.Combine(directory.Path, "log"));
         var expected = new List<string>();
         for (int round = 0; round < 4; round++)
         {
@@ -48,7 +49,7 @@ public sealed unsafe class WriteLogTests
     public void With_everysec_the_background_syncs_on_its_own()
     {
         using var directory = new TempDir();
-        using WriteLog log = WriteLog.Open(new LogFiles(directory.Path), new LogOptions { Fsync = FsyncPolicy.EverySecond }, 0ul, null);
+        using WriteLog log = WriteLog.Open(DiskFolder.Make(directory.Path), new LogOptions { Fsync = FsyncPolicy.EverySecond }, 0ul, null);
         for (ulong round = 1; round <= 2; round++)
         {
             Append(log, "entry");
@@ -63,25 +64,25 @@ public sealed unsafe class WriteLogTests
     public void A_real_file_that_cannot_be_had_is_an_error_with_operation_file_and_reason()
     {
         using var directory = new TempDir();
-        var files = new LogFiles(directory.Path);
-        LogFileException e = Assert.Throws<LogFileException>(() => files.Open("missing.seg"));
+        var files = DiskFolder.Make(directory.Path);
+        DiskException e = Assert.Throws<DiskException>(() => files.Open("missing.seg"));
         Assert.Equal("open", e.Operation);
         Assert.Equal(directory.File("missing.seg"), e.File);
         Assert.False(e.IsFull);
         files.Create("a").Dispose();
-        Assert.Throws<LogFileException>(() => files.Create("a"));
+        Assert.Throws<DiskException>(() => files.Create("a"));
         files.Rename("a", "b");
-        Assert.Equal(["b"], files.List());
+        Assert.Equal(["b"], files.List().Select(static f => f.Name));
         files.Delete("b");
         files.Delete("b");
         Assert.Empty(files.List());
         Assert.True(files.FreeBytes > 0);
-        using ILogFile file = files.Create("c");
+        using IFile file = files.Create("c");
         file.Allocate(10_000);
         Assert.Equal(10_000, file.Length);
         file.Truncate(3);
         byte* bytes = stackalloc byte[10];
-        Assert.Equal(3, file.Read(0, bytes, 10));
+        Assert.Equal(3, file.Read(0, new Span<byte>(bytes, 10)));
     }
 
     [Fact]
@@ -133,7 +134,7 @@ public sealed unsafe class WriteLogTests
     public void Building_and_writing_entries_allocates_nothing()
     {
         using var directory = new TempDir();
-        using WriteLog log = WriteLog.Open(new LogFiles(directory.Path), Options(FsyncPolicy.No, 1 << 20), 0ul, null);
+        using WriteLog log = WriteLog.Open(DiskFolder.Make(directory.Path), Options(FsyncPolicy.No, 1 << 20), 0ul, null);
         byte[] body = new byte[100];
         Turn();
         long before = GC.GetAllocatedBytesForCurrentThread();
@@ -444,7 +445,7 @@ public sealed unsafe class WriteLogTests
         WriteLog log = Open(FsyncPolicy.EverySecond, 4096);
         Append(log, "one");
         _disk.Fails = static o => o == "sync";
-        Assert.Throws<LogFileException>(log.Close);
+        Assert.Throws<DiskException>(log.Close);
         Assert.Equal(LogState.Closed, log.State);
         Assert.False(log.CanAccept(1, out LogError error));
         Assert.Equal(LogState.Closed, error.State);

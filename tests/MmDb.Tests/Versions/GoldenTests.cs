@@ -2,6 +2,7 @@
 // versions which people have could not be found or shared any more: it takes a new number of the format, never new golden bytes.
 
 using Leither.Ipfs.Blockstore;
+using Leither.Ipfs.Files;
 using Leither.Ipfs.Keys;
 using Leither.Ipfs.Multiformats;
 using Leither.MmDb.Log;
@@ -100,7 +101,7 @@ public sealed class GoldenTests
         lines.Add($"second version: {Convert.ToHexStringLower(second)}");
 
         using var folder = new TempDir();
-        var list = new VersionList(new LogFiles(folder.Path));
+        var list = new VersionList(DiskFolder.Make(folder.Path));
         list.Add(1, Cid.Of(Multicodec.DagCbor, first));
         list.Add([new ListedVersion(2, Cid.Of(Multicodec.DagCbor, second), IsOwn: false)]);
         list.Release(1);

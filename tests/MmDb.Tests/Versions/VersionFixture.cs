@@ -1,4 +1,5 @@
 using Leither.Ipfs.Blockstore;
+using Leither.Ipfs.Files;
 using Leither.Ipfs.Keys;
 using Leither.MmDb.Configuration;
 using Leither.MmDb.Log;
@@ -86,7 +87,7 @@ internal sealed class VersionFixture : IDisposable
         Info = Info,
         Author = Author,
         OpenBlocks = () => Blocks,
-        Files = new LogFiles(_folder.Path),
+        Files = DiskFolder.Make(_folder.Path),
         WorkFolder = _folder.Path,
         Time = Db.Clock,
         AutoBackup = () => AutoBackup,

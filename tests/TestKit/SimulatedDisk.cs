@@ -1,26 +1,32 @@
-using Leither.Ipfs.Blockstore;
+using Leither.Ipfs.Files;
 
-namespace Leither.Ipfs.Tests.Blockstore;
+namespace Leither.TestKit;
 
 /// <summary>
 /// A disk with a page cache, in memory. A killed process leaves the cache as it is; a loss of power leaves what was synced, and of the rest
 /// whatever chance picks: pages in any order, sectors of a page, directory changes in the order they were made. A failed sync loses the
 /// pages it was to write while the cache goes on showing them, and the next sync succeeds: as Linux does it.
 /// </summary>
-internal sealed class SimulatedBlockDisk(int seed) : IBlockFiles
+public sealed class SimulatedDisk : IFolder
 {
     private const int PageBytes = 4096, SectorBytes = 512;
 
-    private readonly Random _random = new(seed);
+    private readonly Random _random;
     private Dictionary<string, Node> _names = [];
     private Dictionary<string, Node> _durableNames = [];
     private readonly List<Action<Dictionary<string, Node>>> _pendingNames = [];
     private readonly HashSet<Handle> _open = [];
 
-    /// <summary>The disk's size; writes beyond it take what fits, then fail with "No space left on device".</summary>
+    public SimulatedDisk(int seed) => _random = new Random(seed);
+
+    /// <summary>The disk's size; allocations beyond it fail with "No space left on device".</summary>
     public long Capacity { get; set; } = long.MaxValue;
 
-    /// <summary>Decides which operations fail with an I/O error (true), by name: write, sync, create, delete, sync directory, read, open, list.</summary>
+    /// <summary>The chance of a write that takes only a part of its bytes.</summary>
+    public double ShortWrites { get; set; }
+
+    /// <summary>Decides which operations fail with an I/O error (true), by name: write, sync, allocate, create, truncate, rename, delete,
+    /// sync directory, read, open, list.</summary>
     public Func<string, bool> Fails { get; set; } = static _ => false;
 
     /// <summary>After so many more operations the process is gone, in the middle of whatever it does: each throws <see cref="ProcessEnded"/>.</summary>
@@ -31,11 +37,11 @@ internal sealed class SimulatedBlockDisk(int seed) : IBlockFiles
 
     public IEnumerable<string> Names => _names.Keys.Order(StringComparer.Ordinal);
 
-    public int OpenHandles => _open.Count;
-
     public long FreeBytes => Capacity - Used;
 
     private long Used => _names.Values.Sum(static n => (long)n.Cached.Length);
+
+    public int OpenHandles => _open.Count;
 
     public byte[] Content(string name) => _names[name].Cached;
 
@@ -46,7 +52,7 @@ internal sealed class SimulatedBlockDisk(int seed) : IBlockFiles
         _names[name].SyncAll();
     }
 
-    public void Replace(string name, byte[] content)
+    public void Put(string name, byte[] content)
     {
         var node = new Node { Cached = content };
         node.SyncAll();
@@ -58,6 +64,14 @@ internal sealed class SimulatedBlockDisk(int seed) : IBlockFiles
     {
         _names.Remove(name);
         _durableNames.Remove(name);
+    }
+
+    /// <summary>A copy of everything as the cache shows it, all durable.</summary>
+    public SimulatedDisk Copy(int seed = 0)
+    {
+        var copy = new SimulatedDisk(seed);
+        foreach ((string name, Node node) in _names) copy.Put(name, (byte[])node.Cached.Clone());
+        return copy;
     }
 
     /// <summary>The process ends; the system goes on.</summary>
@@ -86,22 +100,33 @@ internal sealed class SimulatedBlockDisk(int seed) : IBlockFiles
         return [.. _names.Select(static n => (n.Key, (long)n.Value.Cached.Length))];
     }
 
-    public IBlockFile Open(string name)
+    public IFile Open(string name)
     {
         Call("open", name);
         return _names.TryGetValue(name, out Node? node)
             ? new Handle(this, node, name)
-            : throw new BlockFileException("open", name, "No such file or directory", isFull: false);
+            : throw new DiskException("open", name, "No such file or directory", isFull: false);
     }
 
-    public IBlockFile Create(string name)
+    public IFile Create(string name)
     {
         Call("create", name);
-        if (_names.ContainsKey(name)) throw new BlockFileException("create", name, "File exists", isFull: false);
-        if (FreeBytes <= 0) throw new BlockFileException("create", name, "No space left on device", isFull: true);
+        if (_names.ContainsKey(name)) throw new DiskException("create", name, "File exists", isFull: false);
+        if (FreeBytes <= 0) throw new DiskException("create", name, "No space left on device", isFull: true);
         var node = new Node();
         Change(names => names[name] = node);
         return new Handle(this, node, name);
+    }
+
+    public void Rename(string from, string to)
+    {
+        Call("rename", from);
+        if (!_names.TryGetValue(from, out Node? node)) throw new DiskException("rename", from, "No such file or directory", isFull: false);
+        Change(names =>
+        {
+            names.Remove(from);
+            names[to] = node;
+        });
     }
 
     public void Delete(string name)
@@ -117,7 +142,7 @@ internal sealed class SimulatedBlockDisk(int seed) : IBlockFiles
         _pendingNames.Clear();
     }
 
-    public string FullName(string name) => "/blocks/" + name;
+    public string FullName(string name) => "/disk/" + name;
 
     private void Change(Action<Dictionary<string, Node>> change)
     {
@@ -135,10 +160,10 @@ internal sealed class SimulatedBlockDisk(int seed) : IBlockFiles
     private void Call(string operation, string name)
     {
         Count(operation);
-        if (Fails(operation)) throw new BlockFileException(operation, name, "Input/output error", isFull: false);
+        if (Fails(operation)) throw new DiskException(operation, name, "Input/output error", isFull: false);
     }
 
-    /// <summary>Not an error that the store could see: it ends here.</summary>
+    /// <summary>Not an error that the log could see: it ends here.</summary>
     public sealed class ProcessEnded : Exception;
 
     private sealed class Node
@@ -152,10 +177,7 @@ internal sealed class SimulatedBlockDisk(int seed) : IBlockFiles
             for (long page = offset / PageBytes; page * PageBytes < offset + count; page++) _dirty.Add((int)page);
         }
 
-        public void Grow(long length)
-        {
-            if (length > Cached.Length) Array.Resize(ref Cached, (int)length);
-        }
+        public void Resize(long length) => Array.Resize(ref Cached, (int)length);
 
         public void SyncAll()
         {
@@ -209,13 +231,13 @@ internal sealed class SimulatedBlockDisk(int seed) : IBlockFiles
         }
     }
 
-    private sealed class Handle : IBlockFile
+    private sealed class Handle : IFile
     {
-        private readonly SimulatedBlockDisk _disk;
+        private readonly SimulatedDisk _disk;
         private readonly Node _node;
         private readonly string _name;
 
-        public Handle(SimulatedBlockDisk disk, Node node, string name)
+        public Handle(SimulatedDisk disk, Node node, string name)
         {
             (_disk, _node, _name) = (disk, node, name);
             disk._open.Add(this);
@@ -223,31 +245,51 @@ internal sealed class SimulatedBlockDisk(int seed) : IBlockFiles
 
         public bool Dead { get; set; }
 
+        public long Length => _node.Cached.Length;
+
         public int Read(long offset, Span<byte> bytes)
         {
-            if (Failing("read")) throw Error("read");
+            Call("read");
             int n = (int)Math.Clamp(_node.Cached.Length - offset, 0, bytes.Length);
             if (n > 0) _node.Cached.AsSpan((int)offset, n).CopyTo(bytes);
             return n;
         }
 
-        public void Write(long offset, ReadOnlySpan<byte> bytes)
+        public int Write(long offset, ReadOnlySpan<byte> bytes)
         {
-            bool ends = _disk.OperationsLeft == 0;
-            bool fails = !ends && Failing("write");
-            long room = _disk.FreeBytes - Math.Max(0, offset - _node.Cached.Length);
-            bool full = Math.Max(0, offset + bytes.Length - _node.Cached.Length) > _disk.FreeBytes;
-            int count = fails || ends ? _disk._random.Next(bytes.Length + 1) : bytes.Length;
-            if (full) count = (int)Math.Min(count, Math.Max(0, room));
+            // A process that ends here, and a disk that fails, may have written a part; a full one takes what fits.
+            bool ends = _disk.OperationsLeft == 0, fails = !ends && Failing("write");
+            int count = bytes.Length;
+            if (_disk._random.NextDouble() < _disk.ShortWrites || fails || ends) count = _disk._random.Next(fails || ends ? 0 : 1, count + 1);
+            bool full = offset + count - _node.Cached.Length > _disk.FreeBytes;
+            if (full) count = (int)Math.Clamp(_node.Cached.Length + _disk.FreeBytes - offset, 0, count);
             if (count > 0)
             {
-                _node.Grow(offset + count);
+                if (offset + count > _node.Cached.Length) _node.Resize(offset + count);
                 bytes[..count].CopyTo(_node.Cached.AsSpan((int)offset));
                 _node.Touch(offset, count);
             }
             if (ends) throw new ProcessEnded();
-            if (full) throw new BlockFileException("write", _name, "No space left on device", isFull: true);
-            if (fails) throw Error("write");
+            if (full) throw new DiskException("write", _name, "No space left on device", isFull: true);
+            return fails ? throw Error("write") : count;
+        }
+
+        public void Allocate(long length)
+        {
+            Call("allocate");
+            if (length <= _node.Cached.Length) return;
+            if (length - _node.Cached.Length > _disk.FreeBytes) throw new DiskException("allocate", _name, "No space left on device", isFull: true);
+            _node.Resize(length);
+        }
+
+        public void Truncate(long length)
+        {
+            Call("truncate");
+            _node.Resize(length);
+        }
+
+        public void BeginWriteback()
+        {
         }
 
         public void Sync()
@@ -260,10 +302,7 @@ internal sealed class SimulatedBlockDisk(int seed) : IBlockFiles
             _node.Sync();
         }
 
-        public void Dispose()
-        {
-            if (!Dead) _disk._open.Remove(this);
-        }
+        public void Dispose() => _disk._open.Remove(this);
 
         private bool Failing(string operation)
         {
@@ -272,6 +311,11 @@ internal sealed class SimulatedBlockDisk(int seed) : IBlockFiles
             return _disk.Fails(operation);
         }
 
-        private BlockFileException Error(string operation) => new(operation, _name, "Input/output error", isFull: false);
+        private void Call(string operation)
+        {
+            if (Failing(operation)) throw Error(operation);
+        }
+
+        private DiskException Error(string operation) => new(operation, _name, "Input/output error", isFull: false);
     }
 }

@@ -1,7 +1,7 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
 
-namespace Leither.MmDb.Log;
+namespace Leither.Ipfs.Files;
 
 /// <summary>CRC-32C (Castagnoli), as SSE4.2 and ARMv8 compute it in hardware; elsewhere the runtime falls back to tables.</summary>
 /// <remarks>
@@ -9,11 +9,17 @@ namespace Leither.MmDb.Log;
 /// checksum is linear: that of a block is moved over the bytes that follow it (as if they were zeros) by a table, and the three are added.
 /// See V. Gopal et al., "Fast CRC Computation for iSCSI Polynomial Using CRC32 Instruction", Intel, 2011.
 /// </remarks>
-internal static unsafe class Crc32C
+public static unsafe class Crc32C
 {
     private const int LongBlock = 2048, ShortBlock = 256;
 
     private static readonly uint[] _overLong = ShiftTable(LongBlock), _overShort = ShiftTable(ShortBlock);
+
+    /// <summary>The checksum of bytes, continuing from <paramref name="crc"/> (0 to begin).</summary>
+    public static uint Compute(uint crc, ReadOnlySpan<byte> bytes)
+    {
+        fixed (byte* at = bytes) return Compute(crc, at, bytes.Length);
+    }
 
     /// <summary>The checksum of <paramref name="length"/> bytes, continuing from <paramref name="crc"/> (0 to begin).</summary>
     public static uint Compute(uint crc, byte* bytes, long length)
