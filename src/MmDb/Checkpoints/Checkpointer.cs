@@ -124,7 +124,7 @@ public sealed class Checkpointer : ICheckpointer, IDisposable
         CheckpointWriter writer = _writer!;
         while (!snapshot.Step(Stopwatch.GetTimestamp() + (10 * _sliceTicks)))
         {
-            writer.WaitForDisk();
+            writer.WaitUntilNotBehind();
         }
 
         writer.Complete(snapshot.CapturedKeys);

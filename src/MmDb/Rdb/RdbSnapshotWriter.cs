@@ -4,12 +4,11 @@ using Leither.MmDb.Values;
 namespace Leither.MmDb.Rdb;
 
 /// <summary>
-/// Writes a snapshot as an RDB file, in a thread of its own. Big collections come in parts that others may stand between, and must be whole
-/// in RDB: their parts are kept until the last one is there. What waits for the disk is bounded by resting the snapshot
-/// (<see cref="IsBehind"/>).
+/// Writes a snapshot as an RDB file. Big collections come in parts that others may stand between, and must be whole
+/// in RDB: their parts are kept until the last one is there.
 /// </summary>
 #pragma warning disable CA1001 // what it writes into belongs to its thread, which disposes of it at the end
-internal sealed unsafe class RdbSnapshotWriter : ISnapshotSink
+internal sealed unsafe class RdbSnapshotWriter : SnapshotThread
 #pragma warning restore CA1001
 {
     private const long BehindBytes = 16 << 20;
@@ -19,28 +18,22 @@ internal sealed unsafe class RdbSnapshotWriter : ISnapshotSink
     private readonly string _file;
     private readonly (string Name, string Value)[] _fields;
     private readonly bool _hasKeys;
-    private readonly Thread _thread;
-    private readonly object _lock = new();
-    private readonly Queue<SnapshotChunk> _queue = new();
     private readonly Dictionary<ulong, Collection> _open = [];
     private readonly RdbBuffer _out = new();
-    private long _waiting;
     private ulong _crc;
     private int _database = -1;
-    private bool _complete, _abandoned;
-    private volatile bool _done;
 
     /// <summary>Begins a file.</summary>
     /// <param name="file">Where it goes.</param>
     /// <param name="fields">What stands at its beginning: name and value.</param>
     /// <param name="hasKeys">Whether keys are written; otherwise only what is said about the file.</param>
     public RdbSnapshotWriter(string file, (string Name, string Value)[] fields, bool hasKeys = true)
+        : base("rdb", BehindBytes)
     {
         _file = file;
         _fields = fields;
         _hasKeys = hasKeys;
-        _thread = new Thread(Run) { IsBackground = true, Name = "rdb" };
-        _thread.Start();
+        Start();
     }
 
     /// <summary>A collection that lacks elements.</summary>
@@ -56,53 +49,8 @@ internal sealed unsafe class RdbSnapshotWriter : ISnapshotSink
         public RdbStreamWriter? Stream { get; init; }
     }
 
-    /// <summary>Whether the thread is through.</summary>
-    public bool IsDone => _done;
-
-    /// <summary>What went wrong; null if nothing has.</summary>
-    public Exception? Error { get; private set; }
-
-    /// <summary>Whether so much waits for the disk that the snapshot should rest.</summary>
-    public bool IsBehind => Volatile.Read(ref _waiting) > BehindBytes;
-
     /// <inheritdoc/>
-    public SnapshotChunk Rent(long bytes) => new(bytes);
-
-    /// <inheritdoc/>
-    public void Take(SnapshotChunk chunk)
-    {
-        lock (_lock)
-        {
-            _queue.Enqueue(chunk);
-            _waiting += chunk.Length;
-            Monitor.PulseAll(_lock);
-        }
-    }
-
-    /// <summary>Says that all chunks were given.</summary>
-    public void Complete()
-    {
-        lock (_lock)
-        {
-            _complete = true;
-            Monitor.PulseAll(_lock);
-        }
-    }
-
-    /// <summary>Says that the file is not wanted any more; it goes.</summary>
-    public void Abandon()
-    {
-        lock (_lock)
-        {
-            _abandoned = true;
-            Monitor.PulseAll(_lock);
-        }
-    }
-
-    /// <summary>Waits until it is done.</summary>
-    public void Wait() => _thread.Join();
-
-    private void Run()
+    protected override void Work()
     {
         try
         {
@@ -110,24 +58,22 @@ internal sealed unsafe class RdbSnapshotWriter : ISnapshotSink
             WriteHead();
             while (Next() is { } chunk)
             {
-                if (Error is null)
+                try
                 {
                     Write(chunk);
                 }
-
-                lock (_lock)
+                finally
                 {
-                    _waiting -= chunk.Length;
+                    GiveBack(chunk);
                 }
 
-                chunk.Free();
                 if (_out.Length > FlushBytes)
                 {
                     Flush(stream);
                 }
             }
 
-            if (!_abandoned)
+            if (!IsAbandoned)
             {
                 _out.Byte(RdbFormat.Eof);
                 Flush(stream);
@@ -135,63 +81,15 @@ internal sealed unsafe class RdbSnapshotWriter : ISnapshotSink
                 Flush(stream);
             }
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        finally
         {
-            Error = e;
-            DropRest();
-        }
-
-        _out.Dispose();
-        foreach (Collection collection in _open.Values)
-        {
-            collection.Head.Dispose();
-            collection.Body.Dispose();
-            collection.Stream?.Dispose();
-        }
-
-        _done = true;
-    }
-
-    private SnapshotChunk? Next()
-    {
-        lock (_lock)
-        {
-            while (true)
+            _out.Dispose();
+            foreach (Collection collection in _open.Values)
             {
-                if (_queue.TryDequeue(out SnapshotChunk? chunk))
-                {
-                    if (!_abandoned)
-                    {
-                        return chunk;
-                    }
-
-                    _waiting -= chunk.Length;
-                    chunk.Free();
-                    continue;
-                }
-
-                if (_complete || _abandoned)
-                {
-                    return null;
-                }
-
-                Monitor.Wait(_lock);
+                collection.Head.Dispose();
+                collection.Body.Dispose();
+                collection.Stream?.Dispose();
             }
-        }
-    }
-
-    /// <summary>After a failure the snapshot goes on until it is told; what it gives is only freed.</summary>
-    private void DropRest()
-    {
-        _done = true;
-        while (Next() is { } chunk)
-        {
-            lock (_lock)
-            {
-                _waiting -= chunk.Length;
-            }
-
-            chunk.Free();
         }
     }
 

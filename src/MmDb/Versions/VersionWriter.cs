@@ -13,10 +13,10 @@ namespace Leither.MmDb.Versions;
 internal sealed record StateAt(StateRoot State, Cid Link, Position Position, long Applied, MimeiVersion? Version);
 
 /// <summary>
-/// Makes one version in a thread of its own: reads off the log what changed, takes what the snapshot gives, builds the state's trees, waits until the
+/// Makes one version: reads off the log what changed, takes what the snapshot gives, builds the state's trees, waits until the
 /// log is durable as far, signs, and writes. Nothing of it waits at the gate.
 /// </summary>
-internal sealed unsafe class VersionWriter : ISnapshotSink, IDisposable
+internal sealed unsafe class VersionWriter : SnapshotThread, IDisposable
 {
     /// <summary>What waits in memory before the snapshot rests.</summary>
     private const long BehindBytes = 32 << 20;
@@ -27,12 +27,7 @@ internal sealed unsafe class VersionWriter : ISnapshotSink, IDisposable
     private readonly StateRoot? _old;
     private readonly string _folder;
     private readonly Action _wake;
-    private readonly Thread _thread;
-    private readonly object _lock = new();
-    private readonly Queue<SnapshotChunk> _queue = new();
-    private long _waiting;
-    private bool _complete, _abandoned;
-    private volatile bool _done;
+    private readonly int _databases;
     private volatile StateChanges? _ready;
     private StateChanges? _changes;
 
@@ -46,6 +41,7 @@ internal sealed unsafe class VersionWriter : ISnapshotSink, IDisposable
     /// <param name="wake">Is called, by this thread, when there is something new to see.</param>
     public VersionWriter(
         NodeStore store, string folder, LogReader? log, StateRoot? old, int databases, Func<StateRoot, StateAt> make, Action wake)
+        : base("version", BehindBytes)
     {
         _make = make;
         _store = store;
@@ -53,157 +49,56 @@ internal sealed unsafe class VersionWriter : ISnapshotSink, IDisposable
         _log = log;
         _old = old;
         _wake = wake;
-        _thread = new Thread(() => Run(databases)) { IsBackground = true, Name = "version" };
-        _thread.Start();
+        _databases = databases;
+        Start();
     }
-
-    /// <summary>Whether the thread is through.</summary>
-    public bool IsDone => _done;
 
     /// <summary>What it made; null: nothing yet, or something went wrong.</summary>
     public StateAt? Result { get; private set; }
 
-    /// <summary>What went wrong; null if nothing has.</summary>
-    public Exception? Error { get; private set; }
-
     /// <summary>What changed, as soon as that is known; null before, and where the snapshot has everything.</summary>
     public StateChanges? Changes => _ready;
 
-    /// <summary>Whether so much waits that the snapshot should rest.</summary>
-    public bool IsBehind => Volatile.Read(ref _waiting) > BehindBytes;
+    /// <inheritdoc/>
+    protected override void Work()
+    {
+        StateChanges? changes = _changes = _log is null ? null : new StateChanges(_databases, _folder);
+        if (changes is not null)
+        {
+            using (_log)
+            {
+                _log!.Run((_, entry, length) => changes.Add(entry + LogFormat.EntryHeaderBytes, length - LogFormat.EntryHeaderBytes));
+            }
+
+            changes.End();
+            _ready = changes;
+            _wake();
+        }
+
+        using var builder = new StateBuilder(_store, _folder, changes);
+        while (Next() is { } chunk)
+        {
+            try
+            {
+                builder.Take(chunk);
+            }
+            finally
+            {
+                GiveBack(chunk);
+            }
+        }
+
+        if (!IsAbandoned)
+        {
+            Result = _make(builder.Finish(_old));
+        }
+    }
 
     /// <inheritdoc/>
-    public SnapshotChunk Rent(long bytes) => new(bytes);
-
-    /// <inheritdoc/>
-    public void Take(SnapshotChunk chunk)
+    protected override void Ended()
     {
-        lock (_lock)
-        {
-            if (_done)
-            {
-                chunk.Free();
-                return;
-            }
-
-            _queue.Enqueue(chunk);
-            _waiting += chunk.Length;
-            Monitor.PulseAll(_lock);
-        }
-    }
-
-    /// <summary>Says that all chunks were given.</summary>
-    public void Complete()
-    {
-        lock (_lock)
-        {
-            _complete = true;
-            Monitor.PulseAll(_lock);
-        }
-    }
-
-    /// <summary>Says that the version is not wanted any more.</summary>
-    public void Abandon()
-    {
-        lock (_lock)
-        {
-            _abandoned = true;
-            Monitor.PulseAll(_lock);
-        }
-    }
-
-    /// <summary>Waits until it is done.</summary>
-    public void Wait() => _thread.Join();
-
-    private void Run(int databases)
-    {
-        try
-        {
-            StateChanges? changes = _changes = _log is null ? null : new StateChanges(databases, _folder);
-            if (changes is not null)
-            {
-                using (_log)
-                {
-                    _log!.Run((_, entry, length) => changes.Add(entry + LogFormat.EntryHeaderBytes, length - LogFormat.EntryHeaderBytes));
-                }
-
-                changes.End();
-                _ready = changes;
-                _wake();
-            }
-
-            using var builder = new StateBuilder(_store, _folder, changes);
-            while (Next() is { } chunk)
-            {
-                try
-                {
-                    builder.Take(chunk);
-                }
-                finally
-                {
-                    lock (_lock)
-                    {
-                        _waiting -= chunk.Length;
-                    }
-
-                    chunk.Free();
-                }
-            }
-
-            if (!Volatile.Read(ref _abandoned))
-            {
-                Result = _make(builder.Finish(_old));
-            }
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or MimeiException or OutOfMemoryException or Memory.NativeMemoryExhaustedException)
-        {
-            Error = e;
-            _log?.Dispose();
-        }
-        finally
-        {
-            Drop();
-        }
-
+        _log?.Dispose();
         _wake();
-    }
-
-    private SnapshotChunk? Next()
-    {
-        lock (_lock)
-        {
-            while (!_abandoned)
-            {
-                if (_queue.TryDequeue(out SnapshotChunk? chunk))
-                {
-                    return chunk;
-                }
-
-                if (_complete)
-                {
-                    return null;
-                }
-
-                Monitor.Wait(_lock);
-            }
-
-            return null;
-        }
-    }
-
-    /// <summary>What was not taken is freed; the snapshot may give more before it is told.</summary>
-    private void Drop()
-    {
-        lock (_lock)
-        {
-            while (_queue.TryDequeue(out SnapshotChunk? chunk))
-            {
-                chunk.Free();
-            }
-
-            _waiting = 0;
-            _done = true;
-        }
     }
 
     /// <summary>Gives it up, if it is not done, and lets go of what changed, which the snapshot must not read any more.</summary>
