@@ -1,0 +1,141 @@
+using System.Text;
+using Leither.Ipfs.Blockstore;
+using Leither.Ipfs.Multiformats;
+using Leither.Ipfs.UnixFs;
+using Leither.TestKit;
+using Xunit;
+
+namespace Leither.Ipfs.Tests.UnixFs;
+
+public sealed class FileTreeTests
+{
+    private readonly MemoryBlockstore _store = new();
+    private readonly FileTree _tree;
+
+    public FileTreeTests() => _tree = new FileTree(_store, UnixFsProfile.V0);
+
+    [Fact]
+    public void A_new_tree_is_the_empty_folder() => Assert.Equal("QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn", _tree.Flush().ToString());
+
+    [Fact]
+    public void What_is_written_has_the_CIDs_that_importing_gives()
+    {
+        _tree.MakeDirectory("/a/b", parents: true);
+        Write("/a/b/hello.txt", "hello world\n");
+        Assert.Equal("QmT78zSuBmuS4z925WZfrqQ1qHaJ56DQaTfyMUF7F8ff5o", _tree.Stat("/a/b/hello.txt").Cid.ToString());
+        var importer = new UnixFsImporter(_store, UnixFsProfile.V0);
+        ImportedNode file = importer.AddFile(new MemoryStream("hello world\n"u8.ToArray()));
+        ImportedNode b = importer.AddDirectory([new NewEntry("hello.txt", file.Cid, file.Tsize)]);
+        ImportedNode a = importer.AddDirectory([new NewEntry("b", b.Cid, b.Tsize)]);
+        Assert.Equal(importer.AddDirectory([new NewEntry("a", a.Cid, a.Tsize)]).Cid, _tree.Flush());
+        Assert.Equal("hello world\n", Read(new FileTree(_store, UnixFsProfile.V0, _tree.Flush()), "/a/b/hello.txt"));
+    }
+
+    [Fact]
+    public void Bytes_are_written_in_the_middle_behind_the_end_and_instead()
+    {
+        Write("/f", "0123456789");
+        _tree.Write("/f", Content("AB"), new FileWriteOptions { Offset = 3 });
+        Assert.Equal("012AB56789", Read("/f"));
+        _tree.Write("/f", Content("!"), new FileWriteOptions { Offset = 12 });
+        Assert.Equal("012AB56789\0\0!", Read("/f"));
+        _tree.Write("/f", Content("new"), new FileWriteOptions { Truncate = true });
+        Assert.Equal("new", Read("/f"));
+        _tree.Write("/f", Content("x"), new FileWriteOptions { Truncate = true, Offset = 2 });
+        Assert.Equal("\0\0x", Read("/f"));
+    }
+
+    [Fact]
+    public void Things_are_copied_moved_and_removed()
+    {
+        _tree.MakeDirectory("/a");
+        Write("/a/f", "f");
+        _tree.Copy("/a", "/b");
+        Write("/b/g", "g");
+        Assert.Equal(["f"], _tree.List("/a").Select(e => e.Name));
+        Assert.Equal(["f", "g"], _tree.List("/b").Select(e => e.Name));
+        _tree.Move("/b/g", "/a");
+        _tree.Move("/a/g", "/a/h");
+        Assert.Equal(["f", "h"], _tree.List("/a").Select(e => e.Name));
+        _tree.Move("/a/f", "/a/h");
+        Assert.Equal("f", Read("/a/h"));
+        _tree.Move("/a", "/b/");
+        Assert.Equal(["b"], _tree.List("/").Select(e => e.Name));
+        Assert.Equal(["a", "f"], _tree.List("/b").Select(e => e.Name));
+        Assert.Throws<UnixFsPathException>(() => _tree.Remove("/b"));
+        _tree.Remove("/b/f");
+        _tree.Remove("/b", recursive: true);
+        Assert.Equal("QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn", _tree.Flush().ToString());
+    }
+
+    [Fact]
+    public void What_makes_no_sense_is_refused_and_changes_nothing()
+    {
+        Write("/f", "f");
+        _tree.MakeDirectory("/d");
+        Cid before = _tree.Flush();
+        Action[] mistakes =
+        [
+            () => _tree.MakeDirectory("/d"), () => _tree.MakeDirectory("/f"), () => _tree.MakeDirectory("/x/y"), () => _tree.MakeDirectory("/f/y", parents: true), () => _tree.MakeDirectory("/"),
+            () => _tree.Write("/x", Content("")), () => _tree.Write("/d", Content("")), () => _tree.Write("/", Content("")), () => _tree.Write("/f/x", Content(""), new FileWriteOptions { Create = true }),
+            () => _tree.Read("/d"), () => _tree.Read("/x"), () => _tree.Stat("/x"), () => _tree.List("/x"), () => _tree.Read("/../f"),
+            () => _tree.Copy("/x", "/y"), () => _tree.Copy("/d", "/f"), () => _tree.Copy("/", "/d"), () => _tree.Move("/d", "/d/e"), () => _tree.Move("/", "/d"), () => _tree.Move("/x", "/y"),
+            () => _tree.Remove("/x"), () => _tree.Remove("/"), () => _tree.Remove("/d"),
+        ];
+        foreach (Action mistake in mistakes) Assert.Throws<UnixFsPathException>(mistake);
+        _tree.Move("/f", "/f");
+        Assert.Equal(before, _tree.Flush());
+    }
+
+    [Fact]
+    public void Any_changes_leave_what_a_plain_model_has()
+    {
+        Seed.Run(random =>
+        {
+            var model = new SortedDictionary<string, string>(StringComparer.Ordinal);
+            for (int i = 0; i < 500; i++)
+            {
+                string path = $"/{random.Next(3)}/{random.Next(4)}";
+                switch (random.Next(4))
+                {
+                    case 0 when model.ContainsKey(path):
+                        _tree.Remove(path);
+                        model.Remove(path);
+                        break;
+                    case 1 when model.TryGetValue(path, out string? old):
+                        string to = $"/{random.Next(3)}/{random.Next(4)}";
+                        _tree.MakeDirectory(to[..2], parents: true);
+                        _tree.Move(path, to);
+                        model.Remove(path);
+                        model[to] = old;
+                        break;
+                    case 2:
+                        _tree.Flush();
+                        break;
+                    default:
+                        string content = new((char)('a' + random.Next(26)), random.Next(5));
+                        Write(path, content);
+                        model[path] = content;
+                        break;
+                }
+            }
+
+            var reopened = new FileTree(_store, UnixFsProfile.V0, _tree.Flush());
+            Assert.Equal(model.Keys, reopened.List("/").SelectMany(d => reopened.List("/" + d.Name).Select(f => $"/{d.Name}/{f.Name}")));
+            Assert.All(model, pair => Assert.Equal(pair.Value, Read(reopened, pair.Key)));
+        });
+    }
+
+    private static MemoryStream Content(string text) => new(Encoding.UTF8.GetBytes(text));
+
+    private void Write(string path, string text) => _tree.Write(path, Content(text), new FileWriteOptions { Create = true, Truncate = true, Parents = true });
+
+    private string Read(string path) => Read(_tree, path);
+
+    private static string Read(FileTree tree, string path)
+    {
+        using UnixFsFile file = tree.Read(path);
+        using var reader = new StreamReader(file);
+        return reader.ReadToEnd();
+    }
+}
