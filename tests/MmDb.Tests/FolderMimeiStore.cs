@@ -42,7 +42,7 @@ internal sealed class FolderMimeiStore(TimeProvider time) : IMimeiStore, IDispos
         _ = ReadInfo(id);
         var keyspace = new Keyspace(Options, 7);
         var mimei = new Mimei(keyspace, id);
-        DiskFolder checkpoints = new(PathOf(id));
+        DiskFolder checkpoints = DiskFolder.Make(PathOf(id));
         RecoveredState state = Persistence.Recover(keyspace, checkpoints, DiskFolder.Make(Path.Combine(PathOf(id), "log")), new LogOptions
         {
             Fsync = FsyncPolicy.No,

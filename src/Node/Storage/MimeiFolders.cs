@@ -98,12 +98,12 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
     public void Create(MimeiInfo info)
     {
         // The info comes last: a folder without one is no MiMei, and is made whole by the next try.
-        DiskFolder files = new(PathOf(info.Id));
-        string temporary = files.FullName(InfoFile + ".new");
-        using (FileStream stream = File.Create(temporary))
+        DiskFolder files = DiskFolder.Make(PathOf(info.Id));
+        files.Delete(InfoFile + ".new");
+        using (IFile file = files.Create(InfoFile + ".new"))
         {
-            stream.Write(info.Encode());
-            stream.Flush(flushToDisk: true);
+            file.WriteAll(0, info.Encode());
+            file.Sync();
         }
 
         files.Rename(InfoFile + ".new", InfoFile);
@@ -180,7 +180,7 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
     private Mimei Recover(LeitherId id, out string found)
     {
         MimeiInfo info = ReadInfo(id);
-        DiskFolder checkpoints = new(PathOf(id));
+        DiskFolder checkpoints = DiskFolder.Make(PathOf(id));
         string logFolder = Path.Combine(PathOf(id), LogFolder);
         bool keepsLog = _config.Settings.Get(ConfigKeys.AppendOnly), isDefault = id == DefaultId;
         ulong seed = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong)));
@@ -261,7 +261,7 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
             return;
         }
 
-        DiskFolder target = new(path);
+        DiskFolder target = DiskFolder.Make(path);
         if (Directory.Exists(oldLog) && Directory.Exists(Path.Combine(path, LogFolder)))
         {
             throw new DataFolderException($"{oldLog} is the log of an older version, and {path} has one already. Move away the one that is not to be used");

@@ -48,7 +48,7 @@ public sealed class NodeKeys : IDisposable
             CloseToOthers(folder, File.GetUnixFileMode(folder), File.SetUnixFileMode, PrivateFolder, log);
         }
 
-        DiskFolder files = new(folder);
+        DiskFolder files = DiskFolder.Make(folder);
         PrivateKey author = Read(files, AuthorFile, log) ?? Make(files, AuthorFile);
         PrivateKey node = Read(files, NodeFile, log) ?? Make(files, NodeFile);
         DiskFolder.Make(dataFolder).SyncDirectory();
