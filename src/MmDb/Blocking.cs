@@ -109,6 +109,8 @@ public sealed unsafe class Blocking(Server server)
         }
 
         session.Blocked = null;
+        session.Work?.Abandon();
+        session.Work = null;
         state.IsOver = true;
         Count--;
         Database database = session.Mimei.Keyspace.Databases[state.Database];

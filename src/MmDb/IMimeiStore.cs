@@ -1,3 +1,5 @@
+using Leither.Ipfs.Blockstore;
+using Leither.Ipfs.Files;
 using Leither.Ipfs.Keys;
 
 namespace Leither.MmDb;
@@ -22,6 +24,10 @@ public interface IMimeiStore
     /// <exception cref="IOException">The disk failed.</exception>
     void Create(MimeiInfo info);
 
+    /// <summary>Makes a place where one is put together that comes from elsewhere: see <see cref="IMimeiDraft"/>.</summary>
+    /// <exception cref="IOException">The disk failed.</exception>
+    IMimeiDraft Draft();
+
     /// <summary>What one is, after a check that its id is that of this info.</summary>
     /// <exception cref="MimeiException">The info is damaged or that of another.</exception>
     /// <exception cref="IOException">It cannot be read.</exception>
@@ -38,6 +44,24 @@ public interface IMimeiStore
     /// <summary>Keeps what the node knows of one, durably.</summary>
     /// <exception cref="IOException">The disk failed.</exception>
     void Keep(MimeiRecord record);
+}
+
+/// <summary>
+/// A MiMei that is being put together. It is none before <see cref="Complete"/>, and whole afterwards: what is left of a draft, by its disposal or by the end of
+/// the node, goes.
+/// </summary>
+public interface IMimeiDraft : IDisposable
+{
+    /// <summary>Its blocks.</summary>
+    IBlockstore Blocks { get; }
+
+    /// <summary>Its folder, for the list of versions and for checkpoints.</summary>
+    IFolder Files { get; }
+
+    /// <summary>Makes a MiMei of it, durably. Nothing of the draft is used afterwards.</summary>
+    /// <exception cref="MimeiException">There is one with this id.</exception>
+    /// <exception cref="IOException">The disk failed.</exception>
+    void Complete(MimeiInfo info);
 }
 
 /// <summary>What a node knows of a MiMei without opening it.</summary>

@@ -68,6 +68,45 @@ public sealed class Mimei : IDisposable
     /// </summary>
     public Lock Gate { get; } = new();
 
+    /// <summary>
+    /// What it shows, where it has no data of its own: the state of its newest version. Null: it has, and they are in the keyspace. Of an author whose key is
+    /// elsewhere only versions come here.
+    /// </summary>
+    internal Versions.StateAt? Shown { get; private set; }
+
+    /// <summary>Whether nobody can write to it here: it once was so, or only its author writes to it.</summary>
+    public bool IsReadOnly => Current is not null || Versions is { IsAuthor: false };
+
+    /// <summary>Shows the newest of its versions. (Behind the gate, or before anybody uses it.)</summary>
+    /// <exception cref="MimeiException">The version is damaged.</exception>
+    /// <exception cref="IOException">Its blocks cannot be read.</exception>
+    public void ShowNewest() => Show(Leither.MmDb.Versions.VersionHistory.Newest(this));
+
+    /// <summary>Shows what <see cref="Versions.VersionHistory.Newest"/> found, in the place of what it showed before.</summary>
+    internal void Show(Versions.VersionHistory.Found found)
+    {
+        if (Shown is not null)
+        {
+            Keyspace.Source?.Dispose();
+            Keyspace.Source = null;
+            Keyspace.Effects.FunctionFlush();
+            Keyspace.Effects.FlushAll();
+            Tracking.Flushed();
+            Transactions.BreakAll(Keyspace);
+        }
+
+        Shown = found.State;
+        Keyspace.Source = found.Source(Keyspace);
+        foreach ((byte[] name, byte[] code) in found.State.State.Functions)
+        {
+            Keyspace.Effects.FunctionLoad(System.Text.Encoding.Latin1.GetString(name), code);
+        }
+
+        // None of it is a change: there is nothing to be saved.
+        Keyspace.Effects.EndEntry();
+        Keyspace.Dirty = 0;
+    }
+
     /// <summary>Somebody needs it loaded.</summary>
     internal void Hold() => Holders++;
 

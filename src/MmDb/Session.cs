@@ -224,6 +224,8 @@ public sealed class Session(long id, IClientConnection connection, Mimei mimei, 
 
     /// <summary>What it waits for; null when it is not blocked.</summary>
     public BlockedState? Blocked { get; set; }
+    /// <summary>The long work that it waits for.</summary>
+    internal LongWork? Work { get; set; }
     /// <summary>Subscribed channels; null while there are none.</summary>
     public HashSet<byte[]>? Channels { get; set; }
     /// <summary>Subscribed patterns; null while there are none.</summary>

@@ -100,6 +100,15 @@ internal static unsafe class Transactions
         }
     }
 
+    /// <summary>Everything may be another: who watches anything cannot run its transaction.</summary>
+    public static void BreakAll(Keyspace keyspace)
+    {
+        foreach (WatchedKey watched in keyspace.Databases.SelectMany(static d => d.Watchers.Values).SelectMany(static w => w))
+        {
+            watched.Session.WatchBroken = true;
+        }
+    }
+
     /// <summary>A database is about to be emptied, or to hold what another one holds: who watches a key for which that is a change cannot run its transaction.</summary>
     public static void TouchAll(Database emptied, Database? replacement)
     {

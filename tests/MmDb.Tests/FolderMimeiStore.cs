@@ -1,7 +1,9 @@
+using Leither.Ipfs.Blockstore;
 using Leither.Ipfs.Files;
 using Leither.Ipfs.Keys;
 using Leither.MmDb.Checkpoints;
 using Leither.MmDb.Log;
+using Leither.MmDb.Versions;
 using Leither.TestKit;
 
 namespace Leither.MmDb.Tests;
@@ -14,7 +16,13 @@ internal sealed class FolderMimeiStore(TimeProvider time) : IMimeiStore, IDispos
 
     public string Folder => _folder.Path;
 
-    public ReadOnlyMemory<byte> Author { get; } = Convert.FromHexString("080112200102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20");
+    public ReadOnlyMemory<byte> Author => Key?.PublicKey.Protobuf.ToArray() ?? Convert.FromHexString("080112200102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20");
+
+    /// <summary>The author's key; null: MiMei that are made here have no versions.</summary>
+    public PrivateKey? Key { get; set; }
+
+    /// <summary>The folders of drafts and MiMei.</summary>
+    public IEnumerable<string> Folders => Directory.EnumerateDirectories(_folder.Path).Select(static path => Path.GetFileName(path));
 
     /// <summary>Settings of the keyspaces that it makes; those of the node share one object.</summary>
     public KeyspaceOptions Options { get; set; } = new();
@@ -39,19 +47,41 @@ internal sealed class FolderMimeiStore(TimeProvider time) : IMimeiStore, IDispos
     {
         BeforeOpen(id);
         Opened++;
-        _ = ReadInfo(id);
+        MimeiInfo info = ReadInfo(id);
         var keyspace = new Keyspace(Options, 7);
         var mimei = new Mimei(keyspace, id);
-        DiskFolder checkpoints = DiskFolder.Make(PathOf(id));
-        RecoveredState state = Persistence.Recover(keyspace, checkpoints, DiskFolder.Make(Path.Combine(PathOf(id), "log")), new LogOptions
+        DiskFolder files = DiskFolder.Make(PathOf(id));
+        bool isAuthor = info.Author.Span.SequenceEqual(Author.Span);
+        if (Key is not null || !isAuthor)
+        {
+            mimei.Versions = new Versioner(mimei, new VersionerOptions
+            {
+                Info = info,
+                Author = isAuthor ? Key : null,
+                OpenBlocks = () => new FileBlockstore(Path.Combine(PathOf(id), "blocks")),
+                Files = files,
+                WorkFolder = PathOf(id),
+                Time = time,
+            });
+            if (!isAuthor)
+            {
+                keyspace.IsWriter = false;
+                mimei.ShowNewest();
+                return mimei;
+            }
+        }
+
+        RecoveredState state = Persistence.Recover(keyspace, files, DiskFolder.Make(Path.Combine(PathOf(id), "log")), new LogOptions
         {
             Fsync = FsyncPolicy.No,
             IsThrifty = true,
         });
         mimei.Log = state.Log;
-        mimei.Checkpointer = new Checkpointer(mimei, checkpoints, state, time);
+        mimei.Checkpointer = new Checkpointer(mimei, files, state, time);
         return mimei;
     }
+
+    public IMimeiDraft Draft() => new FolderDraft(this);
 
     public long BytesOf(LeitherId id) => !Directory.Exists(PathOf(id)) ? 0 : Directory.EnumerateFiles(PathOf(id), "*", SearchOption.AllDirectories).Sum(static f => new FileInfo(f).Length);
 
@@ -66,4 +96,40 @@ internal sealed class FolderMimeiStore(TimeProvider time) : IMimeiStore, IDispos
     public string PathOf(LeitherId id) => Path.Combine(_folder.Path, id.ToBase32());
 
     public void Dispose() => _folder.Dispose();
+
+    private sealed class FolderDraft : IMimeiDraft
+    {
+        private readonly FolderMimeiStore _store;
+        private readonly string _path;
+        private readonly FileBlockstore _blocks;
+
+        public FolderDraft(FolderMimeiStore store)
+        {
+            _store = store;
+            _path = Path.Combine(store.Folder, "draft");
+            Files = DiskFolder.Make(_path);
+            _blocks = new FileBlockstore(Path.Combine(_path, "blocks"));
+        }
+
+        public IBlockstore Blocks => _blocks;
+
+        public IFolder Files { get; }
+
+        public void Complete(MimeiInfo info)
+        {
+            _blocks.Flush();
+            _blocks.Dispose();
+            Directory.Move(_path, _store.PathOf(info.Id));
+            _store.Create(info);
+        }
+
+        public void Dispose()
+        {
+            _blocks.Dispose();
+            if (Directory.Exists(_path))
+            {
+                Directory.Delete(_path, recursive: true);
+            }
+        }
+    }
 }

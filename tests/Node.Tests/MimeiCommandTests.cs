@@ -270,6 +270,79 @@ public sealed class MimeiCommandTests
     }
 
     [Fact]
+    public void Import_brings_a_MiMei_to_another_node_where_it_can_be_read_and_forked()
+    {
+        using LeitherServer author = LeitherServer.StartNew(), other = LeitherServer.StartNew();
+        Call(author, "SET", "a", "1");
+        Mimei(author, "backup");
+        string file = Path.Combine(author.DataDir, "all.car");
+        Assert.Contains("1 version, ", Mimei(author, "export", file).Output, StringComparison.Ordinal);
+        Call(author, "SET", "a", "2");
+        Mimei(author, "backup");
+        string newer = Path.Combine(author.DataDir, "newer.car");
+        Mimei(author, "export", newer);
+
+        string mid = Json(author, "show").GetProperty("mid").GetString()!;
+        (int code, string output, string error) = Mimei(other, "import", file, "-n", "theirs");
+        Assert.Equal(0, code);
+        Assert.Matches($@"^mid= {mid}\n1 version added, \d+ blocks, [\d.]+ k?B in [\d.]+ s\nIts author's key is not on this node", output);
+        Assert.Contains("leither mimei fork theirs -n NAME --data", error, StringComparison.Ordinal);
+        JsonElement again = Json(other, "import", newer);
+        Assert.Equal((mid, "theirs", false, false, 2, 1, 1, 0), (
+            again.GetProperty("mid").GetString(), again.GetProperty("name").GetString(), again.GetProperty("new").GetBoolean(), again.GetProperty("writable").GetBoolean(),
+            again.GetProperty("newest").GetInt32(), again.GetProperty("added").GetInt32(), again.GetProperty("present").GetInt32(), again.GetProperty("leftout").GetInt32()));
+        using (RespClient client = other.Connect())
+        {
+            Assert.Equal("OK", client.Call("MIMEI", "OPEN", "theirs").Text);
+            Assert.Equal("2", client.Call("GET", "a").Text);
+            Assert.StartsWith("READONLY", client.Call("SET", "a", "3").Text, StringComparison.Ordinal);
+        }
+
+        other.Kill();
+        Directory.CreateDirectory(Path.Combine(other.DataDir, "mimei", "draft-0123", "blocks"));
+        other.Start();
+        Assert.False(Directory.Exists(Path.Combine(other.DataDir, "mimei", "draft-0123")));
+        Assert.Equal((0, "No difference\n"), Mimei(other, "diff", "theirs", "2", "cur").Short);
+        Assert.Equal(1, Mimei(other, "import", Path.Combine(author.DataDir, "none.car")).Code);
+        Assert.Equal(2, Mimei(other, "import", file, "one").Code);
+        Assert.Equal(2, Json(author, "import", newer).GetProperty("present").GetInt32());
+    }
+
+    [Fact]
+    public void A_lost_MiMei_comes_back_with_its_versions_and_goes_on_where_its_authors_key_is()
+    {
+        using LeitherServer server = LeitherServer.StartNew();
+        string mid = Json(server, "create", "-m", "diary", "-n", "diary").GetProperty("mid").GetString()!;
+        using (RespClient client = server.Connect())
+        {
+            client.Call("MIMEI", "OPEN", "diary");
+            client.Call("SET", "a", "1");
+            client.Call("SET", "short", "1", "PX", "1");
+        }
+
+        Mimei(server, "backup", "diary");
+        string file = Path.Combine(server.DataDir, "diary.car");
+        Mimei(server, "export", "diary", file);
+        server.Stop();
+        Directory.Delete(Path.Combine(server.DataDir, "mimei", LeitherId.Parse(mid).ToBase32()), recursive: true);
+        server.Start();
+        Assert.StartsWith($"mid= {mid}\n1 version added", Mimei(server, "import", file).Output, StringComparison.Ordinal);
+        using (RespClient client = server.Connect())
+        {
+            client.Call("MIMEI", "OPEN", "diary");
+            Assert.Equal("1", client.Call("GET", "a").Text);
+            client.Call("SET", "a", "2");
+        }
+
+        Assert.Equal(2, Json(server, "backup", "diary").GetProperty("version").GetInt32());
+        server.Kill();
+        server.Start();
+        Assert.Contains("0 added", Mimei(server, "diff", "diary", "1", "cur").Output, StringComparison.Ordinal);
+        Assert.Equal((0, "No difference\n"), Mimei(server, "diff", "diary", "2", "cur").Short);
+        Assert.Contains("No problem", Mimei(server, "check", "diary").Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void An_id_that_begins_with_a_dash_is_taken_as_it_is()
     {
         using LeitherServer server = LeitherServer.StartNew();
@@ -336,7 +409,7 @@ public sealed class MimeiCommandTests
     [Fact]
     public void Every_command_has_help_with_its_JSON_and_examples()
     {
-        string[] commands = ["create", "list", "show", "name", "backup", "versions", "diff", "log", "restore", "fork", "release", "delvers", "check", "export"];
+        string[] commands = ["create", "list", "show", "name", "backup", "versions", "diff", "log", "restore", "fork", "release", "delvers", "check", "export", "import"];
         string all = LeitherProgram.Run("mimei", "--help").Output;
         foreach (string command in commands)
         {

@@ -328,7 +328,7 @@ public sealed unsafe class CommandContext
                 Keys = [],
                 Type = DataType.String,
                 DeadlineMs = 0,
-                OnTimeout = static reply => reply.Error("ERR the client was unblocked before the command was done; it goes on"u8),
+                OnTimeout = static reply => reply.Error("ERR the client was unblocked before the command was done; what must not be left half done goes on"u8),
             };
             Server.Blocking.Block(Session, wait);
         }

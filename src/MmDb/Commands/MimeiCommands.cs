@@ -96,6 +96,14 @@ public static unsafe class MimeiCommands
                 Args = [Arg.String("name"), Arg.String("mid").Shown("mid|name")],
                 Handler = &RunName,
             },
+            new("work", 2)
+            {
+                Group = CommandGroup.Mimei,
+                Complexity = "O(N) where N is the number of clients.",
+                Summary = "Returns the long work that clients wait for, and how far it is.",
+                Flags = CommandFlags.Admin | CommandFlags.NoScript | CommandFlags.NoMulti | CommandFlags.Loading | CommandFlags.Stale,
+                Handler = &RunWork,
+            },
             Open,
             .. VersionCommands.All,
         ],
@@ -104,7 +112,7 @@ public static unsafe class MimeiCommands
     /// <summary>The family.</summary>
     public static IEnumerable<CommandSpec> All => [Mimei];
 
-    private static ReadOnlySpan<byte> NoStore => "ERR this server keeps no files, so there is no place for another MiMei"u8;
+    internal static ReadOnlySpan<byte> NoStore => "ERR this server keeps no files, so there is no place for another MiMei"u8;
 
     private static void RunHelp(CommandContext c) => c.Help(
         "BACKUP [MEMO <text>]",
@@ -125,6 +133,8 @@ public static unsafe class MimeiCommands
         "    Make a MiMei of its own of a version and return its id.",
         "ID",
         "    Return the MiMei of this connection: id, name, version, database.",
+        "IMPORT <path> [VERSION <version> ...]",
+        "    Read versions, or all, out of a CAR file and check every byte. The MiMei is made, or they are added to those that it has.",
         "INFO <mid|name>",
         "    Return what is known of a MiMei.",
         "LIST",
@@ -140,7 +150,9 @@ public static unsafe class MimeiCommands
         "RESTORE <last|release|n>",
         "    Bring back what there was at a version, as one change.",
         "VERSIONS [<mid|name>]",
-        "    Return the versions of a MiMei, newest first.");
+        "    Return the versions of a MiMei, newest first.",
+        "WORK",
+        "    Return the long work that clients wait for: whose, what, which step, and how much of that is done (of 0: nobody knows).");
 
     // ------------------------------------------------------------------ making
 
@@ -341,6 +353,22 @@ public static unsafe class MimeiCommands
                     Field(reply, "disk", bytes);
                 }
             });
+    }
+
+    private static void RunWork(CommandContext c)
+    {
+        LongWork[] all = [.. c.Server.Sessions.Values.Where(static s => s is { Blocked: not null, Work: not null }).Select(static s => s.Work!)];
+        c.Reply.Array(all.Length);
+        foreach (LongWork work in all)
+        {
+            (long done, long total) = work.Progress;
+            c.Reply.Map(5);
+            Field(c.Reply, "client", work.Client);
+            Field(c.Reply, "what", work.What);
+            Field(c.Reply, "step", work.Step);
+            Field(c.Reply, "done", done);
+            Field(c.Reply, "total", total);
+        }
     }
 
     private static long KeysOf(MimeiEntry entry) => entry.Loaded?.KeyCount ?? entry.Record.Keys;

@@ -35,12 +35,13 @@ public static unsafe class VersionCheckCommands
 
         // A purge collects by itself, so no collection may be held up: see Versioner.Pin.
         Server server = c.Server;
+        LongWork work = VersionCommands.Begin(c, "check");
         c.Await<CheckReport>(
             done =>
             {
                 mimei.Hold();
                 mimei.Log?.Flush();
-                server.RunAside(() => new VersionCheck(versions, mimei.Log).Run(purge), (report, problem) =>
+                server.RunAside(() => new VersionCheck(versions, mimei.Log, work).Run(purge), (report, problem) =>
                 {
                     mimei.Release();
                     done(report, problem);

@@ -100,6 +100,7 @@ public static unsafe class VersionCommands
 
         if (TryVersions(c, c.Mimei, out Versioner versions))
         {
+            Begin(c, "backup", () => versions.Progress);
             c.Await<MimeiVersion>(done => versions.Backup(memo, done), static (c, version) => c.Reply.Integer((long)version.Number));
         }
     }
@@ -333,6 +334,7 @@ public static unsafe class VersionCommands
 
         Server server = c.Server;
         long maxBytes = MaxRestoreBytes;
+        LongWork work = Begin(c, "restore", () => versions.Progress);
         Working<(VersionRestore Restore, StateAt Now)>(
             c,
             c.Mimei,
@@ -344,7 +346,7 @@ public static unsafe class VersionCommands
                     return;
                 }
 
-                server.RunAside(() => (VersionRestore.Prepare(versions, now!, versions.Read(versions.NumberOf(place)), maxBytes), now!), done);
+                server.RunAside(() => (VersionRestore.Prepare(versions, now!, versions.Read(versions.NumberOf(place)), maxBytes, work), now!), done);
             }),
             (c, prepared) =>
             {
@@ -416,6 +418,7 @@ public static unsafe class VersionCommands
         }
 
         Server server = c.Server;
+        Begin(c, "fork", () => versions.Progress);
         ulong right = mimei.Entry!.Record.Right;
         long nowMs = c.NowMs;
         Working<MimeiRecord>(
@@ -468,6 +471,20 @@ public static unsafe class VersionCommands
             });
         },
         answer);
+
+    /// <summary>As <see cref="Aside"/>, for work that may take long: others can ask how far it is, and it ends when the client goes.</summary>
+    internal static void Long<T>(CommandContext c, Mimei mimei, string what, Func<LongWork, T> work, Action<CommandContext, T> answer)
+    {
+        Server server = c.Server;
+        LongWork told = Begin(c, what);
+        Working<T>(c, mimei, done => server.RunAside(() => work(told), done), answer);
+    }
+
+    /// <summary>Says that what a client waits for may take long.</summary>
+    /// <param name="c">The command.</param>
+    /// <param name="what">What is done.</param>
+    /// <param name="look">Asks how far it is, where who does it cannot tell.</param>
+    internal static LongWork Begin(CommandContext c, string what, Func<(long Done, long Total)>? look = null) => c.Session.Work = new LongWork(what, c.Session.Id) { Look = look };
 
     /// <summary>The versions of a MiMei that is as it is now; or replies why they cannot be had.</summary>
     internal static bool TryVersions(CommandContext c, Mimei mimei, out Versioner versions)

@@ -82,18 +82,24 @@ public static unsafe class VersionListCommands
             return;
         }
 
+        Mimei mimei = c.Mimei;
         VersionCommands.Aside(
             c,
-            c.Mimei,
+            mimei,
             () =>
             {
                 versions.Delete(numbers);
-                return numbers.Count;
+                return mimei.Shown is null ? null : VersionHistory.Newest(mimei);
             },
-            static (c, count) =>
+            (c, newest) =>
             {
+                if (newest is not null)
+                {
+                    c.Mimei.Show(newest);
+                }
+
                 c.Mimei.Versions?.Step();
-                c.Reply.Integer(count);
+                c.Reply.Integer(numbers.Count);
             });
     }
 

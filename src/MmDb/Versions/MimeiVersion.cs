@@ -30,6 +30,9 @@ public sealed record MimeiVersion
     /// <summary>The most bytes that a memo may have.</summary>
     public const int MaxMemoBytes = 4096;
 
+    /// <summary>A longer block is none.</summary>
+    internal const int MaxBlockBytes = 2 * MaxMemoBytes;
+
     /// <summary>What is signed begins with it, so that it is nothing else.</summary>
     private static ReadOnlySpan<byte> SignaturePrefix => "leither-version-1:"u8;
 
@@ -92,6 +95,19 @@ public sealed record MimeiVersion
         version.Write(unsigned, default);
         return author.Verify([.. SignaturePrefix, .. unsigned.Written], signature) ? version
             : throw new MimeiException($"ERR version {version.Number} was not signed by the author of the MiMei {mid}");
+    }
+
+    /// <summary>The MiMei that a block says to be a version of, which nobody has checked; null: it is no version.</summary>
+    internal static LeitherId? MidOf(ReadOnlySpan<byte> block)
+    {
+        try
+        {
+            return Read(block, out _).Mid;
+        }
+        catch (Exception e) when (e is DagCborException or MimeiException)
+        {
+            return null;
+        }
     }
 
     /// <summary>

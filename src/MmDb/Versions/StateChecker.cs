@@ -44,6 +44,9 @@ internal sealed class StateChecker(IBlockstore blocks, Action<Cid, Exception?, s
     /// <summary>Their bytes.</summary>
     public long Bytes { get; private set; }
 
+    /// <summary>These blocks.</summary>
+    public IReadOnlyCollection<Cid> Seen => _read;
+
     /// <summary>A block, counted; null: there is none that can be used, which was told.</summary>
     public byte[]? Read(in Cid link)
     {
@@ -132,7 +135,7 @@ internal sealed class StateChecker(IBlockstore blocks, Action<Cid, Exception?, s
 
     private Facts? Tree(TreeKind kind, ItemKind items, in Cid root, int leafLevel)
     {
-        if (Node(kind, items, root, isLast: true, leafLevel) is not { } facts)
+        if (Node(kind, items, root, isLast: true, leafLevel, TreeNode.MaxLevel) is not { } facts)
         {
             return null;
         }
@@ -148,8 +151,9 @@ internal sealed class StateChecker(IBlockstore blocks, Action<Cid, Exception?, s
     /// <param name="link">The node.</param>
     /// <param name="isLast">Whether none of its level comes after it, so that it may end anywhere.</param>
     /// <param name="leafLevel">The level of leaves.</param>
+    /// <param name="maxLevel">The level that it may have: one that lies higher is not gone into, so that no chain of nodes is longer than there are levels.</param>
     /// <returns>What it is; null: it cannot be read, which was told.</returns>
-    private Facts? Node(TreeKind kind, ItemKind items, Cid link, bool isLast, int leafLevel)
+    private Facts? Node(TreeKind kind, ItemKind items, Cid link, bool isLast, int leafLevel, int maxLevel)
     {
         if (_nodes.TryGetValue((link, items, isLast), out Facts? known))
         {
@@ -170,6 +174,7 @@ internal sealed class StateChecker(IBlockstore blocks, Action<Cid, Exception?, s
         try
         {
             TreeNode node = TreeNode.Decode(kind, block);
+            Require(node.Level <= maxLevel, $"is of level {node.Level}, and the node above it of level {maxLevel + 1}");
             var boundary = default(NodeBoundary);
             long weight = 0;
             byte[] first = [], last = [];
@@ -189,7 +194,7 @@ internal sealed class StateChecker(IBlockstore blocks, Action<Cid, Exception?, s
                     {
                         Chunk(child, below, isLastChild);
                     }
-                    else if (Node(kind, items, child, isLastChild, leafLevel) is { } facts)
+                    else if (Node(kind, items, child, isLastChild, leafLevel, node.Level - 1) is { } facts)
                     {
                         Require(facts.Level == node.Level - 1, $"is of level {node.Level}, and its child {child} of level {facts.Level}");
                         Require(facts.Weight == below, $"says that its child {child} weighs {below}, and it weighs {facts.Weight}");

@@ -14,7 +14,7 @@ namespace Leither.MmDb.Versions;
 internal sealed record CheckReport(int Versions, long Blocks, long Bytes, IReadOnlyList<string> Problems, long Freed, IReadOnlyList<string> Held);
 
 /// <summary>Checks the versions and the log of a MiMei, and repairs what can be repaired. For a thread that may wait for the disk.</summary>
-internal sealed class VersionCheck(Versioner versions, WriteLog? log)
+internal sealed class VersionCheck(Versioner versions, WriteLog? log, LongWork work)
 {
     /// <summary>More are counted, not listed.</summary>
     private const int MaxProblems = 1000;
@@ -35,7 +35,12 @@ internal sealed class VersionCheck(Versioner versions, WriteLog? log)
             _problems.Add(repaired);
         }
 
-        var checker = new StateChecker(versions.Blocks, Found, versions.ThrowIfClosing);
+        work.Begin("checking blocks", versions.Blocks.Figures.Blocks);
+        var checker = new StateChecker(versions.Blocks, Found, () =>
+        {
+            versions.ThrowIfClosing();
+            work.Count();
+        });
         int count = 0;
         foreach (ListedVersion listed in versions.List.All)
         {

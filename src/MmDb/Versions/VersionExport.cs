@@ -15,10 +15,11 @@ internal static class VersionExport
     /// <param name="versions">The versions of a MiMei, in which no collection begins meanwhile.</param>
     /// <param name="numbers">Which ones; none: all.</param>
     /// <param name="path">The file, which is not there yet.</param>
+    /// <param name="work">Is told how far it is.</param>
     /// <returns>How many versions, blocks and bytes it has.</returns>
     /// <exception cref="MimeiException">There is no such version, or there is a file already.</exception>
     /// <exception cref="IOException">A block is missing, or the disk failed.</exception>
-    public static (int Versions, long Blocks, long Bytes) Write(Versioner versions, IReadOnlyCollection<ulong> numbers, string path)
+    public static (int Versions, long Blocks, long Bytes) Write(Versioner versions, IReadOnlyCollection<ulong> numbers, string path, LongWork work)
     {
         using IDisposable job = versions.BeginJob();
         if (numbers.Count == 0)
@@ -52,7 +53,7 @@ internal static class VersionExport
             using (var file = new FileStream(unfinished, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 0))
             {
                 isBegun = true;
-                written = Write(versions, roots, file);
+                written = Write(versions, roots, file, work);
                 file.Flush(flushToDisk: true);
             }
 
@@ -78,8 +79,10 @@ internal static class VersionExport
         }
     }
 
-    private static (long Blocks, long Bytes) Write(Versioner versions, List<Cid> roots, Stream file)
+    private static (long Blocks, long Bytes) Write(Versioner versions, List<Cid> roots, Stream file, LongWork work)
     {
+        // With garbage there are fewer.
+        work.Begin("writing blocks", versions.Blocks.Figures.Blocks);
         byte[] info = versions.Info.Encode();
         CarWriter car = CarWriter.Create(file, roots);
         car.Write(Cid.Of(Multicodec.DagCbor, info), info);
@@ -97,6 +100,7 @@ internal static class VersionExport
                 }
 
                 versions.ThrowIfClosing();
+                work.Count();
                 byte[] block = versions.Blocks.Get(cid) ?? throw new MissingBlockException(cid);
                 if (block.Length > CarFormat.MaxBlockLength)
                 {

@@ -36,9 +36,53 @@ internal static unsafe class VersionHistory
         }
     }
 
-    /// <summary>The error for a command that would write to what once was.</summary>
-    public static string WriteRefusal(Mimei mimei) =>
-        $"READONLY MiMei {mimei.Id} is open at {(mimei.Place.Kind == MimeiPlaceKind.Version ? "version " : "")}{mimei.Place}, which never changes. "
+    /// <summary>What a MiMei shows that has versions only.</summary>
+    /// <param name="State">The state.</param>
+    /// <param name="Store">Where its blocks are.</param>
+    /// <param name="Use">Keeps them.</param>
+    internal sealed record Found(StateAt State, NodeStore Store, Versioner.Use? Use)
+    {
+        /// <summary>Where a keyspace fetches its keys from.</summary>
+        public KeySource Source(Keyspace keyspace) => new StateSource(Store, State.State, keyspace, Use);
+    }
+
+    /// <summary>The newest version that can be read; that of one without versions is empty.</summary>
+    /// <exception cref="MimeiException">There are versions, and none can be read.</exception>
+    /// <exception cref="IOException">As the other.</exception>
+    internal static Found Newest(Mimei mimei)
+    {
+        Versioner versions = VersionsOf(mimei);
+        var store = new NodeStore(versions.Blocks);
+        Exception? problem = null;
+        foreach (ListedVersion listed in versions.List.All.Reverse())
+        {
+            Versioner.Use? use = null;
+            try
+            {
+                use = versions.Hold(listed.Number, out MimeiVersion version);
+                var state = new StateAt(StateRoot.Read(store, version.State), version.State, version.Position, 0, version);
+                if (problem is not null)
+                {
+                    versions.Report($"Version {listed.Number} is shown, since those after it cannot be read: {problem.Message}. MIMEI IMPORT brings blocks back");
+                }
+
+                return new Found(state, store, use);
+            }
+            catch (Exception e) when (e is IOException or MimeiException)
+            {
+                use?.Dispose();
+                problem ??= e;
+            }
+        }
+
+        return problem is null ? new Found(new StateAt(StateRoot.Empty, default, default, 0, null), store, null)
+            : throw new MimeiException($"ERR no version of MiMei {mimei.Id} can be read: {problem.Message}", problem);
+    }
+
+    /// <summary>The error for a command that would write to what once was, or to what only its author writes to.</summary>
+    public static string WriteRefusal(Mimei mimei) => mimei.Current is null
+        ? $"READONLY MiMei {mimei.Id} is written to by its author, whose key is not on this node. MIMEI FORK makes a copy that can be written to here"
+        : $"READONLY MiMei {mimei.Id} is open at {(mimei.Place.Kind == MimeiPlaceKind.Version ? "version " : "")}{mimei.Place}, which never changes. "
         + (mimei.Place.Kind == MimeiPlaceKind.Version
             ? $"MIMEI OPEN {mimei.Id} is what can be written to; MIMEI FORK {mimei.Place} makes a copy that can, MIMEI RESTORE {mimei.Place} brings it back"
             : $"MIMEI OPEN {mimei.Id} is what can be written to");

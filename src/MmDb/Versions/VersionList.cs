@@ -110,10 +110,19 @@ public sealed class VersionList
     public void Add(ulong number, Cid block) => Add([new ListedVersion(number, block, IsOwn: true)]);
 
     /// <summary>Adds versions, all or none.</summary>
+    /// <exception cref="MimeiException">There is one with a number of theirs.</exception>
     public void Add(IReadOnlyCollection<ListedVersion> versions)
     {
         lock (_changing)
         {
+            foreach (ListedVersion version in versions)
+            {
+                if (!Find(version.Number).IsNone)
+                {
+                    throw new MimeiException($"ERR version {version.Number} was added meanwhile; try again");
+                }
+            }
+
             ListedVersion[] all = [.. _content.Versions.Concat(versions).OrderBy(static v => v.Number)];
             Write(_content with { Versions = all, Next = Math.Max(_content.Next, all[^1].Number + 1) });
         }

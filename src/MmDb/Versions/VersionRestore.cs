@@ -40,8 +40,9 @@ internal sealed unsafe class VersionRestore : IDisposable
     /// <param name="now">The state of now.</param>
     /// <param name="version">The version that is to come back.</param>
     /// <param name="maxBytes">Bytes of values that may be held until they are written.</param>
+    /// <param name="work">Is told how far it is.</param>
     /// <exception cref="MimeiException">It is too much.</exception>
-    public static VersionRestore Prepare(Versioner versions, StateAt now, MimeiVersion version, long maxBytes)
+    public static VersionRestore Prepare(Versioner versions, StateAt now, MimeiVersion version, long maxBytes, LongWork work)
     {
         var store = new NodeStore(versions.Blocks);
         var restore = new VersionRestore(store, StateRoot.Read(store, version.State), maxBytes);
@@ -49,6 +50,7 @@ internal sealed unsafe class VersionRestore : IDisposable
         {
             foreach ((int database, TreeChange change) in StateDiff.Items(store, now.State, restore._target))
             {
+                work.Count();
                 restore.Add(database, change.New.IsEmpty ? new StateItem(store, change.Old.Span).Name : default, change.New.Span);
             }
 

@@ -50,10 +50,9 @@ public sealed partial class Versioner
 
     private MimeiVersion? TryReadVersion(in Cid cid)
     {
-        const int maxBytes = 2 * MimeiVersion.MaxMemoBytes;
         try
         {
-            return cid.Codec == Multicodec.DagCbor && Blocks.TryGetLength(cid, out int length) && length <= maxBytes
+            return cid.Codec == Multicodec.DagCbor && Blocks.TryGetLength(cid, out int length) && length <= MimeiVersion.MaxBlockBytes
                 && Blocks.Get(cid) is { } block && MimeiVersion.IsPossible(cid, block) ? MimeiVersion.Decode(block, _mimei.Id, Author) : null;
         }
         catch (Exception e) when (e is MimeiException or BlockCorruptedException)

@@ -96,6 +96,9 @@ public sealed partial class Versioner : IDisposable
     /// <summary>Whether a version is being made, or is to be, or other work goes on in the background.</summary>
     public bool IsRunning => _writer is not null || _asked.Count > 0 || HasJobs;
 
+    /// <summary>Keys that the version under way has, and how many it will have; 0: what changed is still being looked for, or written.</summary>
+    internal (long Done, long Total) Progress => _snapshot is { } snapshot && _isWhole ? (snapshot.CapturedKeys, snapshot.KeyCount) : default;
+
     /// <summary>The blocks of all versions. (Any thread.)</summary>
     public IBlockstore Blocks
     {
@@ -164,7 +167,21 @@ public sealed partial class Versioner : IDisposable
     }
 
     /// <summary>Stores the state of now, without a version of it. Done is called behind the gate.</summary>
-    internal void MakeState(Action<StateAt?, Exception?> done) => Ask(null, done);
+    internal void MakeState(Action<StateAt?, Exception?> done)
+    {
+        if (_mimei.Shown is { } shown)
+        {
+            // It holds what its newest version does.
+            done(shown, null);
+        }
+        else
+        {
+            Ask(null, done);
+        }
+    }
+
+    /// <summary>Tells the node's own log something.</summary>
+    internal void Report(string text) => _options.Report(text);
 
     /// <summary>Another thread has something for the loop's.</summary>
     internal void Wake()
@@ -244,7 +261,8 @@ public sealed partial class Versioner : IDisposable
         try
         {
             MimeiVersion? last = Last();
-            long changes = _mimei.Log is { } log ? (long)(log.LastSequence - (last?.Position.Sequence ?? 0)) : _mimei.Keyspace.Effects.Applied - _appliedAtLast;
+            bool isOfLog = last is null || List.Last.IsOwn;
+            long changes = isOfLog && _mimei.Log is { } log ? (long)(log.LastSequence - (last?.Position.Sequence ?? 0)) : _mimei.Keyspace.Effects.Applied - _appliedAtLast;
             if (!VersionSchedule.IsDue(points, nowMs - (last?.CreatedMs ?? _openedMs), changes))
             {
                 return false;

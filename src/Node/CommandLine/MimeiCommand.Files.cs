@@ -26,7 +26,7 @@ internal static partial class MimeiCommand
             session.Open(mid);
             string id = session.Bound().Mid;
             Stopwatch watch = Stopwatch.StartNew();
-            Fields report = new(output.Wait("Checking", () => session.Call(isPurged ? ["MIMEI", "CHECK", "PURGE"] : ["MIMEI", "CHECK"])));
+            Fields report = new(session.Wait(output, "Checking", () => session.Call(isPurged ? ["MIMEI", "CHECK", "PURGE"] : ["MIMEI", "CHECK"])));
             double seconds = watch.Elapsed.TotalSeconds;
             string[] problems = report.Lines("problems"), held = isPurged ? report.Lines("held") : [];
             if (output.AsJson)
@@ -50,7 +50,7 @@ internal static partial class MimeiCommand
             }
             else
             {
-                output.Line($"{report.Number("versions"):N0} versions, {report.Number("blocks"):N0} blocks, {MimeiOutput.Bytes(report.Number("bytes"))} in {seconds:0.0} s");
+                output.Line($"{MimeiOutput.Count(report.Number("versions"), "version")}, {MimeiOutput.Count(report.Number("blocks"), "block")}, {MimeiOutput.Bytes(report.Number("bytes"))} in {seconds:0.0} s");
                 foreach (string problem in problems)
                 {
                     output.Colored("red", "problem  ", problem);
@@ -101,7 +101,7 @@ internal static partial class MimeiCommand
             session.Open(mid);
             string id = session.Bound().Mid;
             Stopwatch watch = Stopwatch.StartNew();
-            Fields made = new(output.Wait("Writing", () => session.Call(["MIMEI", "EXPORT", file, .. rest[1..].SelectMany(static v => (string[])["VERSION", v])])));
+            Fields made = new(session.Wait(output, "Writing", () => session.Call(["MIMEI", "EXPORT", file, .. rest[1..].SelectMany(static v => (string[])["VERSION", v])])));
             double seconds = watch.Elapsed.TotalSeconds;
             if (output.AsJson)
             {
@@ -117,8 +117,101 @@ internal static partial class MimeiCommand
                 return;
             }
 
-            output.Line($"{file}: {made.Number("versions"):N0} versions, {made.Number("blocks"):N0} blocks, {MimeiOutput.Bytes(made.Number("bytes"))} in {seconds:0.0} s");
-            output.Next($"ipfs dag import {NodePlace.Quoted(file)}");
+            output.Line($"{file}: {MimeiOutput.Count(made.Number("versions"), "version")}, {MimeiOutput.Count(made.Number("blocks"), "block")}, {MimeiOutput.Bytes(made.Number("bytes"))} in {seconds:0.0} s");
+            output.Next($"leither mimei import {NodePlace.Quoted(file)}   on another node", $"ipfs dag import {NodePlace.Quoted(file)}");
+        });
+    }
+
+    private static MimeiVerb Import(MimeiOptions options)
+    {
+        Option<string?> name = new("--name", "-n") { Description = "A name for the MiMei on this node", HelpName = "NAME" };
+        MimeiVerb verb = new("import", "FILE [VERSION…] [options]", "Reads versions out of a CAR file, and checks every byte of them.")
+        {
+            Details = """
+                The node reads the file: what export wrote, or any IPFS tool wrote anew. Without a VERSION, all versions are read. A FILE that begins with '-' is
+                written as ./-FILE. A MiMei that is not on the node yet is made; otherwise versions that it lacks are added to it, and what it holds stays.
+                Where its author's key is not on the node, it can be read there, and forked, but not written to. Ctrl-C ends it, and nothing is left of it.
+                """,
+            Json = """
+                {"mid": text, "name": text, "file": text, "new": bool, "writable": bool, "newest": number, "added": number, "present": number, "blocks": number,
+                 "bytes": number, "leftout": number, "seconds": number}
+                added, present: versions that were not on the node, and that were. leftout: blocks that no version needs.
+                """,
+            Examples = ["import diary.car -n diary", "import all.car 3"],
+        };
+        verb.Options.Add(name);
+        return verb.Runs(options, (result, session, output) =>
+        {
+            string[] words = verb.Words(result, 1, int.MaxValue);
+            if (words.Skip(1).FirstOrDefault(static w => w.Length == 0 || !w.All(char.IsAsciiDigit)) is { } wrong)
+            {
+                throw verb.Misused($"A version of a file is a number, not '{wrong}'");
+            }
+
+            string file = Path.GetFullPath(words[0]);
+            Stopwatch watch = Stopwatch.StartNew();
+            Fields made = new(session.Wait(output, "Importing", () => session.Call(["MIMEI", "IMPORT", file, .. words[1..].SelectMany(static v => (string[])["VERSION", v])])));
+            double seconds = watch.Elapsed.TotalSeconds;
+            string mid = made.Text("mid");
+            if (result.GetValue(name) is { } wanted)
+            {
+                try
+                {
+                    session.Call("MIMEI", "NAME", wanted, mid);
+                }
+                catch (CommandLineException e)
+                {
+                    throw new CommandLineException($"{mid} is imported, but has no name: {e.Message}", inner: e);
+                }
+            }
+
+            session.Open(mid);
+            string has = session.Bound().Name, called = has.Length > 0 ? has : mid;
+            bool isNew = made.Number("new") != 0, isWritable = made.Number("writable") != 0;
+            long added = made.Number("added"), present = made.Number("present"), leftOut = made.Number("leftout"), newest = made.Number("newest");
+            if (output.AsJson)
+            {
+                MimeiOutput.Json(new JsonObject
+                {
+                    ["mid"] = mid,
+                    ["name"] = has,
+                    ["file"] = file,
+                    ["new"] = isNew,
+                    ["writable"] = isWritable,
+                    ["newest"] = newest,
+                    ["added"] = added,
+                    ["present"] = present,
+                    ["blocks"] = made.Number("blocks"),
+                    ["bytes"] = made.Number("bytes"),
+                    ["leftout"] = leftOut,
+                    ["seconds"] = Math.Round(seconds, 3),
+                });
+                return;
+            }
+
+            output.Line($"mid= {mid}");
+            string here = present == 0 ? "" : $" ({MimeiOutput.Number(present)} here already)";
+            output.Line($"{MimeiOutput.Count(added, "version")} added{here}, {MimeiOutput.Count(made.Number("blocks"), "block")}, {MimeiOutput.Bytes(made.Number("bytes"))} in {seconds:0.0} s");
+            if (leftOut > 0)
+            {
+                output.Line($"{MimeiOutput.Count(leftOut, "block")} of the file left out: no version needs them");
+            }
+
+            if (!isWritable)
+            {
+                output.Line($"Its author's key is not on this node: it can be read here, and shows its newest version");
+                output.Next(session.ClientOf(called), session.Place.Leither($"mimei versions {called}"), session.Place.Leither($"mimei fork {called} -n NAME"));
+            }
+            else if (isNew)
+            {
+                output.Line($"It goes on here from version {newest}. Whatever else its author wrote to it elsewhere is not in it: write to it in one place only");
+                output.Next(session.ClientOf(called), session.Place.Leither($"mimei versions {called}"));
+            }
+            else
+            {
+                output.Line($"What it holds now is as it was");
+                output.Next(session.Place.Leither($"mimei versions {called}"), session.Place.Leither($"mimei diff {called} {newest} cur"), session.Place.Leither($"mimei restore {called} {newest}"));
+            }
         });
     }
 }

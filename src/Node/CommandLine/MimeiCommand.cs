@@ -27,7 +27,7 @@ internal static partial class MimeiCommand
             """) { options.Data, options.Port, options.User, options.Json };
         foreach (MimeiVerb verb in (MimeiVerb[])[
             Make(options), List(options), Show(options), Name(options), Backup(options), Versions(options), Diff(options), Log(options), Restore(options),
-            Fork(options), Release(options), DelVers(options), Check(options), Export(options)])
+            Fork(options), Release(options), DelVers(options), Check(options), Export(options), Import(options)])
         {
             mimei.Subcommands.Add(verb);
         }
@@ -261,7 +261,7 @@ internal static partial class MimeiCommand
             string? mid = verb.Words(result, 0, 1).FirstOrDefault();
             session.Open(mid);
             Stopwatch watch = Stopwatch.StartNew();
-            long number = output.Wait("Making a version", () => session.Call(result.GetValue(memo) is { } text ? ["MIMEI", "BACKUP", "MEMO", text] : ["MIMEI", "BACKUP"])).Integer;
+            long number = session.Wait(output, "Making a version", () => session.Call(result.GetValue(memo) is { } text ? ["MIMEI", "BACKUP", "MEMO", text] : ["MIMEI", "BACKUP"])).Integer;
             double seconds = watch.Elapsed.TotalSeconds;
             VersionLine made = VersionLine.Of(session.Call("MIMEI", "VERSIONS")).Single(v => v.Number == number);
             (string id, string name) = session.Bound();
@@ -340,7 +340,7 @@ internal static partial class MimeiCommand
             session.Open(mid);
             long number = NumberOf(session, rest[0]);
             Stopwatch watch = Stopwatch.StartNew();
-            output.Wait("Bringing it back", () => session.Call("MIMEI", "RESTORE", number > 0 ? number.ToString(CultureInfo.InvariantCulture) : rest[0]));
+            session.Wait(output, "Bringing it back", () => session.Call("MIMEI", "RESTORE", number > 0 ? number.ToString(CultureInfo.InvariantCulture) : rest[0]));
             (string id, string name) = session.Bound();
             if (output.AsJson)
             {
@@ -408,7 +408,7 @@ internal static partial class MimeiCommand
                 return;
             }
 
-            output.Line($"Deleted {deleted:N0} {(deleted == 1 ? "version" : "versions")} of {(name.Length > 0 ? name : id)}");
+            output.Line($"Deleted {MimeiOutput.Count(deleted, "version")} of {(name.Length > 0 ? name : id)}");
             output.Next(session.Place.Leither($"mimei versions{(mid is null ? "" : " " + mid)}"));
         });
     }
@@ -435,7 +435,7 @@ internal static partial class MimeiCommand
             session.Open(mid);
             string from = session.Bound().Mid;
             Stopwatch watch = Stopwatch.StartNew();
-            string made = output.Wait("Making a MiMei of it", () => session.Call("MIMEI", "FORK", version)).Text;
+            string made = session.Wait(output, "Making a MiMei of it", () => session.Call("MIMEI", "FORK", version)).Text;
             double seconds = watch.Elapsed.TotalSeconds;
             string called = result.GetValue(name) ?? "";
             if (called.Length > 0)
@@ -523,7 +523,7 @@ internal static partial class MimeiCommand
         do
         {
             string[] place = cursor is null ? [] : ["CURSOR", cursor];
-            RespReply page = output.Wait("Comparing", () => session.Call(["MIMEI", "DIFF", a, b, "MATCH", pattern, .. place]));
+            RespReply page = session.Wait(output, "Comparing", () => session.Call(["MIMEI", "DIFF", a, b, "MATCH", pattern, .. place]));
             cursor = page[0].Text;
             foreach (RespReply one in page[1].Elements)
             {
@@ -623,7 +623,7 @@ internal static partial class MimeiCommand
             }
 
             (string id, string name) = session.Bound();
-            RespReply entries = output.Wait("Reading the log", () => session.Call(words));
+            RespReply entries = session.Wait(output, "Reading the log", () => session.Call(words));
             if (output.AsJson)
             {
                 WriteLog(entries, id);

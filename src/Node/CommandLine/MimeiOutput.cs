@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
@@ -46,6 +47,9 @@ internal sealed class MimeiOutput
 
     /// <summary>Whether a program reads it.</summary>
     public bool AsJson { get; }
+
+    /// <summary>Whether a person watches.</summary>
+    public bool IsWatched => _waiting is not null;
 
     /// <summary>Writes a result for programs.</summary>
     public static void Json(JsonObject result) => _out.WriteLine(result.ToJsonString(_jsonOptions));
@@ -116,21 +120,56 @@ internal sealed class MimeiOutput
         _console.Write(table);
     }
 
-    /// <summary>Waits for something, with a sign that it goes on and since when where a person watches.</summary>
-    public T Wait<T>(string what, Func<T> act)
+    /// <summary>Waits for something; where a person watches, with a bar that shows how far it is.</summary>
+    /// <param name="what">What is done.</param>
+    /// <param name="act">Does it.</param>
+    /// <param name="look">Asks how far it is: the step, what of it is done, and how much there is (0: nobody knows); null: that is not known now.</param>
+    public T Wait<T>(string what, Func<T> act, Func<(string Step, long Done, long Total)?> look)
     {
         if (_waiting is null)
         {
             return act();
         }
 
-        return _waiting.Status().Spinner(Spinner.Known.Dots).Start(what, status =>
-        {
-            DateTime began = DateTime.UtcNow;
-            using Timer timer = new(
-                _ => status.Status(string.Create(CultureInfo.InvariantCulture, $"{what} {(DateTime.UtcNow - began).TotalSeconds:0} s")), null, 1000, 1000);
-            return act();
-        });
+        const int lookEveryMs = 150;
+
+        // The terminal's cursor is hidden meanwhile; Ctrl-C ends the program as usual, and gives it back.
+        using PosixSignalRegistration interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, static _ => Console.Error.WriteLine("\x1b[?25h"));
+        return _waiting.Progress().AutoClear(true)
+            .Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn { CompletedStyle = Style.Plain }, new ElapsedTimeColumn())
+            .Start(context =>
+            {
+                ProgressTask task = context.AddTask(Markup.Escape(what));
+                task.IsIndeterminate = true;
+                using ManualResetEventSlim isOver = new();
+                Thread watcher = new(() =>
+                {
+                    while (!isOver.Wait(lookEveryMs))
+                    {
+                        if (look() is not { } found)
+                        {
+                            continue;
+                        }
+
+                        string count = found.Done == 0 ? "" : found.Step.EndsWith("bytes", StringComparison.Ordinal) ? $" {Bytes(found.Done)}" : $" {Number(found.Done)}";
+                        task.Description = Markup.Escape(found.Step.Length == 0 ? $"{what}{count}" : $"{what}: {found.Step}{count}");
+                        task.IsIndeterminate = found.Total == 0;
+                        task.MaxValue = Math.Max(found.Total, 1);
+                        task.Value = found.Total == 0 ? 0 : Math.Min(found.Done, found.Total);
+                    }
+                })
+                { IsBackground = true, Name = "progress" };
+                watcher.Start();
+                try
+                {
+                    return act();
+                }
+                finally
+                {
+                    isOver.Set();
+                    watcher.Join();
+                }
+            });
     }
 
     /// <summary>A CID, shortened where the terminal is narrow; its end tells versions apart.</summary>
@@ -144,6 +183,9 @@ internal sealed class MimeiOutput
         < 1_000_000_000 => string.Create(CultureInfo.InvariantCulture, $"{bytes / 1e6:0.0} MB"),
         _ => string.Create(CultureInfo.InvariantCulture, $"{bytes / 1e9:0.00} GB"),
     };
+
+    /// <summary>So many of something: "1 version", "2 versions".</summary>
+    public static string Count(long count, string one) => $"{Number(count)} {one}{(count == 1 ? "" : "s")}";
 
     /// <summary>A number with its thousands apart.</summary>
     public static string Number(long number) => number.ToString("N0", CultureInfo.InvariantCulture);

@@ -111,6 +111,52 @@ internal sealed class MimeiSession : IDisposable
         }
     }
 
+    /// <summary>Waits for a command that may take long, and shows how far it is where a person watches: a second connection asks (MIMEI WORK).</summary>
+    public T Wait<T>(MimeiOutput output, string what, Func<T> act)
+    {
+        if (!output.IsWatched)
+        {
+            return act();
+        }
+
+        MimeiSession? second = null;
+        long client = Call("CLIENT", "ID").Integer;
+        bool isBlind = false;
+        try
+        {
+            return output.Wait(what, act, () =>
+            {
+                if (isBlind)
+                {
+                    return null;
+                }
+
+                try
+                {
+                    second ??= Connect(Place);
+                    foreach (RespReply one in second.Call("MIMEI", "WORK").Elements)
+                    {
+                        if (one[1].Integer == client)
+                        {
+                            return (one[5].Text, one[7].Integer, one[9].Integer);
+                        }
+                    }
+                }
+                catch (CommandLineException)
+                {
+                    // Who may not ask, or comes when the node goes, waits without knowing how far it is; what matters is told by the first connection.
+                    isBlind = true;
+                }
+
+                return null;
+            });
+        }
+        finally
+        {
+            second?.Dispose();
+        }
+    }
+
     /// <summary>Binds the connection to a MiMei; a new connection is bound to the default one.</summary>
     public void Open(string? mid)
     {

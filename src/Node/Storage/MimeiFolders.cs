@@ -22,11 +22,12 @@ namespace Leither.Node.Storage;
 /// DIR/mimei/ID/log/                  its log
 /// DIR/mimei/ID/versions              which versions there are
 /// DIR/mimei/ID/blocks/               the blocks of the versions
+/// DIR/mimei/draft-*/                 one that is being imported; what is left of such goes at the next start
 /// </code>
 /// </summary>
 public sealed class MimeiFolders : IMimeiStore, IDisposable
 {
-    private const string MimeiFolder = "mimei", InfoFile = "info", LogFolder = "log", BlocksFolder = "blocks", CheckpointFiles = "checkpoint-*";
+    private const string MimeiFolder = "mimei", InfoFile = "info", LogFolder = "log", BlocksFolder = "blocks", CheckpointFiles = "checkpoint-*", DraftFolders = "draft-*";
 
     /// <summary>Segments of a log that has not come to this size yet are smaller than others, since each is taken from the disk whole.</summary>
     private const int SmallLogBytes = 1 << 20, SmallSegmentBytes = 256 << 10;
@@ -49,6 +50,12 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
         _options = SettingsBinding.KeyspaceOptions(config.Settings);
         _keys = NodeKeys.Open(folder, log);
         Directory.CreateDirectory(Path.Combine(folder, MimeiFolder));
+        foreach (string draft in Directory.EnumerateDirectories(Path.Combine(folder, MimeiFolder), DraftFolders))
+        {
+            log.Notice($"{draft} is what an import left that was not completed; it is deleted");
+            Directory.Delete(draft, recursive: true);
+        }
+
         _list = new MimeiList(folder, log);
         MimeiInfo first = new(Author, "", "", MimeiInfo.DefaultMark, MimeiType.Database);
         DefaultId = first.Id;
@@ -98,7 +105,15 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
     public void Create(MimeiInfo info)
     {
         // The info comes last: a folder without one is no MiMei, and is made whole by the next try.
-        DiskFolder files = DiskFolder.Make(PathOf(info.Id));
+        WriteInfo(PathOf(info.Id), info);
+    }
+
+    /// <inheritdoc/>
+    public IMimeiDraft Draft() => new MimeiDraft(this);
+
+    private static void WriteInfo(string folder, MimeiInfo info)
+    {
+        DiskFolder files = DiskFolder.Make(folder);
         files.Delete(InfoFile + ".new");
         using (IFile file = files.Create(InfoFile + ".new"))
         {
@@ -182,6 +197,12 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
         MimeiInfo info = ReadInfo(id);
         DiskFolder checkpoints = DiskFolder.Make(PathOf(id));
         string logFolder = Path.Combine(PathOf(id), LogFolder);
+        bool isAuthor = info.Author.Span.SequenceEqual(Author.Span);
+        if (!isAuthor && !Directory.Exists(logFolder) && !Directory.EnumerateFiles(PathOf(id), CheckpointFiles).Any())
+        {
+            return OpenVersions(info, checkpoints, out found);
+        }
+
         bool keepsLog = _config.Settings.Get(ConfigKeys.AppendOnly), isDefault = id == DefaultId;
         ulong seed = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong)));
         Mimei mimei = new(new Keyspace(_options, seed), id);
@@ -233,19 +254,86 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
             LogPercent = () => _config.Settings.Get(ConfigKeys.AutoAofRewritePercentage),
             Report = text => _log.Notice(isDefault ? text : $"MiMei {id}: {text}"),
         });
-        mimei.Versions = new Versioner(mimei, new VersionerOptions
-        {
-            Info = info,
-            Author = info.Author.Span.SequenceEqual(Author.Span) ? _keys.Author : null,
-            OpenBlocks = () => new FileBlockstore(Path.Combine(PathOf(id), BlocksFolder)),
-            Files = checkpoints,
-            WorkFolder = PathOf(id),
-            Time = TimeProvider.System,
-            AutoBackup = () => _config.Settings.Get(ConfigKeys.AutoBackup),
-            Retention = () => _config.Settings.Get(ConfigKeys.BackupRetention),
-            Report = text => _log.Notice(isDefault ? text : $"MiMei {id}: {text}"),
-        });
+        mimei.Versions = VersionsOf(mimei, info, checkpoints);
+        mimei.Keyspace.IsWriter = isAuthor;
         return mimei;
+    }
+
+    /// <summary>Opens one that came as versions, of an author whose key is elsewhere: it has no log here, and what it holds is what its newest version does.</summary>
+    private Mimei OpenVersions(MimeiInfo info, DiskFolder files, out string found)
+    {
+        Mimei mimei = new(new Keyspace(_options, BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong)))) { IsWriter = false }, info.Id);
+        try
+        {
+            mimei.Versions = VersionsOf(mimei, info, files);
+            mimei.ShowNewest();
+            found = $"Version {mimei.Versions.List.Last.Number} of another author";
+            return mimei;
+        }
+        catch
+        {
+            mimei.Dispose();
+            throw;
+        }
+    }
+
+    private Versioner VersionsOf(Mimei mimei, MimeiInfo info, DiskFolder files) => new(mimei, new VersionerOptions
+    {
+        Info = info,
+        Author = info.Author.Span.SequenceEqual(Author.Span) ? _keys.Author : null,
+        OpenBlocks = () => new FileBlockstore(Path.Combine(PathOf(info.Id), BlocksFolder)),
+        Files = files,
+        WorkFolder = PathOf(info.Id),
+        Time = TimeProvider.System,
+        AutoBackup = () => _config.Settings.Get(ConfigKeys.AutoBackup),
+        Retention = () => _config.Settings.Get(ConfigKeys.BackupRetention),
+        Report = text => _log.Notice(info.Id == DefaultId ? text : $"MiMei {info.Id}: {text}"),
+    });
+
+    /// <summary>A folder beside those of MiMei, which becomes one of them by its name.</summary>
+    private sealed class MimeiDraft : IMimeiDraft
+    {
+        private readonly MimeiFolders _folders;
+        private readonly string _path;
+        private FileBlockstore? _blocks;
+
+        public MimeiDraft(MimeiFolders folders)
+        {
+            _folders = folders;
+            _path = Path.Combine(folders._folder, MimeiFolder, DraftFolders.TrimEnd('*') + Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(8)));
+            Files = DiskFolder.Make(_path);
+            _blocks = new FileBlockstore(Path.Combine(_path, BlocksFolder));
+        }
+
+        public IBlockstore Blocks => _blocks!;
+
+        public IFolder Files { get; }
+
+        public void Complete(MimeiInfo info)
+        {
+            _blocks!.Flush();
+            _blocks.Dispose();
+            _blocks = null;
+            WriteInfo(_path, info);
+            string path = _folders.PathOf(info.Id);
+            if (File.Exists(Path.Combine(path, InfoFile)))
+            {
+                throw new MimeiException($"ERR MiMei {info.Id} was made meanwhile; try again");
+            }
+
+            // The name is the last thing that it gets: until then it is a draft, whatever happens.
+            Directory.Move(_path, path);
+            new DiskFolder(Path.Combine(_folders._folder, MimeiFolder)).SyncDirectory();
+        }
+
+        public void Dispose()
+        {
+            _blocks?.Dispose();
+            if (Directory.Exists(_path))
+            {
+                Directory.Delete(_path, recursive: true);
+            }
+        }
     }
 
     /// <summary>

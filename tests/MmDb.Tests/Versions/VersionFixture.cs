@@ -13,10 +13,10 @@ internal sealed class VersionFixture : IDisposable
 {
     private readonly TempDir _folder = new();
 
-    public VersionFixture(KeyspaceOptions? options = null, bool recording = true, Func<TestClock, IMimeiStore>? store = null)
+    public VersionFixture(KeyspaceOptions? options = null, bool recording = true, Func<TestClock, IMimeiStore>? store = null, string mark = "test")
     {
         Author = PrivateKey.FromSeed(Convert.FromHexString("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"));
-        Info = new MimeiInfo(Author.PublicKey.Protobuf.ToArray(), "", "", "test", MimeiType.Database);
+        Info = new MimeiInfo(Author.PublicKey.Protobuf.ToArray(), "", "", mark, MimeiType.Database);
         Db = new InProcess(options, recording: recording, id: Info.Id, store: store);
         Versions = Open();
     }

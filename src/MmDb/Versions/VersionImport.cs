@@ -1,0 +1,426 @@
+using Leither.Ipfs;
+using Leither.Ipfs.Blockstore;
+using Leither.Ipfs.Car;
+using Leither.Ipfs.Keys;
+using Leither.Ipfs.Multiformats;
+using Leither.MmDb.Checkpoints;
+using Leither.MmDb.Versions.Tree;
+
+namespace Leither.MmDb.Versions;
+
+/// <summary>
+/// Versions that come in a CAR, as MIMEI EXPORT writes them or any IPFS tool has written them anew: its roots are the versions' blocks. Whoever made the file is not
+/// trusted; what has been read was checked.
+/// </summary>
+/// <remarks>
+/// <para>What is checked: each block against its hash; the block of what the MiMei is against its id; each version's signature; each state, block by block,
+/// against the format; that everything is there. What the versions do not need is left out.</para>
+/// <para>The file is read once, into a draft of a MiMei (<see cref="IMimeiDraft"/>). Either the draft becomes the MiMei, or its blocks go into the one there is.
+/// Memory is that of a check: some 250 bytes for each block, 4 KiB as a rule. For threads that may wait for the disk, one at a time.</para>
+/// </remarks>
+internal sealed class VersionImport : IDisposable
+{
+    /// <summary>Versions are told to clients as signed numbers, and another one follows each.</summary>
+    private const ulong MaxNumber = long.MaxValue - 1;
+
+    /// <summary>How far a clock may be ahead of ours whose times we go on from.</summary>
+    private const long MaxDriftMs = 60_000;
+
+    private readonly IMimeiDraft _draft;
+    private readonly string _path;
+    private readonly LongWork _work;
+    private readonly HashSet<Cid> _needed = [];
+    private IReadOnlyList<Cid> _roots = [];
+    private Cid _infoBlock;
+    private List<(Cid Block, MimeiVersion Version)> _versions = [];
+
+    private VersionImport(IMimeiDraft draft, string path, LongWork work)
+    {
+        _draft = draft;
+        _path = path;
+        _work = work;
+    }
+
+    /// <summary>What the MiMei is.</summary>
+    public MimeiInfo Info { get; private set; } = null!;
+
+    /// <summary>Its versions that were asked for, oldest first.</summary>
+    public IReadOnlyList<(Cid Block, MimeiVersion Version)> Versions => _versions;
+
+    /// <summary>Blocks that they need.</summary>
+    public long Blocks { get; private set; }
+
+    /// <summary>Bytes of these.</summary>
+    public long Bytes { get; private set; }
+
+    /// <summary>Blocks of the file that they do not need.</summary>
+    public long LeftOut { get; private set; }
+
+    /// <summary>Reads and checks versions.</summary>
+    /// <param name="draft">Where the blocks go; disposed of with the result, and where there is none.</param>
+    /// <param name="path">The file.</param>
+    /// <param name="numbers">Which versions; none: all that are roots.</param>
+    /// <param name="databases">How many databases a MiMei has here.</param>
+    /// <param name="work">Is told how far it is.</param>
+    /// <exception cref="MimeiException">It is no such file, or something in it is not as it should be.</exception>
+    /// <exception cref="IOException">The disk failed.</exception>
+    public static VersionImport Read(IMimeiDraft draft, string path, IReadOnlyCollection<ulong> numbers, int databases, LongWork work)
+    {
+        var import = new VersionImport(draft, path, work);
+        try
+        {
+            import.Stage();
+            import.FindVersions(numbers);
+            import.Check(databases);
+            return import;
+        }
+        catch
+        {
+            import.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Makes the draft the MiMei: one that is not on this node yet.</summary>
+    /// <param name="isAuthor">Whether the author's key is here: then it can be written to, and goes on from its newest version.</param>
+    /// <param name="options">Settings of keyspaces.</param>
+    /// <param name="nowMs">Unix milliseconds.</param>
+    /// <exception cref="MimeiException">It cannot be gone on from.</exception>
+    /// <exception cref="IOException">The disk failed.</exception>
+    public MimeiRecord Complete(bool isAuthor, KeyspaceOptions options, long nowMs)
+    {
+        LeaveOut();
+        MimeiVersion newest = _versions[^1].Version;
+        StateRoot state = StateRoot.Read(new NodeStore(_draft.Blocks), newest.State);
+        if (isAuthor)
+        {
+            WriteCheckpoint(newest, state, options, nowMs);
+        }
+
+        // With the checkpoint the newest one's position is one of the log that begins here.
+        _ = new VersionList(_draft.Files, _versions.Select(v => new ListedVersion(v.Version.Number, v.Block, IsOwn: isAuthor && v.Version == newest)));
+        _draft.Complete(Info);
+        return new MimeiRecord(Info.Id) { CreatedMs = nowMs, Keys = state.KeyCount };
+    }
+
+    /// <summary>Adds the versions to those of the MiMei that is on this node already, all or none. (No collection begins meanwhile.)</summary>
+    /// <returns>How many were not there.</returns>
+    /// <exception cref="MimeiException">Another version has the number of one of them.</exception>
+    /// <exception cref="IOException">A block is damaged, or the disk failed.</exception>
+    public int AddTo(Versioner versions)
+    {
+        using IDisposable job = versions.BeginJob();
+        using IDisposable protection = versions.Blocks.ProtectPuts();
+        List<ListedVersion> missing = Missing(versions.List);
+        _work.Begin("storing blocks", _needed.Count);
+        foreach (Cid cid in _needed)
+        {
+            _work.Count();
+            versions.ThrowIfClosing();
+            versions.Blocks.Put(cid, _draft.Blocks.Get(cid) ?? throw new MissingBlockException(cid));
+        }
+
+        versions.Blocks.Flush();
+        if (missing.Count > 0)
+        {
+            versions.List.Add(missing);
+        }
+
+        return missing.Count;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _draft.Dispose();
+
+    // ------------------------------------------------------------------ reading
+
+    /// <summary>The blocks of the file, each verified, into the draft.</summary>
+    private void Stage()
+    {
+        if (Directory.Exists(_path))
+        {
+            throw Refused("is a folder");
+        }
+
+        try
+        {
+            using var file = new FileStream(_path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0);
+            _work.Begin("reading bytes", file.Length);
+            CarReader car = CarReader.Open(file);
+            _roots = [.. car.Roots.Distinct()];
+            while (car.Read())
+            {
+                _work.Reached(car.Offset);
+                _draft.Blocks.Put(car.Cid, car.Block.Span);
+            }
+        }
+        catch (CarException e)
+        {
+            throw Refused($"is no sound CAR: {e.Message}", e);
+        }
+
+        if (_roots.Count == 0)
+        {
+            throw Refused("names no root: those of a CAR with versions are the versions' blocks, as MIMEI EXPORT writes them");
+        }
+    }
+
+    /// <summary>The versions that the roots are, of one MiMei, whose block is in the file too.</summary>
+    private void FindVersions(IReadOnlyCollection<ulong> numbers)
+    {
+        var blocks = new List<(Cid Cid, byte[] Block)>();
+        LeitherId? mid = null;
+        foreach (Cid root in _roots)
+        {
+            byte[] block = ReadRoot(root);
+            LeitherId its = MimeiVersion.MidOf(block) ?? throw Refused($"has the root {root}, which is no version of a MiMei");
+            if (mid is { } other && other != its)
+            {
+                throw Refused($"has versions of more than one MiMei: {other} and {its}");
+            }
+
+            mid = its;
+            blocks.Add((root, block));
+        }
+
+        Info = ReadInfo(mid!.Value);
+        if (!PublicKey.TryFromProtobuf(Info.Author.Span, out PublicKey? author))
+        {
+            throw Refused("names an author whose key is none that this node knows");
+        }
+
+        var found = new SortedDictionary<ulong, (Cid Block, MimeiVersion Version)>();
+        foreach ((Cid cid, byte[] block) in blocks)
+        {
+            MimeiVersion version = Decode(block, mid.Value, author);
+            if (version.Number is 0 or > MaxNumber)
+            {
+                throw Refused($"has a version of number {version.Number}, which none can have");
+            }
+
+            if (!found.TryAdd(version.Number, (cid, version)))
+            {
+                throw Refused($"has two versions {version.Number}: {found[version.Number].Block} and {cid}");
+            }
+        }
+
+        foreach (ulong number in numbers)
+        {
+            if (!found.ContainsKey(number))
+            {
+                throw Refused($"has no version {number}; it has {string.Join(", ", found.Keys)}");
+            }
+        }
+
+        _versions = [.. found.Values.Where(v => numbers.Count == 0 || numbers.Contains(v.Version.Number))];
+    }
+
+    private byte[] ReadRoot(in Cid root)
+    {
+        if (!_draft.Blocks.TryGetLength(root, out int length))
+        {
+            throw Refused($"names the root {root}, and does not have it");
+        }
+
+        return length <= MimeiVersion.MaxBlockBytes && root.Codec == Multicodec.DagCbor ? _draft.Blocks.Get(root)!
+            : throw Refused($"has the root {root}, which is no version of a MiMei");
+    }
+
+    private MimeiInfo ReadInfo(LeitherId mid)
+    {
+        byte[] start = mid.ToArray(), digest = new byte[Multihash.MaxDigestLength];
+        foreach (Cid cid in _draft.Blocks.Cids())
+        {
+            if (cid.Codec == Multicodec.DagCbor && cid.HashFunction == Multicodec.Sha256
+                && digest.AsSpan(0, cid.Multihash.CopyDigest(digest)).StartsWith(start)
+                && _draft.Blocks.TryGetLength(cid, out int length) && length <= MimeiInfo.MaxBlockBytes)
+            {
+                _infoBlock = cid;
+                MimeiInfo info = MimeiInfo.Decode(_draft.Blocks.Get(cid)!, mid);
+                return info.Type == MimeiType.Database ? info : throw Refused($"is of a MiMei of files, which is not supported yet");
+            }
+        }
+
+        throw Refused($"has versions of the MiMei {mid}, and not the block of what that is, without which nobody can check them");
+    }
+
+    private MimeiVersion Decode(byte[] block, LeitherId mid, PublicKey author)
+    {
+        try
+        {
+            return MimeiVersion.Decode(block, mid, author);
+        }
+        catch (MimeiException e)
+        {
+            throw Refused($"is not what it says: {e.Message["ERR ".Length..]}", e);
+        }
+    }
+
+    // ------------------------------------------------------------------ checking
+
+    private void Check(int databases)
+    {
+        string? problem = null;
+        long problems = 0;
+        _work.Begin("checking blocks", _draft.Blocks.Figures.Blocks);
+        var checker = new StateChecker(
+            _draft.Blocks,
+            (block, _, what) =>
+            {
+                problem ??= $"block {block} {what}";
+                problems++;
+            },
+            _work.Count);
+        foreach ((Cid block, MimeiVersion version) in _versions)
+        {
+            _needed.Add(block);
+            checker.Check(version.State);
+            if (problem is not null)
+            {
+                throw Refused($"is not whole, or not sound: of version {version.Number} {problem}{(problems > 1 ? $", and {problems - 1} more problems" : "")}");
+            }
+
+            if (StateRoot.Read(new NodeStore(_draft.Blocks), version.State).Databases.Keys.Append(0).Max() is var last && last >= databases)
+            {
+                throw Refused($"has a version with a database {last}, and here there are {databases} (databases)");
+            }
+
+            AddNeeded(version.Segment);
+        }
+
+        _needed.UnionWith(checker.Seen);
+        foreach (Cid cid in _needed)
+        {
+            _draft.Blocks.TryGetLength(cid, out int length);
+            Bytes += length;
+        }
+
+        Blocks = _needed.Count;
+        LeftOut = _draft.Blocks.Figures.Blocks - _needed.Where(static c => c.HashFunction != Multicodec.Identity).Select(static c => c.Multihash).Distinct().Count();
+        if (!IsNeeded(_infoBlock))
+        {
+            // It is kept beside the blocks.
+            LeftOut--;
+            _draft.Blocks.Delete(_infoBlock);
+        }
+    }
+
+    /// <summary>What is linked to, and all that it leads to.</summary>
+    private void AddNeeded(Cid link)
+    {
+        var left = new Stack<Cid>();
+        var links = new List<Cid>();
+        if (!link.IsNone)
+        {
+            left.Push(link);
+        }
+
+        while (left.TryPop(out Cid cid))
+        {
+            if (!_needed.Add(cid))
+            {
+                continue;
+            }
+
+            _work.Count();
+            byte[] block = _draft.Blocks.Get(cid) ?? throw Refused($"is not whole: block {cid} is missing");
+            if (!Links.CanWalk(cid.Codec))
+            {
+                throw Refused($"has the block {cid}, whose codec nobody knows here");
+            }
+
+            links.Clear();
+            try
+            {
+                MimeiVersion.AddLinks(cid, block, links);
+            }
+            catch (MalformedBlockException e)
+            {
+                throw Refused($"has the block {cid}, which is not of its codec: {e.Message}", e);
+            }
+
+            links.ForEach(left.Push);
+        }
+    }
+
+    private bool IsNeeded(in Cid cid)
+    {
+        Multihash hash = cid.Multihash;
+        return _needed.Any(c => c.Multihash == hash);
+    }
+
+    // ------------------------------------------------------------------ keeping
+
+    /// <summary>Those that are not listed yet.</summary>
+    private List<ListedVersion> Missing(VersionList list)
+    {
+        var missing = new List<ListedVersion>();
+        foreach ((Cid block, MimeiVersion version) in _versions)
+        {
+            Cid there = list.Find(version.Number);
+            if (there.IsNone)
+            {
+                missing.Add(new ListedVersion(version.Number, block, IsOwn: false));
+            }
+            else if (there != block)
+            {
+                throw new MimeiException(
+                    $"ERR version {version.Number} of this MiMei is {there} here, and {block} in {_path}: it was written to in two places. Nothing was imported. "
+                    + "Import the file on another node to look at it, or MIMEI IMPORT the other versions of it with VERSION");
+            }
+        }
+
+        return missing;
+    }
+
+    /// <summary>Takes out of the draft what no version needs.</summary>
+    private void LeaveOut()
+    {
+        if (LeftOut == 0)
+        {
+            return;
+        }
+
+        _work.Begin("leaving out blocks", 0);
+        using BlockCollection collection = _draft.Blocks.Collect(new CollectionOptions
+        {
+            Roots = () => _versions.Select(static v => v.Block),
+            Links = MimeiVersion.AddLinks,
+            Purge = true,
+        });
+        for (long steps = 0; !collection.Step(TimeSpan.FromMilliseconds(50)); steps++)
+        {
+            _work.Reached(steps);
+        }
+    }
+
+    /// <summary>
+    /// What the newest version holds, as a checkpoint at its position: the log that begins here goes on from it, in an epoch of its own.
+    /// </summary>
+    private void WriteCheckpoint(MimeiVersion newest, StateRoot state, KeyspaceOptions options, long nowMs)
+    {
+        if (newest.TimeMs > nowMs + MaxDriftMs)
+        {
+            throw Refused($"cannot be gone on from yet: its version {newest.Number} is of {DateTimeOffset.FromUnixTimeMilliseconds(newest.TimeMs):O}, which is ahead of this machine's clock");
+        }
+
+        _work.Begin("loading keys", 0);
+        using var keyspace = new Keyspace(options, 1) { IsWriter = false, NowMs = nowMs };
+        StateLoader.Load(new NodeStore(_draft.Blocks), state, keyspace);
+        var writer = new CheckpointWriter(_draft.Files, new CheckpointHeader(newest.Position, newest.Time, nowMs, keyspace.Databases.Length, state.KeyCount));
+        Snapshot snapshot = Snapshot.Begin(keyspace, writer);
+        while (!snapshot.Step(System.Diagnostics.Stopwatch.GetTimestamp() + (System.Diagnostics.Stopwatch.Frequency / 100)))
+        {
+            writer.WaitForDisk();
+        }
+
+        writer.Complete(snapshot.CapturedKeys);
+        writer.Wait();
+        if (writer.Result is null)
+        {
+            throw new IOException($"the state cannot be written: {writer.Error?.Message}", writer.Error);
+        }
+    }
+
+    private MimeiException Refused(string why, Exception? inner = null) => new($"ERR {_path} {why}", inner);
+}
