@@ -265,11 +265,13 @@ public static unsafe class ServerCommands
     /// <summary>What is said where there is nowhere to save to.</summary>
     private static ReadOnlySpan<byte> NoFiles => "ERR This server keeps no files: it has nowhere to save to"u8;
 
+    private static ReadOnlySpan<byte> NothingToSave => "READONLY what is open here cannot be changed: there is nothing to save"u8;
+
     private static void RunSave(CommandContext c)
     {
         if (c.Mimei.Checkpointer is not { } checkpointer)
         {
-            c.Error(NoFiles);
+            c.Error(c.Mimei.IsReadOnly ? NothingToSave : NoFiles);
         }
         else if (checkpointer.IsRunning)
         {
@@ -294,7 +296,7 @@ public static unsafe class ServerCommands
         }
         else if (c.Mimei.Checkpointer is not { } checkpointer)
         {
-            c.Error(NoFiles);
+            c.Error(c.Mimei.IsReadOnly ? NothingToSave : NoFiles);
         }
         else if (checkpointer.IsRunning)
         {
@@ -315,7 +317,7 @@ public static unsafe class ServerCommands
     {
         if (c.Mimei.Checkpointer is not { } checkpointer)
         {
-            c.Error(NoFiles);
+            c.Error(c.Mimei.IsReadOnly ? NothingToSave : NoFiles);
         }
         else if (checkpointer.IsRunning)
         {
