@@ -411,7 +411,7 @@ internal sealed class VersionImport : IDisposable
         Snapshot snapshot = Snapshot.Begin(keyspace, writer);
         while (!snapshot.Step(System.Diagnostics.Stopwatch.GetTimestamp() + (System.Diagnostics.Stopwatch.Frequency / 100)))
         {
-            writer.WaitForDisk();
+            writer.WaitUntilNotBehind();
         }
 
         writer.Complete(snapshot.CapturedKeys);
