@@ -379,9 +379,10 @@ internal sealed unsafe class StateBuilder : IDisposable
     private bool Assemble(
         RunSorter touched, ref bool moreTouched, ref bool morePieces, bool isWhole, TreeCursor? cursor, ReadOnlySpan<byte> treeKey, DagCborWriter item)
     {
-        ReadOnlySpan<byte> old = !isWhole && cursor is not null && cursor.Seek(treeKey) && cursor.Node.Key(cursor.Index).SequenceEqual(treeKey) ? cursor.Item : default;
         _assembler.Begin(_pieces.Payload, isWhole);
         bool takesChanges = _assembler.TakesChanges;
+        bool wasThere = takesChanges && cursor is not null && cursor.Seek(treeKey) && cursor.Node.Key(cursor.Index).SequenceEqual(treeKey);
+        ReadOnlySpan<byte> old = wasThere ? cursor!.Item : default;
         morePieces = _pieces.MoveNext();
         int groupLength = _key.Group.Length;
         Span<byte> room = stackalloc byte[StateFormat.LongName];

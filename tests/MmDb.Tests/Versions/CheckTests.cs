@@ -94,7 +94,7 @@ public sealed class CheckTests(ITestOutputHelper output)
             TreeChild child = writer.End();
             item.Clear();
             child.Write(TreeKind.Map, item);
-            parent.Add(child.LastKey, item.Written, child.Weight, child.Hash(TreeKind.Map, 1));
+            parent.Add(item.Written, child.Weight, child.Hash(TreeKind.Map, 1));
         }
 
         TreeChild root = parent.End();

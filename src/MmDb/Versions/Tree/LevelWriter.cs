@@ -39,55 +39,45 @@ internal sealed class LevelWriter(NodeStore store, TreeKind kind, int level)
     /// <summary>Room in front of the items for the node's own head: an array head of up to 5 bytes and a level of up to 2.</summary>
     private const int HeadRoom = 8;
 
-    private byte[] _buffer = new byte[NodeBoundary.MinBytes];
+    private byte[] _buffer = [];
     private int _end = HeadRoom;
     private int _count;
     private long _weight;
-    private byte[] _lastKey = [];
-    private int _lastKeyLength;
+    private int _last;
     private NodeBoundary _boundary;
 
     /// <summary>Items that are in no node yet.</summary>
     public int Pending => _count;
 
     /// <summary>The items that are in no node yet, one behind the other.</summary>
-    public ReadOnlySpan<byte> PendingItems => _buffer.AsSpan(HeadRoom.._end);
+    public ReadOnlySpan<byte> PendingItems => _buffer.AsSpan(HeadRoom, _end - HeadRoom);
 
     /// <summary>The level: 0 for leaves.</summary>
     public int Level => level;
 
     /// <summary>Takes the next item. True: a node ends behind it, so <see cref="End"/> comes next.</summary>
-    /// <param name="key">Its key in a map, itself in a sequence.</param>
     /// <param name="item">Its bytes.</param>
     /// <param name="weight">1 for what leaves hold.</param>
     /// <param name="hash">What decides whether the node ends.</param>
-    public bool Add(ReadOnlySpan<byte> key, ReadOnlySpan<byte> item, long weight, ulong hash)
+    public bool Add(ReadOnlySpan<byte> item, long weight, ulong hash)
     {
         if (_buffer.Length - _end < item.Length)
         {
-            Array.Resize(ref _buffer, (int)Math.Max(_end + (long)item.Length, _buffer.Length * 2L));
+            Array.Resize(ref _buffer, (int)Math.Max(_end + (long)item.Length, Math.Max(NodeBoundary.MinBytes, _buffer.Length * 2L)));
         }
 
         item.CopyTo(_buffer.AsSpan(_end));
+        _last = _end;
         _end += item.Length;
         _count++;
         _weight += weight;
-        if (kind == TreeKind.Map)
-        {
-            if (_lastKey.Length < key.Length)
-            {
-                _lastKey = new byte[Math.Max(key.Length, 64)];
-            }
-
-            key.CopyTo(_lastKey);
-            _lastKeyLength = key.Length;
-        }
-
         return _boundary.EndsBehind(hash, item.Length, level);
     }
 
-    /// <summary>Takes the next item of a leaf; the hash is that of its key.</summary>
-    public bool AddToLeaf(ReadOnlySpan<byte> key, ReadOnlySpan<byte> item) => Add(key, item, 1, XxHash64.Compute(key, 0));
+    /// <summary>Takes the next item of a leaf.</summary>
+    /// <param name="key">Its key in a map, itself in a sequence.</param>
+    /// <param name="item">Its bytes.</param>
+    public bool AddToLeaf(ReadOnlySpan<byte> key, ReadOnlySpan<byte> item) => Add(item, 1, XxHash64.Compute(key, 0));
 
     /// <summary>Ends the node: stores it and begins another.</summary>
     public TreeChild End()
@@ -104,7 +94,8 @@ internal sealed class LevelWriter(NodeStore store, TreeKind kind, int level)
         }
 
         start = WriteArrayHeadBefore(start, _count + 1);
-        TreeChild child = new(_lastKey[.._lastKeyLength], store.Write(Multicodec.DagCbor, _buffer.AsSpan(start.._end)), _weight);
+        byte[] lastKey = kind == TreeKind.Map ? TreeNode.KeyOf(_buffer.AsSpan(_last, _end - _last)).ToArray() : [];
+        TreeChild child = new(lastKey, store.WriteNode(kind, level, _buffer.AsSpan(start, _end - start)), _weight);
         Clear();
         return child;
     }
@@ -115,7 +106,6 @@ internal sealed class LevelWriter(NodeStore store, TreeKind kind, int level)
         _end = HeadRoom;
         _count = 0;
         _weight = 0;
-        _lastKeyLength = 0;
         _boundary = default;
     }
 

@@ -4,14 +4,21 @@ using Leither.Ipfs.Multiformats;
 
 namespace Leither.MmDb.Versions.Tree;
 
-/// <summary>Reads and writes the blocks of state trees, and remembers the nodes it read last. For one thread at a time.</summary>
+/// <summary>Reads and writes the blocks of state trees, and remembers nodes that it read or wrote. For one thread at a time.</summary>
+/// <remarks>
+/// A remembered node was checked against its CID when it was read. The leaves of one pass through a tree are not worth remembering, and would drive out the
+/// nodes above them, which the next pass needs again: who passes reads leaves into a node of its own (<see cref="TreeNode.Load"/>).
+/// </remarks>
 /// <param name="blocks">Where the blocks are.</param>
-/// <param name="cachedNodes">How many decoded nodes it remembers (about 5 KiB each).</param>
-internal sealed class NodeStore(IBlockstore blocks, int cachedNodes = 256)
+internal sealed class NodeStore(IBlockstore blocks)
 {
-    private readonly Dictionary<Cid, LinkedListNode<(Cid Link, TreeNode Node)>> _cache = [];
-    private readonly LinkedList<(Cid Link, TreeNode Node)> _used = new();
+    /// <summary>Nodes that are remembered at most (about 5 KiB each): those above the leaves of a tree of some millions of keys.</summary>
+    private const int Sets = 128, Ways = 4;
+
     private readonly ArrayBufferWriter<byte> _read = new(NodeBoundary.MaxBytes);
+    private TreeNode?[] _cache = [];
+    private long[] _used = [];
+    private long _clock;
 
     /// <summary>The blocks.</summary>
     public IBlockstore Blocks => blocks;
@@ -19,35 +26,25 @@ internal sealed class NodeStore(IBlockstore blocks, int cachedNodes = 256)
     /// <summary>Blocks written that were not there yet, and their bytes.</summary>
     public (long Blocks, long Bytes) Written { get; private set; }
 
-    /// <summary>A node.</summary>
+    /// <summary>A node. It is shared: nobody loads another one into it.</summary>
     /// <exception cref="MissingBlockException">It is not here.</exception>
     /// <exception cref="TreeFormatException">It is no node.</exception>
     public TreeNode Read(TreeKind kind, in Cid link)
     {
-        if (_cache.TryGetValue(link, out LinkedListNode<(Cid Link, TreeNode Node)>? cached) && cached.Value.Node.Kind == kind)
+        if (_cache.Length > 0)
         {
-            if (cached != _used.First)
+            int set = SetOf(link);
+            for (int i = set; i < set + Ways; i++)
             {
-                _used.Remove(cached);
-                _used.AddFirst(cached);
+                if (_cache[i] is { } node && node.Kind == kind && node.Link == link)
+                {
+                    _used[i] = ++_clock;
+                    return node;
+                }
             }
-
-            return cached.Value.Node;
         }
 
-        TreeNode node = TreeNode.Decode(kind, ReadBlock(link));
-        if (cached is not null)
-        {
-            _used.Remove(cached);
-        }
-        else if (_cache.Count >= cachedNodes)
-        {
-            _cache.Remove(_used.Last!.Value.Link);
-            _used.RemoveLast();
-        }
-
-        _cache[link] = _used.AddFirst((link, node));
-        return node;
+        return Remember(TreeNode.Decode(kind, ReadBlock(link), link));
     }
 
     /// <summary>The bytes of a block.</summary>
@@ -69,6 +66,45 @@ internal sealed class NodeStore(IBlockstore blocks, int cachedNodes = 256)
 
         return link;
     }
+
+    /// <summary>Stores a node. Those above the leaves are remembered, since whoever changes the tree next begins with them.</summary>
+    public Cid WriteNode(TreeKind kind, int level, ReadOnlySpan<byte> block)
+    {
+        Cid link = Write(Multicodec.DagCbor, block);
+        if (level > 0)
+        {
+            Remember(TreeNode.Decode(kind, block.ToArray(), link));
+        }
+
+        return link;
+    }
+
+    private TreeNode Remember(TreeNode node)
+    {
+        if (_cache.Length == 0)
+        {
+            _cache = new TreeNode?[Sets * Ways];
+            _used = new long[Sets * Ways];
+        }
+
+        int set = SetOf(node.Link), oldest = set;
+        for (int i = set; i < set + Ways; i++)
+        {
+            if (_cache[i] is { } other && other.Kind == node.Kind && other.Link == node.Link)
+            {
+                oldest = i;
+                break;
+            }
+
+            oldest = _used[i] < _used[oldest] ? i : oldest;
+        }
+
+        _cache[oldest] = node;
+        _used[oldest] = ++_clock;
+        return node;
+    }
+
+    private static int SetOf(in Cid link) => (int)((uint)link.GetHashCode() % Sets) * Ways;
 }
 
 /// <summary>A block that is linked to is not in the store.</summary>

@@ -112,7 +112,7 @@ internal sealed class TreeBuilder(NodeStore store, TreeKind kind, int leafLevel 
         LevelWriter writer = LevelAt(index).Writer;
         _item.Clear();
         child.Write(kind, _item);
-        if (writer.Add(child.LastKey, _item.Written, child.Weight, child.Hash(kind, writer.Level)))
+        if (writer.Add(_item.Written, child.Weight, child.Hash(kind, writer.Level)))
         {
             End(index);
         }

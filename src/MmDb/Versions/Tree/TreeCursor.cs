@@ -9,41 +9,46 @@ internal sealed class TreeCursor
     private readonly TreeKind _kind;
     private readonly Cid _root;
     private readonly int _level;
-    private readonly List<(TreeNode Node, int Index)> _path = [];
+    private readonly TreeNode? _leaf;
+    private TreeNode[] _nodes = new TreeNode[4];
+    private int[] _indexes = new int[4];
+    private int _depth;
 
     /// <summary>A cursor that stands nowhere yet.</summary>
     /// <param name="store">Where the nodes are.</param>
     /// <param name="kind">What the tree sorts by.</param>
     /// <param name="root">A root, not none.</param>
     /// <param name="level">The level whose items it visits.</param>
-    public TreeCursor(NodeStore store, TreeKind kind, Cid root, int level = 0)
+    /// <param name="leaf">What leaves are read into, one after the other; null: they are remembered by the store.</param>
+    public TreeCursor(NodeStore store, TreeKind kind, Cid root, int level = 0, TreeNode? leaf = null)
     {
         _store = store;
         _kind = kind;
         _root = root;
         _level = level;
+        _leaf = leaf;
     }
 
     /// <summary>The node it stands in.</summary>
-    public TreeNode Node => _path[^1].Node;
+    public TreeNode Node => _nodes[_depth - 1];
 
     /// <summary>The item's index in <see cref="Node"/>.</summary>
-    public int Index => _path[^1].Index;
+    public int Index => _indexes[_depth - 1];
 
     /// <summary>The item.</summary>
     public ReadOnlySpan<byte> Item => Node.Item(Index);
 
     /// <summary>The link to <see cref="Node"/>.</summary>
-    public Cid NodeLink => _path.Count == 1 ? _root : _path[^2].Node.Child(_path[^2].Index).Link;
+    public Cid NodeLink => _depth == 1 ? _root : _nodes[_depth - 2].Child(_indexes[_depth - 2]).Link;
 
     /// <summary>Whether no node of the level comes after <see cref="Node"/>.</summary>
     public bool IsInLastNode
     {
         get
         {
-            for (int i = 0; i < _path.Count - 1; i++)
+            for (int i = 0; i < _depth - 1; i++)
             {
-                if (_path[i].Index < _path[i].Node.Count - 1)
+                if (_indexes[i] < _nodes[i].Count - 1)
                 {
                     return false;
                 }
@@ -56,7 +61,7 @@ internal sealed class TreeCursor
     /// <summary>Goes to the first item.</summary>
     public bool First()
     {
-        _path.Clear();
+        _depth = 0;
         Descend(_root);
         return true;
     }
@@ -64,14 +69,14 @@ internal sealed class TreeCursor
     /// <summary>Goes to the first item of a map whose key is not below one. False: there is none; then it stands at the last item.</summary>
     public bool Seek(ReadOnlySpan<byte> key)
     {
-        _path.Clear();
+        _depth = 0;
         Cid link = _root;
         while (true)
         {
-            TreeNode node = _store.Read(_kind, link);
+            TreeNode node = Read(link);
             int index = node.Find(key);
             bool isBeyond = index == node.Count;
-            _path.Add((node, isBeyond ? index - 1 : index));
+            Push(node, isBeyond ? index - 1 : index);
             if (node.Level <= _level || isBeyond)
             {
                 if (node.Level > _level)
@@ -91,11 +96,11 @@ internal sealed class TreeCursor
     /// <param name="within">What is left of the offset inside the item.</param>
     public bool SeekOffset(long offset, out long within)
     {
-        _path.Clear();
+        _depth = 0;
         Cid link = _root;
         while (true)
         {
-            TreeNode node = _store.Read(_kind, link);
+            TreeNode node = Read(link);
             int index = 0;
             if (node.Level == 0)
             {
@@ -122,7 +127,7 @@ internal sealed class TreeCursor
                 return false;
             }
 
-            _path.Add((node, index));
+            Push(node, index);
             if (node.Level <= _level)
             {
                 return true;
@@ -135,10 +140,9 @@ internal sealed class TreeCursor
     /// <summary>Goes to the next item; false at the end, where it stays.</summary>
     public bool Next()
     {
-        (TreeNode node, int index) = _path[^1];
-        if (index + 1 < node.Count)
+        if (Index + 1 < Node.Count)
         {
-            _path[^1] = (node, index + 1);
+            _indexes[_depth - 1]++;
             return true;
         }
 
@@ -148,8 +152,8 @@ internal sealed class TreeCursor
     /// <summary>Goes to the first item of the next node of its level; false at the last one, where it stays.</summary>
     public bool NextNode()
     {
-        int depth = _path.Count - 2;
-        while (depth >= 0 && _path[depth].Index + 1 == _path[depth].Node.Count)
+        int depth = _depth - 2;
+        while (depth >= 0 && _indexes[depth] + 1 == _nodes[depth].Count)
         {
             depth--;
         }
@@ -159,10 +163,9 @@ internal sealed class TreeCursor
             return false;
         }
 
-        _path.RemoveRange(depth + 1, _path.Count - depth - 1);
-        (TreeNode node, int index) = _path[depth];
-        _path[depth] = (node, index + 1);
-        Descend(node.Child(index + 1).Link);
+        _depth = depth + 1;
+        _indexes[depth]++;
+        Descend(_nodes[depth].Child(_indexes[depth]).Link);
         return true;
     }
 
@@ -171,8 +174,8 @@ internal sealed class TreeCursor
     {
         while (true)
         {
-            TreeNode node = _store.Read(_kind, link);
-            _path.Add((node, 0));
+            TreeNode node = Read(link);
+            Push(node, 0);
             if (node.Level <= _level)
             {
                 return;
@@ -186,8 +189,36 @@ internal sealed class TreeCursor
     {
         while (Node.Level > _level)
         {
-            TreeNode node = _store.Read(_kind, Node.Child(Index).Link);
-            _path.Add((node, node.Count - 1));
+            TreeNode node = Read(Node.Child(Index).Link);
+            Push(node, node.Count - 1);
         }
+    }
+
+    /// <summary>The child to be stood in next, or the root.</summary>
+    private TreeNode Read(in Cid link)
+    {
+        if (_leaf is null || _depth == 0 || Node.Level != 1)
+        {
+            return _store.Read(_kind, link);
+        }
+
+        if (_leaf.Link != link || _leaf.Kind != _kind)
+        {
+            _leaf.Load(_store, _kind, link);
+        }
+
+        return _leaf;
+    }
+
+    private void Push(TreeNode node, int index)
+    {
+        if (_depth == _nodes.Length)
+        {
+            Array.Resize(ref _nodes, 2 * _depth);
+            Array.Resize(ref _indexes, 2 * _depth);
+        }
+
+        _nodes[_depth] = node;
+        _indexes[_depth++] = index;
     }
 }

@@ -3,6 +3,7 @@ using Leither.Ipfs.Multiformats;
 namespace Leither.MmDb.Versions.Tree;
 
 /// <summary>A key whose item differs between two trees.</summary>
+/// <remarks>It lies in the nodes that it was found in, which are others as soon as the comparison goes on.</remarks>
 /// <param name="Key">The key.</param>
 /// <param name="Old">Its item in the first tree; empty: it is not there.</param>
 /// <param name="New">Its item in the second tree; empty: it is not there.</param>
@@ -28,7 +29,7 @@ internal static class TreeDiff
         {
             if (!a.AtEnd && !b.AtEnd && a.AtLink && b.AtLink)
             {
-                if (a.Link == b.Link)
+                if (a.HasSameChild(b))
                 {
                     a.Next();
                     b.Next();
@@ -75,11 +76,14 @@ internal static class TreeDiff
         }
     }
 
-    /// <summary>A walk that goes into a subtree only when told to.</summary>
+    /// <summary>A walk that goes into a subtree only when told to. What it gives of a leaf is good until it goes on.</summary>
     private sealed class Walk
     {
         private readonly NodeStore _store;
-        private readonly Stack<(TreeNode Node, int Index)> _path = new();
+        private readonly TreeNode _leaf = new();
+        private TreeNode[] _nodes = new TreeNode[4];
+        private int[] _indexes = new int[4];
+        private int _depth;
 
         public Walk(NodeStore store, Cid root, ReadOnlySpan<byte> from)
         {
@@ -93,41 +97,66 @@ internal static class TreeDiff
             Push(node, from.IsEmpty ? 0 : node.Find(from));
             while (!from.IsEmpty && !AtEnd && AtLink)
             {
-                node = store.Read(TreeKind.Map, Link);
-                _path.Push((node, node.Find(from)));
+                node = Child();
+                Push(node, node.Find(from));
             }
         }
 
-        public bool AtEnd => _path.Count == 0;
-        public int Level => _path.Peek().Node.Level;
+        public bool AtEnd => _depth == 0;
+        public int Level => Node.Level;
         public bool AtLink => Level > 0;
-        public Cid Link => _path.Peek().Node.Child(_path.Peek().Index).Link;
-        public ReadOnlyMemory<byte> Item => _path.Peek().Node.ItemMemory(_path.Peek().Index);
-        public ReadOnlyMemory<byte> Key => _path.Peek().Node.KeyMemory(_path.Peek().Index);
+        public ReadOnlyMemory<byte> Item => Node.ItemMemory(Index);
+        public ReadOnlyMemory<byte> Key => Node.KeyMemory(Index);
 
-        public void Descend() => _path.Push((_store.Read(TreeKind.Map, Link), 0));
+        private TreeNode Node => _nodes[_depth - 1];
+        private int Index => _indexes[_depth - 1];
+
+        /// <summary>Whether both stand at the same child: then it stands in both nodes as the same bytes.</summary>
+        public bool HasSameChild(Walk other) => Node.Item(Index).SequenceEqual(other.Node.Item(other.Index));
+
+        public void Descend() => Push(Child(), 0);
 
         public void Next()
         {
-            (TreeNode node, int index) = _path.Pop();
-            Push(node, index + 1);
+            _indexes[_depth - 1]++;
+            Settle();
+        }
+
+        private TreeNode Child()
+        {
+            Cid link = Node.Child(Index).Link;
+            if (Level > 1)
+            {
+                return _store.Read(TreeKind.Map, link);
+            }
+
+            _leaf.Load(_store, TreeKind.Map, link);
+            return _leaf;
+        }
+
+        private void Push(TreeNode node, int index)
+        {
+            if (_depth == _nodes.Length)
+            {
+                Array.Resize(ref _nodes, 2 * _depth);
+                Array.Resize(ref _indexes, 2 * _depth);
+            }
+
+            _nodes[_depth] = node;
+            _indexes[_depth++] = index;
+            Settle();
         }
 
         /// <summary>Stands at an item, or at what comes behind the node if it has no such item.</summary>
-        private void Push(TreeNode node, int index)
+        private void Settle()
         {
-            while (index >= node.Count)
+            while (_depth > 0 && Index >= Node.Count)
             {
-                if (_path.Count == 0)
+                if (--_depth > 0)
                 {
-                    return;
+                    _indexes[_depth - 1]++;
                 }
-
-                (node, index) = _path.Pop();
-                index++;
             }
-
-            _path.Push((node, index));
         }
     }
 }

@@ -15,6 +15,27 @@ namespace Leither.MmDb.Versions.Tree;
 internal sealed class TreeEditor(NodeStore store)
 {
     private readonly DagCborWriter _item = new();
+    private readonly TreeNode _leaf = new();
+
+    /// <summary>Nodes of a level, in order.</summary>
+    private sealed class Children
+    {
+        private TreeChild[] _items = [];
+
+        public int Count { get; private set; }
+
+        public ref readonly TreeChild this[int index] => ref _items[index];
+
+        public void Add(in TreeChild child)
+        {
+            if (Count == _items.Length)
+            {
+                Array.Resize(ref _items, Math.Max(16, 2 * Count));
+            }
+
+            _items[Count++] = child;
+        }
+    }
 
     /// <summary>Applies changes, which are sorted and name each key once.</summary>
     public TreeRoot Apply(TreeRoot old, TreeEdits edits)
@@ -27,7 +48,7 @@ internal sealed class TreeEditor(NodeStore store)
         int rootLevel = store.Read(TreeKind.Map, old.Root).Level;
         for (int level = 0; edits.Count > 0; level++)
         {
-            List<TreeChild> made = [], gone = [];
+            Children made = new(), gone = new();
             ApplyTo(level, old.Root, edits, made, gone);
             if (level == rootLevel)
             {
@@ -55,9 +76,9 @@ internal sealed class TreeEditor(NodeStore store)
     }
 
     /// <summary>Cuts the changed nodes of a level anew.</summary>
-    private void ApplyTo(int level, Cid root, TreeEdits edits, List<TreeChild> made, List<TreeChild> gone)
+    private void ApplyTo(int level, Cid root, TreeEdits edits, Children made, Children gone)
     {
-        var cursor = new TreeCursor(store, TreeKind.Map, root, level);
+        var cursor = new TreeCursor(store, TreeKind.Map, root, level, _leaf);
         var writer = new LevelWriter(store, TreeKind.Map, level);
         int next = 0;
         while (next < edits.Count)
@@ -86,7 +107,7 @@ internal sealed class TreeEditor(NodeStore store)
     }
 
     /// <summary>Gives a node's items, with the changes among them, to the writer; behind the last node all changes that are left.</summary>
-    private static void Merge(TreeNode node, bool isLast, TreeEdits edits, ref int next, LevelWriter writer, List<TreeChild> made)
+    private static void Merge(TreeNode node, bool isLast, TreeEdits edits, ref int next, LevelWriter writer, Children made)
     {
         for (int i = 0; i < node.Count;)
         {
@@ -111,7 +132,7 @@ internal sealed class TreeEditor(NodeStore store)
         }
     }
 
-    private static void Write(TreeEdits edits, int index, LevelWriter writer, List<TreeChild> made)
+    private static void Write(TreeEdits edits, int index, LevelWriter writer, Children made)
     {
         if (!edits.IsDelete(index))
         {
@@ -119,21 +140,22 @@ internal sealed class TreeEditor(NodeStore store)
         }
     }
 
-    private static void Write(ReadOnlySpan<byte> key, ReadOnlySpan<byte> item, long weight, LevelWriter writer, List<TreeChild> made)
+    private static void Write(ReadOnlySpan<byte> key, ReadOnlySpan<byte> item, long weight, LevelWriter writer, Children made)
     {
-        if (writer.Add(key, item, weight, XxHash64.Compute(key, (ulong)writer.Level)))
+        if (writer.Add(item, weight, XxHash64.Compute(key, (ulong)writer.Level)))
         {
             made.Add(writer.End());
         }
     }
 
     /// <summary>What came and what went on a level, as changes of the one above. Both rise.</summary>
-    private TreeEdits Changes(List<TreeChild> made, List<TreeChild> gone)
+    private TreeEdits Changes(Children made, Children gone)
     {
         var edits = new TreeEdits();
         int old = 0;
-        foreach (TreeChild child in made)
+        for (int i = 0; i < made.Count; i++)
         {
+            ref readonly TreeChild child = ref made[i];
             int order = -1;
             while (old < gone.Count && (order = gone[old].LastKey.AsSpan().SequenceCompareTo(child.LastKey)) < 0)
             {
@@ -160,14 +182,14 @@ internal sealed class TreeEditor(NodeStore store)
     }
 
     /// <summary>The root above all nodes of the highest old level: as low as it can be.</summary>
-    private TreeRoot Top(List<TreeChild> nodes, int level)
+    private TreeRoot Top(Children nodes, int level)
     {
         if (nodes.Count != 1)
         {
             var builder = new TreeBuilder(store, TreeKind.Map, level + 1);
-            foreach (TreeChild child in nodes)
+            for (int i = 0; i < nodes.Count; i++)
             {
-                builder.Add(child);
+                builder.Add(nodes[i]);
             }
 
             return builder.Finish();

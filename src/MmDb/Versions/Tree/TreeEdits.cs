@@ -7,12 +7,13 @@ internal sealed class TreeEdits
 
     private byte[] _bytes = new byte[FirstBytes];
     private int _end;
-    private readonly List<Edit> _edits = [];
+    private Edit[] _edits = [];
+    private int _count;
 
     private readonly record struct Edit(int Start, int KeyBytes, int ItemBytes, long Weight);
 
     /// <summary>Changes noted.</summary>
-    public int Count => _edits.Count;
+    public int Count => _count;
 
     /// <summary>Bytes that they take.</summary>
     public long Bytes => _end;
@@ -22,24 +23,30 @@ internal sealed class TreeEdits
     {
         Append(key);
         Append(item);
-        _edits.Add(new Edit(_end - key.Length - item.Length, key.Length, item.Length, weight));
+        Add(new Edit(_end - key.Length - item.Length, key.Length, item.Length, weight));
     }
 
     /// <summary>The key goes.</summary>
     public void Delete(ReadOnlySpan<byte> key)
     {
         Append(key);
-        _edits.Add(new Edit(_end - key.Length, key.Length, -1, 0));
+        Add(new Edit(_end - key.Length, key.Length, -1, 0));
     }
 
     /// <summary>Puts them into the order of keys. Each key may have been noted once.</summary>
-    public void Sort() => _edits.Sort((a, b) => KeyOf(a).SequenceCompareTo(KeyOf(b)));
+    public void Sort()
+    {
+        if (_count > 1)
+        {
+            _edits.AsSpan(0, _count).Sort((a, b) => KeyOf(a).SequenceCompareTo(KeyOf(b)));
+        }
+    }
 
     /// <summary>Forgets all.</summary>
     public void Clear()
     {
         _end = 0;
-        _edits.Clear();
+        _count = 0;
     }
 
     /// <summary>The key of a change.</summary>
@@ -57,6 +64,16 @@ internal sealed class TreeEdits
 
     /// <summary>What the new item weighs.</summary>
     public long Weight(int index) => _edits[index].Weight;
+
+    private void Add(in Edit edit)
+    {
+        if (_count == _edits.Length)
+        {
+            Array.Resize(ref _edits, Math.Max(16, 2 * _count));
+        }
+
+        _edits[_count++] = edit;
+    }
 
     private ReadOnlySpan<byte> KeyOf(Edit edit) => _bytes.AsSpan(edit.Start, edit.KeyBytes);
 
