@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Leither.MmDb.Memory;
+using Microsoft.Win32.SafeHandles;
 
 namespace Leither.MmDb.Versions;
 
@@ -39,7 +40,7 @@ internal sealed unsafe class RunSorter : IDisposable
         _memoryBytes = memoryBytes;
     }
 
-    /// <summary>A record in memory, and when it is sorted what mostly decides: the 8 bytes behind what all keys begin with, as a number.</summary>
+    /// <summary>A record in memory, and when it is sorted what mostly decides: the 8 bytes behind what all keys begin with, as a big-endian number.</summary>
     private struct Entry(byte* record)
     {
         public ulong Prefix;
@@ -52,8 +53,7 @@ internal sealed unsafe class RunSorter : IDisposable
 
     private readonly struct ByKey : IComparer<Entry>
     {
-        [MethodImpl(MethodImplOptions.AggressiveInlining | MethodImplOptions.AggressiveOptimization)]
-        public int Compare(Entry x, Entry y) => x.Prefix != y.Prefix ? x.Prefix.CompareTo(y.Prefix) : x.Key.SequenceCompareTo(y.Key);
+        public int Compare(Entry x, Entry y) => x.Key.SequenceCompareTo(y.Key);
     }
 
     /// <summary>Records added.</summary>
@@ -143,12 +143,12 @@ internal sealed unsafe class RunSorter : IDisposable
         bool isFirst = _head is null;
         do
         {
+            // The run that gave the last record often gives the next one too.
             if (_head is { } last && last.Read())
             {
-                _merge.Enqueue(last, last);
+                _head = _merge.EnqueueDequeue(last, last);
             }
-
-            if (!_merge.TryDequeue(out _head, out _))
+            else if (!_merge.TryDequeue(out _head, out _))
             {
                 return false;
             }
@@ -169,39 +169,111 @@ internal sealed unsafe class RunSorter : IDisposable
         _runs.Clear();
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    /// <summary>
+    /// By what the keys have in common and the 8 bytes behind: a radix sort of these, byte by byte from the last. Then those alike in them are put in order.
+    /// </summary>
     private void SortEntries()
     {
-        Span<Entry> entries = _entries.Span;
-        if (entries.IsEmpty)
+        int count = _entries.Count;
+        if (count == 0)
         {
             return;
         }
 
-        ReadOnlySpan<byte> first = entries[0].Key;
-        int shared = first.Length;
-        foreach (Entry entry in entries)
+        Entry* entries = _entries.Items;
+        int shared = SharedBytes(entries, count);
+        const int digits = sizeof(ulong), values = 256;
+        int* counts = stackalloc int[digits * values];
+        new Span<int>(counts, digits * values).Clear();
+        for (int i = 0; i < count; i++)
         {
-            shared = entry.Key.StartsWith(first[..shared]) ? shared : entry.Key.CommonPrefixLength(first[..shared]);
+            ulong prefix = Prefix(entries[i].Record + HeadBytes + shared, Unsafe.ReadUnaligned<int>(entries[i].Record) - shared);
+            entries[i].Prefix = prefix;
+            for (int digit = 0; digit < digits; digit++)
+            {
+                counts[(digit * values) + (byte)(prefix >> (8 * digit))]++;
+            }
         }
 
-        foreach (ref Entry entry in entries)
+        var from = entries;
+        var to = (Entry*)NativeMemory.Alloc((nuint)count, (nuint)sizeof(Entry));
+        Entry* room = to;
+        for (int digit = 0; digit < digits; digit++)
         {
-            entry.Prefix = Prefix(entry.Key[shared..]);
+            int* at = counts + (digit * values);
+            if (at[(byte)(from->Prefix >> (8 * digit))] == count)
+            {
+                continue;
+            }
+
+            for (int value = 0, sum = 0; value < values; value++)
+            {
+                (at[value], sum) = (sum, sum + at[value]);
+            }
+
+            for (int i = 0; i < count; i++)
+            {
+                to[at[(byte)(from[i].Prefix >> (8 * digit))]++] = from[i];
+            }
+
+            Entry* sorted = to;
+            to = from;
+            from = sorted;
         }
 
-        entries.Sort(default(ByKey));
+        if (from != entries)
+        {
+            Buffer.MemoryCopy(from, entries, (long)count * sizeof(Entry), (long)count * sizeof(Entry));
+        }
+
+        NativeMemory.Free(room);
+        for (int i = 0, end; i < count; i = end)
+        {
+            for (end = i + 1; end < count && entries[end].Prefix == entries[i].Prefix; end++)
+            {
+            }
+
+            if (end - i > 1)
+            {
+                new Span<Entry>(entries + i, end - i).Sort(default(ByKey));
+            }
+        }
     }
 
-    private static ulong Prefix(ReadOnlySpan<byte> key)
+    /// <summary>How many bytes all keys begin with alike.</summary>
+    private static int SharedBytes(Entry* entries, int count)
     {
-        if (key.Length >= sizeof(ulong))
+        byte* first = entries->Record + HeadBytes;
+        int shared = Unsafe.ReadUnaligned<int>(entries->Record);
+        for (int i = 1; i < count && shared > 0; i++)
         {
-            return BinaryPrimitives.ReadUInt64BigEndian(key);
+            byte* key = entries[i].Record + HeadBytes;
+            int length = Math.Min(shared, Unsafe.ReadUnaligned<int>(entries[i].Record)), at = 0;
+            while (length - at >= sizeof(ulong) && Unsafe.ReadUnaligned<ulong>(key + at) == Unsafe.ReadUnaligned<ulong>(first + at))
+            {
+                at += sizeof(ulong);
+            }
+
+            while (at < length && key[at] == first[at])
+            {
+                at++;
+            }
+
+            shared = at;
+        }
+
+        return shared;
+    }
+
+    private static ulong Prefix(byte* key, int length)
+    {
+        if (length >= sizeof(ulong))
+        {
+            return BinaryPrimitives.ReverseEndianness(Unsafe.ReadUnaligned<ulong>(key));
         }
 
         ulong prefix = 0;
-        for (int i = 0; i < key.Length; i++)
+        for (int i = 0; i < length; i++)
         {
             prefix |= (ulong)key[i] << (56 - (8 * i));
         }
@@ -234,6 +306,8 @@ internal sealed unsafe class RunSorter : IDisposable
             {
                 run.Write(entry.Record, HeadBytes + (long)entry.Key.Length + entry.Payload.Length);
             }
+
+            run.EndWriting();
         }
 
         Free();
@@ -252,51 +326,94 @@ internal sealed unsafe class RunSorter : IDisposable
         _used = 0;
     }
 
-    /// <summary>Sorted records in a temporary file.</summary>
+    /// <summary>Sorted records in a temporary file, written once and read through a window on it.</summary>
     private sealed class Run(string folder, int number) : IDisposable, IComparable<Run>
     {
-        private readonly FileStream _file = new(Path.Combine(folder, "sort-" + Guid.NewGuid().ToString("N")), new FileStreamOptions
-        {
-            Mode = FileMode.CreateNew,
-            Access = FileAccess.ReadWrite,
-            BufferSize = 256 * 1024,
-            Options = FileOptions.DeleteOnClose,
-        });
+        private const int WindowBytes = 256 * 1024;
 
-        private byte[] _record = [];
-        private int _keyBytes, _bytes;
+        private readonly SafeFileHandle _file = File.OpenHandle(
+            Path.Combine(folder, "sort-" + Guid.NewGuid().ToString("N")), FileMode.CreateNew, FileAccess.ReadWrite, FileShare.None, FileOptions.DeleteOnClose);
 
-        public ReadOnlySpan<byte> Key => _record.AsSpan(0, _keyBytes);
+        private byte[] _window = new byte[WindowBytes];
+        private long _fileBytes, _windowEnd;
+        private int _next, _filled, _key, _keyBytes, _payloadBytes;
 
-        public ReadOnlySpan<byte> Payload => _record.AsSpan(_keyBytes, _bytes - _keyBytes);
+        public ReadOnlySpan<byte> Key => _window.AsSpan(_key, _keyBytes);
+
+        public ReadOnlySpan<byte> Payload => _window.AsSpan(_key + _keyBytes, _payloadBytes);
 
         public void Write(byte* record, long bytes)
         {
-            for (; bytes > 0; bytes -= Math.Min(bytes, int.MaxValue / 2), record += int.MaxValue / 2)
+            while (bytes > 0)
             {
-                _file.Write(new ReadOnlySpan<byte>(record, (int)Math.Min(bytes, int.MaxValue / 2)));
+                if (_filled == _window.Length)
+                {
+                    WriteWindow();
+                }
+
+                int part = (int)Math.Min(bytes, _window.Length - _filled);
+                new ReadOnlySpan<byte>(record, part).CopyTo(_window.AsSpan(_filled));
+                _filled += part;
+                record += part;
+                bytes -= part;
             }
         }
 
-        public void Rewind() => _file.Position = 0;
+        public void EndWriting()
+        {
+            WriteWindow();
+            Rewind();
+        }
+
+        public void Rewind()
+        {
+            _windowEnd = 0;
+            _next = _filled = 0;
+        }
 
         public bool Read()
         {
-            Span<byte> head = stackalloc byte[HeadBytes];
-            if (_file.ReadAtLeast(head, HeadBytes, throwOnEndOfStream: false) < HeadBytes)
+            if (_next == _filled && _windowEnd == _fileBytes)
             {
                 return false;
             }
 
-            _keyBytes = BinaryPrimitives.ReadInt32LittleEndian(head);
-            _bytes = checked(_keyBytes + BinaryPrimitives.ReadInt32LittleEndian(head[sizeof(int)..]));
-            if (_record.Length < _bytes)
+            Fill(HeadBytes);
+            _keyBytes = Unsafe.ReadUnaligned<int>(ref _window[_next]);
+            _payloadBytes = Unsafe.ReadUnaligned<int>(ref _window[_next + sizeof(int)]);
+            int bytes = checked(HeadBytes + _keyBytes + _payloadBytes);
+            Fill(bytes);
+            _key = _next + HeadBytes;
+            _next += bytes;
+            return true;
+        }
+
+        /// <summary>Sees to it that so many bytes from the next one on are in the window.</summary>
+        private void Fill(int bytes)
+        {
+            if (_filled - _next >= bytes)
             {
-                _record = new byte[Math.Max(_bytes, (int)Math.Min(2L * _record.Length, Array.MaxLength))];
+                return;
             }
 
-            _file.ReadExactly(_record, 0, _bytes);
-            return true;
+            int kept = _filled - _next;
+            byte[] window = bytes > _window.Length ? new byte[(int)Math.Min(Math.Max(bytes, 2L * _window.Length), Array.MaxLength)] : _window;
+            _window.AsSpan(_next, kept).CopyTo(window);
+            _window = window;
+            _next = 0;
+            for (_filled = kept; _filled < bytes;)
+            {
+                int read = RandomAccess.Read(_file, _window.AsSpan(_filled), _windowEnd);
+                _filled += read > 0 ? read : throw new IOException("A temporary file of the sorting ends early.");
+                _windowEnd += read;
+            }
+        }
+
+        private void WriteWindow()
+        {
+            RandomAccess.Write(_file, _window.AsSpan(0, _filled), _fileBytes);
+            _fileBytes += _filled;
+            _filled = 0;
         }
 
         public int CompareTo(Run? other)

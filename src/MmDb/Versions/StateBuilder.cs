@@ -12,6 +12,9 @@ namespace Leither.MmDb.Versions;
 /// <remarks>Everything but <see cref="Take"/> runs in the background; so does that, in the thread that the chunks were handed to.</remarks>
 internal sealed unsafe class StateBuilder : IDisposable
 {
+    /// <summary>The first byte of a head's payload that is the key's item already: a string that is stored as it is. Others have their piece's kind there.</summary>
+    private const byte ReadyItem = 0;
+
     /// <summary>Changes of one database that are gathered before they are applied to its tree.</summary>
     private const long EditBytes = 64 << 20;
 
@@ -104,15 +107,20 @@ internal sealed unsafe class StateBuilder : IDisposable
         bool expires = reader.Byte() != 0;
         reader.UInt24();
         byte* name = reader.Bytes(out int nameLength);
-        if (expires)
-        {
-            reader.UInt64();
-        }
-
+        ulong expireAt = expires ? reader.UInt64() : 0;
         _key.SetGroup(_changes?.LogicalDatabase(database) ?? database, StateFormat.TreeKey(new ReadOnlySpan<byte>(name, nameLength), _treeKey));
         if (piece == SnapshotPiece.Value)
         {
-            reader.Bytes(out _);
+            byte* value = reader.Bytes(out int valueLength);
+            if ((DataType)(kind & 15) == DataType.String && nameLength < StateFormat.LongName && valueLength <= StateFormat.MaxInlineString)
+            {
+                byte* scratch = stackalloc byte[Element.ScratchSize];
+                ReadOnlySpan<byte> text = (DataEncoding)(kind >> 4) == DataEncoding.Int
+                    ? new Element(System.Runtime.CompilerServices.Unsafe.ReadUnaligned<long>(value)).Text(scratch).Span
+                    : new ReadOnlySpan<byte>(value, valueLength);
+                TakeString(new ReadOnlySpan<byte>(name, nameLength), text, (long)expireAt);
+                return;
+            }
         }
         else
         {
@@ -131,6 +139,61 @@ internal sealed unsafe class StateBuilder : IDisposable
         Span<byte> payload = _pieces.Add(_key.Bytes, 1 + length);
         payload[0] = (byte)piece;
         new ReadOnlySpan<byte>(start, length).CopyTo(payload[1..]);
+    }
+
+    /// <summary>Most keys: the item is written at once (StateFormat.cs), and is not looked at again.</summary>
+    private void TakeString(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value, long expireAt)
+    {
+        _key.SetKind(FragmentKind.Head);
+        int bytes = 2 + HeadBytes((ulong)name.Length) + name.Length + HeadBytes((ulong)value.Length) + value.Length + (expireAt > 0 ? HeadBytes((ulong)expireAt) : 0);
+        if (expireAt < 0)
+        {
+            bytes += HeadBytes((ulong)~expireAt);
+        }
+
+        fixed (byte* payload = _pieces.Add(_key.Bytes, bytes))
+        {
+            byte* to = payload;
+            *to++ = ReadyItem;
+            *to++ = expireAt != 0 ? (byte)0x83 : (byte)0x82;
+            to = WriteHead(to, 0x40, (ulong)name.Length);
+            name.CopyTo(new Span<byte>(to, name.Length));
+            to = WriteHead(to + name.Length, 0x40, (ulong)value.Length);
+            value.CopyTo(new Span<byte>(to, value.Length));
+            to += value.Length;
+            if (expireAt != 0)
+            {
+                WriteHead(to, expireAt > 0 ? (byte)0 : (byte)0x20, (ulong)(expireAt > 0 ? expireAt : ~expireAt));
+            }
+        }
+    }
+
+    private static int HeadBytes(ulong argument) => argument switch
+    {
+        < 24 => 1,
+        <= byte.MaxValue => 2,
+        <= ushort.MaxValue => 3,
+        <= uint.MaxValue => 5,
+        _ => 9,
+    };
+
+    /// <summary>Writes the head of a CBOR item in its shortest form.</summary>
+    private static byte* WriteHead(byte* to, byte major, ulong argument)
+    {
+        int bytes = HeadBytes(argument);
+        if (bytes == 1)
+        {
+            *to = (byte)(major | argument);
+            return to + 1;
+        }
+
+        *to++ = (byte)(major | (bytes == 2 ? 24 : bytes == 3 ? 25 : bytes == 5 ? 26 : 27));
+        for (int shift = 8 * (bytes - 2); shift >= 0; shift -= 8)
+        {
+            *to++ = (byte)(argument >> shift);
+        }
+
+        return to;
     }
 
     private static void SkipStream(ref SnapshotReader reader)
@@ -248,6 +311,14 @@ internal sealed unsafe class StateBuilder : IDisposable
                 database = number;
             }
 
+            ReadOnlySpan<byte> payload = _pieces.Payload;
+            if (payload[0] == ReadyItem)
+            {
+                builder.Add(TreeNode.KeyOf(payload[1..]), payload[1..]);
+                more = _pieces.MoveNext();
+                continue;
+            }
+
             ReadOnlySpan<byte> key = _pieces.Key;
             int groupLength = FragmentKey.GroupLength(key);
             _key.SetGroup(key[..groupLength]);
@@ -342,13 +413,19 @@ internal sealed unsafe class StateBuilder : IDisposable
                 }
 
                 ReadOnlySpan<byte> treeKey = TreeKey(_key.Group);
-                bool makesItem = isThere && Assemble(touched, ref moreTouched, ref morePieces, isWhole, cursor, treeKey, item);
+                bool isReady = isThere && _pieces.Payload[0] == ReadyItem;
+                bool makesItem = !isReady && isThere && Assemble(touched, ref moreTouched, ref morePieces, isWhole, cursor, treeKey, item);
                 while (moreTouched && touched.Key.StartsWith(_key.Group))
                 {
                     moreTouched = touched.MoveNext();
                 }
 
-                if (makesItem)
+                if (isReady)
+                {
+                    edits.Put(treeKey, _pieces.Payload[1..]);
+                    morePieces = _pieces.MoveNext();
+                }
+                else if (makesItem)
                 {
                     edits.Put(treeKey, item.Written);
                 }

@@ -61,14 +61,7 @@ internal sealed class LevelWriter(NodeStore store, TreeKind kind, int level)
     /// <param name="hash">What decides whether the node ends.</param>
     public bool Add(ReadOnlySpan<byte> item, long weight, ulong hash)
     {
-        if (_buffer.Length - _end < item.Length)
-        {
-            Array.Resize(ref _buffer, (int)Math.Max(_end + (long)item.Length, Math.Max(NodeBoundary.MinBytes, _buffer.Length * 2L)));
-        }
-
-        item.CopyTo(_buffer.AsSpan(_end));
-        _last = _end;
-        _end += item.Length;
+        Append(item);
         _count++;
         _weight += weight;
         return _boundary.EndsBehind(hash, item.Length, level);
@@ -78,6 +71,20 @@ internal sealed class LevelWriter(NodeStore store, TreeKind kind, int level)
     /// <param name="key">Its key in a map, itself in a sequence.</param>
     /// <param name="item">Its bytes.</param>
     public bool AddToLeaf(ReadOnlySpan<byte> key, ReadOnlySpan<byte> item) => Add(item, 1, XxHash64.Compute(key, 0));
+
+    /// <summary>Takes items behind none of which the node ends, but perhaps the last one, as is known.</summary>
+    /// <param name="items">The items, one behind the other.</param>
+    /// <param name="last">Where the last of them begins.</param>
+    /// <param name="count">How many.</param>
+    /// <param name="weight">What they weigh.</param>
+    public void Pass(ReadOnlySpan<byte> items, int last, int count, long weight)
+    {
+        Append(items);
+        _last += last;
+        _count += count;
+        _weight += weight;
+        _boundary.Pass(count, items.Length);
+    }
 
     /// <summary>Ends the node: stores it and begins another.</summary>
     public TreeChild End()
@@ -107,6 +114,18 @@ internal sealed class LevelWriter(NodeStore store, TreeKind kind, int level)
         _count = 0;
         _weight = 0;
         _boundary = default;
+    }
+
+    private void Append(ReadOnlySpan<byte> bytes)
+    {
+        if (_buffer.Length - _end < bytes.Length)
+        {
+            Array.Resize(ref _buffer, (int)Math.Max(_end + (long)bytes.Length, Math.Max(2 * NodeBoundary.MinBytes, _buffer.Length * 2L)));
+        }
+
+        bytes.CopyTo(_buffer.AsSpan(_end));
+        _last = _end;
+        _end += bytes.Length;
     }
 
     /// <summary>The head of a CBOR array, right before a place.</summary>

@@ -56,6 +56,13 @@ internal struct NodeBoundary
         return ends;
     }
 
+    /// <summary>Takes items behind none of which the node ends, as is known.</summary>
+    public void Pass(int items, int bytes)
+    {
+        _items += items;
+        _bytes += bytes;
+    }
+
     /// <summary>-ln((h + 1) / 2^64), with 16 fraction bits.</summary>
     private static ulong MinusLn(ulong hash)
     {

@@ -109,7 +109,14 @@ internal sealed class TreeEditor(NodeStore store)
     /// <summary>Gives a node's items, with the changes among them, to the writer; behind the last node all changes that are left.</summary>
     private static void Merge(TreeNode node, bool isLast, TreeEdits edits, ref int next, LevelWriter writer, Children made)
     {
-        for (int i = 0; i < node.Count;)
+        int i = 0;
+        if (writer.Pending == 0 && Replace(node, isLast, edits, ref next, ref i, writer))
+        {
+            made.Add(writer.End());
+            return;
+        }
+
+        while (i < node.Count)
         {
             ReadOnlySpan<byte> key = node.Key(i);
             int order = next < edits.Count ? edits.Key(next).SequenceCompareTo(key) : 1;
@@ -120,8 +127,7 @@ internal sealed class TreeEditor(NodeStore store)
             }
             else
             {
-                long weight = node.Level == 0 ? 1 : node.Child(i).Weight;
-                Write(key, node.Item(i), weight, writer, made);
+                Write(key, node.Item(i), node.WeightOf(i, i + 1), writer, made);
                 i++;
             }
         }
@@ -130,6 +136,38 @@ internal sealed class TreeEditor(NodeStore store)
         {
             Write(edits, next++, writer, made);
         }
+    }
+
+    /// <summary>
+    /// Where a node ends depends on the keys and sizes of its items: as long as changes give keys items of the size that they had, it ends
+    /// nowhere before its old end, and there it does. So its items are copied by the stretch, and not hashed. True: all were. False: from the item
+    /// given back on, things have to be looked at one by one; so has the last of the last node, which may end there for want of more.
+    /// </summary>
+    private static bool Replace(TreeNode node, bool isLast, TreeEdits edits, ref int next, ref int i, LevelWriter writer)
+    {
+        int end = isLast ? node.Count - 1 : node.Count;
+        while (i < end)
+        {
+            int changed = next < edits.Count ? Math.Min(end, node.Find(edits.Key(next), i)) : end;
+            if (changed > i)
+            {
+                writer.Pass(node.ItemsOf(i, changed), node.ItemsOf(i, changed - 1).Length, changed - i, node.WeightOf(i, changed));
+                i = changed;
+                continue;
+            }
+
+            ReadOnlySpan<byte> item = edits.Item(next);
+            if (item.Length != node.Item(i).Length || !edits.Key(next).SequenceEqual(node.Key(i)))
+            {
+                return false;
+            }
+
+            writer.Pass(item, 0, 1, edits.Weight(next));
+            next++;
+            i++;
+        }
+
+        return !isLast;
     }
 
     private static void Write(TreeEdits edits, int index, LevelWriter writer, Children made)

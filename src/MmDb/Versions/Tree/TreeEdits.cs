@@ -55,11 +55,11 @@ internal sealed class TreeEdits
     /// <summary>Whether the key goes.</summary>
     public bool IsDelete(int index) => _edits[index].ItemBytes < 0;
 
-    /// <summary>The new item of a key that does not go.</summary>
+    /// <summary>The new item of a key; empty: the key goes.</summary>
     public ReadOnlySpan<byte> Item(int index)
     {
         Edit edit = _edits[index];
-        return _bytes.AsSpan(edit.Start + edit.KeyBytes, edit.ItemBytes);
+        return _bytes.AsSpan(edit.Start + edit.KeyBytes, Math.Max(0, edit.ItemBytes));
     }
 
     /// <summary>What the new item weighs.</summary>

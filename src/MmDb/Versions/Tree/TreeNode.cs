@@ -153,29 +153,34 @@ internal sealed unsafe class TreeNode : IBufferWriter<byte>
     }
 
     /// <summary>Items (of a blob: bytes) in it and below.</summary>
-    public long Weight
+    public long Weight => WeightOf(0, Count);
+
+    /// <summary>What some of its items weigh.</summary>
+    /// <param name="first">The first of them.</param>
+    /// <param name="end">The one behind the last.</param>
+    public long WeightOf(int first, int end)
     {
-        get
+        if (Level == 0)
         {
-            if (Level == 0)
-            {
-                return Count;
-            }
-
-            long weight = 0;
-            for (int i = 0; i < Count; i++)
-            {
-                weight += Child(i).Weight;
-            }
-
-            return weight;
+            return end - first;
         }
+
+        long weight = 0;
+        for (int i = first; i < end; i++)
+        {
+            weight += Child(i).Weight;
+        }
+
+        return weight;
     }
 
-    /// <summary>The first item whose key is not below one; <see cref="Count"/> if all are.</summary>
-    public int Find(ReadOnlySpan<byte> key)
+    /// <summary>Some of its items, one behind the other.</summary>
+    public ReadOnlySpan<byte> ItemsOf(int first, int end) => _data.AsSpan(_offsets[first], _offsets[end] - _offsets[first]);
+
+    /// <summary>The first item, from one on, whose key is not below one; <see cref="Count"/> if all are.</summary>
+    public int Find(ReadOnlySpan<byte> key, int from = 0)
     {
-        int low = 0, high = Count;
+        int low = from, high = Count;
         while (low < high)
         {
             int middle = (low + high) >>> 1;
