@@ -61,6 +61,9 @@ public sealed class LogOptions
     /// </summary>
     public bool IsThrifty { get; init; }
 
+    /// <summary>Whose log it is: then its segments are sealed (<see cref="SegmentChain"/>). Null: they are not.</summary>
+    public SegmentOrigin? Origin { get; init; }
+
     /// <summary>How long after a failure the log waits before it tries the disk again.</summary>
     public TimeSpan RetryInterval { get; init; } = TimeSpan.FromSeconds(1);
 
@@ -70,7 +73,7 @@ public sealed class LogOptions
     /// </summary>
     public bool AllowDataLossAfterCorruption { get; init; }
 
-    /// <summary>The threads that sync and prepare files.</summary>
+    /// <summary>The threads that sync, prepare and seal files.</summary>
     public LogWorker Worker { get; init; } = LogWorker.Shared;
 
     /// <summary>Draws the salt of a segment.</summary>

@@ -63,6 +63,9 @@ internal sealed unsafe class LogRecovery : IDisposable
         public required SegmentHeader Header;
         public bool HeaderIsBad;
 
+        /// <summary>Whether its groups were looked at, so that its length is theirs; those that lie below the checkpoint are not.</summary>
+        public bool WasRead;
+
         /// <summary>What the file holds, and how much of it is groups that count (header included).</summary>
         public long FileLength, Length;
 
@@ -284,6 +287,7 @@ internal sealed unsafe class LogRecovery : IDisposable
         Found segment = _chain[index];
         Found? next = index + 1 < _chain.Count ? _chain[index + 1] : null;
         Load(segment);
+        segment.WasRead = true;
         segment.LastSequence = _sequence - 1;
         _cleanEnd = false;
 
@@ -298,8 +302,10 @@ internal sealed unsafe class LogRecovery : IDisposable
         Vouched = Math.Max(Vouched, segment.Header.SyncedSequence);
         if (index > 0 && !SameRun(_chain[index - 1], segment)) Vouched = Math.Max(Vouched, segment.First - 1);
         uint seed = segment.Header.Crc;
-        while (!Reached(next) && Group.TryRead(_file + at, segment.FileLength - at, seed, out Group group))
+        while (Group.TryRead(_file + at, segment.FileLength - at, seed, out Group group))
         {
+            // Where the next segment begins this one ends; but the mark of a clean end stays, so that what was finished is never changed.
+            if (Reached(next) && (group.Kind != GroupKind.End || group.FirstSequence != _sequence)) break;
             if (group.FirstSequence != _sequence || !FitsOffset(group))
             {
                 return Corrupt(index, at, _sequence, $"a valid group begins with entry {group.FirstSequence} where {_sequence} must follow");

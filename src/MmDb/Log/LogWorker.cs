@@ -4,7 +4,7 @@ namespace Leither.MmDb.Log;
 
 /// <summary>
 /// The background work of logs, shared by all of a process: one thread syncs, another prepares, renames and deletes files, so that a slow
-/// sync never keeps the next segment from being ready.
+/// sync never keeps the next segment from being ready; a third seals finished segments, which takes a processor's time.
 /// </summary>
 [SuppressMessage("Design", "CA1001", Justification = "The shared worker lives as long as the process; the manual one holds no handles.")]
 public sealed class LogWorker
@@ -14,7 +14,7 @@ public sealed class LogWorker
 
     private readonly Lock _gate = new();
     private readonly List<WriteLog> _logs = [];
-    private readonly AutoResetEvent? _syncWanted, _filesWanted;
+    private readonly AutoResetEvent? _syncWanted, _filesWanted, _sealWanted;
     private bool _started;
 
     private LogWorker(bool threads)
@@ -22,6 +22,7 @@ public sealed class LogWorker
         if (!threads) return;
         _syncWanted = new AutoResetEvent(false);
         _filesWanted = new AutoResetEvent(false);
+        _sealWanted = new AutoResetEvent(false);
     }
 
     /// <summary>A worker without threads, which works only when <see cref="Run"/> is called: for tests and simulations.</summary>
@@ -34,6 +35,7 @@ public sealed class LogWorker
         {
             log.PerformSync(now: true);
             log.PerformFileWork();
+            log.PerformSeal();
         }
     }
 
@@ -61,6 +63,11 @@ public sealed class LogWorker
             _filesWanted!.WaitOne();
             foreach (WriteLog each in Logs()) each.PerformFileWork();
         });
+        Start("log seal", () =>
+        {
+            _sealWanted!.WaitOne();
+            foreach (WriteLog each in Logs()) each.PerformSeal();
+        });
     }
 
     internal void Remove(WriteLog log)
@@ -69,6 +76,8 @@ public sealed class LogWorker
     }
 
     internal void WantFileWork() => _filesWanted?.Set();
+
+    internal void WantSeal() => _sealWanted?.Set();
 
     internal void WantSync() => _syncWanted?.Set();
 

@@ -74,7 +74,7 @@ public sealed unsafe partial class WriteLog
     /// </summary>
     public void Tick(long nowMs)
     {
-        if (_phase == Phase.Failed || _phase == Phase.Open && (_full || BackgroundError is not null))
+        if (_phase == Phase.Failed || _phase == Phase.Open && (_full || BackgroundError is not null || SealError is not null))
         {
             if (_retryAtMs == 0) _retryAtMs = nowMs + (long)_options.RetryInterval.TotalMilliseconds;
             if (nowMs < _retryAtMs) return;
@@ -86,6 +86,7 @@ public sealed unsafe partial class WriteLog
             }
             else if (_full) _prepareAsked = true;
             _worker.WantFileWork();
+            if (SealError is not null) _worker.WantSeal();
         }
         else if (_phase == Phase.Open)
         {
@@ -206,7 +207,7 @@ public sealed unsafe partial class WriteLog
                     {
                         Group group = Group.Trusted(at);
                         Segment? segment = made.Count == 0 ? null : made[^1];
-                        if (segment is null || segment.Room < group.TotalBytes) segment = BeginRewrite(made, group);
+                        if (segment is null || segment.Room < group.TotalBytes || _written == _lastCut) segment = BeginRewrite(made, group);
                         Group.Seal(at, segment.Header.Crc, _syncedSequence);
                         WriteFully(segment.File!, segment.Length, at, group.TotalBytes);
                         segment.Length += group.TotalBytes;
@@ -290,7 +291,7 @@ public sealed unsafe partial class WriteLog
                 if (segment.StreamStart >= start && !isMark)
                 {
                     _segments.Remove(segment);
-                    _settled = 0;
+                    _settled = _sealedSegments = 0;
                     _toDelete.Enqueue(segment.Name);
                     cut.Add(segment);
                 }
@@ -307,8 +308,9 @@ public sealed unsafe partial class WriteLog
             }
             _segments.AddRange(made);
             _hasBegun |= made.Count > 0;
-            _settled = 0;
-            _current = made.Count == 0 ? null : made[^1];
+            _settled = _sealedSegments = 0;
+            _isCut = _written == _lastCut;
+            _current = made.Count == 0 || _isCut ? null : made[^1];
             _synced = _written;
             Volatile.Write(ref _writtenSequence, written);
             Volatile.Write(ref _syncedSequence, written);
@@ -335,6 +337,7 @@ public sealed unsafe partial class WriteLog
                 segment.IsFinished = true;
             }
         }
+        if (_chain is not null) _worker.WantSeal();
     }
 
     /// <summary>The groups from a place in the stream on, from memory or else from the file they were written to.</summary>

@@ -11,7 +11,8 @@ namespace Leither.MmDb.Log;
 // cuts it to its length, closes it.
 //
 // Locks: _gate guards the bookkeeping both sides see and is never held across a call to the disk; _syncGate makes [what is written? →
-// sync → it is synced] one step, and is taken before _gate; _fileWorkGate, outermost, is held by the worker's file work.
+// sync → it is synced] one step, and is taken before _gate; _sealGate, before both, is held while a segment is sealed; _fileWorkGate, outermost,
+// by the worker's file work.
 public sealed unsafe partial class WriteLog
 {
     private const int MaxPrepared = 16;
@@ -19,10 +20,11 @@ public sealed unsafe partial class WriteLog
     private readonly IFolder _files;
     private readonly LogOptions _options;
     private readonly LogWorker _worker;
-    private readonly Lock _gate = new(), _syncGate = new(), _fileWorkGate = new();
+    private readonly Lock _gate = new(), _syncGate = new(), _fileWorkGate = new(), _sealGate = new();
 
     private readonly List<Segment> _segments = [];
     private int _settled; // how many of the first ones need no more work: see FirstUnsettled
+    private int _sealedSegments; // how many of the first ones are sealed
     private readonly Queue<PreparedFile> _prepared = new();
     private readonly Queue<string> _toDelete = new();
     private Segment? _current;
@@ -170,18 +172,25 @@ public sealed unsafe partial class WriteLog
             // A segment can go when the one after it begins at or before the first entry needed, and not in the middle of it.
             int below = 0;
             long bytes = 0;
-            while (below + 1 < _segments.Count && _segments[below].IsFinished)
+            // The last one can when the log was cut behind it and nothing is to be kept. And none goes before it is sealed: its node is what stays of it.
+            long fileBytes = Math.Max(_options.SegmentBytes / 8, LogOptions.MinSegmentBytes); // many small files are a burden too
+            while (below < _segments.Count && _segments[below].IsFinished && (_chain is null || _segments[below].IsSealed))
             {
-                SegmentHeader next = _segments[below + 1].Header;
-                if (next.FirstSequence > sequence + 1 || next.FirstSequence == sequence + 1 && next.EntryOffset != 0) break;
-                bytes += _segments[below++].Length;
+                if (below + 1 < _segments.Count)
+                {
+                    SegmentHeader next = _segments[below + 1].Header;
+                    if (next.FirstSequence > sequence + 1 || next.FirstSequence == sequence + 1 && next.EntryOffset != 0) break;
+                }
+                else if (!_isCut || keepBytes > 0 || _segments[below].LastSequence > sequence) break;
+                bytes += Math.Max(_segments[below++].Length, fileBytes);
             }
             int drop = 0;
-            while (drop < below && bytes > keepBytes) bytes -= _segments[drop++].Length;
+            while (drop < below && bytes > keepBytes) bytes -= Math.Max(_segments[drop++].Length, fileBytes);
             if (drop == 0) return;
             for (int i = 0; i < drop; i++) _toDelete.Enqueue(_segments[i].Name);
             _segments.RemoveRange(0, drop);
             _settled = Math.Max(0, _settled - drop);
+            _sealedSegments = Math.Max(0, _sealedSegments - drop);
         }
         _worker.WantFileWork();
     }
@@ -254,11 +263,12 @@ public sealed unsafe partial class WriteLog
     /// <summary>Goes on in a new segment, whose first group will be <paramref name="first"/>.</summary>
     private void Rotate(Group first)
     {
-        Segment next = BeginSegment(first.FirstSequence, first.PartOffset);
+        Segment next = BeginSegment(first.FirstSequence, first.PartOffset, isLate: !_isCut);
         lock (_gate)
         {
             _segments.Add(next);
             _current = next;
+            _isCut = false;
         }
         _rotations++;
         _worker.WantSync();
@@ -266,9 +276,9 @@ public sealed unsafe partial class WriteLog
     }
 
     /// <summary>Turns a prepared file into a segment by writing its header.</summary>
-    private Segment BeginSegment(ulong firstSequence, ulong entryOffset, bool isFirst = false)
+    private Segment BeginSegment(ulong firstSequence, ulong entryOffset, bool isLate)
     {
-        PreparedFile prepared = TakePrepared(isLate: !isFirst || !_options.IsThrifty) ?? Prepare();
+        PreparedFile prepared = TakePrepared(isLate) ?? Prepare();
         Segment segment = NewSegment(prepared, firstSequence, entryOffset);
         try
         {
@@ -399,7 +409,6 @@ public sealed unsafe partial class WriteLog
             bool directory = false;
             lock (_gate)
             {
-                if (_current is null) return true;
                 for (int i = FirstUnsettled(); i < _segments.Count; i++)
                 {
                     Segment segment = _segments[i];
@@ -407,8 +416,9 @@ public sealed unsafe partial class WriteLog
                     dirty.Add((segment, segment.Length));
                     directory |= !segment.IsInDirectory;
                 }
-                target = finishedOnly ? _current.StreamStart : _written;
-                sequence = finishedOnly ? _current.Header.FirstSequence - 1 : _writtenSequence;
+                bool all = !finishedOnly || _current is null;
+                target = all ? _written : _current!.StreamStart;
+                sequence = all ? _writtenSequence : _current!.Header.FirstSequence - 1;
             }
             try
             {
@@ -575,10 +585,11 @@ public sealed unsafe partial class WriteLog
             segment.File = null;
             segment.IsFinished = true;
         }
+        if (_chain is not null) _worker.WantSeal();
     }
 
     /// <summary>
-    /// Makes files for segments to come: when the current one is half full, or, in a log that once had to wait for a file, as soon as one is taken.
+    /// Makes files for segments to come: when the current one is half full, when the log was cut, or, in a log that once had to wait for a file, as soon as one is taken.
     /// </summary>
     private void PrepareAhead()
     {
@@ -588,7 +599,8 @@ public sealed unsafe partial class WriteLog
         {
             lock (_gate)
             {
-                bool wanted = _prepareAsked || _prepareTarget > 1 || _current is { } current && current.Room < SegmentRoom / 2;
+                bool ahead = _current is { } current ? current.Room < SegmentRoom / 2 : _isCut && !_options.IsThrifty;
+                bool wanted = _prepareAsked || _prepareTarget > 1 || ahead;
                 if (!wanted || _prepared.Count + made.Count >= _prepareTarget) break;
             }
             try
@@ -638,6 +650,7 @@ public sealed unsafe partial class WriteLog
             {
                 if (!_toDelete.TryPeek(out name)) break;
             }
+            if (!deleted) SyncChain(); // what is deleted may be a segment
             _files.Delete(name);
             deleted = true;
             lock (_gate) _toDelete.Dequeue();
@@ -664,7 +677,7 @@ public sealed unsafe partial class WriteLog
                 lock (_gate)
                 {
                     _segments.Remove(segment);
-                    _settled = 0;
+                    _settled = _sealedSegments = 0;
                     _toDelete.Enqueue(segment.Name);
                     _current = null;
                 }
@@ -779,12 +792,18 @@ public sealed unsafe partial class WriteLog
         /// <summary>The last entry that ends in it.</summary>
         public ulong LastSequence;
 
-        /// <summary>Where in the stream of groups its first group lies.</summary>
+        /// <summary>Where in the stream of groups its first group lies; -1: in an earlier life of the log.</summary>
         public long StreamStart;
 
         /// <summary>Whether the file's directory entry is durable.</summary>
         public bool IsInDirectory;
         public bool IsFinished;
+
+        /// <summary>Whether its node is in the chain, or there is nothing to seal.</summary>
+        public bool IsSealed;
+
+        /// <summary>Whether zeros may follow its last group: recovery did not read it, and a loss of power may have taken back that it was cut.</summary>
+        public bool MayHaveZeros;
         public bool AskedForNext;
 
         public long Room => Capacity - Length;

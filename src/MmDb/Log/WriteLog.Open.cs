@@ -67,9 +67,11 @@ public sealed unsafe partial class WriteLog
                 Length = found.Length,
                 SyncedLength = found.Length,
                 LastSequence = found.LastSequence,
+                StreamStart = -1,
                 IsInDirectory = true,
                 IsNamed = true,
                 IsFinished = true,
+                MayHaveZeros = !found.WasRead,
             });
         }
 
@@ -87,7 +89,9 @@ public sealed unsafe partial class WriteLog
         }
         OpenGroup(null, 0, EntryOverheadBytes);
         Recovery = recovery.Report(Epoch);
+        if (options.Origin is { } origin) _chain = new SegmentChain(files, origin, LoadChain, IsThere);
         _worker.Add(this);
+        if (_chain is not null) _worker.WantSeal();
     }
 
     /// <summary>
@@ -121,7 +125,7 @@ public sealed unsafe partial class WriteLog
         {
             _files.Delete(_replaced);
             _segments.RemoveAt(_segments.Count - 1);
-            _settled = 0;
+            _settled = _sealedSegments = 0;
         }
         _files.SyncDirectory();
         _segments.Add(segment);
@@ -142,7 +146,7 @@ public sealed unsafe partial class WriteLog
 
     private Segment BeginDurably()
     {
-        Segment segment = BeginSegment(_writtenSequence + 1, 0, isFirst: true);
+        Segment segment = BeginSegment(_writtenSequence + 1, 0, isLate: !_options.IsThrifty);
         segment.File!.Sync();
         segment.SyncedLength = segment.Length;
         Name(segment);

@@ -16,10 +16,10 @@ namespace Leither.MmDb.Log;
 /// (<see cref="CanAccept"/>), but never drops it.</item>
 /// <item>Building entries allocates nothing and never waits for the disk, except that a large one is written out as it grows.</item>
 /// <item>One thread, the log's own, calls everything here but what says otherwise; the worker's threads only sync, prepare, rename,
-/// truncate and delete files, and write the tail again after a failure.</item>
+/// truncate, seal and delete files, and write the tail again after a failure.</item>
 /// </list>
 /// This file holds the public face and the building of entries; <c>WriteLog.Files.cs</c> segments, writing and syncing;
-/// <c>WriteLog.Failure.cs</c> what happens when the disk fails; <c>LogRecovery.cs</c> opening; <c>LogFormat.cs</c> the bytes.
+/// <c>WriteLog.Failure.cs</c> what happens when the disk fails; <c>WriteLog.Seal.cs</c> how segments become blocks; <c>LogRecovery.cs</c> opening; <c>LogFormat.cs</c> the bytes.
 /// </remarks>
 public sealed unsafe partial class WriteLog : IDisposable
 {
@@ -181,6 +181,7 @@ public sealed unsafe partial class WriteLog : IDisposable
         if (_phase == Phase.Closed) return;
         _worker.Remove(this);
         lock (_fileWorkGate)
+        lock (_sealGate)
         {
             lock (_syncGate)
             {

@@ -1,6 +1,9 @@
 using System.Globalization;
 using System.Text;
+using Leither.Ipfs.Blockstore;
 using Leither.Ipfs.Files;
+using Leither.Ipfs.Keys;
+using Leither.Ipfs.Multiformats;
 using Leither.MmDb.Log;
 using Leither.TestKit;
 using Xunit;
@@ -10,6 +13,8 @@ namespace Leither.MmDb.Tests.Log;
 /// <summary>
 /// Random lives of a log on a simulated disk: entries of all sizes, failing and full disks, kills and losses of power, clean ends, checkpoints.
 /// After each, what comes back must be a prefix of what was written that holds all that was synced (after a kill: all that was written).
+/// In half of them segments are sealed: the chain is then unbroken from the first entry on, its nodes and data are what their names say, and every
+/// node that a version linked to is in it for good.
 /// </summary>
 public sealed class LogSimulationTests
 {
@@ -53,8 +58,11 @@ public sealed class LogSimulationTests
 
         // Entry n at [n - 1]; and what must come back.
         private readonly List<byte[]> _entries = [];
-        private ulong _mustHave, _synced, _checkpoint, _epoch;
+        private ulong _mustHave, _synced, _checkpoint, _checkpointEpoch, _epoch;
         private long _now;
+
+        // What versions linked to: the node of the segment in which an entry ends.
+        private readonly Dictionary<ulong, Cid> _linked = [];
 
         public Life(int seed, bool faults, bool power)
         {
@@ -70,6 +78,7 @@ public sealed class LogSimulationTests
                 RetryInterval = TimeSpan.FromMilliseconds(10),
                 IsThrifty = _random.Next(2) == 0,
                 Worker = _worker,
+                Origin = _random.Next(2) == 0 ? null : new SegmentOrigin(LeitherId.Of("MiMei"u8), new byte[32]),
                 Salt = () => ++salt,
             };
         }
@@ -107,6 +116,62 @@ public sealed class LogSimulationTests
             Heal();
             using WriteLog last = TryOpen()!;
             Assert.NotNull(last);
+            CheckChain(last);
+            Append(last);
+            last.Cut();
+            Link(last);
+            CheckChain(last);
+        }
+
+        /// <summary>What a version does: it cuts the log, and links to the node of its last entry's segment.</summary>
+        private void Link(WriteLog log)
+        {
+            ulong sequence = log.LastSequence;
+            try
+            {
+                if (log.Seal(sequence) is not { } made)
+                {
+                    // The entry's segment was trimmed before it was ever sealed: that cannot be.
+                    Assert.True(log.Chain is null || sequence == 0, $"no node of entry {sequence}");
+                    return;
+                }
+
+                _linked[sequence] = made.Cid;
+                Tell($"linked {sequence}: {made.Node.From}+{made.Node.Offset} to {made.Node.To}");
+            }
+            catch (IOException e)
+            {
+                Tell($"not linked: {e.Message}");
+                if (!_faults) throw;
+            }
+        }
+
+        private void CheckChain(WriteLog log)
+        {
+            _worker.Run();
+            if (log.Chain is not { } chain) return;
+            Assert.Null(log.SealError);
+            Assert.Empty(chain.Damage);
+            SealedSegment? before = null;
+            foreach (SealedSegment segment in chain.Segments)
+            {
+                Assert.Equal(before?.Cid ?? default, segment.Node.Previous);
+                Assert.True(before is null ? segment.Node.From == 1 : segment.Node.From == before.Node.To + 1, $"{segment.Node.From} after {before?.Node.To}");
+                Assert.Equal(segment.Node.Encode(), chain.Get(segment.Cid));
+                bool isThere = log.Segments.Any(s => s.Name == segment.FileName);
+                Assert.Equal(isThere, chain.Has(segment.Node.Data));
+                if (isThere) Assert.Equal(segment.Length, chain.Get(segment.Node.Data)!.Length);
+                before = segment;
+            }
+            foreach ((ulong sequence, Cid cid) in _linked)
+            {
+                SealedSegment? found = chain.Find(sequence);
+                Assert.True(found?.Cid == cid, $"the node of entry {sequence} is {found?.Node.From} to {found?.Node.To}");
+            }
+            foreach (SegmentDescription segment in log.Segments)
+            {
+                if (segment.IsFinished && segment.Length > 160) Assert.Contains(chain.Segments, s => s.FileName == segment.Name);
+            }
         }
 
         private WriteLog? TryOpen()
@@ -115,7 +180,7 @@ public sealed class LogSimulationTests
             WriteLog log;
             try
             {
-                log = WriteLog.Open(_disk, _options, _checkpoint, (sequence, entry, length) =>
+                log = WriteLog.Open(_disk, _options, new Position(_checkpointEpoch, _checkpoint), (sequence, entry, length) =>
                 {
                     Assert.Equal(_checkpoint + (ulong)replayed.Count + 1, sequence);
                     replayed.Add(new ReadOnlySpan<byte>(entry, (int)length).ToArray());
@@ -146,7 +211,7 @@ public sealed class LogSimulationTests
 
         private void Step(WriteLog log)
         {
-            switch (_random.Next(24))
+            switch (_random.Next(26))
             {
                 case < 12:
                     Append(log);
@@ -169,10 +234,17 @@ public sealed class LogSimulationTests
                     if (_random.Next(3) == 0)
                     {
                         log.WaitSynced(log.LastSequence);
-                        _checkpoint = Math.Max(_checkpoint, log.SyncedSequence);
-                        log.DropThrough(_checkpoint, _random.Next(20_000));
+                        if (log.SyncedSequence >= _checkpoint) (_checkpoint, _checkpointEpoch) = (log.SyncedSequence, log.Epoch);
+                        log.DropThrough(_checkpoint, _random.Next(4) == 0 ? 0 : _random.Next(20_000));
                         Tell($"checkpoint {_checkpoint}");
                     }
+                    break;
+                case 23:
+                    log.Cut();
+                    if (_random.Next(3) != 0) Link(log);
+                    break;
+                case 24:
+                    if (!_faults && _random.Next(4) == 0) CheckChain(log);
                     break;
                 default:
                     if (_faults) ChangeWeather();

@@ -1,0 +1,184 @@
+using Leither.Ipfs.Files;
+
+namespace Leither.MmDb.Log;
+
+// Cutting and sealing: a finished segment's file is a block as it is, and gets a node in the chain. The I/O thread only decides where a segment
+// ends; hashing is a thread's of the worker, from the file, which the system has in its cache.
+public sealed unsafe partial class WriteLog
+{
+    private readonly SegmentChain? _chain;
+
+    // The place in the stream of groups where the log was last cut, and whether it was cut and nothing was written since: then there is no current segment.
+    private long _lastCut = -1;
+    private bool _isCut;
+
+    /// <summary>The segments as blocks; null where the log is nobody's (<see cref="LogOptions.Origin"/>). (Any thread.)</summary>
+    public SegmentChain? Chain => _chain;
+
+    /// <summary>Why segments could not be sealed, lately; null when they could. It is tried again. (Any thread.)</summary>
+    public string? SealError { get; private set; }
+
+    /// <summary>How many segments there are. (Any thread.)</summary>
+    public int SegmentCount
+    {
+        get
+        {
+            lock (_gate) return _segments.Count;
+        }
+    }
+
+    /// <summary>
+    /// Writes everything that was ended, and ends the segment with it, if that holds anything: the next entry begins another one. Not to be called in the
+    /// middle of an entry.
+    /// </summary>
+    public void Cut()
+    {
+        if (_entry != null) throw new InvalidOperationException("The entry in progress must be ended first.");
+        Flush();
+        _lastCut = _sealed; // should the tail have to be written again, the cut is made then
+        lock (_gate)
+        {
+            if (_phase != Phase.Open || _written < _sealed || _current is not { } current || !HoldsEntries(current)) return;
+            _current = null;
+            _isCut = true;
+        }
+        _room = SegmentRoom;
+        OpenGroup(null, 0, EntryOverheadBytes);
+        _worker.WantSync();
+        _worker.WantFileWork();
+    }
+
+    /// <summary>
+    /// Seals what was finished, durably, and gives the segment in which an entry ends, which lies before a cut; null where that was trimmed before the log
+    /// was ever sealed. (Any thread that may wait for the disk.)
+    /// </summary>
+    /// <exception cref="IOException">The disk failed.</exception>
+    public SealedSegment? Seal(ulong sequence)
+    {
+        if (_chain is null) return null;
+        if (!Sync(sequence)) throw new IOException("the log could not be made durable");
+        PerformFileWork();
+        while (SealNext())
+        {
+        }
+        SyncChain();
+        if (_chain.Find(sequence) is { } found) return found;
+        lock (_gate)
+        {
+            // Of a segment that is there and not sealed something is to be told.
+            Segment? holder = _segments.Find(s => s.Header.FirstSequence <= sequence && s.LastSequence >= sequence);
+            return holder is null || holder.IsSealed ? null : throw new IOException($"the segment of entry {sequence} could not be sealed: {BackgroundError ?? "the disk failed meanwhile"}");
+        }
+    }
+
+    /// <summary>The worker's round for sealing.</summary>
+    internal void PerformSeal()
+    {
+        if (_chain is null) return;
+        try
+        {
+            while (SealNext())
+            {
+            }
+            SealError = null;
+        }
+        catch (IOException e)
+        {
+            SealError = e.Message;
+        }
+    }
+
+    /// <summary>Seals the oldest finished segment that is not; false: there is none.</summary>
+    private bool SealNext()
+    {
+        lock (_sealGate)
+        {
+            if (_phase == Phase.Closed || _chain is null) return false;
+            LoadChain();
+            Segment next;
+            lock (_gate)
+            {
+                while (_sealedSegments < _segments.Count && _segments[_sealedSegments].IsSealed) _sealedSegments++;
+                if (_sealedSegments == _segments.Count) return false;
+                next = _segments[_sealedSegments];
+                if (!next.IsFinished || !next.IsNamed) return false;
+            }
+            if (next.MayHaveZeros) Measure(next);
+            if (HoldsEntries(next)) _chain.Add(next.Header, next.LastSequence, next.Length);
+            lock (_gate) next.IsSealed = true;
+            return true;
+        }
+    }
+
+    /// <summary>Reads what was sealed before. Of the segments that recovery found some may be among them.</summary>
+    private void LoadChain()
+    {
+        lock (_sealGate)
+        {
+            if (_chain!.IsLoaded) return;
+            List<Segment> found;
+            lock (_gate) found = [.. _segments.Where(s => s.StreamStart < 0 && HoldsEntries(s))];
+            long[] lengths = _chain.Load([.. found.Select(static s => (s.Header, s.LastSequence, s.Length, s.MayHaveZeros))], Recovery.LastSequence);
+            lock (_gate)
+            {
+                for (int i = 0; i < lengths.Length; i++)
+                {
+                    if (lengths[i] == 0) continue;
+                    found[i].Length = found[i].SyncedLength = lengths[i];
+                    found[i].IsSealed = true;
+                }
+            }
+        }
+    }
+
+    /// <summary>Finds where a segment's groups end, if nothing but zeros follows them.</summary>
+    private void Measure(Segment segment)
+    {
+        byte[] bytes = new byte[segment.Length];
+        using IFile file = _files.Open(segment.Name);
+        int length = file.Read(0, bytes), end = LogFormat.SegmentHeaderBytes;
+        fixed (byte* start = bytes)
+        {
+            while (end < length && Group.TryRead(start + end, length - end, segment.Header.Crc, out Group group)) end += (int)group.TotalBytes;
+        }
+        bool isEnd = end <= length && !bytes.AsSpan(end, length - end).ContainsAnyExcept((byte)0);
+        lock (_gate)
+        {
+            segment.MayHaveZeros = false;
+            if (isEnd) segment.Length = segment.SyncedLength = end;
+        }
+    }
+
+    /// <summary>Makes the chain durable, before something relies on it.</summary>
+    private void SyncChain()
+    {
+        if (_chain is null) return;
+        lock (_sealGate)
+        {
+            if (_chain.IsLoaded) _chain.Sync();
+        }
+    }
+
+    /// <summary>Whether a segment holds a part of an entry, and not only the mark of a clean end.</summary>
+    private static bool HoldsEntries(Segment segment) => segment.Length > LogFormat.SegmentHeaderBytes + LogFormat.GroupHeaderBytes;
+
+    /// <summary>Whether a sealed segment's file was not dropped. (Any thread.)</summary>
+    private bool IsThere(SealedSegment segment)
+    {
+        lock (_gate)
+        {
+            int low = 0, high = _segments.Count - 1;
+            while (low <= high)
+            {
+                int middle = (low + high) / 2;
+                SegmentHeader header = _segments[middle].Header;
+                int order = segment.CompareStart(header.FirstSequence, header.EntryOffset);
+                if (order == 0 && HoldsEntries(_segments[middle])) return header.Epoch == segment.Node.Epoch && header.Generation == segment.Generation;
+                // An empty segment has the place of the one that follows it.
+                if (order < 0) high = middle - 1;
+                else low = middle + 1;
+            }
+            return false;
+        }
+    }
+}
