@@ -255,7 +255,7 @@ public sealed class MimeiCommandTests
         Mimei(server, "backup");
         (int code, string output, _) = Mimei(server, "check");
         Assert.Equal(0, code);
-        Assert.Matches(@"^2 versions, \d+ blocks, [\d.]+ k?B in [\d.]+ s\nNo problem\n$", output);
+        Assert.Matches(@"^2 versions, \d+ blocks, [\d.]+ k?B; 2 log segments \(0 trimmed\) in [\d.]+ s\nNo problem\n$", output);
         JsonElement check = Json(server, "check", "default", "--purge");
         Assert.Equal((2, 0), (check.GetProperty("versions").GetInt32(), check.GetProperty("problems").GetArrayLength()));
         Assert.True(check.TryGetProperty("freed", out _));

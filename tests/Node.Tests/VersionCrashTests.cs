@@ -32,7 +32,7 @@ public sealed class VersionCrashTests
             acknowledged = round;
             RespValue report = client.Call("MIMEI", "CHECK");
             Assert.False(report.IsError, report.ToString());
-            Assert.Empty(report[7].Items);
+            Assert.Empty(report[11].Items);
             string mid = client.Call("MIMEI", "ID")[0].Text;
             foreach (RespValue version in client.Call("MIMEI", "VERSIONS").Items)
             {

@@ -39,6 +39,9 @@ public sealed class Checkpointer : ICheckpointer, IDisposable
     /// <summary>How soon to look again whether the disk is through.</summary>
     private const int DiskPollMs = 5;
 
+    /// <summary>One more file of the log is as much work for a start as so many bytes: many small versions, each of which ends a file, make a checkpoint due.</summary>
+    private const long SegmentBurden = 64 << 10;
+
     private static readonly long _sliceTicks = Stopwatch.Frequency / 2000;
 
     private readonly Mimei _mimei;
@@ -74,7 +77,7 @@ public sealed class Checkpointer : ICheckpointer, IDisposable
         _last = recovered.Checkpoint;
         _unlogged = new Position(recovered.Position.Epoch + 1, recovered.Position.Sequence);
         _appliedAtOpening = mimei.Keyspace.Effects.Applied;
-        _replayedBytes = recovered.Log?.Recovery.ReplayedBytes ?? 0;
+        _replayedBytes = recovered.Log is { } log ? log.Recovery.ReplayedBytes + (log.SegmentCount * SegmentBurden) : 0;
         LastSavedMs = NowMs;
     }
 
@@ -96,7 +99,7 @@ public sealed class Checkpointer : ICheckpointer, IDisposable
     private Position CurrentPosition => _mimei.Log?.LastPosition
         ?? new Position(_unlogged.Epoch, _unlogged.Sequence + (ulong)(_mimei.Keyspace.Effects.Applied - _appliedAtOpening));
 
-    private long LogBytes => _replayedBytes + (_mimei.Log?.AppendedBytes ?? 0);
+    private long LogBytes => _replayedBytes + (_mimei.Log is { } log ? log.AppendedBytes + (log.Cuts * SegmentBurden) : 0);
 
     /// <summary>Whether effects were logged whose entry has not ended: a snapshot here would hold a part of an entry.</summary>
     private bool InEntry => _mimei.Log is { InEntry: true };

@@ -49,10 +49,12 @@ public static unsafe class VersionCheckCommands
             },
             (c, report) =>
             {
-                c.Reply.Map(purge ? 6 : 4);
+                c.Reply.Map(purge ? 8 : 6);
                 MimeiCommands.Field(c.Reply, "versions", report.Versions);
                 MimeiCommands.Field(c.Reply, "blocks", report.Blocks);
                 MimeiCommands.Field(c.Reply, "bytes", report.Bytes);
+                MimeiCommands.Field(c.Reply, "segments", report.Segments);
+                MimeiCommands.Field(c.Reply, "trimmed", report.Trimmed);
                 List(c, "problems"u8, report.Problems);
                 if (purge)
                 {

@@ -18,6 +18,9 @@ public sealed unsafe partial class WriteLog
     /// <summary>Why segments could not be sealed, lately; null when they could. It is tried again. (Any thread.)</summary>
     public string? SealError { get; private set; }
 
+    /// <summary>How many segments were ended before they were full, since the log was opened.</summary>
+    public long Cuts { get; private set; }
+
     /// <summary>How many segments there are. (Any thread.)</summary>
     public int SegmentCount
     {
@@ -42,6 +45,7 @@ public sealed unsafe partial class WriteLog
             _current = null;
             _isCut = true;
         }
+        Cuts++;
         _room = SegmentRoom;
         OpenGroup(null, 0, EntryOverheadBytes);
         _worker.WantSync();

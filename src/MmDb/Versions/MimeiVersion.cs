@@ -10,7 +10,7 @@ namespace Leither.MmDb.Versions;
 /// </summary>
 /// <remarks>
 /// <code>
-/// log      [writer's public key (32 bytes), epoch, sequence, link to the segment or null]: the last entry that is in it
+/// log      [writer's public key (32 bytes), epoch, sequence, link to the node of the segment it lies in, or null]: the last entry that is in it
 /// mid      the MiMei's id, 20 bytes
 /// sig      the author's signature (Ed25519) over "leither-version-1:" and the block without this field
 /// memo     text
@@ -48,7 +48,7 @@ public sealed record MimeiVersion
     public required ReadOnlyMemory<byte> Writer { get; init; }
     /// <summary>The last entry that is in it.</summary>
     public required Position Position { get; init; }
-    /// <summary>The segment that the entry lies in; none while the log is not sealed.</summary>
+    /// <summary>The node of the segment that the entry lies in (<see cref="SegmentNode"/>); none where there is no log, or none that is sealed.</summary>
     public Cid Segment { get; init; }
     /// <summary>The hybrid time of that entry (<see cref="HybridClock"/>).</summary>
     public required ulong Time { get; init; }
@@ -111,8 +111,9 @@ public sealed record MimeiVersion
     }
 
     /// <summary>
-    /// Adds what a block of versions and states leads to. A version does not lead to the one before it: that may have been deleted, and what is
-    /// listed is reached by the list.
+    /// Adds what a block of versions and states leads to, among the blocks that are stored for versions. A version does not lead to the one before it: that
+    /// may have been deleted, and what is listed is reached by the list. Nor to its segment: the log's blocks are its files (<see cref="SegmentChain"/>), kept
+    /// and trimmed by rules of their own.
     /// </summary>
     internal static void AddLinks(in Cid cid, ReadOnlySpan<byte> block, List<Cid> links)
     {
@@ -134,10 +135,6 @@ public sealed record MimeiVersion
         }
 
         links.Add(version.State);
-        if (!version.Segment.IsNone)
-        {
-            links.Add(version.Segment);
-        }
     }
 
     /// <summary>Whether a block may be a version: a map of its fields. (No block of a state is such a map.)</summary>

@@ -8,10 +8,12 @@ namespace Leither.MmDb.Versions;
 /// <param name="Versions">Versions that were checked.</param>
 /// <param name="Blocks">Blocks that they lead to.</param>
 /// <param name="Bytes">Bytes of these.</param>
+/// <param name="Segments">Sealed segments of the log: nodes of its chain.</param>
+/// <param name="Trimmed">Of how many of these the data was trimmed below a checkpoint, as it is to be.</param>
 /// <param name="Problems">What is wrong: where, and what to do.</param>
 /// <param name="Freed">Bytes of files that a purge deleted.</param>
 /// <param name="Held">After a purge, where what was deleted may still be.</param>
-internal sealed record CheckReport(int Versions, long Blocks, long Bytes, IReadOnlyList<string> Problems, long Freed, IReadOnlyList<string> Held);
+internal sealed record CheckReport(int Versions, long Blocks, long Bytes, int Segments, int Trimmed, IReadOnlyList<string> Problems, long Freed, IReadOnlyList<string> Held);
 
 /// <summary>Checks the versions and the log of a MiMei, and repairs what can be repaired. For a thread that may wait for the disk.</summary>
 internal sealed class VersionCheck(Versioner versions, WriteLog? log, LongWork work)
@@ -50,6 +52,7 @@ internal sealed class VersionCheck(Versioner versions, WriteLog? log, LongWork w
 
         Repair();
         CheckLog();
+        (int segments, int trimmed) = CheckChain();
         long freed = 0;
         var held = new List<string>();
         if (purge)
@@ -62,7 +65,7 @@ internal sealed class VersionCheck(Versioner versions, WriteLog? log, LongWork w
             _problems.Add($"and {_unlisted} more");
         }
 
-        return new CheckReport(count, checker.Blocks, checker.Bytes, _problems, freed, held);
+        return new CheckReport(count, checker.Blocks, checker.Bytes, segments, trimmed, _problems, freed, held);
     }
 
     private void CheckVersion(StateChecker checker, ListedVersion listed)
@@ -97,6 +100,11 @@ internal sealed class VersionCheck(Versioner versions, WriteLog? log, LongWork w
                 Found(listed.Block, null, $"is version {version.Number} and listed under another number");
             }
 
+            if (listed.IsOwn && !version.Segment.IsNone && log?.Chain is { } chain && chain.Find(version.Position.Sequence)?.Cid != version.Segment)
+            {
+                Add($"{_place}: the log's chain has no node {version.Segment}, which it links to: the log up to there cannot be verified by its signature");
+            }
+
             checker.Check(version.State);
         }
     }
@@ -108,10 +116,15 @@ internal sealed class VersionCheck(Versioner versions, WriteLog? log, LongWork w
             _damaged.Add(block);
         }
 
+        Add($"{_place}: block {block} {what}. "
+            + (damage is null ? $"Bring the block back from a copy of the folder, or MIMEI DELVERS {_place["version ".Length..]}" : "It was dropped: MIMEI BACKUP writes it again if the data still has what was in it"));
+    }
+
+    private void Add(string problem)
+    {
         if (_problems.Count < MaxProblems)
         {
-            _problems.Add($"{_place}: block {block} {what}. "
-                + (damage is null ? $"Bring the block back from a copy of the folder, or MIMEI DELVERS {_place["version ".Length..]}" : "It was dropped: MIMEI BACKUP writes it again if the data still has what was in it"));
+            _problems.Add(problem);
         }
         else
         {
@@ -146,6 +159,65 @@ internal sealed class VersionCheck(Versioner versions, WriteLog? log, LongWork w
         {
             _problems.Add($"log: {e.Message}. What is in memory is whole: SAVE makes a checkpoint of it, so that a start does not need what is damaged");
         }
+    }
+
+    /// <summary>
+    /// Checks the sealed segments: that each links to the one before, and that the data of those that are there is what their nodes say. What lies below the
+    /// log's floor was trimmed; what is missing above it is lost.
+    /// </summary>
+    private (int Segments, int Trimmed) CheckChain()
+    {
+        if (log?.Chain is not { } chain)
+        {
+            return (0, 0);
+        }
+
+        log.PerformFileWork();
+        log.PerformSeal();
+        if (log.SealError is { } problem)
+        {
+            Add($"log: segments cannot be sealed: {problem}. It is tried again");
+        }
+
+        IReadOnlyList<SealedSegment> segments = chain.Segments;
+        var data = new System.Buffers.ArrayBufferWriter<byte>();
+        int trimmed = 0;
+        bool isAboveFloor = false;
+        SealedSegment? before = null;
+        foreach (SealedSegment segment in segments)
+        {
+            versions.ThrowIfClosing();
+            string entries = $"entries {segment.Node.From} to {segment.Node.To}";
+            if (segment.Node.Previous != (before?.Cid ?? default))
+            {
+                Add($"log: the chain has no node between entries {before?.Node.To ?? 0} and {segment.Node.From}: what was there cannot be verified. Bring back the file chain from a copy of the folder");
+            }
+
+            before = segment;
+            try
+            {
+                data.ResetWrittenCount();
+                if (chain.TryGet(segment.Node.Data, data))
+                {
+                    isAboveFloor = true;
+                }
+                else if (isAboveFloor && !chain.IsThere(segment))
+                {
+                    Add($"log: the segment of {entries} is lost: its file {segment.FileName} is not there, though older ones are. Bring it back from a copy of the folder");
+                }
+                else
+                {
+                    trimmed++;
+                }
+            }
+            catch (IOException e)
+            {
+                isAboveFloor = true;
+                Add($"log: the segment of {entries} cannot be read: {e.Message}");
+            }
+        }
+
+        return (segments.Count, trimmed);
     }
 
     private long Purge(List<string> held)

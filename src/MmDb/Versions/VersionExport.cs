@@ -7,7 +7,7 @@ namespace Leither.MmDb.Versions;
 
 /// <summary>
 /// Writes versions into a file that any IPFS tool reads: a CAR of version 1. Its roots are the versions' blocks, in the order asked for; first comes the block
-/// of what the MiMei is, whose hash is its id, then each version with all it leads to, depth first, each block once.
+/// of what the MiMei is, whose hash is its id, then each version with all it leads to, depth first, each block once. The log that a version links to stays here.
 /// </summary>
 internal static class VersionExport
 {

@@ -382,12 +382,21 @@ public sealed partial class Versioner : IDisposable
         Cid previous = List.Last.Block;
         (MimeiVersion Version, StateRoot State)? last = _isWhole ? null : TryBase();
         WriteLog? log = _mimei.Log;
-        log?.Flush();
+        string? memo = _asked.Peek().Memo;
+        if (memo is null)
+        {
+            log?.Flush();
+        }
+        else
+        {
+            // The version's last entry ends a segment, which is sealed and linked to.
+            log?.Cut();
+        }
+
         Position position = log?.LastPosition ?? default;
         LogReader? reader = last is not null && log is not null && IsNear(last.Value.Version, position) ? log.Read(last.Value.Version.Position.Sequence) : null;
         ulong time = keyspace.Effects.LastTime;
         long applied = keyspace.Effects.Applied;
-        string? memo = _asked.Peek().Memo;
         _isWhole = reader is null;
         _writer = new VersionWriter(
             _store, _options.WorkFolder, reader, reader is null ? null : last!.Value.State, keyspace.Databases.Length,
@@ -454,12 +463,13 @@ public sealed partial class Versioner : IDisposable
             return new StateAt(state, root, position, applied, null);
         }
 
-        // A version vouches for the log as far as it goes: what a loss of power could take back is not in it.
+        // A version vouches for the log as far as it goes: what a loss of power could take back is not in it, and the node that it links to is not lost either.
         if (_mimei.Log is { } log && !log.Sync(position.Sequence))
         {
             throw new IOException("the log could not be made durable");
         }
 
+        Cid segment = _mimei.Log?.Seal(position.Sequence)?.Cid ?? default;
         var version = new MimeiVersion
         {
             Mid = _mimei.Id,
@@ -468,6 +478,7 @@ public sealed partial class Versioner : IDisposable
             State = root,
             Writer = Author.Bytes.ToArray(),
             Position = position,
+            Segment = segment,
             Time = time,
             CreatedMs = _options.Time.GetUtcNow().ToUnixTimeMilliseconds(),
             Memo = memo,

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Diagnostics;
+using System.Globalization;
 using System.Text.Json.Nodes;
 
 namespace Leither.Node.CommandLine;
@@ -13,8 +14,9 @@ internal static partial class MimeiCommand
         MimeiVerb verb = new("check", "[MID] [options]", "Verifies every block, hash and signature of all versions, and the log; repairs what it can.")
         {
             Json = """
-                {"mid": text, "versions": number, "blocks": number, "bytes": number, "problems": [text], "freed": bytes, "held": [text], "seconds": number}
-                freed and held are there with --purge. With a problem the exit code is 1.
+                {"mid": text, "versions": number, "blocks": number, "bytes": number, "segments": number, "trimmed": number,
+                 "problems": [text], "freed": bytes, "held": [text], "seconds": number}
+                segments are the sealed parts of the log, of which the data of trimmed ones is not here any more. freed and held are there with --purge. With a problem the exit code is 1.
                 """,
             Examples = ["check", "check diary --purge"],
         };
@@ -37,6 +39,8 @@ internal static partial class MimeiCommand
                     ["versions"] = report.Number("versions"),
                     ["blocks"] = report.Number("blocks"),
                     ["bytes"] = report.Number("bytes"),
+                    ["segments"] = report.Number("segments"),
+                    ["trimmed"] = report.Number("trimmed"),
                     ["problems"] = new JsonArray([.. problems.Select(static p => JsonValue.Create(p))]),
                 };
                 if (isPurged)
@@ -50,7 +54,8 @@ internal static partial class MimeiCommand
             }
             else
             {
-                output.Line($"{MimeiOutput.Count(report.Number("versions"), "version")}, {MimeiOutput.Count(report.Number("blocks"), "block")}, {MimeiOutput.Bytes(report.Number("bytes"))} in {seconds:0.0} s");
+                string segments = $"{MimeiOutput.Count(report.Number("segments"), "log segment")} ({MimeiOutput.Number(report.Number("trimmed"))} trimmed)";
+                output.Line($"{MimeiOutput.Count(report.Number("versions"), "version")}, {MimeiOutput.Count(report.Number("blocks"), "block")}, {MimeiOutput.Bytes(report.Number("bytes"))}; {segments} in {seconds:0.0} s");
                 foreach (string problem in problems)
                 {
                     output.Colored("red", "problem  ", problem);

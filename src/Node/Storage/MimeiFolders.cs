@@ -217,6 +217,7 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
             {
                 Fsync = Fsync,
                 IsThrifty = !isDefault,
+                Origin = isAuthor ? new SegmentOrigin(id, _keys.Author.PublicKey.Bytes.ToArray()) : null,
                 SegmentBytes = isSmall ? SmallSegmentBytes : new LogOptions().SegmentBytes,
                 AllowDataLossAfterCorruption = _config.AllowsDataLossAfterCorruption,
             });
