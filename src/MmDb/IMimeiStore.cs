@@ -41,7 +41,11 @@ public interface IMimeiStore
     /// <summary>Bytes that it takes on the disk.</summary>
     long BytesOf(LeitherId id);
 
-    /// <summary>Keeps what the node knows of one, durably.</summary>
+    /// <summary>Keeps what one refers to, durably, in the place of what it referred to before.</summary>
+    /// <exception cref="IOException">The disk failed.</exception>
+    void KeepReferences(LeitherId id, IReadOnlyList<MimeiReference> references);
+
+    /// <summary>Keeps what the node knows of one, durably; what it refers to excepted.</summary>
     /// <exception cref="IOException">The disk failed.</exception>
     void Keep(MimeiRecord record);
 }
@@ -74,6 +78,8 @@ public sealed record MimeiRecord(LeitherId Id)
     public long CreatedMs { get; init; }
     /// <summary>Its mask of rights.</summary>
     public ulong Right { get; init; }
+    /// <summary>What it refers to.</summary>
+    public IReadOnlyList<MimeiReference> References { get; init; } = [];
     /// <summary>How many keys it had when it was last unloaded.</summary>
     public long Keys { get; init; }
 }

@@ -64,6 +64,7 @@ public sealed class MimeiRegistry
         Default.Loaded = first;
         first.Entry = Default;
         Attach(first);
+        Protect(Default);
     }
 
     /// <summary>The one that connections start in.</summary>
@@ -124,6 +125,55 @@ public sealed class MimeiRegistry
         }
     }
 
+    // ------------------------------------------------------------------ references
+
+    /// <summary>Those that refer to one, as a whole or to a version of it.</summary>
+    internal IEnumerable<MimeiEntry> ReferrersOf(LeitherId id) => _all.Values.Where(e => e.Record.References.Any(r => !r.IsBlock && r.Mid == id));
+
+    /// <summary>Changes what one refers to: at once here, and for the store when the caller has it kept.</summary>
+    internal void Refer(MimeiEntry entry, IReadOnlyList<MimeiReference> references)
+    {
+        MimeiReference[] changed = [.. entry.Record.References.Except(references), .. references.Except(entry.Record.References)];
+        entry.Record = entry.Record with { References = references };
+        Protect(entry);
+        foreach (LeitherId id in changed.Where(static r => !r.IsBlock).Select(static r => r.Mid).Distinct())
+        {
+            if (_all.TryGetValue(id, out MimeiEntry? target))
+            {
+                Protect(target);
+            }
+        }
+    }
+
+    /// <summary>Tells one that is loaded what of its versions is referred to. One that is not is told when it is.</summary>
+    private void Protect(MimeiEntry entry)
+    {
+        if (entry.Loaded?.Versions is not { } versions)
+        {
+            return;
+        }
+
+        var numbers = new Dictionary<ulong, string>();
+        string? whole = null;
+        foreach (MimeiEntry referrer in ReferrersOf(entry.Id))
+        {
+            string who = referrer.Record.Name.Length > 0 ? $"{referrer.Id} ({referrer.Record.Name})" : referrer.Id.ToString();
+            foreach (MimeiReference reference in referrer.Record.References.Where(r => !r.IsBlock && r.Mid == entry.Id))
+            {
+                if (reference.Version == 0)
+                {
+                    whole ??= who;
+                }
+                else
+                {
+                    numbers.TryAdd(reference.Version, who);
+                }
+            }
+        }
+
+        versions.Referred = new Versions.ReferredVersions(numbers, whole, [.. entry.Record.References.Where(static r => r.IsBlock).Select(static r => r.Block)]);
+    }
+
     // ------------------------------------------------------------------ loading and unloading
 
     /// <summary>
@@ -166,6 +216,7 @@ public sealed class MimeiRegistry
             mimei.Entry = entry;
             entry.Loaded = mimei;
             Attach(mimei);
+            Protect(entry);
         }
         else
         {

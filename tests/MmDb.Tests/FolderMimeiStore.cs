@@ -93,6 +93,9 @@ internal sealed class FolderMimeiStore(TimeProvider time) : IMimeiStore, IDispos
         }
     }
 
+    public void KeepReferences(LeitherId id, IReadOnlyList<MimeiReference> references) =>
+        File.WriteAllBytes(Path.Combine(Directory.CreateDirectory(PathOf(id)).FullName, "refs"), MimeiReference.Encode(references));
+
     public string PathOf(LeitherId id) => Path.Combine(_folder.Path, id.ToBase32());
 
     public void Dispose() => _folder.Dispose();

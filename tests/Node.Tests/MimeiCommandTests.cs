@@ -67,7 +67,7 @@ public sealed class MimeiCommandTests
         Assert.Equal(0, code);
         Assert.Contains("Next: leither mimei backup --data", error, StringComparison.Ordinal);
         string[] facts = ["MiMeiShow mid= ", "Name    : default", "Type    : db", "Author  : ", "AppType : ", "Ext     : ", "Mark    : ", "Create  : 2", "Right   : 0", "Keys    : 1",
-            "Clients : ", "Memory  : ", "Disk    : ", "from local      no version yet", "from net        this node is not on the network yet", "conflict        no conflict", "compare version "];
+            "Clients : ", "Memory  : ", "Disk    : ", "Write   : yes", "from local      no version yet", "from net        this node is not on the network yet", "conflict        no conflict", "compare version "];
         string[] lines = output.TrimEnd('\n').Split('\n');
         Assert.Equal(facts.Length, lines.Length);
         Assert.All(facts.Zip(lines), static pair => Assert.StartsWith(pair.First, pair.Second, StringComparison.Ordinal));
@@ -343,6 +343,38 @@ public sealed class MimeiCommandTests
     }
 
     [Fact]
+    public void Ref_keeps_what_a_MiMei_refers_to_also_over_a_start()
+    {
+        using LeitherServer server = LeitherServer.StartNew();
+        Mimei(server, "create", "-m", "photos", "-n", "photos");
+        string diary = Json(server, "create", "-m", "diary", "-n", "diary").GetProperty("mid").GetString()!;
+        string photos = Json(server, "show", "photos").GetProperty("mid").GetString()!;
+        for (int i = 0; i < 3; i++)
+        {
+            Mimei(server, "backup", "photos");
+        }
+
+        Assert.Equal((0, "It refers to nothing\n"), Mimei(server, "ref", "list", "diary").Short);
+        JsonElement added = Json(server, "ref", "add", "diary", "photos", "photos/2");
+        Assert.Equal(2, added.GetProperty("changed").GetInt32());
+        Assert.Equal([photos, $"{photos}/2"], added.GetProperty("references").EnumerateArray().Select(static r => r.GetProperty("reference").GetString()));
+        Assert.Contains("has no version 9", Mimei(server, "ref", "add", "diary", "photos/9").Error, StringComparison.Ordinal);
+        server.Kill();
+        server.Start();
+        Assert.Equal([photos, $"{photos}/2"], Json(server, "show", "diary").GetProperty("references").EnumerateArray().Select(static r => r.GetString()));
+        Assert.Equal([diary], Json(server, "show", "photos").GetProperty("referrers").EnumerateArray().Select(static r => r.GetString()));
+        Assert.Contains($"Version 2 is referred to by MiMei {diary} (diary)", Mimei(server, "delvers", "photos", "2").Error, StringComparison.Ordinal);
+        Assert.Equal(0, Mimei(server, "delvers", "photos", "1", "3").Code);
+        Assert.StartsWith("1 reference deleted\n", Mimei(server, "ref", "del", "diary", "photos/2").Output, StringComparison.Ordinal);
+        Assert.Contains("at least one version stays", Mimei(server, "delvers", "photos", "2").Error, StringComparison.Ordinal);
+        Assert.Equal(1, Json(server, "ref", "del", "diary", photos).GetProperty("changed").GetInt32());
+        Assert.Equal(0, Mimei(server, "delvers", "photos", "2").Code);
+        Assert.Equal(1, Mimei(server, "ref", "add", "diary", "nobody").Code);
+        Assert.Equal(2, Mimei(server, "ref", "add", "diary").Code);
+        Assert.Equal(2, Mimei(server, "ref", "forget", "diary").Code);
+    }
+
+    [Fact]
     public void An_id_that_begins_with_a_dash_is_taken_as_it_is()
     {
         using LeitherServer server = LeitherServer.StartNew();
@@ -409,7 +441,7 @@ public sealed class MimeiCommandTests
     [Fact]
     public void Every_command_has_help_with_its_JSON_and_examples()
     {
-        string[] commands = ["create", "list", "show", "name", "backup", "versions", "diff", "log", "restore", "fork", "release", "delvers", "check", "export", "import"];
+        string[] commands = ["create", "list", "show", "name", "backup", "versions", "diff", "log", "restore", "fork", "release", "delvers", "check", "export", "import", "ref"];
         string all = LeitherProgram.Run("mimei", "--help").Output;
         foreach (string command in commands)
         {

@@ -145,6 +145,8 @@ public static unsafe class MimeiCommands
         "    Give a MiMei a name on this node. NAME <name> '' takes the name away.",
         "OPEN <mid|name> [VERSION <cur|last|release|n> | AT <time|sequence>]",
         "    Bind this connection to a MiMei, in database 0.",
+        "REF <ADD|DEL> <mid|name|mid/version|cid> [...], REF LIST [<mid|name>]",
+        "    Make the MiMei refer to others, to versions, or to blocks of its own versions, so that they are kept; or list what it refers to.",
         "RELEASE <version|''>",
         "    Make it the version that VERSION release opens; '' makes it none.",
         "RESTORE <last|release|n>",
@@ -314,7 +316,7 @@ public static unsafe class MimeiCommands
                 MimeiEntry entry = found.Entry;
                 MimeiInfo info = found.Info;
                 Resp.RespWriter reply = c.Reply;
-                reply.Map(14);
+                reply.Map(17);
                 Field(reply, "mid", entry.Id.ToString());
                 Field(reply, "name", entry.Record.Name);
                 Field(reply, "type", MimeiInfo.WordOf(info.Type));
@@ -329,7 +331,20 @@ public static unsafe class MimeiCommands
                 Field(reply, "keys", KeysOf(entry));
                 Field(reply, "memory", entry.Loaded?.Keyspace.UsedBytes ?? 0);
                 Field(reply, "disk", found.Bytes);
+                Field(reply, "writable", c.Server.Mimeis.Store!.Author.Span.SequenceEqual(info.Author.Span) ? 1 : 0);
+                List(reply, "references", [.. entry.Record.References.Select(static r => r.ToString())]);
+                List(reply, "referrers", [.. c.Server.Mimeis.ReferrersOf(entry.Id).Select(static e => e.Id.ToString())]);
             });
+    }
+
+    private static void List(Resp.RespWriter reply, string name, string[] texts)
+    {
+        reply.Bulk(Ascii(name));
+        reply.Array(texts.Length);
+        foreach (string text in texts)
+        {
+            reply.Bulk(Ascii(text));
+        }
     }
 
     private static void RunList(CommandContext c)

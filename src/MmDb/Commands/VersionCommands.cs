@@ -74,7 +74,7 @@ public static unsafe class VersionCommands
     };
 
     /// <summary>The family.</summary>
-    internal static IEnumerable<CommandSpec> All => [Backup, Diff, Fork, Log, Restore, Versions, .. VersionListCommands.All, .. VersionCheckCommands.All, .. VersionFileCommands.All];
+    internal static IEnumerable<CommandSpec> All => [Backup, Diff, Fork, Log, Restore, Versions, .. VersionListCommands.All, .. VersionCheckCommands.All, .. VersionFileCommands.All, .. ReferenceCommands.All];
 
     private static ReadOnlySpan<byte> NoVersions => "ERR this server keeps no files, so there is no place for versions"u8;
 

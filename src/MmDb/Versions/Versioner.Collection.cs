@@ -18,6 +18,7 @@ public sealed partial class Versioner
     private readonly object _jobsGate = new();
     private int _jobs, _pins;
     private bool _isClosing;
+    private volatile ReferredVersions _referred = ReferredVersions.None;
     private volatile bool _isCollecting, _collectionFailed;
 
     /// <summary>Keeps a version's blocks, whatever happens to the list, until it is disposed of.</summary>
@@ -27,6 +28,19 @@ public sealed partial class Versioner
 
         /// <inheritdoc/>
         public void Dispose() => Interlocked.Exchange(ref _versions, null)?.Unhold(block);
+    }
+
+    /// <summary>What is kept because something refers to it. (Any thread.)</summary>
+    internal ReferredVersions Referred
+    {
+        get => _referred;
+        set
+        {
+            lock (_usesGate)
+            {
+                _referred = value;
+            }
+        }
     }
 
     private bool HasJobs => Volatile.Read(ref _jobs) > 0;
@@ -65,7 +79,7 @@ public sealed partial class Versioner
     }
 
     /// <summary>Takes versions out of the list, durably. Whoever reads one goes on; a collection frees the rest. (Any thread.)</summary>
-    /// <exception cref="MimeiException">There is no such version; none was deleted.</exception>
+    /// <exception cref="MimeiException">There is no such version, or it is referred to; none was deleted.</exception>
     internal void Delete(IReadOnlySet<ulong> numbers)
     {
         lock (_usesGate)
@@ -76,6 +90,11 @@ public sealed partial class Versioner
                 {
                     throw NoSuchVersion(number);
                 }
+            }
+
+            if (_referred.Refusal(numbers, List) is { } refusal)
+            {
+                throw new MimeiException(refusal);
             }
 
             List.Remove(numbers);
@@ -180,7 +199,7 @@ public sealed partial class Versioner
     {
         lock (_usesGate)
         {
-            return [.. List.All.Select(static v => v.Block), .. _uses.Keys];
+            return [.. List.All.Select(static v => v.Block), .. _uses.Keys, .. _referred.Blocks];
         }
     }
 

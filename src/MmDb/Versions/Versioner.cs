@@ -293,6 +293,7 @@ public sealed partial class Versioner : IDisposable
         {
             List<MimeiVersion> versions = [.. List.All.Select(v => ReadBlock(v.Block))];
             HashSet<ulong> expired = VersionSchedule.Expired(rules, versions, List.Released, _options.Time.GetUtcNow().ToUnixTimeMilliseconds());
+            expired.ExceptWith(List.All.Where(_referred.Keeps).Select(static v => v.Number));
             if (expired.Count > 0)
             {
                 Delete(expired);

@@ -219,4 +219,74 @@ internal static partial class MimeiCommand
             }
         });
     }
+
+    private static MimeiVerb Ref(MimeiOptions options)
+    {
+        MimeiVerb verb = new("ref", "add MID REFERENCE… | del MID REFERENCE… | list [MID]", "Makes a MiMei refer to others, so that they are kept, or lists what it refers to.")
+        {
+            Details = """
+                A REFERENCE is another MiMei (its id or name), of which at least one version is kept; a version of one (MID/3), which is kept; or the CID of a block among
+                the MiMei's own versions, which is kept with all that it leads to. What is referred to cannot be deleted, by hand or by a retention rule. References are
+                this node's: exports do not carry them.
+                """,
+            Json = """
+                {"mid": text, "changed": number, "references": [{"reference": text, "mid": text, "version": number, "cid": text, "name": text}]}
+                changed: how many were added or deleted. version: 0 for the MiMei as a whole.
+                """,
+            Examples = ["ref add diary photos photos/3", "ref list diary", "ref del diary photos"],
+        };
+        return verb.Runs(options, (result, session, output) =>
+        {
+            string[] words = verb.Words(result, 1, int.MaxValue);
+            string action = words[0].ToLowerInvariant();
+            if (action is not ("add" or "del" or "list"))
+            {
+                throw verb.Misused($"There is no meaning for '{words[0]}'");
+            }
+
+            if (action == "list" ? words.Length > 2 : words.Length < 3)
+            {
+                throw verb.Misused(action == "list" ? $"There is no meaning for '{words[2]}'" : "Something is missing");
+            }
+
+            session.Open(words.Length > 1 ? words[1] : null);
+            string mid = session.Bound().Mid;
+            long changed = action == "list" ? 0 : session.Wait(output, "Looking for it", () => session.Call(["MIMEI", "REF", action, .. words[2..]])).Integer;
+            Fields[] references = [.. session.Call("MIMEI", "REF", "LIST").Elements.Select(static e => new Fields(e))];
+            if (output.AsJson)
+            {
+                MimeiOutput.Json(new JsonObject
+                {
+                    ["mid"] = mid,
+                    ["changed"] = changed,
+                    ["references"] = new JsonArray([.. references.Select(static f => new JsonObject
+                    {
+                        ["reference"] = f.Text("reference"),
+                        ["mid"] = f.Text("mid"),
+                        ["version"] = f.Number("version"),
+                        ["cid"] = f.Text("cid"),
+                        ["name"] = f.Text("name"),
+                    })]),
+                });
+                return;
+            }
+
+            if (action != "list")
+            {
+                output.Line($"{MimeiOutput.Count(changed, "reference")} {(action == "add" ? "added" : "deleted")}");
+            }
+
+            if (references.Length == 0)
+            {
+                output.Line($"It refers to nothing");
+            }
+            else
+            {
+                output.Table(["Reference", "Name"], references.Select(static f => (string[])[f.Text("reference"), f.Text("name")]));
+            }
+
+            string named = words.Length > 1 ? " " + words[1] : "";
+            output.Next(action == "list" ? session.Place.Leither($"mimei ref add{(named.Length == 0 ? " " + mid : named)} REFERENCE") : session.Place.Leither($"mimei show{named}"));
+        });
+    }
 }

@@ -27,7 +27,7 @@ internal static partial class MimeiCommand
             """) { options.Data, options.Port, options.User, options.Json };
         foreach (MimeiVerb verb in (MimeiVerb[])[
             Make(options), List(options), Show(options), Name(options), Backup(options), Versions(options), Diff(options), Log(options), Restore(options),
-            Fork(options), Release(options), DelVers(options), Check(options), Export(options), Import(options)])
+            Fork(options), Release(options), DelVers(options), Check(options), Export(options), Import(options), Ref(options)])
         {
             mimei.Subcommands.Add(verb);
         }
@@ -147,7 +147,7 @@ internal static partial class MimeiCommand
             Json = """
                 {"mid", "name", "type", "author", "app", "ext", "mark", "created": texts, "right": number, "open": bool, "clients": number,
                  "keys": number, "memory": bytes, "disk": bytes, "local": {"versions": number, "last": number, "release": number, "cid": text},
-                 "net": null, "conflict": bool, "compare": null}
+                 "net": null, "conflict": bool, "compare": null, "writable": bool, "references": [text], "referrers": [mid]}
                 last, release: 0 where there is none. net and compare are null while the node is not on the network.
                 """,
             Examples = ["show", "show diary", "show -tUy0oE3vP5Y1yXq9C0SMHxXh7A --json"],
@@ -188,6 +188,9 @@ internal static partial class MimeiCommand
                     ["net"] = null,
                     ["conflict"] = false,
                     ["compare"] = null,
+                    ["writable"] = info.Number("writable") != 0,
+                    ["references"] = new JsonArray([.. info.Lines("references").Select(static r => JsonValue.Create(r))]),
+                    ["referrers"] = new JsonArray([.. info.Lines("referrers").Select(static r => JsonValue.Create(r))]),
                 });
                 return;
             }
@@ -205,6 +208,15 @@ internal static partial class MimeiCommand
             output.Line($"Clients : {info.Number("clients"):N0}");
             output.Line($"Memory  : {(info.Number("open") != 0 ? MimeiOutput.Bytes(info.Number("memory")) : "not loaded")}");
             output.Line($"Disk    : {MimeiOutput.Bytes(info.Number("disk"))}");
+            output.Line($"Write   : {(info.Number("writable") != 0 ? "yes" : "no, its author's key is not on this node")}");
+            foreach ((string title, string[] mids) in ((string, string[])[])[("Refs    : ", info.Lines("references")), ("Kept for: ", info.Lines("referrers"))])
+            {
+                if (mids.Length > 0)
+                {
+                    output.Line($"{title}{string.Join(' ', mids)}");
+                }
+            }
+
             output.Line(last is null
                 ? (FormattableString)$"from local      no version yet"
                 : $"from local      {versions.Length}  {output.Cid(last.Cid)}   last {last.Number}{(released is null ? "" : $"   release {released.Number}")}");

@@ -21,13 +21,14 @@ namespace Leither.Node.Storage;
 /// DIR/mimei/ID/checkpoint-*          its state at places of its log
 /// DIR/mimei/ID/log/                  its log
 /// DIR/mimei/ID/versions              which versions there are
+/// DIR/mimei/ID/refs                  what it refers to
 /// DIR/mimei/ID/blocks/               the blocks of the versions
 /// DIR/mimei/draft-*/                 one that is being imported; what is left of such goes at the next start
 /// </code>
 /// </summary>
 public sealed class MimeiFolders : IMimeiStore, IDisposable
 {
-    private const string MimeiFolder = "mimei", InfoFile = "info", LogFolder = "log", BlocksFolder = "blocks", CheckpointFiles = "checkpoint-*", DraftFolders = "draft-*";
+    private const string MimeiFolder = "mimei", InfoFile = "info", LogFolder = "log", BlocksFolder = "blocks", ReferencesFile = "refs", CheckpointFiles = "checkpoint-*", DraftFolders = "draft-*";
 
     /// <summary>Segments of a log that has not come to this size yet are smaller than others, since each is taken from the disk whole.</summary>
     private const int SmallLogBytes = 1 << 20, SmallSegmentBytes = 256 << 10;
@@ -94,7 +95,8 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
             string name = Path.GetFileName(path);
             if (LeitherId.TryParseBase32(name, out LeitherId id) && id.ToBase32() == name && File.Exists(Path.Combine(path, InfoFile)))
             {
-                found.Add(_list.Records.GetValueOrDefault(id) ?? new MimeiRecord(id) { CreatedMs = new DateTimeOffset(Directory.GetCreationTimeUtc(path)).ToUnixTimeMilliseconds() });
+                MimeiRecord record = _list.Records.GetValueOrDefault(id) ?? new MimeiRecord(id) { CreatedMs = new DateTimeOffset(Directory.GetCreationTimeUtc(path)).ToUnixTimeMilliseconds() };
+                found.Add(record with { References = ReadReferences(Path.Combine(path, ReferencesFile)) });
             }
         }
 
@@ -111,18 +113,21 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
     /// <inheritdoc/>
     public IMimeiDraft Draft() => new MimeiDraft(this);
 
-    private static void WriteInfo(string folder, MimeiInfo info)
+    private static void WriteInfo(string folder, MimeiInfo info) => Write(DiskFolder.Make(folder), InfoFile, info.Encode());
+
+    /// <summary>Writes a file beside the old one, whose place it takes when it is durable.</summary>
+    private static void Write(DiskFolder folder, string name, byte[] bytes)
     {
-        DiskFolder files = DiskFolder.Make(folder);
-        files.Delete(InfoFile + ".new");
-        using (IFile file = files.Create(InfoFile + ".new"))
+        string unfinished = name + ".new";
+        folder.Delete(unfinished);
+        using (IFile file = folder.Create(unfinished))
         {
-            file.WriteAll(0, info.Encode());
+            file.WriteAll(0, bytes);
             file.Sync();
         }
 
-        files.Rename(InfoFile + ".new", InfoFile);
-        files.SyncDirectory();
+        folder.Rename(unfinished, name);
+        folder.SyncDirectory();
     }
 
     /// <inheritdoc/>
@@ -169,6 +174,22 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
         }
 
         return bytes;
+    }
+
+    /// <inheritdoc/>
+    public void KeepReferences(LeitherId id, IReadOnlyList<MimeiReference> references) => Write(new DiskFolder(PathOf(id)), ReferencesFile, MimeiReference.Encode(references));
+
+    private IReadOnlyList<MimeiReference> ReadReferences(string path)
+    {
+        try
+        {
+            return File.Exists(path) ? MimeiReference.Decode(File.ReadAllBytes(path)) : [];
+        }
+        catch (Leither.Ipfs.MalformedBlockException e)
+        {
+            _log.Warning($"{path} is damaged, so what it referred to may be deleted: {e.Message}. MIMEI REF ADD makes it anew");
+            return [];
+        }
     }
 
     /// <inheritdoc/>

@@ -370,7 +370,7 @@ public sealed class ImportTests : IDisposable
         {
             "+string" => client.Run($"GET {key}"),
             "+list" => client.Run($"LRANGE {key} 0 -1"),
-            "+set" => client.Run($"SORT {key} ALPHA"),
+            "+set" => client.Run($"SORT_RO {key} ALPHA"),
             "+zset" => client.Run($"ZRANGE {key} 0 -1 WITHSCORES"),
             "+hash" => client.Run($"HRANGESCAN {key} \"\" COUNT 100000"),
             "+stream" => client.Run($"XINFO STREAM {key} FULL COUNT 0"),
