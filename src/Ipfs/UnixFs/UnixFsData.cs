@@ -9,7 +9,6 @@
 // which a block cannot hold more than it has bytes.
 
 using System.Buffers.Binary;
-using Leither.Ipfs.Multiformats;
 
 namespace Leither.Ipfs.UnixFs;
 
@@ -68,8 +67,6 @@ public sealed class UnixFsData
     private const ulong TypeTag = 0x08, DataTag = 0x12, FileSizeTag = 0x18, BlockSizeTag = 0x20, PackedBlockSizesTag = 0x22, HashTypeTag = 0x28, FanoutTag = 0x30,
         ModeTag = 0x38, MtimeTag = 0x42, SecondsTag = 0x08, NanosecondsTag = 0x15;
 
-    private const int MaxVarint = 10;
-
     /// <summary>What the node is.</summary>
     public required UnixFsType Type { get; init; }
 
@@ -104,7 +101,7 @@ public sealed class UnixFsData
     /// <exception cref="UnixFsException">It is none.</exception>
     public static UnixFsData Decode(ReadOnlyMemory<byte> message)
     {
-        var reader = new ProtobufReader(message.Span);
+        var reader = new ProtobufReader(message.Span, Refuse);
         UnixFsType? type = null;
         ReadOnlyMemory<byte>? data = null;
         ulong? fileSize = null, hashType = null, fanout = null;
@@ -131,7 +128,7 @@ public sealed class UnixFsData
                     break;
                 case PackedBlockSizesTag:
                     (start, length) = reader.ReadRange();
-                    var packed = new ProtobufReader(message.Span.Slice(start, length));
+                    var packed = new ProtobufReader(message.Span.Slice(start, length), Refuse);
                     while (!packed.IsAtEnd) (blockSizes ??= []).Add(packed.ReadVarint());
                     break;
                 case HashTypeTag:
@@ -227,7 +224,7 @@ public sealed class UnixFsData
 
     private static UnixTime DecodeTime(ReadOnlySpan<byte> message)
     {
-        var reader = new ProtobufReader(message);
+        var reader = new ProtobufReader(message, Refuse);
         long? seconds = null;
         uint? nanoseconds = null;
         while (reader.TryReadTag(out ulong tag))
@@ -258,88 +255,11 @@ public sealed class UnixFsData
 
     private static int TimeLength(UnixTime time) => 1 + VarintLength((ulong)time.Seconds) + (time.Nanoseconds != 0 ? 5 : 0);
 
-    /// <summary>A varint of 64 bits, as protobuf has it: one byte more than those of multiformats.</summary>
-    private static int VarintLength(ulong value) => value <= Varint.MaxValue ? Varint.Length(value) : MaxVarint;
+    private static int VarintLength(ulong value) => Protobuf.VarintLength(value);
 
-    private static int WriteField(Span<byte> destination, int at, ulong tag, ulong value)
-    {
-        destination[at++] = (byte)tag;
-        for (; value >= 0x80; value >>= 7) destination[at++] = (byte)(value | 0x80);
-        destination[at++] = (byte)value;
-        return at;
-    }
+    private static int WriteField(Span<byte> destination, int at, ulong tag, ulong value) => Protobuf.WriteVarint(destination, Protobuf.WriteVarint(destination, at, tag), value);
 
     private static T Once<T>(bool hasStood, T value) => hasStood ? throw Refuse("a field stands twice") : value;
 
     private static UnixFsException Refuse(string why) => new(default, why);
-
-    private ref struct ProtobufReader(ReadOnlySpan<byte> message)
-    {
-        private readonly ReadOnlySpan<byte> _message = message;
-        private int _at;
-
-        public readonly bool IsAtEnd => _at == _message.Length;
-
-        public bool TryReadTag(out ulong tag)
-        {
-            tag = 0;
-            if (IsAtEnd) return false;
-            tag = ReadVarint();
-            return true;
-        }
-
-        public ulong ReadVarint()
-        {
-            ulong value = 0;
-            for (int i = 0; i < MaxVarint && _at < _message.Length; i++)
-            {
-                byte b = _message[_at++];
-                value |= (ulong)(b & 0x7F) << (7 * i);
-                if (b < 0x80)
-                {
-                    return (i == MaxVarint - 1 && b > 1) || (b == 0 && i > 0) ? throw Refuse("a number that is longer than it needs to be, or than 64 bits") : value;
-                }
-            }
-
-            throw Refuse("a number is cut off, or longer than 64 bits");
-        }
-
-        public (int Start, int Length) ReadRange()
-        {
-            ulong length = ReadVarint();
-            if (length > (ulong)(_message.Length - _at)) throw Refuse("a length exceeds the bytes that are left");
-            int start = _at;
-            _at += (int)length;
-            return (start, (int)length);
-        }
-
-        public uint ReadFixed32()
-        {
-            if (_message.Length - _at < 4) throw Refuse("four bytes are cut off");
-            uint value = BinaryPrimitives.ReadUInt32LittleEndian(_message[_at..]);
-            _at += 4;
-            return value;
-        }
-
-        public void Skip(ulong tag)
-        {
-            switch (tag & 7)
-            {
-                case 0:
-                    ReadVarint();
-                    break;
-                case 1 when _message.Length - _at >= 8:
-                    _at += 8;
-                    break;
-                case 2:
-                    ReadRange();
-                    break;
-                case 5:
-                    ReadFixed32();
-                    break;
-                default:
-                    throw Refuse($"a field of kind {tag & 7}, or one that is cut off");
-            }
-        }
-    }
 }
