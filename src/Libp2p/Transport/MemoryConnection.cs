@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.IO.Pipelines;
 using System.Net;
 using System.Runtime.CompilerServices;
@@ -12,6 +13,9 @@ public sealed class MemoryConnection : RawConnection
 
     private readonly PipeReader _input;
     private readonly PipeWriter _output;
+    private readonly Lock _gate = new();
+    private bool _receiving;
+    private bool _closed;
 
     private MemoryConnection(PipeReader input, PipeWriter output, Multiaddr local, Multiaddr remote)
     {
@@ -42,17 +46,36 @@ public sealed class MemoryConnection : RawConnection
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public override async ValueTask<int> ReceiveAsync(Memory<byte> destination, CancellationToken cancellationToken = default)
     {
-        ReadResult result = await ReadAsync(cancellationToken).ConfigureAwait(false);
-        System.Buffers.ReadOnlySequence<byte> some = result.Buffer.Slice(0, Math.Min(result.Buffer.Length, destination.Length));
-        int count = (int)some.Length;
-        some.FirstSpan.CopyTo(destination.Span);
-        if (!some.IsSingleSegment)
+        lock (_gate)
         {
-            System.Buffers.BuffersExtensions.CopyTo(some, destination.Span);
+            if (_closed)
+            {
+                throw Closed();
+            }
+
+            _receiving = true;
         }
 
-        _input.AdvanceTo(some.End);
-        return count;
+        try
+        {
+            ReadResult result = await _input.ReadAsync(cancellationToken).ConfigureAwait(false);
+            ReadOnlySequence<byte> some = result.Buffer.Slice(0, Math.Min(result.Buffer.Length, destination.Length));
+            int count = (int)some.Length;
+            some.CopyTo(destination.Span);
+            _input.AdvanceTo(some.End);
+            return result.IsCanceled ? throw Closed() : count;
+        }
+        finally
+        {
+            lock (_gate)
+            {
+                _receiving = false;
+                if (_closed)
+                {
+                    _input.Complete();
+                }
+            }
+        }
     }
 
     /// <inheritdoc/>
@@ -80,20 +103,20 @@ public sealed class MemoryConnection : RawConnection
     {
         _output.Complete();
         _output.CancelPendingFlush();
-        // A reader under way is woken first: completing under it would take its bytes away.
-        _input.CancelPendingRead();
-    }
-
-    private async ValueTask<ReadResult> ReadAsync(CancellationToken cancellationToken)
-    {
-        ReadResult result = await _input.ReadAsync(cancellationToken).ConfigureAwait(false);
-        if (result.IsCanceled)
+        lock (_gate)
         {
-            _input.AdvanceTo(result.Buffer.Start);
-            _input.Complete();
-            throw new IOException("This end is closed.");
+            _closed = true;
+            if (_receiving)
+            {
+                // Completing under a receiver would take its bytes away: it is woken, and completes.
+                _input.CancelPendingRead();
+            }
+            else
+            {
+                _input.Complete();
+            }
         }
-
-        return result;
     }
+
+    private static IOException Closed() => new("This end is closed.");
 }
