@@ -41,7 +41,7 @@ internal static class Program
                         leither-compare [--quick] [--only WORK] [--servers redis,garnet,leither] [--log on|off|both] [--pipeline 1,16,64] [--rounds 3] [--json]
 
                           --quick    everything once, with small loads: under three minutes
-                          --only     what contains this text: a work ("GET", "ZADD", ...), "memory", "churn", "pause", "start", "versions"
+                          --only     what contains this text: a work ("GET", "ZADD", ...), "memory", "churn", "pause", "start", "versions", "history", "steady"
                         """);
                     return args[i] is "--help" or "-h" ? 0 : 2;
             }
@@ -57,6 +57,8 @@ internal static class Program
         if (Wanted("start")) StartUp();
         if (Wanted("pause")) Pause();
         if (Wanted("versions")) Versions();
+        if (Wanted("history")) History();
+        if (Wanted("steady")) Steady();
         Print();
         return 0;
     }
@@ -183,6 +185,7 @@ internal static class Program
         var accept = new Dictionary<string, double>();
         var resident = new Dictionary<string, double>();
         var restart = new Dictionary<string, double>();
+        var saved = new Dictionary<string, double>();
         foreach (string name in names)
         {
             using var one = new Servers([name], log: true);
@@ -201,6 +204,12 @@ internal static class Program
                 restart[name] = clock.Elapsed.TotalSeconds;
                 string size = s.Call("DBSIZE").Trim();
                 if (size != $":{keys}") Say($"{name} has {size} of {keys} keys after its restart");
+                if (name != "leither") continue;
+                s.Call("SAVE");
+                s.Stop();
+                clock.Restart();
+                s.Start();
+                saved[name] = clock.Elapsed.TotalSeconds;
             }
             catch (Exception e) when (e is InvalidOperationException or TimeoutException)
             {
@@ -211,6 +220,7 @@ internal static class Program
         Rows.Add(new Row("fresh start", "s until it answers", accept));
         Rows.Add(new Row("fresh start", "MiB resident", resident));
         Rows.Add(new Row($"start with {keys / 1000} k keys in the log", "s until it answers", restart));
+        Rows.Add(new Row($"start with {keys / 1000} k keys in a checkpoint", "s until it answers", saved));
     }
 
     private static void Pause()
@@ -287,6 +297,75 @@ internal static class Program
         foreach (((string work, string unit), Dictionary<string, double> values) in rows) Rows.Add(new Row(work, unit, values));
     }
 
+    private static void History()
+    {
+        int keys = quick ? 100_000 : 1_000_000, versions = quick ? 20 : 100, commits = quick ? 3 : 10;
+        foreach (bool neighbours in (bool[])[true, false])
+        {
+            string row = $"history: {(neighbours ? "neighbours" : "random keys")}";
+            var rows = new Dictionary<string, Dictionary<string, double>>();
+            void Note(string unit, string name, double value)
+            {
+                if (!rows.TryGetValue(unit, out Dictionary<string, double>? values)) rows.Add(unit, values = []);
+                values[name] = value;
+            }
+
+            if (names.Contains("leither"))
+            {
+                using var one = new Servers(["leither"], log: true);
+                Load(one.All[0], Works.Fresh(keys, from: 0), keys);
+                HistoryWork.Taken taken = new HistoryWork(one.All[0], keys).Run(versions, neighbours);
+                Note("MB, the first version", "leither", taken.FirstMb);
+                Note($"MB, {versions} versions", "leither", taken.AllMb);
+                Note($"{versions} versions over one", "leither", taken.AllMb / taken.FirstMb);
+                Note($"MB, {versions * 9 / 10} of them deleted", "leither", taken.LeftMb);
+                Note("ms a version, 1 % changed", "leither", taken.BackupMs);
+                Note("MB a version", "leither", (taken.AllMb - taken.FirstMb) / (versions - 1));
+            }
+
+            DirectoryInfo folder = Directory.CreateTempSubdirectory("compare-git-");
+            if (new GitWork(folder.FullName, keys).Run(commits, neighbours) is { } git)
+            {
+                Note("MB, the first version", "git", git.FirstMb);
+                Note("ms a version, 1 % changed", "git", git.Ms);
+                Note("MB a version", "git", (git.Mb - git.FirstMb) / (commits - 1));
+                Note($"MB, {commits} commits after gc", "git", git.PackedMb);
+                Note("ms, the first version", "git", git.FirstMs);
+            }
+
+            folder.Delete(recursive: true);
+            foreach ((string unit, Dictionary<string, double> values) in rows) Rows.Add(new Row(row, unit, values));
+        }
+    }
+
+    private static void Steady()
+    {
+        int keys = quick ? 100_000 : 1_000_000, seconds = quick ? 4 : 20, perSecond = 50_000;
+        using var one = new Servers(["leither"], log: true);
+        Load(one.All[0], Works.Fresh(keys, from: 0), keys);
+        one.All[0].Call("MIMEI BACKUP");
+        var work = new SteadyWrites(one.All[0], keys, perSecond);
+        work.Run(seconds / 2, 2); // what is compiled on the way
+        var without = new List<(double P99, double Longest, int Versions)>();
+        var with = new List<(double P99, double Longest, int Versions)>();
+        for (int round = 0; round < rounds; round++)
+        {
+            without.Add(work.Run(seconds, 0));
+            with.Add(work.Run(seconds, 2));
+        }
+
+        string row = $"steady: {perSecond / 1000} k writes/s";
+        Rows.Add(new Row(row, "p99 ms without versions", One(without, r => r.P99)));
+        Rows.Add(new Row(row, "p99 ms, a version each 2 s", One(with, r => r.P99)));
+        Rows.Add(new Row(row, "p99 with over without", new() { ["leither"] = with.Zip(without).Select(p => p.First.P99 / p.Second.P99).Order().ElementAt(rounds / 2) }));
+        Rows.Add(new Row(row, "longest ms without versions", One(without, r => r.Longest)));
+        Rows.Add(new Row(row, "longest ms, a version each 2 s", One(with, r => r.Longest)));
+        Rows.Add(new Row(row, "versions made", One(with, r => r.Versions)));
+
+        static Dictionary<string, double> One(List<(double P99, double Longest, int Versions)> runs, Func<(double P99, double Longest, int Versions), double> value) =>
+            new() { ["leither"] = Median(runs.Select(value)) };
+    }
+
     /// <summary>Lists stay as long as they are.</summary>
     private static void Refill(Server server, Works.Measured work, long requests)
     {
@@ -320,7 +399,7 @@ internal static class Program
             return;
         }
 
-        string[] shown = [.. names.Where(n => Rows.Any(r => r.Values.ContainsKey(n)))];
+        string[] shown = [.. names.Append("git").Where(n => Rows.Any(r => r.Values.ContainsKey(n)))];
         var lines = new List<string[]> { (string[])["work", "unit", .. shown, .. shown.Where(n => n != "redis").Select(n => n + "/redis")] };
         string previous = "";
         foreach (Row row in Rows)

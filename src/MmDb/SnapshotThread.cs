@@ -147,6 +147,7 @@ internal abstract class SnapshotThread : ISnapshotSink
 
     private void Run()
     {
+        BackgroundPriority.Lower();
         try
         {
             Work();

@@ -229,6 +229,7 @@ public sealed partial class Versioner
 
     private void CollectInBackground(IDisposable job)
     {
+        BackgroundPriority.Lower();
         using (job)
         {
             try
