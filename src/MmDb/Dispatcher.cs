@@ -553,7 +553,7 @@ public sealed unsafe class Dispatcher : IDisposable
         }
         else
         {
-            spec.Handler(_context);
+            Invoke(spec);
         }
 
         if (session.Tracking is not null)
@@ -568,6 +568,35 @@ public sealed unsafe class Dispatcher : IDisposable
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void Invoke(CommandSpec spec)
+    {
+        if (_context.Keyspace.Source is null)
+        {
+            spec.Handler(_context);
+        }
+        else
+        {
+            InvokeReading(spec);
+        }
+    }
+
+    /// <summary>Runs a handler whose keys are read from the disk as it asks for them: a block that is missing or damaged is an error of the command, and no more.</summary>
+    private void InvokeReading(CommandSpec spec)
+    {
+        Session session = _context.Session;
+        long mark = session.Output.BytesWritten;
+        try
+        {
+            spec.Handler(_context);
+        }
+        catch (IOException e)
+        {
+            session.Output.Truncate(session.Output.Length - (session.Output.BytesWritten - mark));
+            _context.Error($"ERR {e.Message.ReplaceLineEndings(" ")}");
+        }
+    }
+
     /// <summary>Runs a handler and takes note of how long it took, on behalf of <paramref name="weight"/> calls.</summary>
     private void CallTimed(CommandSpec spec, int weight)
     {
@@ -578,7 +607,7 @@ public sealed unsafe class Dispatcher : IDisposable
         RedisReplication.CommandFeed? feed = _context.Keyspace.Feed;
         long applied = feed?.Before(spec, args, count, _context.Keyspace.Effects) ?? 0;
         long start = Stopwatch.GetTimestamp();
-        spec.Handler(_context);
+        Invoke(spec);
         feed?.After(spec, args, count, database, applied, session.Mimei.Keyspace.Effects);
         if (!_context.DidBlock)
         {
@@ -684,12 +713,12 @@ public sealed unsafe class Dispatcher : IDisposable
         if (!spec.IsQuick || calls < TimedFromStart || calls % TimedEvery == 0)
         {
             long start = Stopwatch.GetTimestamp();
-            spec.Handler(_context);
+            Invoke(spec);
             _server.TimedInScript(spec, Stopwatch.GetTimestamp() - start, !spec.IsQuick || calls < TimedFromStart ? 1 : TimedEvery);
         }
         else
         {
-            spec.Handler(_context);
+            Invoke(spec);
         }
 
         feed?.After(spec, args, count, database, applied, _context.Keyspace.Effects);

@@ -19,6 +19,9 @@ public static class GlobPattern
     /// <summary>Whether a pattern has no wildcard, so that it can match nothing but itself.</summary>
     public static bool IsLiteral(ReadOnlySpan<byte> pattern) => pattern.IndexOfAny("*?[\\"u8) < 0;
 
+    /// <summary>What every text begins with that a pattern matches.</summary>
+    public static ReadOnlySpan<byte> LiteralPrefix(ReadOnlySpan<byte> pattern) => pattern.IndexOfAny("*?[\\"u8) is var end and >= 0 ? pattern[..end] : pattern;
+
     /// <summary>Whether a text matches a pattern.</summary>
     public static bool Matches(ReadOnlySpan<byte> pattern, ReadOnlySpan<byte> text, bool ignoreCase = false)
     {

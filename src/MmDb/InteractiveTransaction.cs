@@ -364,6 +364,12 @@ internal sealed unsafe class TransactionSource(InteractiveTransaction transactio
     public override IEnumerable<SourceKey> Walk(int database, long from) => throw new NotSupportedException("A transaction's keys are walked in hash order.");
 
     /// <inheritdoc/>
+    public override IEnumerable<SourceKey> WalkFrom(int database, byte[] begin) => Walk(database, 0);
+
+    /// <inheritdoc/>
+    public override int SortedBytes => 0;
+
+    /// <inheritdoc/>
     public override void Dispose()
     {
         // What lies below is not its own.

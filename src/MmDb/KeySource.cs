@@ -22,6 +22,16 @@ internal abstract unsafe class KeySource : IDisposable
     /// <param name="from">How many keys to leave out.</param>
     public abstract IEnumerable<SourceKey> Walk(int database, long from);
 
+    /// <summary>
+    /// The keys of a database from the first one on that is not below a name, in the order of their first <see cref="SortedBytes"/> bytes; without their values.
+    /// </summary>
+    /// <param name="database">Its number.</param>
+    /// <param name="begin">The name; empty: from the first key on.</param>
+    public abstract IEnumerable<SourceKey> WalkFrom(int database, byte[] begin);
+
+    /// <summary>How much of their names keys are sorted by.</summary>
+    public abstract int SortedBytes { get; }
+
     /// <summary>A key was changed, or went.</summary>
     public virtual void Changed(Database database, in Key key)
     {

@@ -9,8 +9,9 @@ namespace Leither.MmDb.Commands;
 /// name that was replied and EXCLUSIVE; fewer than COUNT are the end. An empty begin is the beginning, from whichever end is walked.
 /// </summary>
 /// <remarks>
-/// Tables have no order of names. One pass keeps the COUNT first ones that it meets: O(N) a call, whatever COUNT is, and no memory but for those. Whoever
-/// needs the order often, of many, keeps the names in a sorted set as well.
+/// Tables have no order of names. One pass keeps the COUNT first ones that it meets: O(N) a call, whatever COUNT is, and no memory but for those. Other clients wait meanwhile, as
+/// they do for KEYS. Whoever needs the order often, of many, keeps the names in a sorted set as well. The keys of a version are a tree in that order, of which KEYSCAN reads
+/// no more than it passes.
 /// </remarks>
 public static unsafe class RangeScanCommands
 {
@@ -26,7 +27,7 @@ public static unsafe class RangeScanCommands
     public static readonly CommandSpec KeyScan = new("keyscan", -2)
     {
         Group = CommandGroup.Mimei,
-        Complexity = "O(N + M*log(C)) where N is the number of keys in the database, M of those that are looked at closer and C is COUNT: all keys are passed at each call. SCAN is cheaper where order does not matter.",
+        Complexity = "O(N + M*log(C)) where N is the number of keys in the database, M of those that are looked at closer and C is COUNT: all keys are passed at each call. SCAN is cheaper where order does not matter. In a version O(log(N)+P) where P is the number of keys passed: those replied, and those that TYPE, or MATCH behind its literal beginning, leave out.",
         Summary = "Returns keys in ascending order of their bytes, from a key on.",
         Flags = CommandFlags.ReadOnly,
         Categories = ["keyspace", "dangerous"],
@@ -108,8 +109,17 @@ public static unsafe class RangeScanCommands
         var selection = new Selection<bool>(options);
         if (c.Keyspace.Source is { IsChangeable: false } source)
         {
-            foreach (SourceKey key in source.Walk(c.Database.Index, 0))
+            // The prefix says where such names begin and end.
+            ReadOnlySpan<byte> prefix = GlobPattern.LiteralPrefix(options.Pattern);
+            byte[] begin = (prefix.SequenceCompareTo(options.Begin) > 0 ? prefix : options.Begin).ToArray();
+            foreach (SourceKey key in source.WalkFrom(c.Database.Index, begin))
             {
+                ReadOnlySpan<byte> sorted = key.Name.AsSpan(0, Math.Min(key.Name.Length, source.SortedBytes));
+                if (selection.IsBeyond(sorted) || (sorted.SequenceCompareTo(prefix) > 0 && !sorted.StartsWith(prefix[..Math.Min(prefix.Length, source.SortedBytes)])))
+                {
+                    break;
+                }
+
                 if ((options.AnyType || key.Type == options.Type) && key.IsLive(c.NowMs))
                 {
                     selection.Offer(key.Name, true);
@@ -209,6 +219,10 @@ public static unsafe class RangeScanCommands
             // The last of those that are kept is the first to go.
             _kept = new PriorityQueue<T, byte[]>(options.Descending ? _ascending : _descending);
         }
+
+        /// <summary>Whether nothing is wanted any more that comes with or after names that begin so: enough are kept, and all come before.</summary>
+        public bool IsBeyond(ReadOnlySpan<byte> beginning) =>
+            _kept.Count == _options.Count && _kept.TryPeek(out _, out byte[]? last) && beginning.SequenceCompareTo(last.AsSpan(0, Math.Min(last.Length, beginning.Length))) > 0;
 
         public void Offer(ReadOnlySpan<byte> name, T value)
         {

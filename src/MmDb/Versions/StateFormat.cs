@@ -59,6 +59,9 @@ internal static class StateFormat
     /// <summary>Names from this length on stand in trees under a shorter key.</summary>
     public const int LongName = 512;
 
+    /// <summary>So many bytes of such a name begin its key.</summary>
+    public const int LongNamePrefix = LongName - SHA256.HashSizeInBytes;
+
     /// <summary>Strings beyond this length are blobs.</summary>
     public const int MaxInlineString = 2048;
 
@@ -81,9 +84,8 @@ internal static class StateFormat
             return name;
         }
 
-        const int prefix = LongName - SHA256.HashSizeInBytes;
-        name[..prefix].CopyTo(scratch);
-        SHA256.HashData(name, scratch[prefix..]);
+        name[..LongNamePrefix].CopyTo(scratch);
+        SHA256.HashData(name, scratch[LongNamePrefix..]);
         return scratch[..LongName];
     }
 

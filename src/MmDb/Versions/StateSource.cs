@@ -62,6 +62,25 @@ internal sealed unsafe class StateSource(NodeStore store, StateRoot state, Keysp
     }
 
     /// <inheritdoc/>
+    public override IEnumerable<SourceKey> WalkFrom(int database, byte[] begin)
+    {
+        TreeRoot root = state.Database(database);
+        if (root.IsEmpty)
+        {
+            yield break;
+        }
+
+        var cursor = new TreeCursor(store, TreeKind.Map, root.Root);
+        for (bool more = cursor.Seek(begin.AsSpan(0, Math.Min(begin.Length, SortedBytes))); more; more = cursor.Next())
+        {
+            yield return KeyOf(cursor.Item);
+        }
+    }
+
+    /// <inheritdoc/>
+    public override int SortedBytes => StateFormat.LongNamePrefix;
+
+    /// <inheritdoc/>
     public override void Dispose()
     {
         _reader.Dispose();

@@ -100,13 +100,26 @@ internal sealed class VersionCheck(Versioner versions, WriteLog? log, LongWork w
                 Found(listed.Block, null, $"is version {version.Number} and listed under another number");
             }
 
-            if (listed.IsOwn && !version.Segment.IsNone && log?.Chain is { } chain && chain.Find(version.Position.Sequence)?.Cid != version.Segment)
+            if (listed.IsOwn && !version.Segment.IsNone && log?.Chain is { } chain && chain.Find(version.Position.Sequence)?.Cid != version.Segment
+                && !BeginsAfter(chain, version.Position.Sequence))
             {
                 Add($"{_place}: the log's chain has no node {version.Segment}, which it links to: the log up to there cannot be verified by its signature");
             }
 
             checker.Check(version.State);
         }
+    }
+
+    /// <summary>Whether the log begins after an entry: it goes on from a version that was imported, and what led to that is elsewhere.</summary>
+    private bool BeginsAfter(SegmentChain chain, ulong sequence)
+    {
+        if (chain.Segments is [var first, ..])
+        {
+            return first.Node.Previous.IsNone && first.Node.From > sequence;
+        }
+
+        using LogReader? reader = sequence == 0 ? null : log!.Read(sequence - 1);
+        return reader is null;
     }
 
     private void Found(Cid block, Exception? damage, string what)

@@ -1,4 +1,3 @@
-using Leither.Ipfs;
 using Leither.Ipfs.Blockstore;
 using Leither.Ipfs.Car;
 using Leither.Ipfs.Keys;
@@ -14,7 +13,7 @@ namespace Leither.MmDb.Versions;
 /// </summary>
 /// <remarks>
 /// <para>What is checked: each block against its hash; the block of what the MiMei is against its id; each version's signature; each state, block by block,
-/// against the format; that everything is there. What the versions do not need is left out.</para>
+/// against the format; that everything is there. What the versions do not need is left out, and so is the log that they link to, which exports do not carry.</para>
 /// <para>The file is read once, into a draft of a MiMei (<see cref="IMimeiDraft"/>). Either the draft becomes the MiMei, or its blocks go into the one there is.
 /// Memory is that of a check: some 250 bytes for each block, 4 KiB as a rule. For threads that may wait for the disk, one at a time.</para>
 /// </remarks>
@@ -284,8 +283,6 @@ internal sealed class VersionImport : IDisposable
             {
                 throw Refused($"has a version with a database {last}, and here there are {databases} (databases)");
             }
-
-            AddNeeded(version.Segment);
         }
 
         _needed.UnionWith(checker.Seen);
@@ -302,44 +299,6 @@ internal sealed class VersionImport : IDisposable
             // It is kept beside the blocks.
             LeftOut--;
             _draft.Blocks.Delete(_infoBlock);
-        }
-    }
-
-    /// <summary>What is linked to, and all that it leads to.</summary>
-    private void AddNeeded(Cid link)
-    {
-        var left = new Stack<Cid>();
-        var links = new List<Cid>();
-        if (!link.IsNone)
-        {
-            left.Push(link);
-        }
-
-        while (left.TryPop(out Cid cid))
-        {
-            if (!_needed.Add(cid))
-            {
-                continue;
-            }
-
-            _work.Count();
-            byte[] block = _draft.Blocks.Get(cid) ?? throw Refused($"is not whole: block {cid} is missing");
-            if (!Links.CanWalk(cid.Codec))
-            {
-                throw Refused($"has the block {cid}, whose codec nobody knows here");
-            }
-
-            links.Clear();
-            try
-            {
-                MimeiVersion.AddLinks(cid, block, links);
-            }
-            catch (MalformedBlockException e)
-            {
-                throw Refused($"has the block {cid}, which is not of its codec: {e.Message}", e);
-            }
-
-            links.ForEach(left.Push);
         }
     }
 

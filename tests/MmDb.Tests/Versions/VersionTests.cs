@@ -5,6 +5,7 @@ using Leither.Ipfs.Multiformats;
 using Leither.MmDb.Configuration;
 using Leither.MmDb.Tests.Checkpoints;
 using Leither.MmDb.Versions;
+using Leither.MmDb.Versions.Tree;
 using Leither.TestKit;
 using Xunit;
 using Xunit.Abstractions;
@@ -59,6 +60,83 @@ public sealed class VersionTests(ITestOutputHelper output)
         Assert.StartsWith("-ERR what is open here never changes", fixture.Run("BEGIN"), StringComparison.Ordinal);
         Assert.Equal("+OK", fixture.Run($"MIMEI OPEN {fixture.Info.Id} AT 1"));
         Assert.Equal(":1", fixture.Run("GETLASTSEQ"));
+    }
+
+    [Fact]
+    public void KEYSCAN_of_a_version_finds_what_it_finds_in_the_live_keys() => Seed.Run(random =>
+    {
+        using var fixture = new VersionFixture();
+        string prefix = new('p', 470);
+        for (int i = 0; i < 600; i++)
+        {
+            // Names around the length from which on they are sorted by a part of them only.
+            string name = random.Next(3) == 0 ? prefix + new string((char)('a' + random.Next(3)), random.Next(60)) + random.Next(50) : $"key{random.Next(1000)}";
+            fixture.Db.Prepare($"SET {name} 1");
+        }
+
+        fixture.Run("MIMEI BACKUP");
+        InProcess.Client past = fixture.Db.Connect();
+        fixture.Run(past, $"MIMEI OPEN {fixture.Info.Id} VERSION 1");
+        foreach (string pattern in (string[])["", " MATCH key7*", " MATCH *7", " MATCH key77", $" MATCH {prefix}aaaaaaaaaaaaaaaa*", " MATCH none*", " TYPE string", " TYPE list"])
+        {
+            foreach (string begin in (string[])["\"\"", "key5", $"key{random.Next(1000)}", "zzz", prefix, prefix + "aaaaaaaaaaaaaa", $"{prefix}{new string('b', random.Next(60))}"])
+            {
+                string command = $"KEYSCAN {begin}{pattern} COUNT {random.Next(1, 40)}{(random.Next(2) == 0 ? " EXCLUSIVE" : "")}";
+                Assert.Equal(fixture.Db.Default.Run(command), past.Run(command));
+            }
+        }
+    });
+
+    [Fact]
+    public void KEYSCAN_of_a_version_reads_no_more_of_it_than_it_replies()
+    {
+        using var fixture = new VersionFixture();
+        for (int i = 1000; i < 3000; i++)
+        {
+            fixture.Db.Prepare($"SET key{i} value");
+        }
+
+        fixture.Run("MIMEI BACKUP");
+        fixture.Run($"MIMEI OPEN {fixture.Info.Id} VERSION 1");
+        var store = new NodeStore(fixture.Blocks);
+        var cursor = new TreeCursor(store, TreeKind.Map, StateRoot.Read(store, fixture.Versions.Read(1).State).Database(0).Root);
+        cursor.First();
+        fixture.Blocks.Delete(cursor.NodeLink);
+        cursor.Seek("key2990"u8);
+        fixture.Blocks.Delete(cursor.NodeLink);
+        Assert.Equal("""["key2000", "key2001"]""", fixture.Run("KEYSCAN key2000 COUNT 2"));
+        Assert.Equal("""["key1990", "key1991"]""", fixture.Run("KEYSCAN \"\" MATCH key199? COUNT 2"));
+        Assert.Equal("""["key1999"]""", fixture.Run("KEYSCAN key1999 MATCH key199*"));
+    }
+
+    [Fact]
+    public void A_block_that_is_missing_is_an_error_of_the_command_that_asks_for_it()
+    {
+        using var fixture = new VersionFixture();
+        for (int i = 1000; i < 3000; i++)
+        {
+            fixture.Db.Prepare($"SET key{i} value");
+        }
+
+        fixture.Run("MIMEI BACKUP");
+        fixture.Run($"MIMEI OPEN {fixture.Info.Id} VERSION 1");
+        var store = new NodeStore(fixture.Blocks);
+        var cursor = new TreeCursor(store, TreeKind.Map, StateRoot.Read(store, fixture.Versions.Read(1).State).Database(0).Root);
+        cursor.Seek("key2990"u8);
+        fixture.Blocks.Delete(cursor.NodeLink);
+        string missing = $"-ERR block {cursor.NodeLink} is missing";
+        foreach (string command in (string[])["GET key2990", "MGET key1000 key2990", "KEYS *", "KEYSCAN key2000 COUNT 2000", "SCAN 0 COUNT 3000", "STRLEN key2990"])
+        {
+            Assert.Equal(missing, fixture.Run(command));
+        }
+
+        Assert.Contains($"block {cursor.NodeLink} is missing", fixture.Run("EVAL \"return redis.call('get','key2990')\" 0"), StringComparison.Ordinal);
+        Assert.Equal("\"value\"", fixture.Run("EVAL \"redis.pcall('get','key2990') return redis.call('get','key1000')\" 0"));
+        fixture.Run("MULTI");
+        fixture.Run("GET key1000");
+        fixture.Run("GET key2990");
+        Assert.Equal($"[\"value\", {missing}]", fixture.Run("EXEC"));
+        Assert.Equal("\"value\"", fixture.Run("GET key1000"));
     }
 
     [Fact]
