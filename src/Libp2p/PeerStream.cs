@@ -10,6 +10,9 @@ public abstract class PeerStream : Stream, IByteChannel
     /// <summary>The protocol that is spoken on it.</summary>
     public string Protocol { get; internal set; } = "";
 
+    /// <summary>The connection that it belongs to; null where there is a multiplexer alone.</summary>
+    public PeerConnection? Connection { get; internal set; }
+
     /// <inheritdoc/>
     public abstract bool HasInput { get; }
 

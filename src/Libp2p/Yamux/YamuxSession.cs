@@ -17,7 +17,7 @@ internal sealed class YamuxSession
     public const string Id = "/yamux/1.0.0";
 
     /// <summary>Less room than this in an output frame is left empty: pieces of data would become too small.</summary>
-    private const int MinRoom = 1024;
+    private const int MinRoom = 2048;
 
     /// <summary>How many round trips half a window may take to be read before the window is taken to be what limits the stream.</summary>
     private const int FastRoundTrips = 4;

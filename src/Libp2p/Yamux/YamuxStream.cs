@@ -46,6 +46,7 @@ internal sealed class YamuxStream : PeerStream, IValueTaskSource<int>, IValueTas
     private long _sendWindow = YamuxOptions.InitialWindow;
 
     // What the sender is to say for this stream when its turn comes.
+    private byte[] _prefix = [];
     private YamuxFlags _flags;
     private uint _credit;
     private bool _finWanted;
@@ -230,6 +231,15 @@ internal sealed class YamuxStream : PeerStream, IValueTaskSource<int>, IValueTas
         return default;
     }
 
+    /// <summary>Bytes, less than a kilobyte and a half, that go before all others, with the first of them.</summary>
+    internal void Precede(byte[] prefix)
+    {
+        lock (_gate)
+        {
+            _prefix = prefix;
+        }
+    }
+
     /// <summary>Brings bytes from the other side. Its window was charged by <see cref="TryReceive"/>.</summary>
     internal void OnData(ReadOnlySpan<byte> bytes)
     {
@@ -401,8 +411,10 @@ internal sealed class YamuxStream : PeerStream, IValueTaskSource<int>, IValueTas
                 at = YamuxHeader.Size;
             }
 
-            int count = _writePending ? (int)Math.Min(Math.Min(_writeBuffer.Length, _sendWindow), room.Length - at - YamuxHeader.Size) : 0;
-            if (count > 0)
+            // What goes ahead is short, and goes with the first bytes if there are any yet.
+            int ahead = _prefix.Length;
+            int count = _writePending ? (int)Math.Min(Math.Min(_writeBuffer.Length, _sendWindow - ahead), room.Length - at - YamuxHeader.Size - ahead) : 0;
+            if (count + ahead > 0)
             {
                 YamuxFlags flags = TakeFlags();
                 if (_finWanted && count == _writeBuffer.Length)
@@ -412,14 +424,17 @@ internal sealed class YamuxStream : PeerStream, IValueTaskSource<int>, IValueTas
                     _localEnded = true;
                 }
 
-                new YamuxHeader(YamuxType.Data, flags, Id, (uint)count).Write(room[at..]);
+                new YamuxHeader(YamuxType.Data, flags, Id, (uint)(ahead + count)).Write(room[at..]);
                 at += YamuxHeader.Size;
+                _prefix.CopyTo(room[at..]);
+                at += ahead;
+                _prefix = [];
                 _writeBuffer.Span[..count].CopyTo(room[at..]);
                 at += count;
-                _sendWindow -= count;
+                _sendWindow -= ahead + count;
                 _writeBuffer = _writeBuffer[count..];
-                _writeBegun = true;
-                if (_writeBuffer.IsEmpty)
+                _writeBegun |= count > 0;
+                if (_writePending && _writeBuffer.IsEmpty)
                 {
                     CompleteWrite();
                 }
