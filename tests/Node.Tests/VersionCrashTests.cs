@@ -45,6 +45,67 @@ public sealed class VersionCrashTests
         }
     });
 
+    [Fact]
+    public void A_MiMei_is_imported_or_not_there_after_a_kill() => Seed.Run(random =>
+    {
+        using LeitherServer author = LeitherServer.StartNew(), other = LeitherServer.StartNew();
+        using (RespClient client = author.Connect())
+        {
+            for (int i = 0; i < 50_000; i++)
+            {
+                client.Queue("SET", $"key{random.Next()}", new string('v', random.Next(100)));
+            }
+
+            client.Flush();
+            for (int i = 0; i < 50_000; i++)
+            {
+                client.Read();
+            }
+
+            client.Call("MIMEI", "BACKUP");
+        }
+
+        string file = Path.Combine(author.DataDir, "all.car"), mid;
+        using (RespClient client = author.Connect())
+        {
+            mid = client.Call("MIMEI", "ID")[0].Text;
+            Assert.False(client.Call("MIMEI", "EXPORT", file).IsError);
+        }
+
+        long keys = 0;
+        for (int kill = 0; kill < (Seed.IsLong ? 50 : 4); kill++)
+        {
+            using (RespClient client = other.Connect())
+            {
+                client.Queue("MIMEI", "IMPORT", file);
+                client.Flush();
+                Thread.Sleep(random.Next(10, 600));
+            }
+
+            // The client is gone: what it wanted is given up, or was done already; and then the node is killed.
+            Thread.Sleep(random.Next(3));
+            other.Kill();
+            other.Start();
+            using RespClient after = other.Connect();
+            Assert.DoesNotContain(Directory.EnumerateDirectories(Path.Combine(other.DataDir, "mimei")), static d => d.Contains("draft", StringComparison.Ordinal));
+            if (after.Call("MIMEI", "OPEN", mid).IsError)
+            {
+                Assert.Equal(1, after.Call("MIMEI", "LIST").Items.Length);
+                continue;
+            }
+
+            Assert.Empty(after.Call("MIMEI", "CHECK")[11].Items);
+            keys = after.Call("DBSIZE").Integer;
+        }
+
+        using RespClient last = other.Connect();
+        Assert.False(last.Call("MIMEI", "IMPORT", file).IsError);
+        Assert.Equal("OK", last.Call("MIMEI", "OPEN", mid).Text);
+        using RespClient first = author.Connect();
+        Assert.Equal(first.Call("DBSIZE").Integer, last.Call("DBSIZE").Integer);
+        Assert.True(keys == 0 || keys == last.Call("DBSIZE").Integer);
+    });
+
     /// <summary>Changes some keys, makes a version whose memo is the round, and deletes old ones, until the node is gone.</summary>
     private static void Load(int port, int seed, ref long acknowledged)
     {

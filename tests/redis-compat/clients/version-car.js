@@ -1,14 +1,17 @@
 // What MIMEI EXPORT writes, checked with IPFS's own libraries and node's crypto: every CID, the MiMei's id, the author's signature, and the keys.
-// None of Leither's code takes part.
+// None of Leither's code takes part. Then it is written anew by them, in another order and with a block that nothing needs, for MIMEI IMPORT.
 import assert from 'node:assert';
 import crypto from 'node:crypto';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { CarReader } from '@ipld/car';
+import { Readable } from 'node:stream';
+import { pipeline as copy } from 'node:stream/promises';
+import { CarReader, CarWriter } from '@ipld/car';
 import * as dagCbor from '@ipld/dag-cbor';
 import { Redis } from 'ioredis';
 import { CID } from 'multiformats/cid';
+import { create as createDigest } from 'multiformats/hashes/digest';
 
 const sha256 = bytes => crypto.createHash('sha256').update(bytes).digest();
 
@@ -29,15 +32,16 @@ const file = path.join(process.env.TMPDIR || os.tmpdir(), 'version.car');
 await redis.call('MIMEI', 'EXPORT', file, 'VERSION', '2');
 const [mid] = await redis.call('MIMEI', 'ID');
 const size = await redis.dbsize();
-redis.disconnect();
 
 const car = await CarReader.fromBytes(fs.readFileSync(file));
 const blocks = new Map();
+const cids = [];
 let info;
 for await (const { cid, bytes } of car.blocks()) {
   assert.ok(sha256(bytes).equals(Buffer.from(cid.multihash.digest)), `${cid} is not the hash of its block`);
   assert.ok(!blocks.has(cid.toString()), `${cid} is there twice`);
   blocks.set(cid.toString(), bytes);
+  cids.push(cid);
   info ??= bytes;
 }
 const read = cid => {
@@ -80,4 +84,26 @@ const [[number, root, count]] = read(signed.state).databases;
 assert.strictEqual(number, 0);
 assert.strictEqual(count, size);
 assert.strictEqual(keys(read(root)), size);
+
+const useless = dagCbor.encode({ nobody: 'needs this' });
+const uselessCid = CID.createV1(dagCbor.code, createDigest(0x12, sha256(useless)));
+const { writer, out } = CarWriter.create(roots);
+const copied = copy(Readable.from(out), fs.createWriteStream(`${file}.again`));
+await writer.put({ cid: uselessCid, bytes: useless });
+for (const cid of cids.reverse()) {
+  await writer.put({ cid, bytes: blocks.get(cid.toString()) });
+}
+await writer.close();
+await copied;
+
+assert.strictEqual(await redis.call('MIMEI', 'DELVERS', '2'), 1);
+const reply = await redis.call('MIMEI', 'IMPORT', `${file}.again`);
+const imported = Object.fromEntries(reply.flatMap((name, i) => (i % 2 === 0 ? [[name, reply[i + 1]]] : [])));
+assert.strictEqual(imported.mid, mid);
+assert.strictEqual(imported.added, 1);
+assert.strictEqual(imported.leftout, 1);
+assert.strictEqual(await redis.call('MIMEI', 'OPEN', mid, 'VERSION', '2'), 'OK');
+assert.strictEqual(await redis.get('key0'), 'changed');
+assert.strictEqual(await redis.hlen('hash'), 3000);
+redis.disconnect();
 console.log('ok');
