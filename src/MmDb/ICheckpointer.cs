@@ -25,6 +25,10 @@ public interface ICheckpointer
     /// <summary>Begins one in the background. Returns null, or what went wrong.</summary>
     string? Start();
 
+    /// <summary>Makes one in the background beside which nothing that is older is needed. The log's segment ends with it.</summary>
+    /// <param name="done">Is called behind the gate: with what takes all that is older away, or with what went wrong.</param>
+    void Purge(Action<Checkpoints.CheckpointPurge?, string?> done);
+
     /// <summary>Empties the keyspace and loads it again from a checkpoint, which it makes where there is none of this state. Returns null, or what went wrong.</summary>
     string? Reload();
 

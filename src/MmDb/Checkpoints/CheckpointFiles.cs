@@ -41,6 +41,27 @@ internal static class CheckpointFiles
         return found.Count == 0 ? default : found[Math.Min(found.Count, Kept) - 1].Position;
     }
 
+    /// <summary>Deletes all that are older than one, durably. Returns their bytes.</summary>
+    public static long DeleteBefore(IFolder files, string name)
+    {
+        long freed = 0;
+        bool isNewer = true;
+        Dictionary<string, long> lengths = files.List().ToDictionary(static f => f.Name, static f => f.Length);
+        foreach ((string each, _) in List(files))
+        {
+            if (!isNewer)
+            {
+                freed += lengths.GetValueOrDefault(each);
+                files.Delete(each);
+            }
+
+            isNewer &= each != name;
+        }
+
+        files.SyncDirectory();
+        return freed;
+    }
+
     /// <summary>Deletes what unfinished ones left.</summary>
     public static void DeleteTemporary(IFolder files)
     {

@@ -76,7 +76,7 @@ internal sealed unsafe class CheckpointLoader
         var loader = new CheckpointLoader(keyspace);
         try
         {
-            CheckpointInfo info = loader.Read(files, name);
+            CheckpointInfo info = Read(files, name, loader);
             loader.Adopt();
             return info;
         }
@@ -87,6 +87,10 @@ internal sealed unsafe class CheckpointLoader
             throw;
         }
     }
+
+    /// <summary>Reads a checkpoint and its checksums, and keeps nothing.</summary>
+    /// <exception cref="CheckpointCorruptedException">It could not be used.</exception>
+    public static CheckpointInfo Verify(IFolder files, string name) => Read(files, name, null);
 
     /// <summary>Puts the tables into the databases, and what was there away.</summary>
     private void Adopt()
@@ -125,7 +129,7 @@ internal sealed unsafe class CheckpointLoader
 
     // ------------------------------------------------------------------ the file
 
-    private CheckpointInfo Read(IFolder files, string name)
+    private static CheckpointInfo Read(IFolder files, string name, CheckpointLoader? loader)
     {
         string fullName = files.FullName(name);
         long at = 0, capacity = SnapshotChunk.UsualCapacity;
@@ -185,18 +189,19 @@ internal sealed unsafe class CheckpointLoader
                 if (kind == CheckpointFormat.PiecesKind)
                 {
                     pieces += bytes;
-                    ReadPieces(buffer, bytes);
+                    loader?.ReadPieces(buffer, bytes);
                     continue;
                 }
 
-                PutRest();
+                loader?.PutRest();
+                (long count, int open) = loader is null ? (header.Keys, 0) : (loader._count, loader._open.Count);
                 bool whole = kind == CheckpointFormat.EndKind && bytes == CheckpointFormat.EndBytes && at == length && *(long*)(buffer + 8) == pieces;
-                if (!whole || *(long*)buffer != _count || header.Keys != _count || _open.Count != 0)
+                if (!whole || *(long*)buffer != count || header.Keys != count || open != 0)
                 {
-                    throw new CheckpointCorruptedException(fullName, at, $"its end does not fit what it holds: {_count} keys, {_open.Count} collections that lack elements");
+                    throw new CheckpointCorruptedException(fullName, at, $"its end does not fit what it holds: {count} keys, {open} collections that lack elements");
                 }
 
-                return new CheckpointInfo(name, header.Position, header.Time, header.BegunMs, _count, length);
+                return new CheckpointInfo(name, header.Position, header.Time, header.BegunMs, count, length);
             }
         }
         catch (SnapshotFormatException e)

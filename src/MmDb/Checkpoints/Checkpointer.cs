@@ -19,6 +19,8 @@ public sealed class CheckpointerOptions
     public Func<long> LogPercent { get; init; } = static () => 100;
     /// <summary>Bytes of log that are kept below the checkpoints, for followers to catch up.</summary>
     public long KeepLogBytes { get; init; } = 16 << 20;
+    /// <summary>Where a log is that was kept once, where none is kept any more; null: there is none.</summary>
+    public IFolder? UnusedLog { get; init; }
     /// <summary>Is told what was made and what went wrong, for the node's own log.</summary>
     public Action<string> Report { get; init; } = static _ => { };
 }
@@ -52,6 +54,10 @@ public sealed class Checkpointer : ICheckpointer, IDisposable
     private Snapshot? _snapshot;
     private CheckpointWriter? _writer;
     private bool _wanted;
+
+    // Who asked for a purge, and whom of them the running one is for.
+    private readonly List<Action<CheckpointPurge?, string?>> _purges = [];
+    private Action<CheckpointPurge?, string?>[] _purging = [];
     private long _begunTicks, _dirtyAtBegin, _lastTryMs;
 
     // Without a log positions are counted here: on from where the MiMei was when it was opened.
@@ -82,7 +88,7 @@ public sealed class Checkpointer : ICheckpointer, IDisposable
     }
 
     /// <inheritdoc/>
-    public bool IsRunning => _wanted || _snapshot is not null || _writer is not null;
+    public bool IsRunning => IsWanted || _snapshot is not null || _writer is not null;
     /// <inheritdoc/>
     public long StartedMs { get; private set; }
     /// <inheritdoc/>
@@ -93,6 +99,8 @@ public sealed class Checkpointer : ICheckpointer, IDisposable
     public bool LastSucceeded { get; private set; } = true;
     /// <inheritdoc/>
     public long Count { get; private set; }
+
+    private bool IsWanted => _wanted || _purges.Count > 0;
 
     private long NowMs => _time.GetUtcNow().ToUnixTimeMilliseconds();
 
@@ -151,6 +159,16 @@ public sealed class Checkpointer : ICheckpointer, IDisposable
     }
 
     /// <inheritdoc/>
+    public void Purge(Action<CheckpointPurge?, string?> done)
+    {
+        _purges.Add(done);
+        if (MayBegin && _snapshot is null && _writer is null)
+        {
+            Begin();
+        }
+    }
+
+    /// <inheritdoc/>
     public string? Reload()
     {
         bool isSaved = !IsRunning && _last is not null && _last.Position == CurrentPosition;
@@ -195,7 +213,7 @@ public sealed class Checkpointer : ICheckpointer, IDisposable
             End();
         }
 
-        if (MayBegin && (_wanted || IsDue(nowMs)))
+        if (MayBegin && (IsWanted || IsDue(nowMs)))
         {
             Begin();
             return 0;
@@ -265,6 +283,13 @@ public sealed class Checkpointer : ICheckpointer, IDisposable
     {
         Keyspace keyspace = _mimei.Keyspace;
         _wanted = false;
+        if (_purges.Count > 0)
+        {
+            _purging = [.. _purges];
+            _purges.Clear();
+            _mimei.Log?.Cut();
+        }
+
         _begunTicks = Stopwatch.GetTimestamp();
         _lastTryMs = StartedMs = NowMs;
         _dirtyAtBegin = keyspace.Dirty;
@@ -290,6 +315,7 @@ public sealed class Checkpointer : ICheckpointer, IDisposable
             LastSucceeded = false;
             string problem = writer.Error?.Message ?? "it was given up";
             _options.Report($"Checkpoint failed: {problem}");
+            EndPurges(null, problem);
             return problem;
         }
 
@@ -311,7 +337,18 @@ public sealed class Checkpointer : ICheckpointer, IDisposable
             _options.Report($"Old checkpoints stay: {e.Message}");
         }
 
+        EndPurges(new CheckpointPurge(_files, made, _mimei.Log, _mimei.Log is null ? _options.UnusedLog : null), null);
         return null;
+    }
+
+    private void EndPurges(CheckpointPurge? purge, string? problem)
+    {
+        Action<CheckpointPurge?, string?>[] purges = _purging;
+        _purging = [];
+        foreach (Action<CheckpointPurge?, string?> done in purges)
+        {
+            done(purge, problem);
+        }
     }
 
     /// <summary>Gives up what runs; returns when another one may begin.</summary>
@@ -337,8 +374,18 @@ public sealed class Checkpointer : ICheckpointer, IDisposable
             writer.Wait();
             _writer = null;
         }
+
+        // The next one is for them.
+        _purges.AddRange(_purging);
+        _purging = [];
     }
 
     /// <summary>Gives up what runs, and lets go of its thread.</summary>
-    public void Dispose() => Cancel();
+    public void Dispose()
+    {
+        Cancel();
+        _purging = [.. _purges];
+        _purges.Clear();
+        EndPurges(null, "the MiMei was closed before it was made");
+    }
 }

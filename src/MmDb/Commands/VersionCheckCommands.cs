@@ -1,3 +1,5 @@
+using System.Globalization;
+using Leither.MmDb.RedisReplication;
 using Leither.MmDb.Versions;
 
 namespace Leither.MmDb.Commands;
@@ -9,7 +11,7 @@ public static unsafe class VersionCheckCommands
     {
         Group = CommandGroup.Mimei,
         Complexity = "O(N) where N is the number of blocks of all versions, and the length of the log. Other clients wait for none of it.",
-        Summary = "Verifies every block, hash and signature of all versions, and the log; repairs what it can.",
+        Summary = "Verifies every block, hash and signature of all versions, and the log; repairs what it can. PURGE leaves no byte of what was deleted.",
         Flags = CommandFlags.Admin | CommandFlags.NoScript | CommandFlags.NoMulti,
         Args = [Arg.Word("purge", "PURGE").Optional()],
         Handler = &RunCheck,
@@ -41,11 +43,24 @@ public static unsafe class VersionCheckCommands
             {
                 mimei.Hold();
                 mimei.Log?.Flush();
-                server.RunAside(() => new VersionCheck(versions, mimei.Log, work).Run(purge), (report, problem) =>
+                void Run(VersionPurge? purging) => server.RunAside(() => new VersionCheck(versions, mimei.Log, work).Run(purging), (report, problem) =>
                 {
                     mimei.Release();
                     done(report, problem);
                 });
+
+                if (!purge)
+                {
+                    Run(null);
+                }
+                else if (mimei.Checkpointer is { } checkpointer)
+                {
+                    checkpointer.Purge((made, problem) => Run(new VersionPurge(made, problem, Followers(server, mimei))));
+                }
+                else
+                {
+                    Run(new VersionPurge(null, null, Followers(server, mimei)));
+                }
             },
             (c, report) =>
             {
@@ -62,6 +77,46 @@ public static unsafe class VersionCheckCommands
                     List(c, "held"u8, report.Held);
                 }
             });
+    }
+
+    /// <summary>Who else may hold what was in a MiMei: those who got it by Redis's replication.</summary>
+    private static List<string> Followers(Server server, Mimei mimei)
+    {
+        var found = new List<string>();
+        Replicator replication = server.Replication;
+        if (mimei == server.DefaultMimei)
+        {
+            var now = new HashSet<string>();
+            foreach (Session replica in replication.Replicas)
+            {
+                string name = Replicator.NameOf(replica);
+                if (now.Add(name))
+                {
+                    found.Add($"the Redis replica {name}, which follows this MiMei");
+                }
+            }
+
+            foreach ((string name, long lastMs) in replication.FormerReplicas)
+            {
+                if (!now.Contains(name))
+                {
+                    found.Add(string.Create(
+                        CultureInfo.InvariantCulture, $"the Redis replica {name}, which followed this MiMei until {DateTimeOffset.FromUnixTimeMilliseconds(lastMs):yyyy-MM-ddTHH:mm:ssZ}"));
+                }
+            }
+
+            if (replication.Master is { } master)
+            {
+                found.Add($"the Redis master {master.Host}:{master.Port}, which this MiMei follows");
+            }
+        }
+
+        if (found.Count == 0)
+        {
+            found.Add("no follower that this node knows of: none follows this MiMei, nor did since the node started");
+        }
+
+        return found;
     }
 
     private static void List(CommandContext c, ReadOnlySpan<byte> name, IReadOnlyList<string> lines)

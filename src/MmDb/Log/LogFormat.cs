@@ -76,6 +76,14 @@ internal static class LogFormat
     public const string PreparedPrefix = "prepared-";
     public const string RewritePrefix = "rewrite-";
 
+    public const string SetAsideSuffix = ".lost";
+
+    /// <summary>Whether a file of that name may hold entries.</summary>
+    public static bool HoldsEntries(string name) => name.EndsWith(SegmentSuffix, StringComparison.Ordinal);
+
+    /// <summary>Whether a file of that name is what was set aside of a damaged log.</summary>
+    public static bool IsSetAside(string name) => name.EndsWith(SetAsideSuffix, StringComparison.Ordinal);
+
     /// <summary>The name of the file with that number (from 1) while the tail of the log is written again.</summary>
     public static string RewriteName(uint generation, int number) =>
         string.Create(CultureInfo.InvariantCulture, $"{RewritePrefix}{generation}-{number}{SegmentSuffix}");

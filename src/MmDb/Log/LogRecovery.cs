@@ -595,7 +595,7 @@ internal sealed unsafe class LogRecovery : IDisposable
         HashSet<string> names = [.. _files.List().Select(static f => f.Name)];
         for (int i = 0; ; i++)
         {
-            string lost = i == 0 ? $"{name}.lost" : string.Create(CultureInfo.InvariantCulture, $"{name}.{i}.lost");
+            string lost = i == 0 ? name + LogFormat.SetAsideSuffix : string.Create(CultureInfo.InvariantCulture, $"{name}.{i}{LogFormat.SetAsideSuffix}");
             if (!names.Contains(lost)) return lost;
         }
     }

@@ -30,6 +30,15 @@ public sealed unsafe partial class WriteLog
         }
     }
 
+    /// <summary>The log's directory.</summary>
+    internal IFolder Files => _files;
+
+    /// <summary>Whether any file has a part of an entry up to this one. (Any thread.)</summary>
+    internal bool Holds(ulong sequence)
+    {
+        lock (_gate) return _toDelete.Count > 0 || _segments.Exists(s => HoldsEntries(s) && s.Header.FirstSequence <= sequence);
+    }
+
     /// <summary>
     /// Writes everything that was ended, and ends the segment with it, if that holds anything: the next entry begins another one. Not to be called in the
     /// middle of an entry.

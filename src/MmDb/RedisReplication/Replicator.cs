@@ -24,11 +24,15 @@ internal sealed unsafe class Replicator : IDisposable
     /// <summary>So much of a snapshot waits in a replica's output at most.</summary>
     private const long MaxWaitingBytes = 1 << 20;
 
+    /// <summary>Of those who left, so many are remembered.</summary>
+    private const int MaxFormerReplicas = 128;
+
     private static readonly long _sliceTicks = Stopwatch.Frequency / 2000;
 
     private readonly Server _server;
     private readonly List<Session> _replicas = [];
     private readonly List<Session> _waitingForAcknowledgement = [];
+    private readonly List<(string Name, long LastMs)> _former = [];
     private CommandFeed? _feed;
     private ReplicationBacklog? _backlog;
     private Snapshot? _snapshot;
@@ -69,6 +73,8 @@ internal sealed unsafe class Replicator : IDisposable
     public ReplicationBacklog? Backlog => _backlog;
     /// <summary>The connections by which replicas came.</summary>
     public IReadOnlyList<Session> Replicas => _replicas;
+    /// <summary>Who was a replica since the server started, as far as they were told apart, and when they were last seen, in Unix milliseconds; the latest last.</summary>
+    public IReadOnlyList<(string Name, long LastMs)> FormerReplicas => _former;
     /// <summary>The link to the master; null when this server is one.</summary>
     public MasterLink? Master { get; private set; }
     /// <summary>Full and partial synchronisations given, and those that could not be partial.</summary>
@@ -208,13 +214,28 @@ internal sealed unsafe class Replicator : IDisposable
         }
     }
 
+    private void Remember(string name)
+    {
+        _former.RemoveAll(f => f.Name == name);
+        if (_former.Count == MaxFormerReplicas)
+        {
+            _former.RemoveAt(0);
+        }
+
+        _former.Add((name, Keyspace.NowMs));
+    }
+
     /// <summary>A connection ended.</summary>
     public void Remove(Session session)
     {
         _waitingForAcknowledgement.Remove(session);
         if (session.Replica is { } replica)
         {
-            _replicas.Remove(session);
+            if (_replicas.Remove(session))
+            {
+                Remember(NameOf(session));
+            }
+
             replica.Dispose();
             session.Replica = null;
             _noReplicasSinceMs = Keyspace.NowMs;
@@ -744,7 +765,8 @@ internal sealed unsafe class Replicator : IDisposable
         return (address, session.Replica.Port);
     }
 
-    private static string NameOf(Session session)
+    /// <summary>As <see cref="AddressOf"/>, in one text.</summary>
+    public static string NameOf(Session session)
     {
         (string address, int port) = AddressOf(session);
         return $"{address}:{port}";

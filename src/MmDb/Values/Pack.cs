@@ -189,6 +189,32 @@ public static unsafe class Pack
         return true;
     }
 
+    /// <summary>Overwrites what an entry holds with what says nothing but the size it takes: zeros, or the largest integer of that size.</summary>
+    public static void Wipe(byte* data, int entry)
+    {
+        byte* p = data + entry;
+        if (!Get(data, entry, out byte* bytes, out int length, out _))
+        {
+            new Span<byte>(bytes, length).Clear();
+            return;
+        }
+
+        if (*p < String6)
+        {
+            *p = 0;
+        }
+        else if (*p < String12)
+        {
+            (p[0], p[1]) = (Integer13 | 0x0F, 0xFF);
+        }
+        else
+        {
+            int size = *p == Integer64 ? sizeof(long) : *p - Integer16 + sizeof(short);
+            new Span<byte>(p + 1, size - 1).Fill(0xFF);
+            p[size] = 0x7F;
+        }
+    }
+
     /// <summary>Reads an entry as an integer, if it is stored as one.</summary>
     public static bool TryGetInteger(byte* data, int entry, out long integer) => Get(data, entry, out _, out _, out integer);
 

@@ -14,8 +14,8 @@ namespace Leither.MmDb.Values;
 /// </code>
 /// Every word is an entry of the pack. <c>ms</c> and <c>seq</c> are what an id has more than the node's own, which is that of its first
 /// entry. <c>size</c> is how many words come before it in its entry, so that a node can be walked from its end; the master's 0 stops
-/// that walk. A deleted entry keeps its place (flag 1) until all of the node goes. It is the content of the nodes in Redis, word for word:
-/// where nodes end, and what they take, is the same.
+/// that walk. A deleted entry keeps its place (flag 1) until all of the node goes, and nothing of what it said. Otherwise it is the content of the nodes
+/// in Redis, word for word: where nodes end, and what they take, is the same.
 /// </remarks>
 internal static unsafe class StreamNode
 {
@@ -196,6 +196,22 @@ internal static unsafe class StreamNode
     {
         length = SetNumber(data, length, Pack.HeaderSize, master.Live - deleted);
         return SetNumber(data, length, Pack.HeaderSize + Pack.SizeOf(data, Pack.HeaderSize), master.Deleted + deleted);
+    }
+
+    /// <summary>Marks an entry as deleted and forgets its values (and fields, where it has its own): checkpoints are to hold nothing that was deleted.</summary>
+    public static void Delete(byte* data, int flagsAt, in Master master)
+    {
+        int at = flagsAt;
+        long flags = Number(data, ref at);
+        at = Pack.Skip(data, at, 2);
+        long words = (flags & SameFields) != 0 ? master.Fields : Number(data, ref at) * 2;
+        for (; words > 0; words--)
+        {
+            Pack.Wipe(data, at);
+            at += Pack.SizeOf(data, at);
+        }
+
+        data[flagsAt] |= (byte)Deleted;
     }
 
     /// <summary>The id of the last entry, deleted or not; false if there is none.</summary>

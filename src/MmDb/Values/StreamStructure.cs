@@ -217,7 +217,7 @@ public unsafe struct StreamStructure
         var place = (StreamBlock**)Nodes.FindForWrite(heap, nodeId);
         Reserve(heap, place, StreamNode.CountSlack);
         StreamBlock* block = *place;
-        block->Data[flags] |= (byte)StreamNode.Deleted;
+        StreamNode.Delete(block->Data, flags, master);
         block->Length = StreamNode.CountDeleted(block->Data, block->Length, master, 1);
         return true;
     }
@@ -278,7 +278,7 @@ public unsafe struct StreamStructure
             at = Pack.Skip(data, at, (int)words + 1);
             if ((flags & StreamNode.Deleted) == 0)
             {
-                data[flagsAt] |= (byte)StreamNode.Deleted;
+                StreamNode.Delete(data, flagsAt, master);
                 removed++;
             }
         }

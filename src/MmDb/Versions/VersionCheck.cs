@@ -15,6 +15,12 @@ namespace Leither.MmDb.Versions;
 /// <param name="Held">After a purge, where what was deleted may still be.</param>
 internal sealed record CheckReport(int Versions, long Blocks, long Bytes, int Segments, int Trimmed, IReadOnlyList<string> Problems, long Freed, IReadOnlyList<string> Held);
 
+/// <summary>What a purge needs beside the versions.</summary>
+/// <param name="Checkpoint">A checkpoint that was made for it; null: there is none.</param>
+/// <param name="Problem">Why there is none; null where none is made.</param>
+/// <param name="Followers">Who else may hold what was deleted.</param>
+internal sealed record VersionPurge(Checkpoints.CheckpointPurge? Checkpoint, string? Problem, IReadOnlyList<string> Followers);
+
 /// <summary>Checks the versions and the log of a MiMei, and repairs what can be repaired. For a thread that may wait for the disk.</summary>
 internal sealed class VersionCheck(Versioner versions, WriteLog? log, LongWork work)
 {
@@ -27,9 +33,9 @@ internal sealed class VersionCheck(Versioner versions, WriteLog? log, LongWork w
     private string _place = "";
 
     /// <summary>Checks everything.</summary>
-    /// <param name="purge">Leave no byte of a deleted version in the files of the blocks.</param>
+    /// <param name="purge">Leave no byte of what was deleted in any file; null: only check.</param>
     /// <exception cref="IOException">The disk failed.</exception>
-    public CheckReport Run(bool purge)
+    public CheckReport Run(VersionPurge? purge)
     {
         using IDisposable job = versions.BeginJob();
         if (versions.RepairList() is { } repaired)
@@ -51,14 +57,11 @@ internal sealed class VersionCheck(Versioner versions, WriteLog? log, LongWork w
         }
 
         Repair();
+        var held = new List<string>();
+        long freed = purge is null ? 0 : PurgeLog(purge, held) + PurgeBlocks(held);
         CheckLog();
         (int segments, int trimmed) = CheckChain();
-        long freed = 0;
-        var held = new List<string>();
-        if (purge)
-        {
-            freed = Purge(held);
-        }
+        held.AddRange(purge?.Followers ?? []);
 
         if (_unlisted > 0)
         {
@@ -233,7 +236,30 @@ internal sealed class VersionCheck(Versioner versions, WriteLog? log, LongWork w
         return (segments.Count, trimmed);
     }
 
-    private long Purge(List<string> held)
+    /// <summary>Older checkpoints go, and the log below the new one.</summary>
+    private long PurgeLog(VersionPurge purge, List<string> held)
+    {
+        try
+        {
+            if (purge.Checkpoint is { } checkpoint)
+            {
+                return checkpoint.Run(versions.ThrowIfClosing, held);
+            }
+
+            if (purge.Problem is { } problem)
+            {
+                Add($"the log and the checkpoints were not purged, since no new checkpoint could be made: {problem}. Try again");
+            }
+        }
+        catch (IOException e)
+        {
+            Add($"the purge of the log and the checkpoints was not completed: {e.Message}. Try again");
+        }
+
+        return 0;
+    }
+
+    private long PurgeBlocks(List<string> held)
     {
         long freed = 0;
         try
@@ -242,12 +268,12 @@ internal sealed class VersionCheck(Versioner versions, WriteLog? log, LongWork w
             freed = report.FreedBytes;
             foreach (BlockDamage damage in report.Damage)
             {
-                _problems.Add(damage.ToString());
+                Add(damage.ToString());
             }
         }
         catch (IOException e)
         {
-            _problems.Add($"the purge was not completed: {e.Message}. Try again");
+            Add($"the purge was not completed: {e.Message}. Try again");
         }
 
         if (versions.HeldDeleted is var open and > 0)
@@ -255,7 +281,6 @@ internal sealed class VersionCheck(Versioner versions, WriteLog? log, LongWork w
             held.Add($"blocks of {open} deleted versions that clients have open: MIMEI CHECK PURGE again when they have been closed");
         }
 
-        held.Add("the log and the checkpoints, until newer ones take the place of those that were written while it was there");
         return freed;
     }
 }

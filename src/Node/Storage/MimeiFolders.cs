@@ -274,6 +274,7 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
             SavePoints = () => _config.Settings.Get(ConfigKeys.Save),
             LogBytes = () => _config.Settings.Get(ConfigKeys.AutoAofRewriteMinSize),
             LogPercent = () => _config.Settings.Get(ConfigKeys.AutoAofRewritePercentage),
+            UnusedLog = keepsLog ? null : log,
             Report = text => _log.Notice(isDefault ? text : $"MiMei {id}: {text}"),
         });
         mimei.Versions = VersionsOf(mimei, info, checkpoints);

@@ -17,6 +17,35 @@ public sealed unsafe class PackTests : IDisposable
     public void Dispose() => NativeMemory.Free(_data);
 
     [Fact]
+    public void A_wiped_entry_takes_what_it_took_and_says_nothing_of_what_it_said()
+    {
+        byte[] data = new byte[20_000];
+        fixed (byte* pack = data)
+        {
+            object[] values = ["", "a", new string('b', 63), new string('c', 64), new string('d', 5000), 7L, 128L, -5L, 4096L, -40_000L, 1L << 30, long.MinValue];
+            int length = Pack.Initialize(pack);
+            foreach (object value in values)
+            {
+                length = Pack.Append(pack, length, value is string text ? new PackValue(System.Text.Encoding.ASCII.GetBytes(text)) : new PackValue((long)value));
+            }
+
+            int at = Pack.HeaderSize;
+            foreach (object value in values)
+            {
+                int size = Pack.SizeOf(pack, at);
+                Pack.Wipe(pack, at);
+                Assert.Equal(size, Pack.SizeOf(pack, at));
+                Assert.False(value is long number && Pack.TryGetInteger(pack, at, out long read) && read == number);
+                at += size;
+            }
+
+            Assert.Equal(length, at);
+            Assert.True(Pack.Validate(pack, length));
+            Assert.False(data.AsSpan().ContainsAny("abcd"u8));
+        }
+    }
+
+    [Fact]
     public void An_empty_pack_has_no_entries()
     {
         Assert.Equal(Pack.HeaderSize, _length);
