@@ -63,6 +63,8 @@ public sealed unsafe partial class Server : IDisposable
     public Mimei DefaultMimei { get; }
     /// <summary>All MiMei of the node.</summary>
     public MimeiRegistry Mimeis { get; }
+    /// <summary>The public content of the node, apart from what its MiMei hold; null: it keeps none.</summary>
+    public Leither.Ipfs.Content.ContentRepo? Content { get; set; }
     /// <summary>Settings.</summary>
     public ServerOptions Options { get; }
     /// <summary>The clock.</summary>

@@ -1,3 +1,6 @@
+using Leither.Ipfs.Blockstore;
+using Leither.Ipfs.Content;
+using Leither.Ipfs.Files;
 using Leither.MmDb;
 using Leither.MmDb.Configuration;
 using Leither.Node.Configuration;
@@ -19,6 +22,8 @@ public sealed class NodeHost : INodeStatus, IDisposable
     private readonly ITransport _transport;
     private readonly HttpGateway _http;
     private readonly OomScore _oomScore;
+    private readonly FileBlockstore _blocks;
+    private readonly ContentRepo _content;
 
     /// <summary>Creates a node from its configuration; nothing listens yet.</summary>
     public NodeHost(NodeConfig config, DataFolder folder, NodeLog log)
@@ -33,6 +38,8 @@ public sealed class NodeHost : INodeStatus, IDisposable
         {
             ConfigFile = config.File ?? "",
         };
+        _blocks = new FileBlockstore(Path.Combine(folder.Path, "ipfs", "blocks"));
+        _server.Content = _content = new ContentRepo(_blocks, new DiskFolder(Path.Combine(folder.Path, "ipfs")));
         _http = new HttpGateway(this, log);
         _oomScore = new OomScore(log);
         _transport = TransportFactory.Create(new PortHandler(new SessionHandler(_server, () => _transport!.Stop(), log), _http.Take, log), log);
@@ -106,6 +113,22 @@ public sealed class NodeHost : INodeStatus, IDisposable
         _transport.Dispose();
         _server.Dispose();
         _mimeis.Dispose();
+        CloseContent();
+    }
+
+    /// <summary>What was pinned is safe already; closing well saves the next start from reading what is not indexed.</summary>
+    private void CloseContent()
+    {
+        try
+        {
+            _blocks.Close();
+        }
+        catch (IOException e)
+        {
+            _log.Warning($"Public content was not closed well: {e.Message}");
+        }
+
+        _content.Dispose();
     }
 
     /// <summary>Snapshots for replicas, and of masters, that an end without notice left.</summary>

@@ -32,8 +32,8 @@ public interface IBlockSource
     IEnumerable<Cid> Cids();
 }
 
-/// <summary>A set of blocks. All members may be called by any thread at any time.</summary>
-public interface IBlockstore : IBlockSource, IDisposable
+/// <summary>Something that blocks can be put into.</summary>
+public interface IBlockSink
 {
     /// <summary>
     /// Adds a block; false if it is there already. The caller vouches that <paramref name="cid"/> names <paramref name="data"/> (it has just
@@ -44,7 +44,11 @@ public interface IBlockstore : IBlockSource, IDisposable
     /// was merely there may go.
     /// </remarks>
     bool Put(in Cid cid, ReadOnlySpan<byte> data);
+}
 
+/// <summary>A set of blocks. All members may be called by any thread at any time.</summary>
+public interface IBlockstore : IBlockSource, IBlockSink, IDisposable
+{
     /// <summary>Takes a block away; false if it is not there. Its bytes are gone when a collection has rewritten the file they lie in.</summary>
     bool Delete(in Cid cid);
 

@@ -55,7 +55,7 @@ public sealed class UnixFsImportOptions
 /// <param name="store">Where blocks are put; null to compute CIDs alone.</param>
 /// <param name="profile">How content is cut and linked.</param>
 /// <param name="options">How folders are read.</param>
-public sealed class UnixFsImporter(IBlockstore? store, UnixFsProfile profile, UnixFsImportOptions? options = null)
+public sealed class UnixFsImporter(IBlockSink? store, UnixFsProfile profile, UnixFsImportOptions? options = null)
 {
     // What stands before and behind the bytes of a wrapped leaf: two tags and lengths, the type, the file size.
     private const int Headroom = 24, Tailroom = 12;

@@ -48,5 +48,6 @@ public static class CommandList
         .. ScriptCommands.All,
         .. FunctionCommands.All,
         .. MimeiCommands.All,
+        .. IpfsCommands.All,
     ];
 }

@@ -95,7 +95,7 @@ public static unsafe class VersionFileCommands
     }
 
     /// <summary>A file on the node's disk; a relative path begins in the data folder. Or replies that it is none.</summary>
-    private static bool TryPath(CommandContext c, int index, out string path)
+    internal static bool TryPath(CommandContext c, int index, out string path)
     {
         ReadOnlySpan<byte> word = c[index].Span;
         path = "";

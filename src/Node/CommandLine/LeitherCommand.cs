@@ -8,8 +8,8 @@ using Leither.Resp;
 namespace Leither.Node.CommandLine;
 
 /// <summary>
-/// The command line: <c>run</c>, whose arguments are redis-server's and so are not parsed here, <c>import</c>, <c>mimei</c>, and every other word as a
-/// RESP command to the node that runs on a folder (so is <c>MIMEI</c> in capitals).
+/// The command line: <c>run</c>, whose arguments are redis-server's and so are not parsed here, <c>import</c>, <c>mimei</c>, <c>ipfs</c>, and every other
+/// word as a RESP command to the node that runs on a folder (so are <c>MIMEI</c> and <c>IPFS</c> in capitals).
 /// </summary>
 internal static class LeitherCommand
 {
@@ -40,6 +40,7 @@ internal static class LeitherCommand
         root.Subcommands.Add(RunForHelp());
         root.Subcommands.Add(ImportCommand.Create(data));
         root.Subcommands.Add(MimeiCommand.Create(data));
+        root.Subcommands.Add(IpfsCommand.Create(data));
         HelpOption help = root.Options.OfType<HelpOption>().Single();
         help.Action = new MimeiHelp((HelpAction)help.Action!);
         root.SetAction(result =>
@@ -83,7 +84,7 @@ internal static class LeitherCommand
             }
             else if (!arguments[i].StartsWith('-'))
             {
-                return arguments[i] is "run" or "import" or "mimei" ? (arguments, []) : (arguments[..i], arguments[i..]);
+                return arguments[i] is "run" or "import" or "mimei" or "ipfs" ? (arguments, []) : (arguments[..i], arguments[i..]);
             }
         }
 

@@ -706,7 +706,7 @@ internal static partial class MimeiCommand
     // ------------------------------------------------------------------ what they share
 
     /// <summary>Runs a command on a connection of its own; gives the exit code.</summary>
-    private static MimeiVerb Runs(this MimeiVerb verb, MimeiOptions options, Action<ParseResult, MimeiSession, MimeiOutput> act)
+    internal static MimeiVerb Runs(this MimeiVerb verb, MimeiOptions options, Action<ParseResult, MimeiSession, MimeiOutput> act)
     {
         verb.SetAction(result =>
         {

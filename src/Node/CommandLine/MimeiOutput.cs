@@ -172,6 +172,31 @@ internal sealed class MimeiOutput
             });
     }
 
+    /// <summary>Does something of known size, with a bar, what is done and how fast, where a person watches.</summary>
+    /// <param name="what">What it is.</param>
+    /// <param name="total">Bytes in all; asked for only where somebody watches.</param>
+    /// <param name="act">Does it, and tells how many bytes are done more.</param>
+    public T Progress<T>(string what, Func<long> total, Func<Action<long>, T> act)
+    {
+        if (_waiting is null)
+        {
+            return act(static _ => { });
+        }
+
+        return _waiting.Progress()
+            .Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn(), new DownloadedColumn(), new TransferSpeedColumn(), new RemainingTimeColumn())
+            .Start(progress =>
+            {
+                ProgressTask task = progress.AddTask(Markup.Escape(what), maxValue: Math.Max(1, total()));
+                T made = act(bytes => task.Increment(bytes));
+                task.Value = task.MaxValue;
+                return made;
+            });
+    }
+
+    /// <summary>Writes a line of a result as it is.</summary>
+    public static void Plain(string line) => _out.WriteLine(line);
+
     /// <summary>A CID, shortened where the terminal is narrow; its end tells versions apart.</summary>
     public string Cid(string cid) => !_isTerminal || _console.Profile.Width >= 140 || cid.Length < 20 ? cid : $"{cid[..7]}…{cid[^8..]}";
 

@@ -99,9 +99,30 @@ internal sealed class MimeiSession : IDisposable
     /// <exception cref="CommandLineException">The node refuses, or goes away.</exception>
     public RespReply Call(params IReadOnlyList<string> words)
     {
+        Send([.. words.Select(static w => (ReadOnlyMemory<byte>)System.Text.Encoding.UTF8.GetBytes(w))]);
+        return Receive();
+    }
+
+    /// <summary>Sends a command whose words are any bytes, without waiting for its reply.</summary>
+    /// <exception cref="CommandLineException">The node goes away.</exception>
+    public void Send(params IReadOnlyList<ReadOnlyMemory<byte>> words)
+    {
         try
         {
             _client.Send(words);
+        }
+        catch (SocketException e)
+        {
+            throw new CommandLineException($"The node does not answer: {e.Message}", inner: e);
+        }
+    }
+
+    /// <summary>The reply to the first command that was sent and has none yet.</summary>
+    /// <exception cref="CommandLineException">The node refuses, or goes away.</exception>
+    public RespReply Receive()
+    {
+        try
+        {
             RespReply reply = _client.Read() ?? throw new CommandLineException("The node closed the connection. Its log says why");
             return reply.IsError ? throw new CommandLineException(Explained(reply.Text)) : reply;
         }
@@ -199,6 +220,7 @@ internal sealed class MimeiSession : IDisposable
             _ when error.StartsWith("ERR no such MiMei", StringComparison.Ordinal) => $"{text}\nThose that there are: {Place.Leither("mimei list")}",
             _ when error.StartsWith("NOAUTH", StringComparison.Ordinal) => $"{error}\nPut the password into the environment variable {NodeClient.PasswordVariable}",
             _ when error.StartsWith("ERR unknown command 'MIMEI'", StringComparison.OrdinalIgnoreCase) => "What answers there is no Leither: it does not know MIMEI",
+            _ when error.StartsWith("ERR unknown command 'IPFS'", StringComparison.OrdinalIgnoreCase) => "What answers there is no Leither, or an older one: it does not know IPFS",
             _ => text,
         };
     }

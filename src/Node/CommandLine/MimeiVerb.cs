@@ -8,7 +8,7 @@ using Leither.Node.Configuration;
 namespace Leither.Node.CommandLine;
 
 /// <summary>
-/// One command of <c>leither mimei</c>. Its words are told apart here and not by the parser: the MiMei comes first and may be left out, and ids may begin
+/// One command of <c>leither mimei</c> or <c>leither ipfs</c>. Its words are told apart here and not by the parser: the MiMei comes first and may be left out, and ids may begin
 /// with '-'.
 /// </summary>
 internal sealed class MimeiVerb : Command
@@ -24,6 +24,9 @@ internal sealed class MimeiVerb : Command
         Usage = usage;
         Arguments.Add(_words);
     }
+
+    /// <summary>The command that it belongs to.</summary>
+    public string Of { get; init; } = "mimei";
 
     /// <summary>The words that it takes.</summary>
     public string Usage { get; }
@@ -44,7 +47,7 @@ internal sealed class MimeiVerb : Command
         string[] words = result.GetValue(_words) ?? [];
         if (words.FirstOrDefault(static w => w.Length > 1 && w.StartsWith('-') && !LeitherId.TryParse(w, out _)) is { } option)
         {
-            throw Misused($"There is no option {option}, and it is no id of a MiMei");
+            throw Misused(Of == "mimei" ? $"There is no option {option}, and it is no id of a MiMei" : $"There is no option {option}");
         }
 
         return words.Length < min ? throw Misused("Something is missing") : words.Length > max ? throw Misused($"There is no meaning for '{words[max]}'") : words;
@@ -52,7 +55,7 @@ internal sealed class MimeiVerb : Command
 
     /// <summary>The error of a wrong command line.</summary>
     public CommandLineException Misused(string problem) =>
-        new($"{problem}.\nUsage: leither mimei {Name}{(Usage.Length == 0 ? "" : " ")}{Usage}\nMore:  leither mimei {Name} --help", isUsage: true);
+        new($"{problem}.\nUsage: leither {Of} {Name}{(Usage.Length == 0 ? "" : " ")}{Usage}\nMore:  leither {Of} {Name} --help", isUsage: true);
 
     /// <summary>Whether a word means a version: cur, last, release or a number.</summary>
     public static bool IsVersion(string word) =>
@@ -100,8 +103,8 @@ internal sealed class MimeiHelp(HelpAction usual) : SynchronousCommandLineAction
             output.WriteLine(verb.Details);
         }
 
-        output.WriteLine($"\nUsage:\n  leither mimei {verb.Name}{(verb.Usage.Length == 0 ? "" : " ")}{verb.Usage}");
-        if (verb.Usage.Contains("MID", StringComparison.Ordinal))
+        output.WriteLine($"\nUsage:\n  leither {verb.Of} {verb.Name}{(verb.Usage.Length == 0 ? "" : " ")}{verb.Usage}");
+        if (verb.Of == "mimei" && verb.Usage.Contains("MID", StringComparison.Ordinal))
         {
             output.WriteLine("\n  MID is the id of a MiMei (27 characters, the first of which may be '-') or its name on this node.");
             if (verb.Usage.Contains("[MID]", StringComparison.Ordinal))
@@ -119,7 +122,7 @@ internal sealed class MimeiHelp(HelpAction usual) : SynchronousCommandLineAction
         output.WriteLine("\nExamples:");
         foreach (string example in verb.Examples)
         {
-            output.WriteLine($"  leither mimei {example}");
+            output.WriteLine($"  leither {verb.Of} {example}");
         }
 
         return 0;

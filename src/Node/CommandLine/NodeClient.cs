@@ -38,15 +38,17 @@ internal sealed class NodeClient : IDisposable
     }
 
     /// <summary>Sends a command.</summary>
-    public void Send(IReadOnlyList<string> words)
+    public void Send(IReadOnlyList<string> words) => Send([.. words.Select(static w => (ReadOnlyMemory<byte>)Encoding.UTF8.GetBytes(w))]);
+
+    /// <summary>Sends a command whose words are any bytes.</summary>
+    public void Send(IReadOnlyList<ReadOnlyMemory<byte>> words)
     {
         using MemoryStream request = new();
         request.Write(Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"*{words.Count}\r\n")));
-        foreach (string word in words)
+        foreach (ReadOnlyMemory<byte> word in words)
         {
-            byte[] bytes = Encoding.UTF8.GetBytes(word);
-            request.Write(Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"${bytes.Length}\r\n")));
-            request.Write(bytes);
+            request.Write(Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"${word.Length}\r\n")));
+            request.Write(word.Span);
             request.Write("\r\n"u8);
         }
 

@@ -23,6 +23,7 @@ namespace Leither.Node.Storage;
 /// DIR/mimei/ID/versions              which versions there are
 /// DIR/mimei/ID/refs                  what it refers to
 /// DIR/mimei/ID/blocks/               the blocks of the versions
+/// DIR/ipfs/blocks/, roots            public content, apart from all that, and what of it is kept (ContentRepo)
 /// DIR/mimei/draft-*/                 one that is being imported; what is left of such goes at the next start
 /// </code>
 /// </summary>
