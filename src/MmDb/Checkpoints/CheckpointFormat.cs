@@ -16,7 +16,7 @@ namespace Leither.MmDb.Checkpoints;
 ///         12  4  databases            16  8  epoch
 ///         24  8  sequence             32  8  hybrid time of the log's last entry
 ///         40  8  when it was begun, Unix milliseconds
-///         48  8  keys                 56  4  0
+///         48  8  keys                 56  4  the database that has the most of them
 ///         60  4  CRC-32C of the bytes before
 /// chunk    0  4  length of what follows the 16 bytes
 ///          4  4  CRC-32C of the rest of these 16 bytes and of what follows, begun with the header's
@@ -85,7 +85,7 @@ internal static class CheckpointFormat
 }
 
 /// <summary>The fields of a checkpoint's header.</summary>
-internal readonly record struct CheckpointHeader(Position Position, ulong Time, long BegunMs, int Databases, long Keys)
+internal readonly record struct CheckpointHeader(Position Position, ulong Time, long BegunMs, int Databases, long Keys, int Largest = 0)
 {
     public unsafe void Encode(byte* to)
     {
@@ -99,6 +99,7 @@ internal readonly record struct CheckpointHeader(Position Position, ulong Time, 
         Unsafe.WriteUnaligned(to + 32, Time);
         Unsafe.WriteUnaligned(to + 40, BegunMs);
         Unsafe.WriteUnaligned(to + 48, Keys);
+        Unsafe.WriteUnaligned(to + 56, Largest);
         Unsafe.WriteUnaligned(to + 60, Crc32C.Compute(0, to, 60));
     }
 
@@ -128,7 +129,8 @@ internal readonly record struct CheckpointHeader(Position Position, ulong Time, 
             Unsafe.ReadUnaligned<ulong>(from + 32),
             Unsafe.ReadUnaligned<long>(from + 40),
             Unsafe.ReadUnaligned<int>(from + 12),
-            Unsafe.ReadUnaligned<long>(from + 48));
+            Unsafe.ReadUnaligned<long>(from + 48),
+            Unsafe.ReadUnaligned<int>(from + 56));
         return null;
     }
 }

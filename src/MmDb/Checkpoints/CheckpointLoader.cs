@@ -153,6 +153,7 @@ internal sealed unsafe class CheckpointLoader
                 throw new CheckpointCorruptedException(fullName, 0, $"it holds entry {header.Position}, which is not what its name says");
             }
 
+            loader?.Expect(header, length);
             byte* chunk = stackalloc byte[CheckpointFormat.ChunkHeaderBytes];
             at = CheckpointFormat.HeaderBytes;
             for (uint number = 0; ; number++)
@@ -215,6 +216,19 @@ internal sealed unsafe class CheckpointLoader
         finally
         {
             NativeMemory.Free(buffer);
+        }
+    }
+
+    /// <summary>Makes the table of the database that has the most keys as large as it will be.</summary>
+    private void Expect(in CheckpointHeader header, long length)
+    {
+        // Type, expiry, access time, lengths and chunk headers: no key takes less of the file.
+        const int leastBytes = 8;
+        if ((uint)header.Largest < (uint)_keys.Length)
+        {
+            var small = (KeyTable*)_keys[header.Largest];
+            _keys[header.Largest] = (nint)KeyTable.Create(_heap, Math.Min(header.Keys, length / leastBytes));
+            KeyTable.Destroy(_heap, small);
         }
     }
 

@@ -294,13 +294,16 @@ public sealed class Checkpointer : ICheckpointer, IDisposable
         _lastTryMs = StartedMs = NowMs;
         _dirtyAtBegin = keyspace.Dirty;
         _logBytesAtBegin = LogBytes;
+        Database[] databases = keyspace.Databases;
         long keys = 0;
-        foreach (Database database in keyspace.Databases)
+        int largest = 0;
+        for (int i = 0; i < databases.Length; i++)
         {
-            keys += database.Count;
+            keys += databases[i].Count;
+            largest = databases[i].Count > databases[largest].Count ? i : largest;
         }
 
-        _writer = new CheckpointWriter(_files, new CheckpointHeader(CurrentPosition, keyspace.Effects.LastTime, StartedMs, keyspace.Databases.Length, keys));
+        _writer = new CheckpointWriter(_files, new CheckpointHeader(CurrentPosition, keyspace.Effects.LastTime, StartedMs, databases.Length, keys, largest));
         _snapshot = Snapshot.Begin(keyspace, _writer);
     }
 

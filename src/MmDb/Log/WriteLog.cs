@@ -181,17 +181,17 @@ public sealed unsafe partial class WriteLog : IDisposable
         if (_phase == Phase.Closed) return;
         _worker.Remove(this);
         lock (_fileWorkGate)
-        lock (_sealGate)
-        {
-            lock (_syncGate)
+            lock (_sealGate)
             {
-                _phase = Phase.Closed;
-                foreach (Segment segment in _segments) segment.File?.Dispose();
-                foreach (PreparedFile prepared in _prepared) prepared.File.Dispose();
-                for (Chunk? chunk = _oldest; chunk is not null; chunk = chunk.Next) chunk.Free();
-                _spare?.Free();
+                lock (_syncGate)
+                {
+                    _phase = Phase.Closed;
+                    foreach (Segment segment in _segments) segment.File?.Dispose();
+                    foreach (PreparedFile prepared in _prepared) prepared.File.Dispose();
+                    for (Chunk? chunk = _oldest; chunk is not null; chunk = chunk.Next) chunk.Free();
+                    _spare?.Free();
+                }
             }
-        }
         _cursor = _limit = _entry = _group = _promised = null;
     }
 

@@ -59,6 +59,9 @@ public unsafe partial struct KeyTable
     private const ulong RecordMask = (1UL << PositionBits) - 1;
     private const ulong SegmentMask = RecordMask & ~63UL;
 
+    /// <summary>A table made for more records than 2^20 segments hold grows into them.</summary>
+    private const int MaxPresizedDepth = 20;
+
     /// <summary>Random tries before an exact, slower choice.</summary>
     private const int MaxRandomTries = 96;
 
@@ -116,6 +119,60 @@ public unsafe partial struct KeyTable
         }
         *table = new KeyTable { _directoryShift = 63, _segments = 1, _deepSegments = 1, _single = Entry(bucket, 0, 0, 0) };
         table->_directory = &table->_single;
+        return table;
+    }
+
+    /// <summary>Makes an empty table that has the segments which so many records will need, so that bringing them in splits none.</summary>
+    /// <param name="heap">Heap to take it from; all later calls get the same one.</param>
+    /// <param name="records">How many there will be, roughly.</param>
+    /// <returns>The table.</returns>
+    /// <exception cref="NativeMemoryExhaustedException">The system has no more memory.</exception>
+    public static KeyTable* Create(NativeHeap heap, long records)
+    {
+        KeyTable* table = Create(heap);
+        // About as full as splitting leaves them on average.
+        const int recordsInSegment = SlotsPerBucket * 2 / 3 << MaxBucketBits;
+        int depth = Math.Min(BitOperations.Log2((ulong)Math.Max(1, records / recordsInSegment)), MaxPresizedDepth);
+        if (depth == 0)
+        {
+            return table;
+        }
+
+        ulong* directory;
+        int made = 0;
+        try
+        {
+            directory = (ulong*)heap.Alloc((nuint)8 << depth);
+        }
+        catch (NativeMemoryExhaustedException)
+        {
+            Destroy(heap, table);
+            throw;
+        }
+
+        try
+        {
+            for (; made < 1 << depth; made++)
+            {
+                directory[made] = Entry(heap.AllocZeroed(SegmentBytes), depth, MaxBucketBits, 0);
+            }
+        }
+        catch (NativeMemoryExhaustedException)
+        {
+            while (made-- > 0)
+            {
+                heap.Free(SegmentOf(directory[made]), SegmentBytes);
+            }
+
+            heap.Free((byte*)directory, (nuint)8 << depth);
+            Destroy(heap, table);
+            throw;
+        }
+
+        heap.Free(SegmentOf(table->_single), BucketBytes);
+        table->_directory = directory;
+        table->_directoryShift = 63 - depth;
+        table->_segments = table->_deepSegments = 1 << depth;
         return table;
     }
 

@@ -32,13 +32,16 @@ public sealed unsafe class KeyTableTests
     }
 
     [Theory]
-    [InlineData(10)]
-    [InlineData(300)]
-    [InlineData(3_000)]
-    [InlineData(60_000)]
-    public void Random_use_agrees_with_a_dictionary(int keys) => Seed.Run(random =>
+    [InlineData(10, 0)]
+    [InlineData(300, 0)]
+    [InlineData(3_000, 0)]
+    [InlineData(60_000, 0)]
+    [InlineData(60_000, 60_000)]
+    [InlineData(60_000, 2_000)]
+    [InlineData(300, 20_000)]
+    public void Random_use_agrees_with_a_dictionary(int keys, int expected) => Seed.Run(random =>
     {
-        using var world = new World((ulong)random.NextInt64());
+        using var world = new World((ulong)random.NextInt64(), expected);
         int steps = 250_000;
         for (int step = 0; step < steps; step++)
         {
@@ -416,10 +419,10 @@ public sealed unsafe class KeyTableTests
         public KeyTable* Table;
         private FastRandom _random;
 
-        public World(ulong seed)
+        public World(ulong seed, long expected = 0)
         {
             Heap = new NativeHeap(seed);
-            Table = KeyTable.Create(Heap);
+            Table = KeyTable.Create(Heap, expected);
             _random = new FastRandom(seed);
         }
 
