@@ -74,12 +74,13 @@ public sealed class Mimei : IDisposable
     /// </summary>
     internal Versions.StateAt? Shown { get; private set; }
 
+    /// <summary>Why none of the versions that it would show can be read; null: it shows one.</summary>
+    internal string? ShownProblem { get; private set; }
+
     /// <summary>Whether nobody can write to it here: it once was so, or only its author writes to it.</summary>
     public bool IsReadOnly => Current is not null || Versions is { IsAuthor: false };
 
-    /// <summary>Shows the newest of its versions. (Behind the gate, or before anybody uses it.)</summary>
-    /// <exception cref="MimeiException">The version is damaged.</exception>
-    /// <exception cref="IOException">Its blocks cannot be read.</exception>
+    /// <summary>Shows the newest of its versions that can be read. (Behind the gate, or before anybody uses it.)</summary>
     public void ShowNewest() => Show(Leither.MmDb.Versions.VersionHistory.Newest(this));
 
     /// <summary>Shows what <see cref="Versions.VersionHistory.Newest"/> found, in the place of what it showed before.</summary>
@@ -96,6 +97,7 @@ public sealed class Mimei : IDisposable
         }
 
         Shown = found.State;
+        ShownProblem = found.Problem;
         Keyspace.Source = found.Source(Keyspace);
         foreach ((byte[] name, byte[] code) in found.State.State.Functions)
         {

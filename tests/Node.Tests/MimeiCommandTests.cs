@@ -309,6 +309,34 @@ public sealed class MimeiCommandTests
     }
 
     [Fact]
+    public void Import_brings_back_blocks_that_were_damaged()
+    {
+        using LeitherServer author = LeitherServer.StartNew(), other = LeitherServer.StartNew();
+        Call(author, "SET", "a", "1");
+        Mimei(author, "backup");
+        string file = Path.Combine(author.DataDir, "all.car");
+        Mimei(author, "export", file);
+        string mid = Json(other, "import", file, "-n", "theirs").GetProperty("mid").GetString()!;
+        other.Stop();
+        string pack = Directory.EnumerateFiles(Path.Combine(other.DataDir, "mimei", LeitherId.Parse(mid).ToBase32(), "blocks")).MaxBy(static f => new FileInfo(f).Length)!;
+        byte[] bytes = File.ReadAllBytes(pack);
+        for (int i = 100; i < bytes.Length; i += 10)
+        {
+            bytes[i] ^= 1;
+        }
+
+        File.WriteAllBytes(pack, bytes);
+        other.Start();
+        using RespClient client = other.Connect();
+        Assert.Equal("OK", client.Call("MIMEI", "OPEN", "theirs").Text);
+        Assert.Contains("can be read: ", client.Call("GET", "a").Text, StringComparison.Ordinal);
+        Assert.Contains("MIMEI IMPORT from an export brings blocks back", client.Call("MIMEI", "FORK").Text, StringComparison.Ordinal);
+        Assert.Equal(0, Mimei(other, "import", file).Code);
+        Assert.Equal("1", client.Call("GET", "a").Text);
+        Assert.Equal(0, Mimei(other, "check", "theirs").Code);
+    }
+
+    [Fact]
     public void A_lost_MiMei_comes_back_with_its_versions_and_goes_on_where_its_authors_key_is()
     {
         using LeitherServer server = LeitherServer.StartNew();

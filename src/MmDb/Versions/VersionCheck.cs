@@ -133,7 +133,7 @@ internal sealed class VersionCheck(Versioner versions, WriteLog? log, LongWork w
         }
 
         Add($"{_place}: block {block} {what}. "
-            + (damage is null ? $"Bring the block back from a copy of the folder, or MIMEI DELVERS {_place["version ".Length..]}" : "It was dropped: MIMEI BACKUP writes it again if the data still has what was in it"));
+            + (damage is null ? $"Bring the block back with MIMEI IMPORT from an export or from a copy of the folder, or MIMEI DELVERS {_place["version ".Length..]}" : "It was dropped: MIMEI BACKUP writes it again if the data still has what was in it, and MIMEI IMPORT from an export does"));
     }
 
     private void Add(string problem)

@@ -40,15 +40,32 @@ internal static unsafe class VersionHistory
     /// <param name="State">The state.</param>
     /// <param name="Store">Where its blocks are.</param>
     /// <param name="Use">Keeps them.</param>
-    internal sealed record Found(StateAt State, NodeStore Store, Versioner.Use? Use)
+    /// <param name="Problem">Why there is none that can be read; null: there is.</param>
+    internal sealed record Found(StateAt State, NodeStore Store, Versioner.Use? Use, string? Problem = null)
     {
         /// <summary>Where a keyspace fetches its keys from.</summary>
-        public KeySource Source(Keyspace keyspace) => new StateSource(Store, State.State, keyspace, Use);
+        public KeySource Source(Keyspace keyspace) => Problem is null ? new StateSource(Store, State.State, keyspace, Use) : new UnreadableSource(Problem);
+    }
+
+    /// <summary>In the place of keys that cannot be read: whoever asks for one is told why.</summary>
+    private sealed class UnreadableSource(string problem) : KeySource
+    {
+        public override int SortedBytes => 0;
+
+        public override long Count(int database) => 0;
+
+        public override byte* Fetch(Database database, in Key key) => throw new IOException(problem);
+
+        public override IEnumerable<SourceKey> Walk(int database, long from) => throw new IOException(problem);
+
+        public override IEnumerable<SourceKey> WalkFrom(int database, byte[] begin) => throw new IOException(problem);
+
+        public override void Dispose()
+        {
+        }
     }
 
     /// <summary>The newest version that can be read; that of one without versions is empty.</summary>
-    /// <exception cref="MimeiException">There are versions, and none can be read.</exception>
-    /// <exception cref="IOException">As the other.</exception>
     internal static Found Newest(Mimei mimei)
     {
         Versioner versions = VersionsOf(mimei);
@@ -63,7 +80,7 @@ internal static unsafe class VersionHistory
                 var state = new StateAt(StateRoot.Read(store, version.State), version.State, version.Position, 0, version);
                 if (problem is not null)
                 {
-                    versions.Report($"Version {listed.Number} is shown, since those after it cannot be read: {problem.Message}. MIMEI IMPORT brings blocks back");
+                    versions.Report($"Version {listed.Number} is shown, since those after it cannot be read: {problem.Message}. MIMEI IMPORT from an export brings blocks back");
                 }
 
                 return new Found(state, store, use);
@@ -75,8 +92,8 @@ internal static unsafe class VersionHistory
             }
         }
 
-        return problem is null ? new Found(new StateAt(StateRoot.Empty, default, default, 0, null), store, null)
-            : throw new MimeiException($"ERR no version of MiMei {mimei.Id} can be read: {problem.Message}", problem);
+        string? why = problem is null ? null : $"no version of MiMei {mimei.Id} can be read: {problem.Message}. MIMEI IMPORT from an export brings blocks back";
+        return new Found(new StateAt(StateRoot.Empty, default, default, 0, null), store, null, why);
     }
 
     /// <summary>The error for a command that would write to what once was, or to what only its author writes to.</summary>

@@ -116,7 +116,12 @@ internal sealed class VersionImport : IDisposable
         {
             _work.Count();
             versions.ThrowIfClosing();
-            versions.Blocks.Put(cid, _draft.Blocks.Get(cid) ?? throw new MissingBlockException(cid));
+            byte[] block = _draft.Blocks.Get(cid) ?? throw new MissingBlockException(cid);
+            if (!versions.Blocks.Put(cid, block) && !IsIntact(versions.Blocks, cid))
+            {
+                versions.Blocks.Delete(cid);
+                versions.Blocks.Put(cid, block);
+            }
         }
 
         versions.Blocks.Flush();
@@ -330,6 +335,19 @@ internal sealed class VersionImport : IDisposable
         }
 
         return missing;
+    }
+
+    private static bool IsIntact(IBlockstore blocks, in Cid cid)
+    {
+        try
+        {
+            return blocks.Get(cid) is not null;
+        }
+        catch (BlockCorruptedException)
+        {
+            // It is about to be written anew.
+            return false;
+        }
     }
 
     /// <summary>Takes out of the draft what no version needs.</summary>

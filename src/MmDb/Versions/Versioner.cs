@@ -172,7 +172,7 @@ public sealed partial class Versioner : IDisposable
         if (_mimei.Shown is { } shown)
         {
             // It holds what its newest version does.
-            done(shown, null);
+            done(_mimei.ShownProblem is null ? shown : null, _mimei.ShownProblem is { } problem ? new IOException(problem) : null);
         }
         else
         {

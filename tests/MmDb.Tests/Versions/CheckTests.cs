@@ -43,7 +43,7 @@ public sealed class CheckTests(ITestOutputHelper output)
         Assert.EndsWith("\"problems\", []]", fixture.Run("MIMEI CHECK"), StringComparison.Ordinal);
         Cid state = fixture.Versions.Read(2).State;
         fixture.Blocks.Delete(state);
-        Assert.Contains($"version 2: block {state} is missing. Bring the block back from a copy of the folder, or MIMEI DELVERS 2", fixture.Run("MIMEI CHECK"), StringComparison.Ordinal);
+        Assert.Contains($"version 2: block {state} is missing. Bring the block back with MIMEI IMPORT from an export or from a copy of the folder, or MIMEI DELVERS 2", fixture.Run("MIMEI CHECK"), StringComparison.Ordinal);
     }
 
     [Fact]
