@@ -198,7 +198,10 @@ internal sealed unsafe class InProcess : IDisposable
     }
 
     private WriteLog OpenLog(EntryVisitor? onEntry) =>
-        WriteLog.Open(DiskFolder.Make(_logDirectory!.Path), new LogOptions { Fsync = FsyncPolicy.No }, 0UL, onEntry);
+        WriteLog.Open(DiskFolder.Make(_logDirectory!.Path), new LogOptions { Fsync = FsyncPolicy.No, Origin = Origin }, 0UL, onEntry);
+
+    /// <summary>The log of a MiMei that has an id is sealed.</summary>
+    private SegmentOrigin? Origin => Server.DefaultMimei.Id == default ? null : new SegmentOrigin(Server.DefaultMimei.Id, new byte[Ed25519.PublicKeyLength]);
 
     /// <summary>A reply as a line: see the head of this file.</summary>
     public static string Show(RespReply reply)

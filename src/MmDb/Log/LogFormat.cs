@@ -16,8 +16,8 @@ namespace Leither.MmDb.Log;
 //                            12  4  generation: how often the epoch's tail had to be rewritten after a failed write or sync
 //                            16  8  epoch
 //                            24  8  first sequence: of the entry that begins (or goes on) in the first group
-//                            32 32  writer's public key (zero until logs are signed)
-//                            64 32  digest of the previous segment (zero until segments are sealed)
+//                            32 32  zero: the segment's node (SegmentNode.cs) names the writer
+//                            64 32  zero: the segment's node links to the one before, which may not be hashed yet
 //                            96  8  entry offset: how many bytes of that entry lie in earlier segments; 0: it begins here
 //                           104  8  previous epoch: of the entry before the first; with the first sequence it names where an epoch continues
 //                           112  8  synced sequence when the segment was begun

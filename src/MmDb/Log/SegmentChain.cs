@@ -8,8 +8,8 @@
 //                                                                      12  4  generation of its file
 //                                                                      16  …  the node's block (SegmentNode.cs)
 //
-// It is derived from the segment files as long as these are there, and all that is left of them once they are trimmed: some 250 bytes for a
-// segment, so a log of a terabyte has a chain of 250 MB. So it is appended to without a sync; it is durable before a version that links to
+// It is derived from the segment files as long as these are there, and all that is left of them once they are trimmed: some 220 bytes for a
+// segment, so a log of a terabyte has a chain of 220 MB. So it is appended to without a sync; it is durable before a version that links to
 // its newest node is listed, and before a segment file that it names is deleted.
 
 using System.Buffers;
