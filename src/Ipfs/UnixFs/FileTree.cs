@@ -39,8 +39,11 @@ public sealed class FileWriteOptions
 /// <remarks>Blocks that were put since the last <see cref="Flush"/> are no roots of a collection but through <see cref="Roots"/>.</remarks>
 public sealed class FileTree
 {
-    /// <summary>The most bytes that a file may come to have by being written: what is left out in between is written as zeros.</summary>
+    /// <summary>The most bytes that a file may come to have by being written.</summary>
     public const long MaxFileBytes = 1L << 40;
+
+    /// <summary>How far behind the end of a file the first byte may go; what is between is written as zeros.</summary>
+    public const long MaxGapBytes = 1L << 30;
 
     private const int MaxHeld = 50_000;
 
@@ -183,6 +186,11 @@ public sealed class FileTree
             else if (!options.Create)
             {
                 throw new UnixFsPathException($"There is no file '{path}'", isMissing: true);
+            }
+
+            if (options.Offset - (long)(options.Truncate ? 0 : old?.FileSize ?? 0) > MaxGapBytes)
+            {
+                throw new UnixFsPathException($"byte {options.Offset} lies more than {MaxGapBytes} bytes behind the end of '{path}'", isMissing: false);
             }
 
             using UnixFsFile? before = old is null || options.Truncate ? null : new UnixFsFile(_store, old);
@@ -342,7 +350,13 @@ public sealed class FileTree
         UnixFsNode node = UnixFsNode.Load(_store, item.Cid);
         if (!node.IsDirectory) return false;
         var children = new Dictionary<string, Item>(StringComparer.Ordinal);
-        foreach (UnixFsLink link in UnixFsDirectory.List(_store, node)) children[link.Name] = new Item { Cid = link.Cid, Tsize = link.Tsize ?? 0 };
+        foreach (UnixFsLink link in UnixFsDirectory.List(_store, node))
+        {
+            // Others may have made the folder; one that could not be written again is not opened.
+            if (!UnixFsDirectory.IsSafeName(link.Name)) throw new UnixFsException(node.Cid, $"the folder has an entry '{link.Name}', which can be no name");
+            children[link.Name] = new Item { Cid = link.Cid, Tsize = link.Tsize ?? 0 };
+        }
+
         item.Children = children;
         item.Mode = node.Data.Mode;
         item.Mtime = node.Data.Mtime;

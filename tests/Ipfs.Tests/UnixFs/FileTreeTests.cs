@@ -1,5 +1,6 @@
 using System.Text;
 using Leither.Ipfs.Blockstore;
+using Leither.Ipfs.DagPb;
 using Leither.Ipfs.Multiformats;
 using Leither.Ipfs.UnixFs;
 using Leither.TestKit;
@@ -85,6 +86,21 @@ public sealed class FileTreeTests
         foreach (Action mistake in mistakes) Assert.Throws<UnixFsPathException>(mistake);
         _tree.Move("/f", "/f");
         Assert.Equal(before, _tree.Flush());
+    }
+
+    [Fact]
+    public void A_folder_that_others_made_with_names_that_are_none_is_shown_and_not_opened()
+    {
+        Cid file = new UnixFsImporter(_store, UnixFsProfile.V1).AddFile(Content("x")).Cid;
+        byte[] block = new PbNode([new PbLink(file, "..", 1)], new UnixFsData { Type = UnixFsType.Directory }.Encode()).Encode();
+        var folder = Cid.Of(Multicodec.DagPb, block);
+        _store.Put(folder, block);
+        _tree.Link(folder, "/odd");
+        Assert.Throws<UnixFsException>(() => _tree.List("/odd"));
+        Assert.Throws<UnixFsException>(() => Write("/odd/x", "x"));
+        _tree.Flush();
+        Assert.Equal(folder, _tree.Stat("/odd").Cid);
+        Assert.Throws<UnixFsPathException>(() => _tree.Write("/far", Content("x"), new FileWriteOptions { Create = true, Offset = FileTree.MaxGapBytes + 1 }));
     }
 
     [Fact]
