@@ -30,8 +30,8 @@ public sealed class FileBlockstoreOptions
     /// <summary>The size that a pack does not grow beyond (unless a single block is larger).</summary>
     public int MaxPackBytes { get; init; } = 64 << 20;
 
-    /// <summary>So many bytes are gathered before they are written.</summary>
-    public int BufferBytes { get; init; } = 256 << 10;
+    /// <summary>So many bytes are gathered before they are written. A system call is not interrupted, so other threads may have to wait for the copying.</summary>
+    public int BufferBytes { get; init; } = 128 << 10;
 
     /// <summary>So many blocks may be indexed in memory alone; after a crash, they are what a start has to read.</summary>
     public int MaxRecentBlocks { get; init; } = 2048;
@@ -44,6 +44,9 @@ public sealed class FileBlockstoreOptions
 public sealed partial class FileBlockstore : IBlockstore
 {
     private const int MaxOpenPacks = 128;
+
+    /// <summary>After so many bytes written they are sent on their way to the disk.</summary>
+    private const int WritebackBytes = 1 << 20;
 
     private readonly IFolder _files;
     private readonly FileBlockstoreOptions _options;
@@ -588,7 +591,10 @@ public sealed partial class FileBlockstore : IBlockstore
         if (pack.TailLength == 0) return;
         try
         {
-            FileOf(pack).WriteAll(pack.Written, pack.Tail.AsSpan(0, pack.TailLength));
+            IFile file = FileOf(pack);
+            file.WriteAll(pack.Written, pack.Tail.AsSpan(0, pack.TailLength));
+            // What lies on the disk already when Flush comes, that need not wait for.
+            if (pack.Written / WritebackBytes != (pack.Written + pack.TailLength) / WritebackBytes) file.BeginWriteback();
         }
         catch (DiskException e)
         {

@@ -301,11 +301,14 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
         }
     }
 
+    /// <summary>An index file for each few versions rather than for each: writing one is a good part of what a small version costs.</summary>
+    private static readonly FileBlockstoreOptions _blockstoreOptions = new() { MaxRecentBlocks = 8192 };
+
     private Versioner VersionsOf(Mimei mimei, MimeiInfo info, DiskFolder files) => new(mimei, new VersionerOptions
     {
         Info = info,
         Author = info.Author.Span.SequenceEqual(Author.Span) ? _keys.Author : null,
-        OpenBlocks = () => new FileBlockstore(Path.Combine(PathOf(info.Id), BlocksFolder)),
+        OpenBlocks = () => new FileBlockstore(Path.Combine(PathOf(info.Id), BlocksFolder), _blockstoreOptions),
         Files = files,
         WorkFolder = PathOf(info.Id),
         Time = TimeProvider.System,
