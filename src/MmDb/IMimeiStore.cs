@@ -41,6 +41,9 @@ public interface IMimeiStore
     /// <summary>Bytes that it takes on the disk.</summary>
     long BytesOf(LeitherId id);
 
+    /// <summary>What the node knew of one when it was here: what people called it, its rights. Null: nothing. (What it held or referred to went with its folder.)</summary>
+    MimeiRecord? Recall(LeitherId id);
+
     /// <summary>Keeps what one refers to, durably, in the place of what it referred to before.</summary>
     /// <exception cref="IOException">The disk failed.</exception>
     void KeepReferences(LeitherId id, IReadOnlyList<MimeiReference> references);

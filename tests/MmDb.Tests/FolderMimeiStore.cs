@@ -93,6 +93,14 @@ internal sealed class FolderMimeiStore(TimeProvider time) : IMimeiStore, IDispos
         }
     }
 
+    public MimeiRecord? Recall(LeitherId id)
+    {
+        lock (_records)
+        {
+            return _records.GetValueOrDefault(id);
+        }
+    }
+
     public void KeepReferences(LeitherId id, IReadOnlyList<MimeiReference> references) =>
         File.WriteAllBytes(Path.Combine(Directory.CreateDirectory(PathOf(id)).FullName, "refs"), MimeiReference.Encode(references));
 

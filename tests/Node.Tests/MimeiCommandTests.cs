@@ -354,7 +354,7 @@ public sealed class MimeiCommandTests
         server.Stop();
         Directory.Delete(Path.Combine(server.DataDir, "mimei", LeitherId.Parse(mid).ToBase32()), recursive: true);
         server.Start();
-        Assert.StartsWith($"mid= {mid}\n1 version added", Mimei(server, "import", file, "-n", "diary").Output, StringComparison.Ordinal);
+        Assert.StartsWith($"mid= {mid}\n1 version added", Mimei(server, "import", file).Output, StringComparison.Ordinal);
         using (RespClient client = server.Connect())
         {
             Assert.Equal("OK", client.Call("MIMEI", "OPEN", "diary").Text);

@@ -90,7 +90,7 @@ public sealed class VersionCrashTests
             Assert.DoesNotContain(Directory.EnumerateDirectories(Path.Combine(other.DataDir, "mimei")), static d => d.Contains("draft", StringComparison.Ordinal));
             if (after.Call("MIMEI", "OPEN", mid).IsError)
             {
-                Assert.Equal(1, after.Call("MIMEI", "LIST").Items.Length);
+                Assert.Single(after.Call("MIMEI", "LIST").Items);
                 continue;
             }
 

@@ -178,6 +178,9 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
     }
 
     /// <inheritdoc/>
+    public MimeiRecord? Recall(LeitherId id) => _list.Find(id);
+
+    /// <inheritdoc/>
     public void KeepReferences(LeitherId id, IReadOnlyList<MimeiReference> references) => Write(new DiskFolder(PathOf(id)), ReferencesFile, MimeiReference.Encode(references));
 
     private IReadOnlyList<MimeiReference> ReadReferences(string path)

@@ -43,6 +43,15 @@ internal sealed class MimeiList : IDisposable
     /// <summary>Everything that is known. Not to be looked at while others keep something.</summary>
     public IReadOnlyDictionary<LeitherId, MimeiRecord> Records => _records;
 
+    /// <summary>What is known of one; null: nothing. On any thread.</summary>
+    public MimeiRecord? Find(LeitherId id)
+    {
+        lock (_gate)
+        {
+            return _records.GetValueOrDefault(id);
+        }
+    }
+
     /// <summary>Keeps what is known of one, durably. On any thread.</summary>
     /// <exception cref="IOException">The disk failed.</exception>
     public void Keep(MimeiRecord record)
