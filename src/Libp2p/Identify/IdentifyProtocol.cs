@@ -75,7 +75,7 @@ internal static class IdentifyProtocol
 
     private static PeerIdentity Note(Messages.Identify message, PeerConnection connection, Host host)
     {
-        PeerRecord? record = PeerRecord.TryOpen(message.SignedPeerRecord.Span, out PeerRecord? opened) && opened.Peer == connection.Peer ? opened : null;
+        PeerRecord? record = PeerRecord.TryOpen(message.SignedPeerRecord.Span, connection.Key, out PeerRecord? opened) && opened.Peer == connection.Peer ? opened : null;
         var identity = new PeerIdentity
         {
             Agent = Shorten(message.AgentVersion),

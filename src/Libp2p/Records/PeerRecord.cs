@@ -29,10 +29,13 @@ public sealed record PeerRecord(PeerId Peer, ulong Sequence, IReadOnlyList<Multi
     }
 
     /// <summary>Reads a record out of its envelope; false if the envelope is not right, or not signed by the peer that it is about. Addresses of unknown kinds are left out.</summary>
-    public static bool TryOpen(ReadOnlySpan<byte> envelopeBytes, [NotNullWhen(true)] out PeerRecord? record)
+    public static bool TryOpen(ReadOnlySpan<byte> envelopeBytes, [NotNullWhen(true)] out PeerRecord? record) => TryOpen(envelopeBytes, null, out record);
+
+    /// <summary>The same where the signer's key is likely to be one that is at hand.</summary>
+    internal static bool TryOpen(ReadOnlySpan<byte> envelopeBytes, PeerKey? known, [NotNullWhen(true)] out PeerRecord? record)
     {
         record = null;
-        if (!SignedEnvelope.TryOpen(envelopeBytes, Domain, out SignedEnvelope? envelope) || !envelope.PayloadType.SequenceEqual(PayloadType))
+        if (!SignedEnvelope.TryOpen(envelopeBytes, Domain, known, out SignedEnvelope? envelope) || !envelope.PayloadType.SequenceEqual(PayloadType))
         {
             return false;
         }

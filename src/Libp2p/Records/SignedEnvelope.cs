@@ -45,7 +45,10 @@ public sealed class SignedEnvelope
     }.ToByteArray();
 
     /// <summary>Reads an envelope and checks its signature for a purpose; false if either is not right.</summary>
-    public static bool TryOpen(ReadOnlySpan<byte> bytes, string domain, [NotNullWhen(true)] out SignedEnvelope? envelope)
+    public static bool TryOpen(ReadOnlySpan<byte> bytes, string domain, [NotNullWhen(true)] out SignedEnvelope? envelope) => TryOpen(bytes, domain, null, out envelope);
+
+    /// <summary>The same where the signer's key is likely to be one that is at hand.</summary>
+    internal static bool TryOpen(ReadOnlySpan<byte> bytes, string domain, PeerKey? known, [NotNullWhen(true)] out SignedEnvelope? envelope)
     {
         envelope = null;
         if (bytes.Length > MaxLength)
@@ -63,7 +66,8 @@ public sealed class SignedEnvelope
             return false;
         }
 
-        if (PeerKey.TryFromProtobuf(message.PublicKey.Span, out PeerKey? key)
+        PeerKey? key = known != null && message.PublicKey.Span.SequenceEqual(known.Protobuf) ? known : null;
+        if ((key != null || PeerKey.TryFromProtobuf(message.PublicKey.Span, out key))
             && key.Verify(Signed(domain, message.PayloadType.Span, message.Payload.Span), message.Signature.Span))
         {
             envelope = new SignedEnvelope(key, message.PayloadType.ToByteArray(), message.Payload.ToByteArray());

@@ -4,6 +4,7 @@
 // An idle connection holds no memory: once all is consumed and the last receive was small, the buffer goes back to the pool while waiting.
 
 using System.Buffers;
+using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 
 namespace Leither.Libp2p.Transport;
@@ -101,7 +102,11 @@ public sealed class InputBuffer : IByteChannel, IDisposable
             if (_end == _start && _trickles)
             {
                 Release();
-                await _connection.ReceiveAsync(Memory<byte>.Empty, cancellationToken).ConfigureAwait(false);
+                if (!await TryWaitAsync(cancellationToken).ConfigureAwait(false))
+                {
+                    _ended = true;
+                    return false;
+                }
             }
 
             _buffer ??= ArrayPool<byte>.Shared.Rent(Capacity);
@@ -121,6 +126,24 @@ public sealed class InputBuffer : IByteChannel, IDisposable
         }
 
         return true;
+    }
+
+    /// <summary>
+    /// Waits until something can be received. A connection that breaks while nothing is under way has ended: told here, where it is met, since on its
+    /// way up an exception would be thrown again at each of the layers, for each of thousands of connections that go.
+    /// </summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<bool> TryWaitAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            await _connection.ReceiveAsync(Memory<byte>.Empty, cancellationToken).ConfigureAwait(false);
+            return true;
+        }
+        catch (Exception e) when (e is SocketException or IOException or ObjectDisposedException)
+        {
+            return false;
+        }
     }
 
     private void Release()

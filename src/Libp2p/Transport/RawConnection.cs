@@ -20,6 +20,12 @@ public abstract class RawConnection : IDisposable
     /// <summary>Sends all of the bytes.</summary>
     public abstract ValueTask SendAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellationToken = default);
 
+    /// <summary>
+    /// Ends both directions and wakes whoever receives or sends, who then disposes of it. Meant for ends that are no failure: where it can be done, a receiver
+    /// meets the end of its input and no exception.
+    /// </summary>
+    public virtual void End() => Dispose();
+
     /// <inheritdoc/>
     public void Dispose()
     {

@@ -54,6 +54,20 @@ public sealed class TcpConnection : RawConnection
     }
 
     /// <inheritdoc/>
+    public override void End()
+    {
+        try
+        {
+            _socket.Shutdown(SocketShutdown.Both);
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            // It has ended already.
+            _socket.Dispose();
+        }
+    }
+
+    /// <inheritdoc/>
     protected override void Dispose(bool disposing) => _socket.Dispose();
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]

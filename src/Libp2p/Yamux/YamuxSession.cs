@@ -417,7 +417,7 @@ internal sealed class YamuxSession
 
         if (last)
         {
-            _channel.Dispose();
+            Free();
         }
     }
 
@@ -712,7 +712,7 @@ internal sealed class YamuxSession
 
             if (last)
             {
-                _channel.Dispose();
+                Free();
             }
         }
     }
@@ -824,6 +824,13 @@ internal sealed class YamuxSession
         }
     }
 
+    /// <summary>The receiver and the sender have stopped.</summary>
+    private void Free()
+    {
+        _channel.Connection.Dispose();
+        _channel.Dispose();
+    }
+
     private void Close(YamuxGoAway code, Libp2pException reason)
     {
         lock (_gate)
@@ -864,7 +871,7 @@ internal sealed class YamuxSession
         }
 
         // Wakes the receiver and the sender.
-        _channel.Connection.Dispose();
+        _channel.Connection.End();
         foreach (YamuxStream stream in streams)
         {
             stream.Fail(new Libp2pException(reason.Error, reason.Message, reason), tellOther: false);
@@ -879,7 +886,7 @@ internal sealed class YamuxSession
 
         if (last)
         {
-            _channel.Dispose();
+            Free();
         }
 
         _completion.TrySetResult(reason);

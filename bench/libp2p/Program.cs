@@ -1,0 +1,171 @@
+// What connections between peers cost, both ends in one process over loopback: figures are per CPU second of the whole process, so of both ends and of
+// what the system does for them.
+//
+//   leither-libp2p-bench              all of it, about a minute
+//   leither-libp2p-bench --quick      a taste, for a test that nothing has rotted
+
+using System.Diagnostics;
+using System.Globalization;
+using System.Net;
+using Leither.Ipfs.Keys;
+using Leither.Ipfs.Multiformats;
+using Leither.Libp2p;
+using Leither.Libp2p.Noise;
+using Leither.Libp2p.Transport;
+
+bool quick = args.Contains("--quick");
+CultureInfo.CurrentCulture = CultureInfo.InvariantCulture;
+long megabytes = quick ? 64 : 4096;
+int rounds = quick ? 1 : 3;
+
+using var dialerKey = PrivateKey.Generate();
+using var listenerKey = PrivateKey.Generate();
+await using var listener = new Host(listenerKey, new HostOptions { MaxConnections = 10_000, HighWater = 10_000, LowWater = 9_000, MaxConnectionsPerPeer = 10_000 });
+Multiaddr address = listener.Listen(new IPEndPoint(IPAddress.Loopback, 0));
+listener.Handle("/sink/1", SinkAsync);
+listener.Handle("/echo/1", (stream, cancellation) => stream.CopyToAsync(stream, 64 * 1024, cancellation));
+
+await using var dialer = new Host(dialerKey, new HostOptions { MaxConnections = 10_000, HighWater = 10_000, LowWater = 9_000, MaxConnectionsPerPeer = 10_000 });
+PeerConnection connection = await dialer.ConnectAsync(address);
+
+Console.WriteLine($"{Environment.ProcessorCount} CPUs, .NET {Environment.Version}");
+foreach (int streams in new[] { 1, 8 })
+{
+    foreach (int block in new[] { 64 * 1024, 1024 * 1024 })
+    {
+        await MedianAsync($"{streams} stream{(streams == 1 ? "" : "s")}, writes of {block / 1024} KiB", "MB", async () =>
+        {
+            await Task.WhenAll(Enumerable.Range(0, streams).Select(_ => Task.Run(() => SendAsync(megabytes * 1_000_000 / streams, block))));
+            return megabytes;
+        });
+    }
+}
+
+await MedianAsync("echo, one stream, both ways", "MB", async () =>
+{
+    long bytes = megabytes * 1_000_000 / 4;
+    PeerStream stream = connection.OpenStream("/echo/1");
+    await using (stream)
+    {
+        Task writing = Task.Run(async () =>
+        {
+            byte[] buffer = new byte[64 * 1024];
+            for (long left = bytes; left > 0; left -= buffer.Length)
+            {
+                await stream.WriteAsync(buffer);
+            }
+
+            stream.CompleteWrites();
+        });
+        byte[] received = new byte[64 * 1024];
+        while (await stream.ReadAsync(received) > 0)
+        {
+        }
+
+        await writing;
+    }
+
+    return 2 * bytes / 1_000_000;
+});
+
+await MedianAsync("a request of 100 bytes and its answer, each on a stream of its own, 16 at once", "requests", async () =>
+{
+    int each = quick ? 100 : 2500;
+    await Task.WhenAll(Enumerable.Range(0, 16).Select(_ => Task.Run(async () =>
+    {
+        byte[] message = new byte[100];
+        for (int i = 0; i < each; i++)
+        {
+            PeerStream stream = connection.OpenStream("/echo/1");
+            await using (stream)
+            {
+                await stream.WriteAsync(message);
+                stream.CompleteWrites();
+                await stream.ReadExactlyAsync(message);
+            }
+        }
+    })));
+    return 16 * each;
+});
+
+await MedianAsync("handshakes: Noise over memory, both ends", "handshakes", async () =>
+{
+    using var one = new NoiseSecurity(dialerKey, "/yamux/1.0.0");
+    using var other = new NoiseSecurity(listenerKey, "/yamux/1.0.0");
+    int count = quick ? 20 : 1000;
+    for (int i = 0; i < count; i++)
+    {
+        (MemoryConnection near, MemoryConnection far) = MemoryConnection.CreatePair();
+        Task<NoiseChannel> accepting = other.ListenAsync(far, new InputBuffer(far), CancellationToken.None);
+        using NoiseChannel dialed = await one.DialAsync(near, new InputBuffer(near), null, CancellationToken.None);
+        using NoiseChannel accepted = await accepting;
+        near.Dispose();
+        far.Dispose();
+    }
+
+    return count;
+});
+
+await MedianAsync("connections: TCP, Noise, Yamux, identify both ways", "connections", async () =>
+{
+    int each = quick ? 10 : 250;
+    await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => Task.Run(async () =>
+    {
+        for (int i = 0; i < each; i++)
+        {
+            PeerConnection fresh = await dialer.ConnectAsync(address);
+            await fresh.Identified;
+            await fresh.CloseAsync();
+        }
+    })));
+    return 4 * each;
+});
+
+async Task SendAsync(long bytes, int block)
+{
+    byte[] buffer = new byte[block];
+    PeerStream stream = connection.OpenStream("/sink/1");
+    await using (stream)
+    {
+        for (long left = bytes; left > 0; left -= block)
+        {
+            await stream.WriteAsync(buffer);
+        }
+
+        stream.CompleteWrites();
+        // The sink says one byte when it has all.
+        await stream.ReadExactlyAsync(new byte[1]);
+    }
+}
+
+static async Task SinkAsync(PeerStream stream, CancellationToken cancellation)
+{
+    byte[] buffer = new byte[64 * 1024];
+    while (await stream.ReadAsync(buffer, cancellation) > 0)
+    {
+    }
+
+    await stream.WriteAsync(new byte[1], cancellation);
+}
+
+async Task MedianAsync(string what, string unit, Func<Task<long>> work)
+{
+    var perCpuSecond = new List<double>();
+    var perSecond = new List<double>();
+    for (int i = -1; i < rounds; i++)
+    {
+        long start = Stopwatch.GetTimestamp();
+        TimeSpan cpu = Environment.CpuUsage.TotalTime;
+        long done = await work();
+        cpu = Environment.CpuUsage.TotalTime - cpu;
+        if (i >= 0)
+        {
+            perCpuSecond.Add(done / cpu.TotalSeconds);
+            perSecond.Add(done / Stopwatch.GetElapsedTime(start).TotalSeconds);
+        }
+    }
+
+    perCpuSecond.Sort();
+    perSecond.Sort();
+    Console.WriteLine($"{what,-80} {perCpuSecond[rounds / 2],8:0} {unit} per CPU second, {perSecond[rounds / 2],8:0} per second");
+}
