@@ -98,7 +98,7 @@ public sealed class JavaScriptTests(ITestOutputHelper output)
         }
     }
 
-    private static IReadOnlyCollection<NewEntry> Files(UnixFsImporter importer, int count)
+    private static NewEntry[] Files(UnixFsImporter importer, int count)
     {
         var entries = new NewEntry[count];
         for (int i = 0; i < count; i++)

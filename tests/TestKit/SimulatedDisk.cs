@@ -29,7 +29,7 @@ public sealed class SimulatedDisk : IFolder
     /// sync directory, read, open, list.</summary>
     public Func<string, bool> Fails { get; set; } = static _ => false;
 
-    /// <summary>After so many more operations the process is gone, in the middle of whatever it does: each throws <see cref="ProcessEnded"/>.</summary>
+    /// <summary>After so many more operations the process is gone, in the middle of whatever it does: each throws <see cref="ProcessEndedException"/>.</summary>
     public int OperationsLeft { get; set; } = int.MaxValue;
 
     /// <summary>How often each operation was called.</summary>
@@ -152,7 +152,7 @@ public sealed class SimulatedDisk : IFolder
 
     private void Count(string operation)
     {
-        if (OperationsLeft <= 0) throw new ProcessEnded();
+        if (OperationsLeft <= 0) throw new ProcessEndedException();
         OperationsLeft--;
         Calls[operation] = Calls.GetValueOrDefault(operation) + 1;
     }
@@ -164,7 +164,7 @@ public sealed class SimulatedDisk : IFolder
     }
 
     /// <summary>Not an error that the log could see: it ends here.</summary>
-    public sealed class ProcessEnded : Exception;
+    public sealed class ProcessEndedException : Exception;
 
     private sealed class Node
     {
@@ -269,7 +269,7 @@ public sealed class SimulatedDisk : IFolder
                 bytes[..count].CopyTo(_node.Cached.AsSpan((int)offset));
                 _node.Touch(offset, count);
             }
-            if (ends) throw new ProcessEnded();
+            if (ends) throw new ProcessEndedException();
             if (full) throw new DiskException("write", _name, "No space left on device", isFull: true);
             return fails ? throw Error("write") : count;
         }

@@ -1,7 +1,4 @@
-// The protocols of which multiaddrs are made. A component on the wire is the protocol's code as a varint, then its value: of a fixed
-// number of bytes, or of a varint's length. Whoever does not know a code does not know where its value ends, so an unknown one spoils the address.
-// https://github.com/multiformats/multiaddr/blob/master/protocols.csv
-
+using System.Buffers;
 using System.Buffers.Binary;
 using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
@@ -220,8 +217,10 @@ public sealed class MultiaddrProtocol
         return count == 4 ? bytes : null;
     }
 
+    private static readonly SearchValues<char> _ip6Characters = SearchValues.Create("0123456789abcdefABCDEF:.");
+
     private static byte[]? TryParseIp6(string text) =>
-        text.Length <= 45 && !text.AsSpan().ContainsAnyExcept("0123456789abcdefABCDEF:.")
+        text.Length <= 45 && !text.AsSpan().ContainsAnyExcept(_ip6Characters)
         && IPAddress.TryParse(text, out IPAddress? address) && address.AddressFamily == AddressFamily.InterNetworkV6 ? address.GetAddressBytes() : null;
 
     private static bool IsMultihash(ReadOnlySpan<byte> bytes) => Multihash.TryRead(bytes, out _, out int used) && used == bytes.Length;

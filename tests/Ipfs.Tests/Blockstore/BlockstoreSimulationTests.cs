@@ -94,7 +94,7 @@ public sealed class BlockstoreSimulationTests
                     if (_random.Next(3) == 0) CloseWell(store);
                     else Crash();
                 }
-                catch (SimulatedDisk.ProcessEnded)
+                catch (SimulatedDisk.ProcessEndedException)
                 {
                     Tell("ended in the middle of an operation");
                     Crash();

@@ -76,7 +76,7 @@ public sealed class IpnsTests : IDisposable
         byte[] record = [0x3A, .. Length(key.Length), .. key, 0x42, .. Length(signature.Length), .. signature, 0x4A, .. Length(data.Length), .. data];
         Assert.Equal("/ipfs/x", IpnsRecord.ReadValid(name, record, _now).Value);
         Assert.Equal(IpnsRefusal.Key, Refusal(_key.PublicKey.PeerId, record, _now));
-        Assert.Equal(IpnsRefusal.Key, Refusal(name, record[(3 + key.Length)..], _now));
+        Assert.Equal(IpnsRefusal.Key, Refusal(name, record.AsSpan(3 + key.Length), _now));
     }
 
     [Theory]

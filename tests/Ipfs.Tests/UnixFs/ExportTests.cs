@@ -9,9 +9,11 @@ using Xunit;
 
 namespace Leither.Ipfs.Tests.UnixFs;
 
-public sealed class ExportTests
+public sealed class ExportTests : IDisposable
 {
     private readonly MemoryBlockstore _store = new();
+
+    public void Dispose() => _store.Dispose();
 
     [Theory]
     [InlineData("unixfs-v0-2015")]

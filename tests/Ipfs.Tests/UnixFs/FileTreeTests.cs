@@ -8,12 +8,14 @@ using Xunit;
 
 namespace Leither.Ipfs.Tests.UnixFs;
 
-public sealed class FileTreeTests
+public sealed class FileTreeTests : IDisposable
 {
     private readonly MemoryBlockstore _store = new();
     private readonly FileTree _tree;
 
     public FileTreeTests() => _tree = new FileTree(_store, UnixFsProfile.V0);
+
+    public void Dispose() => _store.Dispose();
 
     [Fact]
     public void A_new_tree_is_the_empty_folder() => Assert.Equal("QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn", _tree.Flush().ToString());

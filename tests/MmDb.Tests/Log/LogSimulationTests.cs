@@ -107,7 +107,7 @@ public sealed class LogSimulationTests
                     if (_random.Next(3) == 0) CloseWell(log);
                     else Crash(log);
                 }
-                catch (SimulatedDisk.ProcessEnded)
+                catch (SimulatedDisk.ProcessEndedException)
                 {
                     Tell("ended in the middle of an operation");
                     Crash(log);
