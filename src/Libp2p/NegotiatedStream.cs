@@ -30,14 +30,14 @@ internal sealed class NegotiatedStream : PeerStream
 
     public override void Reset() => _stream.Reset();
 
-    public override ValueTask DisposeAsync() => _stream.DisposeAsync();
-
     protected override void Dispose(bool disposing)
     {
         if (disposing)
         {
             _stream.Dispose();
         }
+
+        base.Dispose(disposing);
     }
 
     private async ValueTask<int> ReadAnswerAsync(Memory<byte> buffer, CancellationToken cancellationToken)

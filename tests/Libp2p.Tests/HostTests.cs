@@ -133,9 +133,9 @@ public sealed class HostTests
         await using var one = new TestHost();
         await using var other = new TestHost();
         var release = new TaskCompletionSource();
-        other.Host.Handle("/slow/1", async (stream, _) =>
+        other.Host.Handle("/slow/1", async (stream, cancellation) =>
         {
-            await stream.WriteAsync(new byte[1]);
+            await stream.WriteAsync(new byte[1], cancellation);
             await release.Task;
         }, new ProtocolLimits { MaxStreamsPerConnection = 2 });
         PeerConnection connection = await one.Host.ConnectAsync(other.Host.Listen(_anyPort)).WaitAsync(_patience);

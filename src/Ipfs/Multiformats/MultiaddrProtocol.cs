@@ -1,3 +1,7 @@
+// The protocols of which multiaddrs are made. A component on the wire is the protocol's code as a varint, then its value: of a fixed
+// number of bytes, or of a varint's length. Whoever does not know a code does not know where its value ends, so an unknown one spoils the address.
+// https://github.com/multiformats/multiaddr/blob/master/protocols.csv
+
 using System.Buffers;
 using System.Buffers.Binary;
 using System.Diagnostics.CodeAnalysis;
@@ -15,6 +19,7 @@ public sealed class MultiaddrProtocol
     /// <summary>The value's length is written before it.</summary>
     internal const int Variable = -1;
 
+    private static readonly SearchValues<char> _ip6Characters = SearchValues.Create("0123456789abcdefABCDEF:.");
     private static readonly UTF8Encoding _strictUtf8 = new(false, throwOnInvalidBytes: true);
 
     private readonly Func<ReadOnlySpan<byte>, string?> _toText;
@@ -216,8 +221,6 @@ public sealed class MultiaddrProtocol
 
         return count == 4 ? bytes : null;
     }
-
-    private static readonly SearchValues<char> _ip6Characters = SearchValues.Create("0123456789abcdefABCDEF:.");
 
     private static byte[]? TryParseIp6(string text) =>
         text.Length <= 45 && !text.AsSpan().ContainsAnyExcept(_ip6Characters)

@@ -50,7 +50,13 @@ public sealed class TcpConnection : RawConnection
     public override ValueTask SendAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellationToken = default)
     {
         ValueTask<int> sent = _socket.SendAsync(bytes, SocketFlags.None, cancellationToken);
-        return sent.IsCompletedSuccessfully && sent.Result == bytes.Length ? default : SendRestAsync(sent, bytes, cancellationToken);
+        if (!sent.IsCompletedSuccessfully)
+        {
+            return SendRestAsync(sent, bytes, cancellationToken);
+        }
+
+        int count = sent.Result;
+        return count == bytes.Length ? default : SendRestAsync(new ValueTask<int>(count), bytes, cancellationToken);
     }
 
     /// <inheritdoc/>

@@ -224,13 +224,6 @@ internal sealed class YamuxStream : PeerStream, IValueTaskSource<int>, IValueTas
     /// <inheritdoc/>
     public override void Reset() => Fail(new Libp2pException(Libp2pError.StreamReset, "The stream was reset here."), tellOther: true);
 
-    /// <inheritdoc/>
-    public override ValueTask DisposeAsync()
-    {
-        Dispose();
-        return default;
-    }
-
     /// <summary>Bytes, less than a kilobyte and a half, that go before all others, with the first of them.</summary>
     internal void Precede(byte[] prefix)
     {
@@ -491,6 +484,7 @@ internal sealed class YamuxStream : PeerStream, IValueTaskSource<int>, IValueTas
     /// <inheritdoc/>
     protected override void Dispose(bool disposing)
     {
+        base.Dispose(disposing);
         if (!disposing)
         {
             return;
