@@ -63,7 +63,7 @@ public class UnixFsBenchmarks
     [Benchmark]
     public long Read()
     {
-        using var file = new UnixFsFile(_full!, _file);
+        using var file = new UnixFsStream(_full!, _file);
         file.CopyTo(Stream.Null);
         return file.Position;
     }

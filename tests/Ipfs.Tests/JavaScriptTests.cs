@@ -49,7 +49,7 @@ public sealed class JavaScriptTests(ITestOutputHelper output)
         UnixFsNode directory = UnixFsNode.Load(store, root);
         Assert.Equal(UnixFsType.HamtShard, directory.Type);
         Assert.Equal(6001, UnixFsDirectory.List(store, directory).Count());
-        using (var big = new UnixFsFile(store, UnixFsPath.Resolve(store, $"{root}/big").Cid))
+        using (var big = new UnixFsStream(store, UnixFsPath.Resolve(store, $"{root}/big").Cid))
         {
             byte[] read = new byte[big.Length];
             big.ReadExactly(read);

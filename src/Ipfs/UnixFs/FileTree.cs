@@ -146,18 +146,18 @@ public sealed class FileTree
                 throw new UnixFsPathException($"'{path}' is there already", isMissing: false);
             }
 
-            Change(names[..^1], name, Item.NewFolder());
+            Change(names.AsSpan(0, names.Length - 1), name, Item.NewFolder());
         }
     }
 
     /// <summary>Opens a file for reading as it is now; changes later make no difference to it.</summary>
     /// <exception cref="UnixFsPathException">There is no file.</exception>
-    public UnixFsFile Read(string path)
+    public UnixFsStream Read(string path)
     {
         lock (_gate)
         {
             Item item = Find(path);
-            return TryOpen(item) ? throw new UnixFsPathException($"'{path}' is a folder", isMissing: false) : new UnixFsFile(_store, item.Cid);
+            return TryOpen(item) ? throw new UnixFsPathException($"'{path}' is a folder", isMissing: false) : new UnixFsStream(_store, item.Cid);
         }
     }
 
@@ -193,10 +193,10 @@ public sealed class FileTree
                 throw new UnixFsPathException($"byte {options.Offset} lies more than {MaxGapBytes} bytes behind the end of '{path}'", isMissing: false);
             }
 
-            using UnixFsFile? before = old is null || options.Truncate ? null : new UnixFsFile(_store, old);
+            using UnixFsStream? before = old is null || options.Truncate ? null : new UnixFsStream(_store, old);
             using var all = new Spliced(before, options.Offset, content);
             ImportedNode made = _importer.AddFile(all, old?.Data.Mode, old?.Data.Mtime is null ? null : UnixTime.From(TimeProvider.System.GetUtcNow().UtcDateTime));
-            Change(names[..^1], name, new Item { Cid = made.Cid, Tsize = made.Tsize });
+            Change(names.AsSpan(0, names.Length - 1), name, new Item { Cid = made.Cid, Tsize = made.Tsize });
         }
     }
 
@@ -241,7 +241,7 @@ public sealed class FileTree
             Item item = Find(from);
             Write(item);
             PutAt(to, LastName(from), new Item { Cid = item.Cid, Tsize = item.Tsize }, parents: false, replaceFile: true);
-            Change(source[..^1], source[^1], null);
+            Change(source.AsSpan(0, source.Length - 1), source[^1], null);
         }
     }
 
@@ -255,7 +255,7 @@ public sealed class FileTree
             if (names.Length == 0) throw new UnixFsPathException("'/' cannot be removed", isMissing: false);
             Item item = Find(path);
             if (!recursive && TryOpen(item)) throw new UnixFsPathException($"'{path}' is a folder; say that all in it goes too", isMissing: false);
-            Change(names[..^1], names[^1], null);
+            Change(names.AsSpan(0, names.Length - 1), names[^1], null);
         }
     }
 
@@ -294,7 +294,7 @@ public sealed class FileTree
             {
                 if (!parents) throw new UnixFsPathException($"There is no folder '/{string.Join('/', names[..(i + 1)])}'", isMissing: true);
                 child = Item.NewFolder();
-                Change(names[..i], names[i], child);
+                Change(names.AsSpan(0, i), names[i], child);
             }
 
             item = child;
@@ -323,7 +323,7 @@ public sealed class FileTree
             }
         }
 
-        Change(names[..^1], names[^1], item);
+        Change(names.AsSpan(0, names.Length - 1), names[^1], item);
     }
 
     /// <summary>Changes an entry of a folder that is open, and marks all folders on the way to it.</summary>
@@ -401,7 +401,7 @@ public sealed class FileTree
     }
 
     /// <summary>A file with other bytes at one place: what was before, zeros up to the place, the new bytes, what was behind them.</summary>
-    private sealed class Spliced(UnixFsFile? before, long offset, Stream content) : Stream
+    private sealed class Spliced(UnixFsStream? before, long offset, Stream content) : Stream
     {
         private long _position;
         private bool _isBehind;

@@ -2,6 +2,7 @@
 // folder is one that was made here (or was a real one before), a file is made anew and never opened through a link that stands there. Links are
 // made last, when nothing is written any more, and never followed.
 
+using System.Buffers;
 using Leither.Ipfs.Blockstore;
 using Leither.Ipfs.Multiformats;
 
@@ -26,7 +27,7 @@ public sealed class UnixFsExportOptions
 /// <summary>Writes files and folders to disk.</summary>
 public sealed class UnixFsExporter(IBlockSource source, UnixFsExportOptions? options = null)
 {
-    private static readonly char[] _unsafeOnWindows = ['\\', ':', '*', '?', '"', '<', '>', '|'];
+    private static readonly SearchValues<char> _unsafeOnWindows = SearchValues.Create("\\:*?\"<>|");
 
     private readonly UnixFsExportOptions _options = options ?? new UnixFsExportOptions();
     private readonly List<(string Path, string Target)> _links = [];
@@ -86,7 +87,7 @@ public sealed class UnixFsExporter(IBlockSource source, UnixFsExportOptions? opt
     private void WriteFile(UnixFsNode node, string path)
     {
         using (var file = new FileStream(path, FileMode.CreateNew, FileAccess.Write, FileShare.Read, bufferSize: 0))
-        using (var content = new UnixFsFile(source, node))
+        using (var content = new UnixFsStream(source, node))
         {
             while (content.ReadBlock() is { IsEmpty: false } block)
             {

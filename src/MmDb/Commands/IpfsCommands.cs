@@ -261,13 +261,13 @@ public static unsafe class IpfsCommands
         c.Aside(
             () =>
             {
-                using var file = new UnixFsFile(repo.Blocks, FileAt(repo, path));
+                using var file = new UnixFsStream(repo.Blocks, FileAt(repo, path));
                 return Read(file, offset, count);
             },
             static (c, bytes) => c.Reply.Bulk(bytes.AsSpan()));
     }
 
-    private static byte[] Read(UnixFsFile file, long offset, int count)
+    private static byte[] Read(UnixFsStream file, long offset, int count)
     {
         file.Position = offset;
         byte[] bytes = new byte[Math.Clamp(file.Length - offset, 0, count)];
@@ -609,7 +609,7 @@ public static unsafe class IpfsCommands
             c.Aside(
                 () =>
                 {
-                    using UnixFsFile file = files.Read(path);
+                    using UnixFsStream file = files.Read(path);
                     return Read(file, offset, count);
                 },
                 static (c, bytes) => c.Reply.Bulk(bytes.AsSpan()));

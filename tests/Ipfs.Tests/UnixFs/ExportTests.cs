@@ -24,7 +24,7 @@ public sealed class ExportTests : IDisposable
         byte[] bytes = new byte[64 * 50 + 13];
         Seed.Run(random => random.NextBytes(bytes));
         Cid cid = new UnixFsImporter(_store, profile).AddFile(new MemoryStream(bytes)).Cid;
-        using var file = new UnixFsFile(_store, cid);
+        using var file = new UnixFsStream(_store, cid);
         byte[] read = new byte[bytes.Length];
         Seed.Run(random =>
         {
@@ -38,7 +38,7 @@ public sealed class ExportTests : IDisposable
         });
 
         var needed = new CountingSource(_store);
-        using var sought = new UnixFsFile(needed, cid);
+        using var sought = new UnixFsStream(needed, cid);
         sought.Seek(-1, SeekOrigin.End);
         Assert.Equal(bytes[^1], sought.ReadByte());
         Assert.Equal(-1, sought.ReadByte());
@@ -52,7 +52,7 @@ public sealed class ExportTests : IDisposable
         Cid cid = new UnixFsImporter(_store, UnixFsProfile.V1 with { ChunkBytes = 10, MaxLinks = 20 }).AddFile(new MemoryStream(bytes)).Cid;
         Cid lost = UnixFsNode.Load(_store, cid).Links[3].Cid;
         _store.Delete(lost);
-        using var file = new UnixFsFile(_store, cid);
+        using var file = new UnixFsStream(_store, cid);
         Assert.Equal(lost, Assert.Throws<BlockMissingException>(() => file.CopyTo(Stream.Null)).Cid);
         file.Position = 40;
         Assert.Equal(40, file.ReadByte());
@@ -79,8 +79,8 @@ public sealed class ExportTests : IDisposable
     public void A_tree_that_goes_on_down_is_given_up()
     {
         Cid cid = Put(Multicodec.Raw, [7]);
-        for (int i = 0; i < UnixFsFile.MaxDepth - 1; i++) cid = File(1, [1], cid);
-        using (var file = new UnixFsFile(_store, cid)) Assert.Equal(7, file.ReadByte());
+        for (int i = 0; i < UnixFsStream.MaxDepth - 1; i++) cid = File(1, [1], cid);
+        using (var file = new UnixFsStream(_store, cid)) Assert.Equal(7, file.ReadByte());
         Refused(File(1, [1], cid), "deep");
     }
 
@@ -97,7 +97,7 @@ public sealed class ExportTests : IDisposable
             size *= 1000;
         }
 
-        using var file = new UnixFsFile(_store, cid);
+        using var file = new UnixFsStream(_store, cid);
         Assert.Equal(1024L * 1000 * 1000 * 1000 * 1000, file.Length);
         file.Seek(-10, SeekOrigin.End);
         Assert.Equal(10, file.Read(new byte[100]));
@@ -275,7 +275,7 @@ public sealed class ExportTests : IDisposable
     {
         try
         {
-            using var file = new UnixFsFile(_store, cid);
+            using var file = new UnixFsStream(_store, cid);
             file.CopyTo(Stream.Null);
             Assert.Null(why);
         }

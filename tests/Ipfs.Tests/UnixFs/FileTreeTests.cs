@@ -152,7 +152,7 @@ public sealed class FileTreeTests : IDisposable
 
     private static string Read(FileTree tree, string path)
     {
-        using UnixFsFile file = tree.Read(path);
+        using UnixFsStream file = tree.Read(path);
         using var reader = new StreamReader(file);
         return reader.ReadToEnd();
     }

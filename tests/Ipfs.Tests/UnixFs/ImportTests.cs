@@ -86,7 +86,7 @@ public sealed class ImportTests
             ImportedNode one = new UnixFsImporter(store, profile, new UnixFsImportOptions { Threads = 1 }).AddFile(new MemoryStream(bytes));
             ImportedNode node = new UnixFsImporter(null, profile, new UnixFsImportOptions { Threads = threads }).AddFile(new Dribble(bytes));
             Assert.Equal(one, node);
-            using var file = new UnixFsFile(store, node.Cid);
+            using var file = new UnixFsStream(store, node.Cid);
             using var read = new MemoryStream();
             file.CopyTo(read);
             Assert.Equal(bytes, read.ToArray());
@@ -108,7 +108,7 @@ public sealed class ImportTests
                 UnixFsNode node = UnixFsNode.Load(store, importer.AddFile(new MemoryStream(Bytes(length)), 0x1ED, time).Cid);
                 Assert.Equal((0x1EDu, time, (ulong)length, Multicodec.DagPb), (node.Data.Mode!.Value, node.Data.Mtime!.Value, node.FileSize, node.Cid.Codec));
                 if (node.Links.Count > 0) Assert.Null(UnixFsNode.Load(store, node.Links[0].Cid).Data.Mode);
-                using var file = new UnixFsFile(store, node);
+                using var file = new UnixFsStream(store, node);
                 byte[] read = new byte[length];
                 file.ReadExactly(read);
                 Assert.Equal(Bytes(length), read);

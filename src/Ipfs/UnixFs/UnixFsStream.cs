@@ -11,7 +11,7 @@ using Leither.Ipfs.Multiformats;
 namespace Leither.Ipfs.UnixFs;
 
 /// <summary>The bytes of a file: read, sought, never written. Blocks before the position are not read.</summary>
-public sealed class UnixFsFile : Stream
+public sealed class UnixFsStream : Stream
 {
     /// <summary>How deep a file's tree may be. 2^63 bytes in leaves of 256 KiB need seven levels of 174 links.</summary>
     public const int MaxDepth = 32;
@@ -27,7 +27,7 @@ public sealed class UnixFsFile : Stream
 
     /// <summary>Opens a file.</summary>
     /// <exception cref="UnixFsException">The node is no file.</exception>
-    public UnixFsFile(IBlockSource source, UnixFsNode node)
+    public UnixFsStream(IBlockSource source, UnixFsNode node)
     {
         if (!node.IsFile) throw new UnixFsException(node.Cid, $"it is no file, but a {node.Type}");
         _source = source;
@@ -37,7 +37,7 @@ public sealed class UnixFsFile : Stream
     }
 
     /// <summary>Opens a file.</summary>
-    public UnixFsFile(IBlockSource source, in Cid cid)
+    public UnixFsStream(IBlockSource source, in Cid cid)
         : this(source, UnixFsNode.Load(source, cid))
     {
     }
