@@ -1,0 +1,423 @@
+// The DHT on a host: connects KadNode, which does no I/O, with streams and the clock. Everything that touches the node happens under one lock, in which nobody
+// waits; what it wants sent is sent outside.
+
+using System.Net;
+using System.Runtime.CompilerServices;
+using System.Threading.Channels;
+using Leither.Ipfs.Keys;
+using Leither.Ipfs.Multiformats;
+using Leither.Libp2p.Identify;
+using Leither.Libp2p.Peers;
+
+namespace Leither.Libp2p.KadDht;
+
+/// <summary>The Kademlia DHT on a host: finds peers, providers and values, and holds others' records. Safe for any number of threads.</summary>
+public sealed class KademliaDht : IAsyncDisposable
+{
+    /// <summary>How long a stream may be silent before it is given up.</summary>
+    public static readonly TimeSpan IdleTimeout = TimeSpan.FromMinutes(1);
+
+    private static readonly TimeSpan _tick = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan _bootstrapPause = TimeSpan.FromSeconds(30);
+
+    private readonly Host _host;
+    private readonly KadOptions _options;
+    private readonly TimeProvider _time;
+    private readonly KadNode _node;
+    private readonly Lock _gate = new();
+    private readonly SemaphoreSlim _lookups;
+    private readonly CancellationTokenSource _stopping = new();
+    private readonly List<Multiaddr> _bootstrap = [];
+    private readonly Task _ticking;
+    private DateTimeOffset _nextBootstrap = DateTimeOffset.MinValue;
+    private bool? _isReachable;
+    private bool _isServer;
+
+    /// <summary>Begins on a host. What it holds for others is kept in the store, if there is one.</summary>
+    public KademliaDht(Host host, KadOptions? options = null, IKadStore? store = null, IEnumerable<IRecordValidator>? validators = null)
+    {
+        _host = host;
+        _options = options ?? new KadOptions();
+        _time = host.Time;
+        _lookups = new SemaphoreSlim(_options.MaxLookups);
+        _node = new KadNode(host.Id, _options, new Random(), _time.GetUtcNow(), () => host.Addresses, store, validators);
+        host.PeerIdentified += OnIdentified;
+        UpdateMode();
+        foreach (PeerConnection connection in host.Connections)
+        {
+            Meet(connection);
+        }
+
+        _ticking = TickAsync();
+    }
+
+    /// <summary>Which network it is.</summary>
+    public string Protocol => _options.Protocol;
+
+    /// <summary>Whether this node answers others.</summary>
+    public bool IsServer => Volatile.Read(ref _isServer);
+
+    /// <summary>How many peers the routing table holds.</summary>
+    public int TableCount => Read(node => node.Table.Count);
+
+    /// <summary>How many provider records are held for others.</summary>
+    public int ProviderRecordCount => Read(node => node.Providers.Count);
+
+    /// <summary>How many values are held for others.</summary>
+    public int ValueCount => Read(node => node.Values.Count);
+
+    /// <summary>About how many servers the network has, judged by how densely they lie around what was looked for.</summary>
+    public long NetworkSize => Read(node => node.NetworkSize);
+
+    /// <summary>The peers of the routing table.</summary>
+    public IReadOnlyList<KadPeer> Table => Read<IReadOnlyList<KadPeer>>(node => [.. node.Table.Peers]);
+
+    /// <summary>Tells whether this node can be reached from everywhere, which decides whether <see cref="KadMode.Auto"/> serves.</summary>
+    public void SetReachable(bool isReachable)
+    {
+        _isReachable = isReachable;
+        UpdateMode();
+    }
+
+    /// <summary>Connects with peers that lead into the network, now and whenever nobody else is known; returns once we are among others, or none could be reached.</summary>
+    public async Task BootstrapAsync(IEnumerable<Multiaddr> peers, CancellationToken cancellationToken = default)
+    {
+        lock (_gate)
+        {
+            _bootstrap.AddRange(peers.Except(_bootstrap));
+            _nextBootstrap = _time.GetUtcNow() + _bootstrapPause;
+        }
+
+        await ConnectBootstrapAsync(cancellationToken).ConfigureAwait(false);
+        await ClosestPeersAsync(_host.Id.ToArray(), cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Where a peer is; null if nobody knows.</summary>
+    public async Task<KadPeer?> FindPeerAsync(PeerId peer, CancellationToken cancellationToken = default)
+    {
+        if (_host.TryGetConnection(peer, out PeerConnection? connection))
+        {
+            IReadOnlyList<Multiaddr> known = _host.Peers.GetAddresses(peer);
+            return new KadPeer(peer, known.Count > 0 ? known : [connection.RemoteAddress]);
+        }
+
+        return (await RunAsync((node, now, done) => node.BeginFindPeer(peer, now, done), cancellationToken).ConfigureAwait(false)).FoundPeer;
+    }
+
+    /// <summary>The peers nearest to a key.</summary>
+    public async Task<IReadOnlyList<KadPeer>> ClosestPeersAsync(byte[] key, CancellationToken cancellationToken = default) =>
+        [.. (await RunAsync((node, now, done) => node.BeginClosest(key, now, done), cancellationToken).ConfigureAwait(false)).Lookup.Closest];
+
+    /// <summary>Who provides content, as they are found, at most so many.</summary>
+    public async IAsyncEnumerable<KadPeer> FindProvidersAsync(Multihash content, int max = 20, [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        byte[] key = content.ToArray();
+        // Bounded by the number that is wanted.
+        var found = Channel.CreateUnbounded<KadPeer>();
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        Task running = FindAsync();
+        try
+        {
+            await foreach (KadPeer peer in found.Reader.ReadAllAsync(cancellationToken).ConfigureAwait(false))
+            {
+                yield return peer;
+            }
+        }
+        finally
+        {
+            await stop.CancelAsync().ConfigureAwait(false);
+            await running.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+
+        async Task FindAsync()
+        {
+            try
+            {
+                await RunAsync((node, now, done) => node.BeginFindProviders(key, max, now, peer => found.Writer.TryWrite(peer), done), stop.Token).ConfigureAwait(false);
+                found.Writer.Complete();
+            }
+            catch (Exception e)
+            {
+                found.Writer.Complete(e);
+            }
+        }
+    }
+
+    /// <summary>Tells the network that this node provides content, now and from time to time until it is taken back; returns how many peers took it.</summary>
+    public async Task<int> ProvideAsync(Multihash content, CancellationToken cancellationToken = default) =>
+        (await RunAsync((node, now, done) => node.BeginProvide(content.ToArray(), now, done), cancellationToken).ConfigureAwait(false)).Stored;
+
+    /// <summary>No longer tells so; what was told ends by itself.</summary>
+    public void Unprovide(Multihash content)
+    {
+        lock (_gate)
+        {
+            _node.Unprovide(content.ToArray());
+        }
+    }
+
+    /// <summary>Stores a value; returns how many peers took it.</summary>
+    /// <exception cref="ArgumentException">It is not valid, or there is a newer one.</exception>
+    public async Task<int> PutValueAsync(byte[] key, byte[] value, CancellationToken cancellationToken = default) =>
+        (await RunAsync((node, now, done) => node.BeginPutValue(key, value, now, done), cancellationToken).ConfigureAwait(false)).Stored;
+
+    /// <summary>The best value of a key among those of so many peers; null if nobody has one.</summary>
+    public async Task<byte[]?> GetValueAsync(byte[] key, int? quorum = null, CancellationToken cancellationToken = default) =>
+        (await RunAsync((node, now, done) => node.BeginGetValue(key, quorum ?? _options.Quorum, now, done), cancellationToken).ConfigureAwait(false)).Value;
+
+    /// <summary>Stops. The host goes on.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        _host.PeerIdentified -= OnIdentified;
+        _host.Unhandle(Protocol);
+        await _stopping.CancelAsync().ConfigureAwait(false);
+        await _ticking.ConfigureAwait(false);
+    }
+
+    private T Read<T>(Func<KadNode, T> read)
+    {
+        lock (_gate)
+        {
+            return read(_node);
+        }
+    }
+
+    private async Task<KadQuery> RunAsync(Func<KadNode, DateTimeOffset, Action<KadQuery>, KadQuery> begin, CancellationToken cancellationToken)
+    {
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _stopping.Token);
+        await _lookups.WaitAsync(either.Token).ConfigureAwait(false);
+        try
+        {
+            var ended = new TaskCompletionSource<KadQuery>(TaskCreationOptions.RunContinuationsAsynchronously);
+            KadQuery query;
+            lock (_gate)
+            {
+                query = begin(_node, _time.GetUtcNow(), done => ended.TrySetResult(done));
+                Flush();
+            }
+
+            try
+            {
+                return await ended.Task.WaitAsync(either.Token).ConfigureAwait(false);
+            }
+            finally
+            {
+                lock (_gate)
+                {
+                    _node.Cancel(query);
+                }
+            }
+        }
+        finally
+        {
+            _lookups.Release();
+        }
+    }
+
+    /// <summary>Starts sending what the node wants sent. Under the lock.</summary>
+    private void Flush()
+    {
+        while (_node.TryTake(out KadSend send))
+        {
+            KadSend taken = send;
+            _ = Task.Run(() => SendAsync(taken));
+        }
+    }
+
+    private async Task SendAsync(KadSend send)
+    {
+        try
+        {
+            using var deadline = CancellationTokenSource.CreateLinkedTokenSource(_stopping.Token);
+            deadline.CancelAfter(_options.RequestTimeout);
+            PeerConnection connection = await ConnectAsync(send.To, deadline.Token).ConfigureAwait(false);
+            PeerStream stream = connection.OpenStream(Protocol);
+            await using (stream.ConfigureAwait(false))
+            {
+                KadMessage? reply = null;
+                try
+                {
+                    await LengthPrefixed.WriteAsync(stream, send.Message.ToArray(), deadline.Token).ConfigureAwait(false);
+                    stream.CompleteWrites();
+                    byte[]? bytes = await LengthPrefixed.ReadAsync(stream, KadMessage.MaxLength, deadline.Token).ConfigureAwait(false);
+                    reply = bytes == null ? null : KadMessage.Read(bytes);
+                    if (reply == null && send.HasReply)
+                    {
+                        throw Libp2pException.Violation("DHT: a question without an answer.");
+                    }
+                }
+                catch
+                {
+                    stream.Reset();
+                    throw;
+                }
+
+                lock (_gate)
+                {
+                    _node.Reply(send.Id, send.HasReply ? reply : null, connection.RemoteIp, _time.GetUtcNow());
+                    Flush();
+                }
+            }
+        }
+        catch (Exception e) when (e is IOException or OperationCanceledException or ObjectDisposedException)
+        {
+            // Gone, too slow or broken: for the DHT all the same.
+            lock (_gate)
+            {
+                _node.Failed(send.Id, _time.GetUtcNow());
+                if (!_stopping.IsCancellationRequested)
+                {
+                    Flush();
+                }
+            }
+        }
+    }
+
+    private async Task<PeerConnection> ConnectAsync(KadPeer to, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            try
+            {
+                return await _host.ConnectAsync(to.Id, to.Addresses, cancellationToken).ConfigureAwait(false);
+            }
+            catch (Libp2pException e) when (e.Error == Libp2pError.LimitExceeded)
+            {
+                // Our own limit says nothing about the peer.
+                await Task.Delay(TimeSpan.FromMilliseconds(100), _time, cancellationToken).ConfigureAwait(false);
+            }
+        }
+    }
+
+    private async Task HandleAsync(PeerStream stream, CancellationToken cancellationToken)
+    {
+        PeerConnection connection = stream.Connection!;
+        using var idle = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _stopping.Token);
+        while (true)
+        {
+            idle.CancelAfter(IdleTimeout);
+            byte[]? bytes = await LengthPrefixed.ReadAsync(stream, KadMessage.MaxRequestLength, idle.Token).ConfigureAwait(false);
+            if (bytes == null)
+            {
+                return;
+            }
+
+            var request = KadMessage.Read(bytes);
+            KadMessage? reply;
+            Meet(connection);
+            lock (_gate)
+            {
+                reply = _node.Answer(connection.Peer, connection.RemoteIp, request, _time.GetUtcNow());
+            }
+
+            if (reply != null)
+            {
+                await LengthPrefixed.WriteAsync(stream, reply.ToArray(), idle.Token).ConfigureAwait(false);
+            }
+            else if (request.Type != KadMessageType.AddProvider)
+            {
+                // As go does it: a refusal is a reset.
+                throw Libp2pException.Violation("DHT: a request that is refused.");
+            }
+        }
+    }
+
+    private void OnIdentified(PeerConnection connection, PeerIdentity identity) => Meet(connection);
+
+    /// <summary>Notes a peer, if it serves.</summary>
+    private void Meet(PeerConnection connection)
+    {
+        if (!_host.Peers.GetProtocols(connection.Peer).Contains(Protocol))
+        {
+            return;
+        }
+
+        var peer = new KadPeer(connection.Peer, [.. _host.Peers.GetAddresses(connection.Peer).Take(KadMessage.MaxAddresses)]);
+        lock (_gate)
+        {
+            _node.Seen(peer, connection.RemoteIp, _time.GetUtcNow());
+            Flush();
+        }
+    }
+
+    private void UpdateMode()
+    {
+        bool serve = _options.Mode switch
+        {
+            KadMode.Server => true,
+            KadMode.Client => false,
+            _ => _isReachable ?? _host.Addresses.Any(IpGroup.IsPublic),
+        };
+        lock (_gate)
+        {
+            if (serve == _isServer)
+            {
+                return;
+            }
+
+            _isServer = serve;
+        }
+
+        if (serve)
+        {
+            _host.Handle(Protocol, HandleAsync, new ProtocolLimits { MaxStreams = 2048, MaxStreamsPerConnection = 64 });
+        }
+        else
+        {
+            _host.Unhandle(Protocol);
+        }
+    }
+
+    private async Task TickAsync()
+    {
+        using var timer = new PeriodicTimer(_tick, _time);
+        try
+        {
+            while (await timer.WaitForNextTickAsync(_stopping.Token).ConfigureAwait(false))
+            {
+                bool isAlone;
+                lock (_gate)
+                {
+                    DateTimeOffset now = _time.GetUtcNow();
+                    _node.Tick(now);
+                    Flush();
+                    isAlone = _node.Table.Count == 0 && _bootstrap.Count > 0 && now >= _nextBootstrap;
+                    _nextBootstrap = isAlone ? now + _bootstrapPause : _nextBootstrap;
+                }
+
+                UpdateMode();
+                if (isAlone)
+                {
+                    await ConnectBootstrapAsync(_stopping.Token).ConfigureAwait(false);
+                }
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // The end.
+        }
+    }
+
+    private async Task ConnectBootstrapAsync(CancellationToken cancellationToken)
+    {
+        Multiaddr[] peers;
+        lock (_gate)
+        {
+            peers = [.. _bootstrap];
+        }
+
+        await Task.WhenAll(peers.Select(async address =>
+        {
+            try
+            {
+                PeerConnection connection = await _host.ConnectAsync(address, cancellationToken).ConfigureAwait(false);
+                _ = await connection.Identified.WaitAsync(cancellationToken).ConfigureAwait(false);
+                Meet(connection);
+            }
+            catch (IOException)
+            {
+                // One that is not there; others may be.
+            }
+        })).ConfigureAwait(false);
+    }
+}
