@@ -116,7 +116,6 @@ public sealed unsafe partial class WriteLog
                 next = _segments[_sealedSegments];
                 if (!next.IsFinished || !next.IsNamed) return false;
             }
-            if (next.MayHaveZeros) Measure(next);
             if (HoldsEntries(next)) _chain.Add(next.Header, next.LastSequence, next.Length);
             lock (_gate) next.IsSealed = true;
             return true;
@@ -131,6 +130,8 @@ public sealed unsafe partial class WriteLog
             if (_chain!.IsLoaded) return;
             List<Segment> found;
             lock (_gate) found = [.. _segments.Where(s => s.StreamStart < 0 && HoldsEntries(s))];
+            foreach (Segment segment in found.Where(static s => s.MayHaveZeros)) Measure(segment);
+            found.RemoveAll(static s => !HoldsEntries(s));
             long[] lengths = _chain.Load([.. found.Select(static s => (s.Header, s.LastSequence, s.Length, s.MayHaveZeros))], Recovery.LastSequence);
             lock (_gate)
             {
@@ -147,18 +148,24 @@ public sealed unsafe partial class WriteLog
     /// <summary>Finds where a segment's groups end, if nothing but zeros follows them.</summary>
     private void Measure(Segment segment)
     {
-        byte[] bytes = new byte[segment.Length];
         using IFile file = _files.Open(segment.Name);
-        int length = file.Read(0, bytes), end = LogFormat.SegmentHeaderBytes;
-        fixed (byte* start = bytes)
+        Span<byte> last = stackalloc byte[1];
+        long end = segment.Length;
+        if (file.Read(end - 1, last) == 1 && last[0] == 0)
         {
-            while (end < length && Group.TryRead(start + end, length - end, segment.Header.Crc, out Group group)) end += (int)group.TotalBytes;
+            byte[] bytes = new byte[segment.Length];
+            int length = file.Read(0, bytes);
+            end = LogFormat.SegmentHeaderBytes;
+            fixed (byte* start = bytes)
+            {
+                while (end < length && Group.TryRead(start + end, length - end, segment.Header.Crc, out Group group)) end += group.TotalBytes;
+            }
+            if (bytes.AsSpan((int)end).ContainsAnyExcept((byte)0)) return; // damaged: CHECK tells
         }
-        bool isEnd = end <= length && !bytes.AsSpan(end, length - end).ContainsAnyExcept((byte)0);
         lock (_gate)
         {
             segment.MayHaveZeros = false;
-            if (isEnd) segment.Length = segment.SyncedLength = end;
+            segment.Length = segment.SyncedLength = end;
         }
     }
 
