@@ -3,6 +3,7 @@
 //
 //   leither-libp2p-bench              all of it, about a minute
 //   leither-libp2p-bench --quick      a taste, for a test that nothing has rotted
+//   leither-libp2p-bench --only handshakes
 
 using System.Diagnostics;
 using System.Globalization;
@@ -15,6 +16,8 @@ using Leither.Libp2p.Transport;
 
 bool quick = args.Contains("--quick");
 CultureInfo.CurrentCulture = CultureInfo.InvariantCulture;
+int onlyAt = Array.IndexOf(args, "--only");
+string only = onlyAt >= 0 && onlyAt + 1 < args.Length ? args[onlyAt + 1] : "";
 long megabytes = quick ? 64 : 4096;
 int rounds = quick ? 1 : 3;
 
@@ -150,6 +153,11 @@ static async Task SinkAsync(PeerStream stream, CancellationToken cancellation)
 
 async Task MedianAsync(string what, string unit, Func<Task<long>> work)
 {
+    if (!what.Contains(only, StringComparison.OrdinalIgnoreCase))
+    {
+        return;
+    }
+
     var perCpuSecond = new List<double>();
     var perSecond = new List<double>();
     for (int i = -1; i < rounds; i++)
