@@ -241,6 +241,9 @@ public sealed class SegmentChain : IBlockSource
 
     // ------------------------------------------------------------------ for the log, one call at a time
 
+    /// <summary>The length of what is none of the log's segments any more.</summary>
+    internal const long LeftOver = -1;
+
     /// <summary>Whether <see cref="Load"/> was called.</summary>
     internal bool IsLoaded => _isLoaded;
 
@@ -252,9 +255,10 @@ public sealed class SegmentChain : IBlockSource
     /// that follows it. What is damaged is made again where the segment files allow it.
     /// </summary>
     /// <param name="present">The log's segments that hold anything, oldest first; whether their length is at most that.</param>
+    /// <param name="measure">Gives the length of one of them, if nothing else tells it.</param>
     /// <param name="last">The last entry that recovery found.</param>
-    /// <returns>Of each segment its length, as far as nothing more can be done for it; 0: it is to be sealed.</returns>
-    internal long[] Load(IReadOnlyList<(SegmentHeader Header, ulong LastSequence, long Length, bool MayBeShorter)> present, ulong last)
+    /// <returns>Of each segment its length, as far as nothing more can be done for it; 0: it is to be sealed; <see cref="LeftOver"/>: it is none of the log any more.</returns>
+    internal long[] Load(IReadOnlyList<(SegmentHeader Header, ulong LastSequence, long Length, bool MayBeShorter)> present, Func<int, long> measure, ulong last)
     {
         var damage = new List<string>();
         List<SealedSegment> found = Read();
@@ -274,15 +278,21 @@ public sealed class SegmentChain : IBlockSource
             bool contradicts = false;
             for (; at < present.Count && record.CompareStart(present[at].Header.FirstSequence, present[at].Header.EntryOffset) > 0; at++)
             {
+                if (present[at].LastSequence >= record.Node.From && IsLeftOver(present[at], record))
+                {
+                    lengths[at] = LeftOver;
+                    continue;
+                }
+
                 contradicts = present[at].LastSequence >= record.Node.From || present[at].Header.Epoch > record.Node.Epoch;
                 if (contradicts)
                 {
                     break;
                 }
 
-                missing.Add(Seal(present[at].Header, present[at].LastSequence, present[at].Length, previous));
+                lengths[at] = present[at].MayBeShorter ? measure(at) : present[at].Length;
+                missing.Add(Seal(present[at].Header, present[at].LastSequence, lengths[at], previous));
                 previous = missing[^1].Cid;
-                lengths[at] = present[at].Length;
             }
 
             if (contradicts)
@@ -294,6 +304,11 @@ public sealed class SegmentChain : IBlockSource
             {
                 kept.AddRange(missing);
                 healed += missing.Count;
+            }
+
+            for (; at < present.Count && present[at].Header.FirstSequence <= record.Node.To && IsLeftOver(present[at], record); at++)
+            {
+                lengths[at] = LeftOver;
             }
 
             if (at < present.Count && record.CompareStart(present[at].Header.FirstSequence, present[at].Header.EntryOffset) == 0)
@@ -330,6 +345,13 @@ public sealed class SegmentChain : IBlockSource
         _isLoaded = true;
         return lengths;
     }
+
+    /// <summary>
+    /// Whether a file that recovery did not read is what a tail was that had to be written again: its deletion did not get to the disk, and those that took its
+    /// place were trimmed since.
+    /// </summary>
+    private static bool IsLeftOver(in (SegmentHeader Header, ulong LastSequence, long Length, bool MayBeShorter) present, SealedSegment record) =>
+        present.MayBeShorter && present.Header.Epoch == record.Node.Epoch && present.Header.Generation < record.Generation;
 
     /// <summary>Hashes a finished segment, and adds it.</summary>
     internal void Add(in SegmentHeader header, ulong lastSequence, long length)

@@ -802,8 +802,8 @@ public sealed unsafe partial class WriteLog
         /// <summary>Whether its node is in the chain, or there is nothing to seal.</summary>
         public bool IsSealed;
 
-        /// <summary>Whether zeros may follow its last group: recovery did not read it, and a loss of power may have taken back that it was cut.</summary>
-        public bool MayHaveZeros;
+        /// <summary>Whether its file may be longer than it: recovery did not read it, and a loss of power may have taken back that it was cut.</summary>
+        public bool MayBeLonger;
         public bool AskedForNext;
 
         public long Room => Capacity - Length;

@@ -71,7 +71,7 @@ public sealed unsafe partial class WriteLog
                 IsInDirectory = true,
                 IsNamed = true,
                 IsFinished = true,
-                MayHaveZeros = !found.WasRead,
+                MayBeLonger = !found.WasRead,
             });
         }
 

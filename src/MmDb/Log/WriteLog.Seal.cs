@@ -130,43 +130,86 @@ public sealed unsafe partial class WriteLog
             if (_chain!.IsLoaded) return;
             List<Segment> found;
             lock (_gate) found = [.. _segments.Where(s => s.StreamStart < 0 && HoldsEntries(s))];
-            foreach (Segment segment in found.Where(static s => s.MayHaveZeros)) Measure(segment);
-            found.RemoveAll(static s => !HoldsEntries(s));
-            long[] lengths = _chain.Load([.. found.Select(static s => (s.Header, s.LastSequence, s.Length, s.MayHaveZeros))], Recovery.LastSequence);
-            lock (_gate)
+            foreach (Segment segment in found.Where(static s => s.MayBeLonger))
             {
-                for (int i = 0; i < lengths.Length; i++)
+                if (!BeginsWithEntries(segment)) Empty(segment);
+            }
+            found.RemoveAll(static s => !HoldsEntries(s));
+            long[] lengths = _chain.Load([.. found.Select(static s => (s.Header, s.LastSequence, s.Length, s.MayBeLonger))], at => Measure(found[at]), Recovery.LastSequence);
+            for (int i = 0; i < lengths.Length; i++)
+            {
+                if (lengths[i] == 0)
                 {
-                    if (lengths[i] == 0) continue;
+                    if (found[i].MayBeLonger) Measure(found[i]);
+                    continue;
+                }
+                if (lengths[i] == SegmentChain.LeftOver)
+                {
+                    Empty(found[i]);
+                    continue;
+                }
+                lock (_gate)
+                {
                     found[i].Length = found[i].SyncedLength = lengths[i];
+                    found[i].MayBeLonger = false;
                     found[i].IsSealed = true;
                 }
             }
         }
     }
 
-    /// <summary>Finds where a segment's groups end, if nothing but zeros follows them.</summary>
-    private void Measure(Segment segment)
+    /// <summary>There is nothing in a segment's file that belongs to the log.</summary>
+    private void Empty(Segment segment)
     {
-        using IFile file = _files.Open(segment.Name);
-        Span<byte> last = stackalloc byte[1];
-        long end = segment.Length;
-        if (file.Read(end - 1, last) == 1 && last[0] == 0)
-        {
-            byte[] bytes = new byte[segment.Length];
-            int length = file.Read(0, bytes);
-            end = LogFormat.SegmentHeaderBytes;
-            fixed (byte* start = bytes)
-            {
-                while (end < length && Group.TryRead(start + end, length - end, segment.Header.Crc, out Group group)) end += group.TotalBytes;
-            }
-            if (bytes.AsSpan((int)end).ContainsAnyExcept((byte)0)) return; // damaged: CHECK tells
-        }
         lock (_gate)
         {
-            segment.MayHaveZeros = false;
+            segment.Length = segment.SyncedLength = LogFormat.SegmentHeaderBytes;
+            segment.MayBeLonger = false;
+        }
+    }
+
+    /// <summary>Whether a segment that recovery did not read holds anything, or only zeros and the mark of a clean end.</summary>
+    private bool BeginsWithEntries(Segment segment)
+    {
+        using IFile file = _files.Open(segment.Name);
+        byte* header = stackalloc byte[LogFormat.GroupHeaderBytes];
+        return file.Read(LogFormat.SegmentHeaderBytes, new Span<byte>(header, LogFormat.GroupHeaderBytes)) == LogFormat.GroupHeaderBytes
+            && Group.Trusted(header).Kind is >= GroupKind.Whole and <= GroupKind.Last;
+    }
+
+    /// <summary>
+    /// Finds where the groups end of a segment that recovery did not read: before zeros, or before groups that were cut off it, since the next segment has
+    /// them; a loss of power may have given the file back either.
+    /// </summary>
+    private long Measure(Segment segment)
+    {
+        SegmentHeader? next;
+        lock (_gate)
+        {
+            int at = _segments.IndexOf(segment) + 1;
+            next = at < _segments.Count ? _segments[at].Header : null;
+        }
+        byte[] bytes = new byte[segment.Length];
+        int length;
+        using (IFile file = _files.Open(segment.Name)) length = file.Read(0, bytes);
+        long end = LogFormat.SegmentHeaderBytes;
+        bool isNext = false;
+        fixed (byte* start = bytes)
+        {
+            while (end < length && Group.TryRead(start + end, length - end, segment.Header.Crc, out Group group))
+            {
+                isNext = group.Kind != GroupKind.End && group.FirstSequence == next?.FirstSequence && group.PartOffset == next?.EntryOffset;
+                if (isNext) break;
+                end += group.TotalBytes;
+            }
+        }
+        if (!isNext && bytes.AsSpan((int)end).ContainsAnyExcept((byte)0)) return segment.Length; // damaged: CHECK tells
+        lock (_gate)
+        {
+            segment.MayBeLonger = false;
             segment.Length = segment.SyncedLength = end;
         }
+        return end;
     }
 
     /// <summary>Makes the chain durable, before something relies on it.</summary>

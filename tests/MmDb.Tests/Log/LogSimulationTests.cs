@@ -28,6 +28,13 @@ public sealed class LogSimulationTests
     [Fact]
     public void Without_faults_a_loss_of_power_loses_nothing_synced() => RunSeeds(Seed.IsLong ? 5_000 : 150, faults: false, power: true);
 
+    /// <summary>A segment below the checkpoint had its groups back that were cut off it, or a file that had been written again was back.</summary>
+    [Theory]
+    [InlineData(1682998758)]
+    [InlineData(1598418431)]
+    [InlineData(645910531)]
+    public void A_life_in_which_a_version_once_lost_its_segment_keeps_it(int seed) => new Life(seed, faults: true, power: true).Run();
+
     private static void RunSeeds(int count, bool faults, bool power)
     {
         int first = Seed.OfRun();
