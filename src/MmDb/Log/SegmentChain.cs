@@ -274,6 +274,7 @@ public sealed class SegmentChain : IBlockSource
 
             // Segments that lie before it, whose records are damaged.
             var missing = new List<SealedSegment>();
+            int first = at;
             Cid previous = kept is [.., var before] ? before.Cid : default;
             bool contradicts = false;
             for (; at < present.Count && record.CompareStart(present[at].Header.FirstSequence, present[at].Header.EntryOffset) > 0; at++)
@@ -297,6 +298,8 @@ public sealed class SegmentChain : IBlockSource
 
             if (contradicts)
             {
+                // What was looked at on the way is not in the chain: it is to be sealed where the chain now ends.
+                for (int i = first; i < at; i++) lengths[i] = Math.Min(lengths[i], 0);
                 break;
             }
 

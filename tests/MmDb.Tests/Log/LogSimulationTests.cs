@@ -33,6 +33,8 @@ public sealed class LogSimulationTests
     [InlineData(1682998758)]
     [InlineData(1598418431)]
     [InlineData(645910531)]
+    [InlineData(196)]
+    [InlineData(1123378152)]
     public void A_life_in_which_a_version_once_lost_its_segment_keeps_it(int seed) => new Life(seed, faults: true, power: true).Run();
 
     private static void RunSeeds(int count, bool faults, bool power)
