@@ -31,6 +31,7 @@ internal static class Program
             {
                 case "--quick": quick = true; break;
                 case "--json": json = true; break;
+                case "--all-cpus": Server.IsPinned = false; break;
                 case "--only" when i + 1 < args.Length: only = args[++i]; break;
                 case "--servers" when i + 1 < args.Length: names = args[++i].Split(','); break;
                 case "--log" when i + 1 < args.Length: logging = args[++i]; break;
@@ -38,9 +39,10 @@ internal static class Program
                 case "--pipeline" when i + 1 < args.Length: pipelines = [.. args[++i].Split(',').Select(p => int.Parse(p, CultureInfo.InvariantCulture))]; break;
                 default:
                     Console.Error.WriteLine("""
-                        leither-compare [--quick] [--only WORK] [--servers redis,garnet,leither] [--log on|off|both] [--pipeline 1,16,64] [--rounds 3] [--json]
+                        leither-compare [--quick] [--only WORK] [--servers redis,garnet,leither] [--log on|off|both] [--pipeline 1,16,64] [--rounds 3] [--all-cpus] [--json]
 
                           --quick    everything once, with small loads: under three minutes
+                          --all-cpus servers and load may use every processor; otherwise servers have the first one, and load the second
                           --only     what contains this text: a work ("GET", "ZADD", ...), "memory", "churn", "pause", "start", "versions", "history", "steady"
                         """);
                     return args[i] is "--help" or "-h" ? 0 : 2;
@@ -49,7 +51,7 @@ internal static class Program
 
         if (quick) rounds = 1;
         warmth = quick ? 1 : 4;
-        Native.PinThisThread(Environment.ProcessorCount > 1 ? 1 : 0);
+        if (Server.IsPinned) Native.PinThisThread(Environment.ProcessorCount > 1 ? 1 : 0);
         if (logging is "both" or "on") Throughput(log: true);
         if (logging is "off" || (logging == "both" && !quick)) Throughput(log: false);
         if (Wanted("memory")) Memory();

@@ -23,6 +23,9 @@ internal sealed class Server : IDisposable
         this.command = command;
     }
 
+    /// <summary>Whether servers have the first processor, and only that; otherwise all.</summary>
+    public static bool IsPinned { get; set; } = true;
+
     public string Name { get; }
 
     public int Port { get; }
@@ -83,7 +86,7 @@ internal sealed class Server : IDisposable
     public TimeSpan Start()
     {
         var clock = Stopwatch.StartNew();
-        process = Process.Start(new ProcessStartInfo("taskset", ["-c", "0", .. command])
+        process = Process.Start(new ProcessStartInfo("taskset", ["-c", IsPinned ? "0" : $"0-{Environment.ProcessorCount - 1}", .. command])
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,

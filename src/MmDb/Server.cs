@@ -429,6 +429,31 @@ public sealed unsafe partial class Server : IDisposable
         return mayLeave;
     }
 
+    /// <summary>
+    /// Writes to the logs what commands of this turn have done that are through, while another one, a script, is not: whoever sent them is not to wait for it.
+    /// </summary>
+    /// <returns>Whether their replies may leave.</returns>
+    public bool SettleReplies()
+    {
+        foreach (Mimei mimei in _touched)
+        {
+            if (mimei.Log is { } log)
+            {
+                if (log.HasUnwritten)
+                {
+                    log.Flush();
+                }
+
+                if (log.AcknowledgeableSequence < log.LastSequence)
+                {
+                    return false;
+                }
+            }
+        }
+
+        return true;
+    }
+
     /// <summary>Until when commands are held back, in Unix milliseconds (CLIENT PAUSE, FAILOVER); 0: they are not.</summary>
     public long PausedUntilMs => _pausesForFailover ? long.MaxValue : _pausedUntilMs;
 

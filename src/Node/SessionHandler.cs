@@ -87,6 +87,9 @@ public sealed unsafe class SessionHandler : IConnectionHandler
     }
 
     /// <inheritdoc/>
+    public bool SettleReplies() => _server.SettleReplies();
+
+    /// <inheritdoc/>
     public int Tick(long nowMs) => _server.Cron(_server.NowMs);
 
     private void TellLogState(Mimei mimei)

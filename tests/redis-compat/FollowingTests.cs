@@ -457,6 +457,27 @@ public sealed class FollowingTests
         SameData.Await(there, here);
     }
 
+    [Theory]
+    [InlineData("leither")]
+    [InlineData("redis")]
+    public void Who_was_answered_in_the_turn_in_which_a_script_began_does_not_wait_for_its_end(string kind)
+    {
+        using ServerProcess server = Start(kind, "--busy-reply-threshold", "10", "--appendonly", "yes");
+        using RespClient first = server.Connect(), running = server.Connect();
+        Assert.Equal("OK", first.Call("SET", "n", "0").Text);
+        Assert.Equal("PONG", running.Call("PING").Text);
+        // Both lie there when the server goes on: one turn.
+        server.Freeze();
+        first.Queue("INCR", "n");
+        first.Flush();
+        running.Queue("EVAL", "while true do end", "0");
+        running.Flush();
+        server.Thaw();
+        Assert.Contains(first.Read().Text, new[] { "1", "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE." });
+        Wait.Until(() => first.Call("SCRIPT", "KILL").Text == "OK");
+        Assert.True(running.Read().IsError);
+    }
+
     [Fact]
     public void Sentinel_and_cluster_are_refused_in_words()
     {

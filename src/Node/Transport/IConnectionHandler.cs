@@ -33,6 +33,12 @@ public unsafe interface IConnectionHandler
     /// </returns>
     bool EndTurn();
 
+    /// <summary>
+    /// In the middle of a turn, before others have one of their own (<see cref="ITransport.RunNestedTurn"/>): makes durable what the turn has replied so far.
+    /// </summary>
+    /// <returns>Whether that output may leave now; if not, it does at the end of the turn.</returns>
+    bool SettleReplies() => false;
+
     /// <summary>The cron.</summary>
     /// <param name="nowMs">Monotonic milliseconds, on the clock of <see cref="Connection.LastInteractionMs"/>.</param>
     /// <returns>Milliseconds until the next wanted call.</returns>

@@ -198,7 +198,12 @@ public abstract unsafe class LoopTransport : ITransport
     /// <inheritdoc/>
     public void RunNestedTurn()
     {
-        // What was queued before must wait for the outer turn's log write; only what this turn replies leaves with it.
+        // Who has had a reply in the outer turn does not wait for the command that runs: its end may be that client's to command (SCRIPT KILL).
+        if (_sends.Count > 0 && !_outputHeld && Handler.SettleReplies())
+        {
+            SendSettled();
+        }
+
         byte* buffer = _receiveBuffer;
         List<Connection> sends = _sends;
         _nestedBuffer = _nestedBuffer == null ? (byte*)NativeMemory.AlignedAlloc(ReceiveBufferBytes, 64) : _nestedBuffer;
@@ -216,6 +221,29 @@ public abstract unsafe class LoopTransport : ITransport
             _sends = sends;
             _receiveBuffer = buffer;
         }
+    }
+
+    /// <summary>Sends what is queued, but for the connection whose command runs: what it has of its reply is not all.</summary>
+    private void SendSettled()
+    {
+        int kept = 0;
+        for (int i = 0; i < _sends.Count; i++)
+        {
+            Connection connection = _sends[i];
+            if (connection.IsPresenting)
+            {
+                _sends[kept++] = connection;
+                continue;
+            }
+
+            connection.IsSendQueued = false;
+            if (!connection.IsGone && !connection.IsCloseQueued)
+            {
+                SendOutput(connection);
+            }
+        }
+
+        _sends.RemoveRange(kept, _sends.Count - kept);
     }
 
     internal long NextConnectionId() => ++_lastConnectionId;

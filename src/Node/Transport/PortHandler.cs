@@ -61,6 +61,9 @@ public sealed unsafe class PortHandler : IConnectionHandler
     public bool EndTurn() => _resp.EndTurn();
 
     /// <inheritdoc/>
+    public bool SettleReplies() => _resp.SettleReplies();
+
+    /// <inheritdoc/>
     public int Tick(long nowMs) => _resp.Tick(nowMs);
 
     private static string Name(PortProtocol protocol) => protocol == PortProtocol.Tls ? "TLS" : "libp2p";
