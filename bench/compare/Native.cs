@@ -46,6 +46,7 @@ internal static unsafe class Native
     [DllImport("libc", SetLastError = true)] public static extern int epoll_ctl(int epoll, int operation, int fd, EpollEvent* e);
     [DllImport("libc", SetLastError = true)] public static extern int epoll_wait(int epoll, EpollEvent* events, int count, int timeout);
     [DllImport("libc", SetLastError = true)] public static extern int sched_setaffinity(int pid, nuint length, ulong* mask);
+    [DllImport("libc", SetLastError = true)] public static extern int usleep(uint microseconds);
     [DllImport("libc", SetLastError = true)] public static extern int kill(int pid, int signal);
 
     public static void PinThisThread(int cpu)
