@@ -41,6 +41,7 @@ public sealed class Host : IAsyncDisposable
     private readonly Dictionary<string, Protocol> _protocols = new(StringComparer.Ordinal);
     private readonly List<Socket> _listeners = [];
     private readonly List<Multiaddr> _announced = [];
+    private IPEndPoint[] _listeningElsewhere = [];
     private readonly Task _ticking;
     private int _count;
     private int _pendingInbound;
@@ -128,7 +129,7 @@ public sealed class Host : IAsyncDisposable
             lock (_gate)
             {
                 announced = [.. _announced];
-                listening = [.. _listeners.Select(socket => (IPEndPoint)socket.LocalEndPoint!)];
+                listening = [.. _listeners.Select(socket => (IPEndPoint)socket.LocalEndPoint!), .. _listeningElsewhere];
             }
 
             return [.. listening.SelectMany(Expand).Concat(announced).Distinct()];
@@ -184,6 +185,16 @@ public sealed class Host : IAsyncDisposable
 
         _ = AcceptAllAsync(socket);
         return Multiaddr.Of((IPEndPoint)socket.LocalEndPoint!);
+    }
+
+    /// <summary>Where somebody else listens and hands over what comes (<see cref="AcceptAsync(Socket, ReadOnlyMemory{byte})"/>), in place of what was said before.</summary>
+    public void ListensElsewhere(IEnumerable<IPEndPoint> endPoints)
+    {
+        lock (_gate)
+        {
+            _listeningElsewhere = [.. endPoints];
+            _changed = true;
+        }
     }
 
     /// <summary>Tells others of an address at which somebody else accepts connections for this host: the node's port, or a router's.</summary>

@@ -23,6 +23,8 @@ public sealed class BlockedState
     public required long DeadlineMs { get; init; }
     /// <summary>What it is told then.</summary>
     public required Action<Resp.RespWriter> OnTimeout { get; init; }
+    /// <summary>Is called when the client no longer waits; null: nobody wants to know.</summary>
+    public Action? Ended { get; init; }
     /// <summary>Whether it ended already: its entry in the deadline queue is then void.</summary>
     internal bool IsOver { get; set; }
 }
@@ -111,6 +113,7 @@ public sealed unsafe class Blocking(Server server)
         session.Blocked = null;
         session.Work?.Abandon();
         session.Work = null;
+        state.Ended?.Invoke();
         state.IsOver = true;
         Count--;
         Database database = session.Mimei.Keyspace.Databases[state.Database];

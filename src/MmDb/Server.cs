@@ -65,6 +65,8 @@ public sealed unsafe partial class Server : IDisposable
     public MimeiRegistry Mimeis { get; }
     /// <summary>The public content of the node, apart from what its MiMei hold; null: it keeps none.</summary>
     public Leither.Ipfs.Content.ContentRepo? Content { get; set; }
+    /// <summary>The network that the node is part of; null: it is alone.</summary>
+    public INodeNetwork? Network { get; set; }
     /// <summary>Settings.</summary>
     public ServerOptions Options { get; }
     /// <summary>The clock.</summary>
@@ -130,6 +132,19 @@ public sealed unsafe partial class Server : IDisposable
                 throw;
             }
         });
+    }
+
+    /// <summary>As <see cref="RunAside"/>, for what waits for the network: no thread waits with it.</summary>
+    internal void RunAsideAsync<T>(Func<Task<T>> work, Action<T?, Exception?> done)
+    {
+        if (Post is not { } post)
+        {
+            (T? made, Exception? problem) = AsyncWork.TryAsync(work).GetAwaiter().GetResult();
+            done(made, problem);
+            return;
+        }
+
+        _ = Task.Run(() => AsyncWork.RunAsync(work, done, post));
     }
 
     private static (T?, Exception?) Try<T>(Func<T> work)

@@ -6,6 +6,7 @@ using Leither.MmDb.Configuration;
 using Leither.Node.Configuration;
 using Leither.Node.Http;
 using Leither.Node.Logging;
+using Leither.Node.Network;
 using Leither.Node.Storage;
 using Leither.Node.Transport;
 
@@ -24,6 +25,7 @@ public sealed class NodeHost : INodeStatus, IDisposable
     private readonly OomScore _oomScore;
     private readonly FileBlockstore _blocks;
     private readonly ContentRepo _content;
+    private readonly NodeNetwork _network;
 
     /// <summary>Creates a node from its configuration; nothing listens yet.</summary>
     public NodeHost(NodeConfig config, DataFolder folder, NodeLog log)
@@ -40,9 +42,10 @@ public sealed class NodeHost : INodeStatus, IDisposable
         };
         _blocks = new FileBlockstore(Path.Combine(folder.Path, "ipfs", "blocks"));
         _server.Content = _content = new ContentRepo(_blocks, new DiskFolder(Path.Combine(folder.Path, "ipfs")));
+        _server.Network = _network = new NodeNetwork(_mimeis.Keys.Node, _content, config.Settings, log);
         _http = new HttpGateway(this, log);
         _oomScore = new OomScore(log);
-        _transport = TransportFactory.Create(new PortHandler(new SessionHandler(_server, () => _transport!.Stop(), log), _http.Take, log), log);
+        _transport = TransportFactory.Create(new PortHandler(new SessionHandler(_server, () => _transport!.Stop(), log), _http.Take, () => _network.IsOn ? _network.Accept : null, log), log);
         _server.WakeWithin = _transport.TickWithin;
         _server.RunNestedTurn = _transport.CanNest ? _transport.RunNestedTurn : null;
         _server.Post = _transport.Post;
@@ -74,6 +77,7 @@ public sealed class NodeHost : INodeStatus, IDisposable
     public void Listen()
     {
         _transport.Listen(_config.Listen);
+        _network.ListensAt(_transport.BoundEndPoints);
         string? socket = _config.Listen.UnixSocket;
         _folder.Announce(new RunningNode(
             Environment.ProcessId, _config.LocalHost, Port, socket is null ? null : Path.GetFullPath(socket), ProductVersion.Text));
@@ -83,6 +87,7 @@ public sealed class NodeHost : INodeStatus, IDisposable
     public int Run()
     {
         _log.Notice("Ready to accept connections");
+        _network.Begin();
         _transport.Run();
         _server.Mimeis.CloseLogs();
         return 0;
@@ -110,6 +115,7 @@ public sealed class NodeHost : INodeStatus, IDisposable
     public void Dispose()
     {
         _http.DisposeAsync().AsTask().GetAwaiter().GetResult();
+        _network.DisposeAsync().AsTask().GetAwaiter().GetResult();
         _transport.Dispose();
         _server.Dispose();
         _mimeis.Dispose();

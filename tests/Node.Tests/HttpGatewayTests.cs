@@ -21,7 +21,7 @@ public sealed class HttpGatewayTests : IAsyncLifetime, IDisposable
         _gateway = new HttpGateway(new FixedStatus(), NodeLog.None);
         _server = new MiniServer(
             OperatingSystem.IsLinux() ? "epoll" : "socket",
-            wrap: inner => new PortHandler(inner, _gateway.Take, NodeLog.None));
+            wrap: inner => new PortHandler(inner, _gateway.Take, () => null, NodeLog.None));
     }
 
     public Task InitializeAsync() => Task.CompletedTask;

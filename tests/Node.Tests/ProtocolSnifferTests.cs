@@ -53,7 +53,7 @@ public sealed class ProtocolSnifferTests
     public void One_port_serves_RESP_hands_HTTP_on_and_closes_the_rest(string kind)
     {
         List<string> handed = [];
-        using MiniServer server = new(kind, wrap: inner => new PortHandler(inner, Take, NodeLog.None));
+        using MiniServer server = new(kind, wrap: inner => new PortHandler(inner, Take, () => null, NodeLog.None));
 
         void Take(Socket socket, byte[] received)
         {

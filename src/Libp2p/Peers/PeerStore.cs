@@ -95,6 +95,18 @@ public sealed class PeerStore
         }
     }
 
+    /// <summary>The peers that have addresses which are believed, with these, as they are in <see cref="GetAddresses"/>.</summary>
+    public IReadOnlyList<(PeerId Peer, IReadOnlyList<Multiaddr> Addresses)> All()
+    {
+        PeerId[] peers;
+        lock (_gate)
+        {
+            peers = [.. _entries.Keys];
+        }
+
+        return [.. peers.Select(peer => (peer, GetAddresses(peer))).Where(known => known.Item2.Count > 0)];
+    }
+
     /// <summary>Forgets where a peer is.</summary>
     public void ClearAddresses(PeerId peer)
     {

@@ -270,6 +270,14 @@ public sealed unsafe class CommandContext
     internal void Aside<T>(Func<T> work, Action<CommandContext, T> answer, Action? undo = null) =>
         Await<T>(done => Server.RunAside(work, done), answer, undo);
 
+    /// <summary>As <see cref="Aside"/>, for what waits for the network. It is called off when the client goes, or is unblocked.</summary>
+    internal void AsideAsync<T>(Func<CancellationToken, Task<T>> work, Action<CommandContext, T> answer, Action? undo = null)
+    {
+        // Not disposed: it has no timer, and whoever ends the wait may be anyone.
+        var gone = new CancellationTokenSource();
+        Await<T>(done => Server.RunAsideAsync(() => work(gone.Token), done), answer, undo, gone.Cancel);
+    }
+
     /// <summary>Gives the answer a MiMei, as soon as it is loaded.</summary>
     internal void UseMimei(MimeiEntry entry, MimeiPlace place, Action<CommandContext, Mimei> answer) =>
         Await<Mimei>(done => Server.Mimeis.Load(entry, place, done), answer);
@@ -278,11 +286,12 @@ public sealed unsafe class CommandContext
     /// <param name="begin">Begins it; calls what it is given behind the gate, once, now or later.</param>
     /// <param name="answer">Replies.</param>
     /// <param name="undo">Is called before what went wrong is replied.</param>
-    internal void Await<T>(Action<Action<T?, Exception?>> begin, Action<CommandContext, T> answer, Action? undo = null)
+    /// <param name="ended">Is called when the client no longer waits, whyever.</param>
+    internal void Await<T>(Action<Action<T?, Exception?>> begin, Action<CommandContext, T> answer, Action? undo = null, Action? ended = null)
     {
         if (CannotBlock)
         {
-            Error("ERR the command waits for the disk, which is not possible in a transaction or script"u8);
+            Error("ERR the command waits for the disk or the network, which is not possible in a transaction or script"u8);
             return;
         }
 
@@ -329,6 +338,7 @@ public sealed unsafe class CommandContext
                 Type = DataType.String,
                 DeadlineMs = 0,
                 OnTimeout = static reply => reply.Error("ERR the client was unblocked before the command was done; what must not be left half done goes on"u8),
+                Ended = ended,
             };
             Server.Blocking.Block(Session, wait);
         }

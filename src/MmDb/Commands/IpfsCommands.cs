@@ -119,7 +119,7 @@ public static unsafe class IpfsCommands
             {
                 Group = CommandGroup.Mimei,
                 Complexity = "ADD: O(N) where N is the number of blocks.",
-                Summary = "Keeps content, lists what is kept, or keeps it no longer.",
+                Summary = "Keeps content, fetched where it is not here, lists what is kept, or keeps it no longer.",
                 Flags = Usual,
                 Args =
                 [
@@ -258,10 +258,12 @@ public static unsafe class IpfsCommands
     private static void RunCat(CommandContext c)
     {
         if (!TryRepo(c, out ContentRepo? repo) || !TryText(c, 2, out string path) || !TryRange(c, 3, out long offset, out int count)) return;
-        c.Aside(
-            () =>
+        Reading(
+            c,
+            repo,
+            blocks =>
             {
-                using var file = new UnixFsStream(repo.Blocks, FileAt(repo, path));
+                using var file = new UnixFsStream(blocks, FileAt(blocks, path));
                 return Read(file, offset, count);
             },
             static (c, bytes) => c.Reply.Bulk(bytes.AsSpan()));
@@ -278,14 +280,17 @@ public static unsafe class IpfsCommands
     private static void RunLs(CommandContext c)
     {
         if (!TryRepo(c, out ContentRepo? repo) || !TryText(c, 2, out string path)) return;
-        c.Aside(
-            () =>
+        Reading(
+            c,
+            repo,
+            blocks =>
             {
-                UnixFsNode directory = NodeAt(repo, path);
+                UnixFsNode directory = NodeAt(blocks, path);
                 var entries = new List<Listed>();
-                foreach (UnixFsLink link in UnixFsDirectory.List(repo.Blocks, directory))
+                foreach (UnixFsLink link in UnixFsDirectory.List(blocks, directory))
                 {
                     if (entries.Count == MaxListed) throw new IOException($"'{path}' has more than {MaxListed} entries");
+                    // What entries are is looked up in what is here: a listing fetches the folder, and nothing in it.
                     entries.Add(Look(repo, link));
                 }
 
@@ -327,16 +332,18 @@ public static unsafe class IpfsCommands
     private static void RunResolve(CommandContext c)
     {
         if (!TryRepo(c, out ContentRepo? repo) || !TryText(c, 2, out string path)) return;
-        c.Aside(() => BlockAt(repo, path), static (c, cid) => c.Reply.Bulk(Text(cid)));
+        Reading(c, repo, blocks => BlockAt(blocks, path), static (c, cid) => c.Reply.Bulk(Text(cid)));
     }
 
     private static void RunStat(CommandContext c)
     {
         if (!TryRepo(c, out ContentRepo? repo) || !TryText(c, 2, out string path)) return;
-        c.Aside(
-            () =>
+        Reading(
+            c,
+            repo,
+            blocks =>
             {
-                UnixFsNode node = NodeAt(repo, path);
+                UnixFsNode node = NodeAt(blocks, path);
                 return new FileStat(node.Cid, node.Type, node.IsDirectory ? 0 : node.FileSize, node.TotalSize, node.Links.Count, node.Data.Mode, node.Data.Mtime);
             },
             WriteStat);
@@ -373,7 +380,7 @@ public static unsafe class IpfsCommands
         }
 
         if (!TryCid(c, 3, out Cid cid)) return;
-        if (isGet) c.Aside(() => repo.Blocks.Get(cid) ?? throw new BlockMissingException(cid), static (c, bytes) => c.Reply.Bulk(bytes.AsSpan()));
+        if (isGet) Reading(c, repo, blocks => blocks.Get(cid) ?? throw new BlockMissingException(cid), static (c, bytes) => c.Reply.Bulk(bytes.AsSpan()));
         else if (isStat) c.Aside(() => repo.Blocks.TryGetLength(cid, out int length) ? length : throw new BlockMissingException(cid), static (c, length) => c.Reply.Integer(length));
         else
         {
@@ -452,11 +459,13 @@ public static unsafe class IpfsCommands
         else if (c.Count == 4 && c.Is(2, "get"u8))
         {
             if (!TryText(c, 3, out string path)) return;
-            c.Aside(
-                () =>
+            Reading(
+                c,
+                repo,
+                blocks =>
                 {
-                    ResolvedPath place = UnixFsPath.Resolve(repo.Blocks, path);
-                    byte[] block = repo.Blocks.Get(place.Cid) ?? throw new BlockMissingException(place.Cid);
+                    ResolvedPath place = UnixFsPath.Resolve(blocks, path);
+                    byte[] block = blocks.Get(place.Cid) ?? throw new BlockMissingException(place.Cid);
                     return place.Rest.Count > 0 ? DagJson.FromCbor(block, place.Rest)
                         : DagJson.CanShow(place.Cid.Codec) ? DagJson.FromBlock(place.Cid.Codec, block)
                         : throw new IOException($"{place.Cid} is of codec 0x{place.Cid.Codec:x}, which cannot be shown as JSON");
@@ -482,7 +491,7 @@ public static unsafe class IpfsCommands
                 () =>
                 {
                     if (path.Length == 0) return [.. repo.Pins.Select(static p => (p.Key, Word(p.Value), p.Key))];
-                    Cid cid = BlockAt(repo, path);
+                    Cid cid = BlockAt(repo.Blocks, path);
                     return repo.FindPin(cid) is { } pin ? [(cid, pin.By == cid ? Word(pin.Kind) : "indirect", pin.By)] : ((Cid, string, Cid)[])[];
                 },
                 static (c, pins) =>
@@ -500,10 +509,14 @@ public static unsafe class IpfsCommands
         else if (c.Is(2, "add"u8) && (c.Count == 4 || (c.Count == 5 && c.Is(4, "direct"u8))))
         {
             PinKind kind = c.Count == 5 ? PinKind.Direct : PinKind.Recursive;
-            c.Aside(
-                () =>
+            Reading(
+                c,
+                repo,
+                blocks =>
                 {
-                    Cid cid = BlockAt(repo, path);
+                    using IDisposable protection = repo.Protect();
+                    Cid cid = BlockAt(blocks, path);
+                    blocks.FetchAllAsync(cid, kind).GetAwaiter().GetResult();
                     repo.Pin(cid, kind);
                     return cid;
                 },
@@ -514,7 +527,7 @@ public static unsafe class IpfsCommands
             c.Aside(
                 () =>
                 {
-                    Cid cid = BlockAt(repo, path);
+                    Cid cid = BlockAt(repo.Blocks, path);
                     return repo.Unpin(cid) ? cid : throw new IOException($"{cid} is not pinned");
                 },
                 static (c, cid) => c.Reply.Bulk(Text(cid)));
@@ -599,7 +612,7 @@ public static unsafe class IpfsCommands
             if (!TryText(c, 4, out to)) return;
             Change(c, repo, () =>
             {
-                if (path.StartsWith("/ipfs/", StringComparison.Ordinal)) files.Link(BlockAt(repo, path), to);
+                if (path.StartsWith("/ipfs/", StringComparison.Ordinal)) files.Link(BlockAt(repo.Blocks, path), to);
                 else files.Copy(path, to);
             });
         }
@@ -668,6 +681,19 @@ public static unsafe class IpfsCommands
         return repo is not null;
     }
 
+    /// <summary>Reads content on another thread: what is not here comes from the network, where the node is part of one.</summary>
+    private static void Reading<T>(CommandContext c, ContentRepo repo, Func<IContentRead, T> read, Action<CommandContext, T> answer)
+    {
+        INodeNetwork? network = c.Server.Network;
+        c.AsideAsync(
+            cancellation =>
+            {
+                using IContentRead blocks = network?.OpenRead(null, cancellation) ?? new LocalRead(repo.Blocks);
+                return Task.FromResult(read(blocks));
+            },
+            answer);
+    }
+
     private static bool TryText(CommandContext c, int index, out string text)
     {
         ReadOnlySpan<byte> word = c[index].Span;
@@ -726,17 +752,17 @@ public static unsafe class IpfsCommands
         return true;
     }
 
-    private static Cid BlockAt(ContentRepo repo, string path)
+    private static Cid BlockAt(IBlockSource blocks, string path)
     {
-        ResolvedPath place = UnixFsPath.Resolve(repo.Blocks, path);
+        ResolvedPath place = UnixFsPath.Resolve(blocks, path);
         return place.Rest.Count == 0 ? place.Cid : throw new UnixFsPathException($"'{path}' leads to a value in {place.Cid}, not to a block", isMissing: false);
     }
 
-    private static UnixFsNode NodeAt(ContentRepo repo, string path) => UnixFsNode.Load(repo.Blocks, BlockAt(repo, path));
+    private static UnixFsNode NodeAt(IBlockSource blocks, string path) => UnixFsNode.Load(blocks, BlockAt(blocks, path));
 
-    private static UnixFsNode FileAt(ContentRepo repo, string path)
+    private static UnixFsNode FileAt(IBlockSource blocks, string path)
     {
-        UnixFsNode node = NodeAt(repo, path);
+        UnixFsNode node = NodeAt(blocks, path);
         return node.IsFile ? node : throw new UnixFsPathException($"'{path}' is a {TypeOf(node.Type)}, not a file", isMissing: false);
     }
 

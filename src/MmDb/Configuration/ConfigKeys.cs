@@ -285,6 +285,38 @@ public static class ConfigKeys
     /// <summary>The server to follow.</summary>
     public static readonly ReplicaSourceKey ReplicaOf = Add(new ReplicaSourceKey("replicaof", "slaveof", Immutable));
 
+    // ---- The swarm ----
+
+    /// <summary>Whether the node takes part in a network of libp2p peers.</summary>
+    public static readonly BooleanKey Swarm = Boolean("swarm", true);
+
+    /// <summary>Peers that lead into the network: multiaddrs, or host[:port]. None: the node connects to nobody by itself.</summary>
+    public static readonly WordsKey SwarmBootstrap = Add(new WordsKey("swarm-bootstrap", None, [], 256, "Too many bootstrap peers specified."));
+
+    /// <summary>Addresses under which the node can be reached beside those that it listens on: a router's, for example.</summary>
+    public static readonly WordsKey SwarmAnnounce = Add(new WordsKey("swarm-announce", None, [], 32, "Too many announced addresses specified."));
+
+    /// <summary>Networks in CIDR notation with which nothing is exchanged, beside those that <c>SWARM FILTERS ADD</c> keeps.</summary>
+    public static readonly WordsKey SwarmFilters = Add(new WordsKey("swarm-filters", None, [], 1024, "Too many filters specified."));
+
+    /// <summary>Connections with peers down to which idle ones are closed.</summary>
+    public static readonly NumberKey SwarmLowWater = Number("swarm-low-water", 128, 0, 1_000_000);
+
+    /// <summary>Connections with peers above which idle ones are closed.</summary>
+    public static readonly NumberKey SwarmHighWater = Number("swarm-high-water", 192, 0, 1_000_000);
+
+    /// <summary>Connections with peers beyond which nobody is let in.</summary>
+    public static readonly NumberKey SwarmMaxConnections = Number("swarm-max-connections", 1024, 1, 1_000_000, Immutable);
+
+    /// <summary>Which DHT the node is part of: the open one of IPFS, or one of Leither nodes alone.</summary>
+    public static readonly EnumKey DhtNetwork = Choice("dht-network", "leither", ["leither", "ipfs"], Immutable);
+
+    /// <summary>Whether the node asks the DHT, and answers others' questions.</summary>
+    public static readonly EnumKey DhtMode = Choice("dht-mode", "auto", ["auto", "dhtclient", "dhtserver", "off"], Immutable);
+
+    /// <summary>Seconds that one block may take that comes from the network.</summary>
+    public static readonly NumberKey FetchTimeout = Number("ipfs-fetch-timeout", 30, 1, 86400);
+
     // ---- MiMei ----
 
     /// <summary>Seconds after which a MiMei that nobody uses is unloaded; 0 never.</summary>

@@ -45,6 +45,9 @@ public sealed unsafe class EpollTransport : LoopTransport
     public override int BoundPort => Listener.PortOf(_listeners);
 
     /// <inheritdoc/>
+    public override IReadOnlyList<IPEndPoint> BoundEndPoints => Listener.EndPointsOf(_listeners);
+
+    /// <inheritdoc/>
     public override void Listen(ListenOptions options)
     {
         List<Listener> opened = Listener.Open(options, _listeners, Log);

@@ -1,3 +1,4 @@
+using System.Net;
 using Leither.MmDb;
 using Leither.Node.Logging;
 
@@ -33,6 +34,9 @@ public interface ITransport : IConnector, IDisposable
 
     /// <summary>The TCP port really listened on (of interest where port 0 was bound for a test), or 0.</summary>
     int BoundPort { get; }
+
+    /// <summary>The TCP addresses really listened on.</summary>
+    IReadOnlyList<IPEndPoint> BoundEndPoints { get; }
 
     /// <summary>Runs the loop on the calling thread until <see cref="Stop"/>.</summary>
     void Run();

@@ -65,6 +65,8 @@ internal sealed class Listener
     public static int PortOf(List<Listener> listeners) =>
         listeners.Select(l => l.Socket.LocalEndPoint).OfType<IPEndPoint>().Select(e => e.Port).FirstOrDefault();
 
+    public static IReadOnlyList<IPEndPoint> EndPointsOf(List<Listener> listeners) => [.. listeners.Select(l => l.Socket.LocalEndPoint).OfType<IPEndPoint>()];
+
     /// <summary>As Redis shows addresses: brackets around those with colons.</summary>
     public static string Show(IPEndPoint end) =>
         end.Address.IsIPv4MappedToIPv6 ? $"{end.Address.MapToIPv4()}:{end.Port}"

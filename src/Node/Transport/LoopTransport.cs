@@ -1,3 +1,4 @@
+using System.Net;
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Net.Sockets;
@@ -74,6 +75,9 @@ public abstract unsafe class LoopTransport : ITransport
 
     /// <inheritdoc/>
     public abstract int BoundPort { get; }
+
+    /// <inheritdoc/>
+    public abstract IReadOnlyList<IPEndPoint> BoundEndPoints { get; }
 
     /// <summary>What runs on top.</summary>
     protected IConnectionHandler Handler { get; }

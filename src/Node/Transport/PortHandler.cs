@@ -4,23 +4,26 @@ using Leither.Node.Logging;
 namespace Leither.Node.Transport;
 
 /// <summary>
-/// Stands on the one port: looks at the first bytes of each connection and lets RESP through to its handler, hands HTTP on with
-/// its socket, and turns away what is recognised but not served.
+/// Stands on the one port: looks at the first bytes of each connection and lets RESP through to its handler, hands HTTP and
+/// libp2p on with their sockets, and turns away what is recognised but not served.
 /// </summary>
 public sealed unsafe class PortHandler : IConnectionHandler
 {
     private readonly IConnectionHandler _resp;
     private readonly Action<Socket, byte[]> _http;
+    private readonly Func<Action<Socket, byte[]>?> _libp2p;
     private readonly NodeLog _log;
 
     /// <summary>Creates the handler.</summary>
     /// <param name="resp">Is told of all connections, and gets the input of those that speak RESP.</param>
     /// <param name="http">Takes over the socket of a connection that speaks HTTP, with the bytes already received.</param>
+    /// <param name="libp2p">Who takes over the socket of a peer, likewise; null: peers are turned away.</param>
     /// <param name="log">Where refusals are told.</param>
-    public PortHandler(IConnectionHandler resp, Action<Socket, byte[]> http, NodeLog log)
+    public PortHandler(IConnectionHandler resp, Action<Socket, byte[]> http, Func<Action<Socket, byte[]>?> libp2p, NodeLog log)
     {
         _resp = resp;
         _http = http;
+        _libp2p = libp2p;
         _log = log;
     }
 
@@ -44,8 +47,11 @@ public sealed unsafe class PortHandler : IConnectionHandler
             case PortProtocol.Resp:
                 return _resp.OnReceive(connection, data, length);
             case PortProtocol.Http:
-                byte[] received = new ReadOnlySpan<byte>(data, checked((int)length)).ToArray();
-                _http(connection.Detach(), received);
+                Hand(connection, data, length, _http);
+                return length;
+            // Over a Unix socket nobody has an address, which peers must have.
+            case PortProtocol.Libp2p when !connection.IsUnix && _libp2p() is { } peers:
+                Hand(connection, data, length, peers);
                 return length;
             default:
                 _log.Verbose($"Closing {connection.RemoteAddress}: {Name(connection.Protocol)} is not served on this port");
@@ -65,6 +71,12 @@ public sealed unsafe class PortHandler : IConnectionHandler
 
     /// <inheritdoc/>
     public int Tick(long nowMs) => _resp.Tick(nowMs);
+
+    private static void Hand(Connection connection, byte* data, long length, Action<Socket, byte[]> to)
+    {
+        byte[] received = new ReadOnlySpan<byte>(data, checked((int)length)).ToArray();
+        to(connection.Detach(), received);
+    }
 
     private static string Name(PortProtocol protocol) => protocol == PortProtocol.Tls ? "TLS" : "libp2p";
 }

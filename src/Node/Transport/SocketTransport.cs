@@ -34,6 +34,9 @@ public sealed unsafe class SocketTransport : LoopTransport
     public override int BoundPort => Listener.PortOf(_listeners);
 
     /// <inheritdoc/>
+    public override IReadOnlyList<IPEndPoint> BoundEndPoints => Listener.EndPointsOf(_listeners);
+
+    /// <inheritdoc/>
     public override void Listen(ListenOptions options)
     {
         List<Listener> opened = Listener.Open(options, _listeners, Log);

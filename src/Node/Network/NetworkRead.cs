@@ -1,0 +1,200 @@
+// Reading content that may not be here. What is asked for next while a file is read in order is known from the node above it, so it is asked for ahead: a little at
+// first, more while the reader goes on. What came is put into the store, checked, and is held in memory only until the reader takes it, and only so much of it.
+
+using System.Buffers;
+using System.Collections.Concurrent;
+using Leither.Ipfs;
+using Leither.Ipfs.Blockstore;
+using Leither.Ipfs.Content;
+using Leither.Ipfs.Multiformats;
+using Leither.Ipfs.UnixFs;
+using Leither.Libp2p.Bitswap;
+
+namespace Leither.Node.Network;
+
+/// <summary>The store, and beyond it the network. Any thread.</summary>
+internal sealed class NetworkRead : IContentRead
+{
+    /// <summary>How many blocks are asked for ahead.</summary>
+    private const int MaxAhead = 32;
+
+    /// <summary>How many places in files are remembered; then they are forgotten, and only reading ahead suffers.</summary>
+    private const int MaxPlaces = 64 * 1024;
+
+    /// <summary>What came and was not taken yet is held up to so many bytes; beyond them it is read from the store again.</summary>
+    private const long MaxHeldBytes = 16 << 20;
+
+    private readonly NodeNetwork _network;
+    private readonly ContentRepo _content;
+    private readonly TimeSpan _limit;
+    private readonly CancellationTokenSource _ended;
+    private readonly ConcurrentDictionary<Multihash, Task<ReadOnlyMemory<byte>>> _coming = new();
+    private readonly Dictionary<Cid, (Cid[] Links, int Index)> _places = [];
+    private readonly Lock _gate = new();
+    private BitswapFetch? _fetch;
+    private int _ahead = 1;
+    private long _held;
+
+    public NetworkRead(NodeNetwork network, ContentRepo content, TimeSpan limit, CancellationToken cancellation)
+    {
+        _network = network;
+        _content = content;
+        _limit = limit;
+        _ended = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+    }
+
+    public bool Has(in Cid cid) => _content.Blocks.Has(cid);
+
+    public bool TryGetLength(in Cid cid, out int length) => _content.Blocks.TryGetLength(cid, out length);
+
+    public IEnumerable<Cid> Cids() => _content.Blocks.Cids();
+
+    public bool TryGet(in Cid cid, IBufferWriter<byte> destination)
+    {
+        _ended.Token.ThrowIfCancellationRequested();
+        if (cid.Codec != Multicodec.DagPb && !_coming.ContainsKey(cid.Multihash) && _content.Blocks.TryGet(cid, destination))
+        {
+            // A leaf that is here: those after it may not be.
+            ReadAhead(cid);
+            return true;
+        }
+
+        if (Obtain(cid) is not { } block) return false;
+        destination.Write(block.Span);
+        if (cid.Codec == Multicodec.DagPb) Note(cid, block);
+        ReadAhead(cid);
+        return true;
+    }
+
+    public void Expect(IEnumerable<Cid> cids)
+    {
+        foreach (Cid cid in cids.Take(MaxAhead)) Start(cid);
+    }
+
+    public async Task<bool> HaveAsync(Cid cid, CancellationToken cancellation = default)
+    {
+        if (_content.Blocks.Has(cid))
+        {
+            Take(cid);
+            return true;
+        }
+
+        if (!_network.CanAsk) return false;
+        try
+        {
+            _ = await Start(cid).WaitAsync(_limit, cancellation).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            throw new BlockTimeoutException(cid, _limit);
+        }
+        finally
+        {
+            Take(cid);
+        }
+
+        return true;
+    }
+
+    public void Dispose()
+    {
+        _ended.Cancel();
+        _ended.Dispose();
+    }
+
+    /// <summary>A block, from wherever it comes; null where nobody can be asked.</summary>
+    private ReadOnlyMemory<byte>? Obtain(Cid cid)
+    {
+        bool isComing = _coming.ContainsKey(cid.Multihash);
+        if (!isComing && _content.Blocks.Get(cid) is { } here) return here;
+        if (!isComing && !_network.CanAsk) return null;
+        Task<ReadOnlyMemory<byte>> coming = Start(cid);
+        try
+        {
+            // The caller's thread waits: content is read as a stream. The pool sees it and gets others.
+            if (!coming.Wait((int)Math.Min(_limit.TotalMilliseconds, int.MaxValue), _ended.Token)) throw new BlockTimeoutException(cid, _limit);
+        }
+        catch (AggregateException e)
+        {
+            throw e.InnerException switch
+            {
+                IOException problem => problem,
+                NotSupportedException problem => new IOException(problem.Message, problem),
+                OperationCanceledException problem => problem,
+                _ => e,
+            };
+        }
+        finally
+        {
+            Take(cid);
+        }
+
+        // One that came when enough was held is in the store.
+        return coming.Result.IsEmpty ? _content.Blocks.Get(cid) ?? throw new BlockMissingException(cid) : coming.Result;
+    }
+
+    private Task<ReadOnlyMemory<byte>> Start(Cid cid) => _coming.GetOrAdd(cid.Multihash, static (_, asked) => asked.Read.FetchAsync(asked.Cid), (Read: this, Cid: cid));
+
+    private void Take(Cid cid)
+    {
+        if (_coming.TryRemove(cid.Multihash, out Task<ReadOnlyMemory<byte>>? taken) && taken.IsCompletedSuccessfully) Interlocked.Add(ref _held, -taken.Result.Length);
+    }
+
+    private async Task<ReadOnlyMemory<byte>> FetchAsync(Cid cid)
+    {
+        CancellationToken ended = _ended.Token;
+        await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
+        NetworkServices services = await _network.StartAsync().WaitAsync(ended).ConfigureAwait(false);
+        BitswapFetch fetch;
+        lock (_gate) fetch = _fetch ??= services.Bitswap.NewFetch();
+        ReadOnlyMemory<byte> block = await fetch.GetAsync(cid, ended).ConfigureAwait(false);
+        // Bitswap has hashed it.
+        _content.PutLoose(cid, block.Span);
+        services.Bitswap.NotifyAvailable([cid]);
+        // Who gave up waiting finds it in the store.
+        if (Interlocked.Add(ref _held, block.Length) <= MaxHeldBytes && _coming.ContainsKey(cid.Multihash)) return block;
+        Interlocked.Add(ref _held, -block.Length);
+        return default;
+    }
+
+    /// <summary>Remembers what follows what in a file.</summary>
+    private void Note(in Cid cid, ReadOnlyMemory<byte> block)
+    {
+        UnixFsNode node;
+        try
+        {
+            node = UnixFsNode.Decode(cid, block);
+        }
+        catch (Exception e) when (e is IOException or MalformedBlockException)
+        {
+            // Whoever reads it is told.
+            return;
+        }
+
+        if (!node.IsFile || node.Links.Count == 0) return;
+        Cid[] links = [.. node.Links.Select(static link => link.Cid)];
+        lock (_gate)
+        {
+            if (_places.Count + links.Length > MaxPlaces) _places.Clear();
+            for (int i = 0; i < links.Length; i++) _places.TryAdd(links[i], (links, i));
+        }
+    }
+
+    /// <summary>The reader is here now: asks for some of what follows that is not in the store.</summary>
+    private void ReadAhead(in Cid cid)
+    {
+        (Cid[] Links, int Index) place;
+        int ahead;
+        lock (_gate)
+        {
+            if (!_places.TryGetValue(cid, out place)) return;
+            ahead = _ahead;
+            _ahead = Math.Min(2 * _ahead, MaxAhead);
+        }
+
+        for (int i = place.Index + 1; i < place.Links.Length && i <= place.Index + ahead && _coming.Count < MaxAhead; i++)
+        {
+            if (!_content.Blocks.Has(place.Links[i])) Start(place.Links[i]);
+        }
+    }
+}

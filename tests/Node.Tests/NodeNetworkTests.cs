@@ -1,0 +1,131 @@
+// Nodes' parts in a network, in one process: what peers can get of each other, and what they cannot.
+
+using System.Net;
+using System.Net.Sockets;
+using Leither.Ipfs.Blockstore;
+using Leither.Ipfs.Content;
+using Leither.TestKit;
+using Leither.Ipfs.Keys;
+using Leither.Ipfs.Multiformats;
+using Leither.Ipfs.UnixFs;
+using Leither.MmDb.Configuration;
+using Leither.Node.Logging;
+using Leither.Node.Network;
+using Xunit;
+
+namespace Leither.Node.Tests;
+
+public sealed class NodeNetworkTests
+{
+    private static readonly TimeSpan _patience = TimeSpan.FromSeconds(30);
+
+    [Fact]
+    public async Task A_node_reads_what_another_one_has_and_keeps_it()
+    {
+        await using TestNode one = new(), other = new();
+        byte[] content = new byte[5_000_000];
+        new Random(1).NextBytes(content);
+        Cid root = one.Add(content);
+        Cid block = Cid.Of(Multicodec.Raw, "a block"u8);
+        one.Content.PutLoose(block, "a block"u8);
+        Assert.Null(one.Network.Figures);
+        Assert.Equal(one.Network.Id, await other.Network.ConnectAsync(one.Address).WaitAsync(_patience));
+        using (IContentRead read = other.Network.OpenRead(_patience))
+        {
+            Assert.Equal("a block"u8.ToArray(), await Task.Run(() => read.Get(block)).WaitAsync(_patience));
+            using var file = new UnixFsStream(read, UnixFsNode.Load(read, root));
+            var got = new MemoryStream();
+            await Task.Run(() => file.CopyTo(got)).WaitAsync(_patience);
+            Assert.Equal(content, got.ToArray());
+        }
+
+        Assert.True(other.Content.Blocks.Has(root));
+        Assert.True(other.Content.Pin(root, PinKind.Recursive));
+        Assert.Equal(1, one.Network.Figures!.Peers);
+    }
+
+    [Fact]
+    public async Task A_node_that_knows_nobody_says_at_once_that_something_is_not_here()
+    {
+        await using TestNode one = new();
+        using IContentRead read = one.Network.OpenRead(TimeSpan.FromDays(1));
+        Assert.Null(read.Get(Cid.Of(Multicodec.Raw, "nowhere"u8)));
+        Assert.Null(one.Network.Services);
+    }
+
+    [Fact]
+    public async Task What_nobody_has_is_given_up_in_time()
+    {
+        await using TestNode one = new(), other = new();
+        await other.Network.ConnectAsync(one.Address).WaitAsync(_patience);
+        using IContentRead read = other.Network.OpenRead(TimeSpan.FromMilliseconds(200));
+        Cid none = Cid.Of(Multicodec.Raw, "nowhere"u8);
+        BlockTimeoutException e = await Assert.ThrowsAsync<BlockTimeoutException>(() => Task.Run(() => read.Get(none)).WaitAsync(_patience));
+        Assert.Equal(none, e.Cid);
+        await Assert.ThrowsAsync<BlockTimeoutException>(() => read.HaveAsync(none).WaitAsync(_patience));
+        using var stop = new CancellationTokenSource();
+        using IContentRead stopped = other.Network.OpenRead(TimeSpan.FromDays(1), stop.Token);
+        Task reading = Task.Run(() => stopped.Get(none));
+        await stop.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => reading.WaitAsync(_patience));
+    }
+
+    /// <summary>A part in a network, with a port whose sockets it is handed.</summary>
+    private sealed class TestNode : IAsyncDisposable
+    {
+        private readonly PrivateKey _key = PrivateKey.Generate();
+        private readonly TcpListener _port = new(IPAddress.Loopback, 0);
+        private readonly Task _accepting;
+
+        public TestNode(params (string Name, string Value)[] settings)
+        {
+            Assert.Null(Settings.Set(settings, isLocal: true));
+            Content = new ContentRepo(new MemoryBlockstore(), new SimulatedDisk(0));
+            Network = new NodeNetwork(_key, Content, Settings, NodeLog.None);
+            _port.Start();
+            Network.ListensAt([(IPEndPoint)_port.LocalEndpoint]);
+            _accepting = AcceptAsync();
+        }
+
+        public ConfigSettings Settings { get; } = new();
+
+        public ContentRepo Content { get; }
+
+        public NodeNetwork Network { get; }
+
+        public Multiaddr Address => Multiaddr.Of((IPEndPoint)_port.LocalEndpoint).WithPeer(Network.Id);
+
+        public Cid Add(byte[] content)
+        {
+            Cid cid = new UnixFsImporter(Content.Blocks, UnixFsProfile.V1).AddFile(new MemoryStream(content)).Cid;
+            Content.PinNew(cid);
+            return cid;
+        }
+
+        public async ValueTask DisposeAsync()
+        {
+            _port.Stop();
+            await _accepting;
+            await Network.DisposeAsync();
+            Content.Dispose();
+            _key.Dispose();
+        }
+
+        private async Task AcceptAsync()
+        {
+            try
+            {
+                while (true)
+                {
+                    Socket socket = await _port.AcceptSocketAsync();
+                    byte[] first = new byte[20];
+                    Network.Accept(socket, first[..await socket.ReceiveAsync(first)]);
+                }
+            }
+            catch (Exception e) when (e is SocketException or ObjectDisposedException)
+            {
+                // The end.
+            }
+        }
+    }
+}
