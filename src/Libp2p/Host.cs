@@ -3,6 +3,9 @@
 //   socket ─► multistream-select: /noise ─► Noise (who are you?) ─► /yamux/1.0.0, agreed upon in the handshake ─► PeerConnection ─► streams
 //                                                                                                                     each: multistream-select ─► StreamHandler
 //
+// A socket is one of TCP or a WebSocket; within a private network (HostOptions.SwarmKey) all of it is encrypted once more. Names in addresses are looked up
+// before they are dialled, so that filters see where a dial goes.
+//
 // Strangers cost nothing that is not bounded by HostOptions: who is let in is counted before the handshake and again when it is known who it is, handshakes and
 // negotiations have deadlines, protocols have their numbers of streams. A failure on a stream resets the stream; one of a connection ends it; neither
 // touches others.
@@ -15,9 +18,11 @@ using Leither.Ipfs.Keys;
 using Leither.Ipfs.Multiformats;
 using Leither.Libp2p.Identify;
 using Leither.Libp2p.Multistream;
+using Leither.Libp2p.Names;
 using Leither.Libp2p.Noise;
 using Leither.Libp2p.Peers;
 using Leither.Libp2p.Ping;
+using Leither.Libp2p.PrivateNetworks;
 using Leither.Libp2p.Records;
 using Leither.Libp2p.Transport;
 using Leither.Libp2p.Yamux;
@@ -32,6 +37,7 @@ public sealed class Host : IAsyncDisposable
 
     private readonly NoiseSecurity _noise;
     private readonly DialBackoff _backoff;
+    private readonly AddressResolver _resolver;
     private readonly CancellationTokenSource _stopping = new();
     private readonly Lock _gate = new();
     private readonly Dictionary<PeerId, List<PeerConnection>> _connections = [];
@@ -61,6 +67,7 @@ public sealed class Host : IAsyncDisposable
         Peers = new PeerStore(Time, Options.MaxKnownPeers);
         _noise = new NoiseSecurity(identity, _muxers);
         _backoff = new DialBackoff(Time);
+        _resolver = new AddressResolver(Options.Dns);
         Handle(PingProtocol.Id, PingProtocol.HandleAsync, new ProtocolLimits { MaxStreamsPerConnection = PingProtocol.MaxStreams });
         Handle(IdentifyProtocol.Id, (stream, cancellation) => IdentifyProtocol.SendAsync(stream, this, cancellation), new ProtocolLimits { MaxStreamsPerConnection = 4 });
         Handle(IdentifyProtocol.PushId, (stream, cancellation) => IdentifyProtocol.ReceiveAsync(stream, this, cancellation), new ProtocolLimits { MaxStreamsPerConnection = 2 });
@@ -322,8 +329,7 @@ public sealed class Host : IAsyncDisposable
                 : await ConnectAsync(peer, null, cancellationToken).ConfigureAwait(false);
         }
 
-        List<Multiaddr> resolved = await ResolveAsync([address], cancellationToken).ConfigureAwait(false);
-        return await DialAnyAsync(null, resolved, cancellationToken).ConfigureAwait(false);
+        return await DialAnyAsync(null, [address], cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>A connection with a peer that stands.</summary>
@@ -435,6 +441,24 @@ public sealed class Host : IAsyncDisposable
         }
     }
 
+    /// <summary>Dials an address to see whether the peer answers there, and hangs up. Whatever connections there are play no part.</summary>
+    internal async Task ProbeAsync(DialTarget target, PeerId peer, CancellationToken cancellationToken)
+    {
+        if (Filters.IsDenied(target.Address) || _backoff.IsBlocked(target.Address))
+        {
+            throw new Libp2pException(Libp2pError.DialFailed, $"{target.Address} is not dialled now.");
+        }
+
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _stopping.Token);
+        using RawConnection raw = await DialAsync(target, async deadline =>
+        {
+            NoiseChannel channel = await SecureAsync(await ConnectAsync(target, deadline).ConfigureAwait(false), default, isInbound: false, peer, deadline).ConfigureAwait(false);
+            RawConnection connection = channel.Connection;
+            channel.Dispose();
+            return connection;
+        }, either.Token).ConfigureAwait(false);
+    }
+
     /// <summary>A peer opened a stream. Runs on the connection's receiver, so everything happens elsewhere.</summary>
     internal void OnStream(PeerConnection connection, YamuxStream stream) => _ = Task.Run(() => ServeAsync(connection, stream), CancellationToken.None);
 
@@ -512,10 +536,33 @@ public sealed class Host : IAsyncDisposable
 
     private async Task<PeerConnection> UpgradeAsync(RawConnection raw, ReadOnlyMemory<byte> alreadyRead, bool isInbound, PeerId? expected, CancellationToken cancellationToken)
     {
-        var input = new InputBuffer(raw, alreadyRead.Span);
+        NoiseChannel channel = await SecureAsync(raw, alreadyRead, isInbound, expected, cancellationToken).ConfigureAwait(false);
+        try
+        {
+            return Register(channel, isInbound);
+        }
+        catch
+        {
+            channel.Connection.Dispose();
+            channel.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>From a connection to one with a known peer and a multiplexer. Takes the connection over, whatever comes of it.</summary>
+    private async Task<NoiseChannel> SecureAsync(RawConnection raw, ReadOnlyMemory<byte> alreadyRead, bool isInbound, PeerId? expected, CancellationToken cancellationToken)
+    {
+        InputBuffer? input = null;
         NoiseChannel? channel = null;
         try
         {
+            if (Options.SwarmKey != null)
+            {
+                raw = await PrivateConnection.EstablishAsync(raw, Options.SwarmKey, alreadyRead, cancellationToken).ConfigureAwait(false);
+                alreadyRead = default;
+            }
+
+            input = new InputBuffer(raw, alreadyRead.Span);
             if (isInbound)
             {
                 if (await MultistreamSelect.ListenAsync(input, _security.Contains, cancellationToken).ConfigureAwait(false) == null)
@@ -544,7 +591,7 @@ public sealed class Host : IAsyncDisposable
                 }
             }
 
-            return Register(channel, isInbound);
+            return channel;
         }
         catch
         {
@@ -555,7 +602,7 @@ public sealed class Host : IAsyncDisposable
             }
             else
             {
-                input.Dispose();
+                input?.Dispose();
             }
 
             throw;
@@ -727,8 +774,7 @@ public sealed class Host : IAsyncDisposable
         await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
         try
         {
-            List<Multiaddr> addresses = await ResolveAsync(Peers.GetAddresses(peer), _stopping.Token).ConfigureAwait(false);
-            return await DialAnyAsync(peer, addresses, _stopping.Token).ConfigureAwait(false);
+            return await DialAnyAsync(peer, Peers.GetAddresses(peer), _stopping.Token).ConfigureAwait(false);
         }
         finally
         {
@@ -740,27 +786,19 @@ public sealed class Host : IAsyncDisposable
     }
 
     /// <summary>Tries addresses one after the other, each a moment after the one before, and takes the first that leads to the peer.</summary>
-    private async Task<PeerConnection> DialAnyAsync(PeerId? peer, List<Multiaddr> addresses, CancellationToken cancellationToken)
+    private async Task<PeerConnection> DialAnyAsync(PeerId? peer, IReadOnlyList<Multiaddr> addresses, CancellationToken cancellationToken)
     {
-        List<Multiaddr> open = [.. addresses.Where(address => !Filters.IsDenied(address)).Take(Options.MaxDialAddresses)];
-        if (open.Count == 0)
-        {
-            throw addresses.Count > 0 ? new Libp2pException(Libp2pError.AddressFiltered, "All of the peer's addresses are filtered.")
-                : new Libp2pException(Libp2pError.DialFailed, "No address of the peer is known that can be dialled.");
-        }
-
-        List<Multiaddr> ready = [.. open.Where(address => !_backoff.IsBlocked(address))];
-        if (ready.Count == 0)
-        {
-            throw new Libp2pException(Libp2pError.BackingOff, "The peer did not answer a moment ago; it is not tried again yet.");
-        }
-
         using var others = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        var ready = new List<DialTarget>();
+        int filtered = 0, blocked = 0;
+        Add(addresses.Select(address => DialTarget.TryCreate(address, null, out DialTarget? target) ? target : null).OfType<DialTarget>().OrderBy(target => target.Transport));
+        // Names are looked up while addresses that need none are tried already.
+        Task<List<DialTarget>>? names = addresses.Any(AddressResolver.HasName) ? _resolver.ResolveAsync(addresses, peer, others.Token) : null;
         var running = new List<Task<PeerConnection>>();
         var failures = new List<Exception>();
         int next = 0;
         PeerConnection? first = null;
-        while (first == null && (next < ready.Count || running.Count > 0))
+        while (first == null && (next < ready.Count || running.Count > 0 || names != null))
         {
             cancellationToken.ThrowIfCancellationRequested();
             if (next < ready.Count)
@@ -768,8 +806,24 @@ public sealed class Host : IAsyncDisposable
                 running.Add(DialAsync(ready[next++], peer, others.Token));
             }
 
-            Task any = Task.WhenAny(running);
-            await (next < ready.Count ? Task.WhenAny(any, Task.Delay(Options.DialStagger, Time, others.Token)) : any).ConfigureAwait(false);
+            List<Task> events = [.. running];
+            if (names != null)
+            {
+                events.Add(names);
+            }
+
+            if (next < ready.Count)
+            {
+                events.Add(Task.Delay(Options.DialStagger, Time, others.Token));
+            }
+
+            await Task.WhenAny(events).ConfigureAwait(false);
+            if (names is { IsCompleted: true })
+            {
+                Add(await names.ConfigureAwait(false));
+                names = null;
+            }
+
             foreach (Task<PeerConnection> done in running.Where(dial => dial.IsCompleted).ToArray())
             {
                 running.Remove(done);
@@ -799,9 +853,35 @@ public sealed class Host : IAsyncDisposable
             return first;
         }
 
+        if (ready.Count == 0)
+        {
+            throw blocked > 0 ? new Libp2pException(Libp2pError.BackingOff, "The peer did not answer a moment ago; it is not tried again yet.")
+                : filtered > 0 ? new Libp2pException(Libp2pError.AddressFiltered, "All of the peer's addresses are filtered.")
+                : new Libp2pException(Libp2pError.DialFailed, "No address of the peer is known that can be dialled.");
+        }
+
         // One reason says more than "all failed" where all failed alike.
         Libp2pException? typical = failures.OfType<Libp2pException>().FirstOrDefault();
         throw new Libp2pException(typical?.Error ?? Libp2pError.DialFailed, $"None of {ready.Count} addresses led to the peer: {failures[0].Message}", failures[0]);
+
+        void Add(IEnumerable<DialTarget> targets)
+        {
+            foreach (DialTarget target in targets)
+            {
+                if (Filters.IsDenied(target.Address))
+                {
+                    filtered++;
+                }
+                else if (_backoff.IsBlocked(target.Address))
+                {
+                    blocked++;
+                }
+                else if (ready.Count < Options.MaxDialAddresses && !ready.Contains(target))
+                {
+                    ready.Add(target);
+                }
+            }
+        }
     }
 
     private static async Task CloseWhenDoneAsync(Task<PeerConnection> late)
@@ -816,13 +896,16 @@ public sealed class Host : IAsyncDisposable
         }
     }
 
-    private async Task<PeerConnection> DialAsync(Multiaddr address, PeerId? peer, CancellationToken cancellationToken)
-    {
-        if (!address.TryGetTcp(out IPEndPoint? endPoint))
+    private Task<PeerConnection> DialAsync(DialTarget target, PeerId? peer, CancellationToken cancellationToken) =>
+        DialAsync(target, async deadline =>
         {
-            throw new Libp2pException(Libp2pError.DialFailed, $"{address} is no TCP address.");
-        }
+            RawConnection raw = await ConnectAsync(target, deadline).ConfigureAwait(false);
+            return await UpgradeAsync(raw, default, isInbound: false, target.Peer ?? peer, deadline).ConfigureAwait(false);
+        }, cancellationToken);
 
+    /// <summary>Dials within the limits, and remembers who does not answer.</summary>
+    private async Task<T> DialAsync<T>(DialTarget target, Func<CancellationToken, Task<T>> dial, CancellationToken cancellationToken)
+    {
         lock (_gate)
         {
             if (_disposed || _pendingOutbound >= Options.MaxPendingOutbound || _count >= Options.MaxConnections)
@@ -835,28 +918,25 @@ public sealed class Host : IAsyncDisposable
 
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         deadline.CancelAfter(Options.DialTimeout);
-        TcpConnection? raw = null;
         try
         {
-            raw = await TcpConnection.ConnectAsync(endPoint, deadline.Token).ConfigureAwait(false);
-            PeerConnection connection = await UpgradeAsync(raw, default, isInbound: false, peer, deadline.Token).ConfigureAwait(false);
-            _backoff.Succeeded(address);
-            return connection;
+            T result = await dial(deadline.Token).ConfigureAwait(false);
+            _backoff.Succeeded(target.Address);
+            return result;
         }
         catch (Exception e)
         {
-            raw?.Dispose();
             if (cancellationToken.IsCancellationRequested)
             {
                 throw;
             }
 
-            _backoff.Failed(address);
+            _backoff.Failed(target.Address);
             throw e switch
             {
                 Libp2pException known => known,
-                OperationCanceledException => new Libp2pException(Libp2pError.Timeout, $"{address} did not answer in {Options.DialTimeout.TotalSeconds:0} s.", e),
-                _ => new Libp2pException(Libp2pError.DialFailed, $"{address}: {e.Message}", e),
+                OperationCanceledException => new Libp2pException(Libp2pError.Timeout, $"{target.Address} did not answer in {Options.DialTimeout.TotalSeconds:0} s.", e),
+                _ => new Libp2pException(Libp2pError.DialFailed, $"{target.Address}: {e.Message}", e),
             };
         }
         finally
@@ -868,61 +948,9 @@ public sealed class Host : IAsyncDisposable
         }
     }
 
-    /// <summary>The TCP addresses among these, names resolved. A name that does not resolve is left out.</summary>
-    private static async Task<List<Multiaddr>> ResolveAsync(IReadOnlyList<Multiaddr> addresses, CancellationToken cancellationToken)
-    {
-        var resolved = new List<Multiaddr>();
-        foreach (Multiaddr address in addresses)
-        {
-            if (address.TryGetTcp(out _))
-            {
-                resolved.Add(address);
-            }
-            else if (TryGetName(address, out string? name, out AddressFamily family, out int port))
-            {
-                try
-                {
-                    IPAddress[] found = await Dns.GetHostAddressesAsync(name, family, cancellationToken).ConfigureAwait(false);
-                    resolved.AddRange(found.Take(4).Select(ip => Multiaddr.Of(new IPEndPoint(ip, port))));
-                }
-                catch (SocketException)
-                {
-                    // No such name.
-                }
-            }
-        }
-
-        return [.. resolved.Distinct()];
-    }
-
-    private static bool TryGetName(Multiaddr address, [NotNullWhen(true)] out string? name, out AddressFamily family, out int port)
-    {
-        name = null;
-        family = AddressFamily.Unspecified;
-        port = 0;
-        int at = 0;
-        foreach (MultiaddrComponent part in address)
-        {
-            if (at == 0 && (part.Protocol == MultiaddrProtocol.Dns || part.Protocol == MultiaddrProtocol.Dns4 || part.Protocol == MultiaddrProtocol.Dns6))
-            {
-                name = part.Text;
-                family = part.Protocol == MultiaddrProtocol.Dns4 ? AddressFamily.InterNetwork
-                    : part.Protocol == MultiaddrProtocol.Dns6 ? AddressFamily.InterNetworkV6 : AddressFamily.Unspecified;
-            }
-            else if (at == 1 && part.Protocol == MultiaddrProtocol.Tcp)
-            {
-                port = (part.Value[0] << 8) | part.Value[1];
-            }
-            else if (at < 2 || part.Protocol != MultiaddrProtocol.P2p)
-            {
-                return false;
-            }
-
-            at++;
-        }
-
-        return name != null && at >= 2;
-    }
+    private async Task<RawConnection> ConnectAsync(DialTarget target, CancellationToken cancellationToken) => target.Transport == DialTransport.Tcp
+        ? await TcpConnection.ConnectAsync(target.EndPoint, cancellationToken).ConfigureAwait(false)
+        : await WebSocketConnection.ConnectAsync(target, Options.CertificateValidation, cancellationToken).ConfigureAwait(false);
 
     private async Task TickAsync()
     {

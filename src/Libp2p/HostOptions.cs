@@ -1,3 +1,6 @@
+using System.Net.Security;
+using Leither.Libp2p.Names;
+using Leither.Libp2p.PrivateNetworks;
 using Leither.Libp2p.Yamux;
 
 namespace Leither.Libp2p;
@@ -55,6 +58,15 @@ public sealed record HostOptions
 
     /// <summary>How many peers are remembered.</summary>
     public int MaxKnownPeers { get; init; } = 16 * 1024;
+
+    /// <summary>How names in addresses are looked up.</summary>
+    public DnsOptions Dns { get; init; } = new();
+
+    /// <summary>The key of the private network that the host belongs to: it meets members of that network and nobody else. Null: the open network.</summary>
+    public SwarmKey? SwarmKey { get; init; }
+
+    /// <summary>Who decides about the certificates of WebSocket servers; null: the machine's authorities.</summary>
+    internal RemoteCertificateValidationCallback? CertificateValidation { get; init; }
 
     /// <summary>The limits of a connection's streams.</summary>
     internal YamuxOptions Yamux { get; init; } = YamuxOptions.Default;
