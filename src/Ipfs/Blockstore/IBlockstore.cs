@@ -46,6 +46,16 @@ public interface IBlockSink
     bool Put(in Cid cid, ReadOnlySpan<byte> data);
 }
 
+/// <summary>A source that fetches what is read soon while what was read is worked on.</summary>
+public interface IReadAhead
+{
+    /// <summary>
+    /// Tells what is most likely read next, in this order. Who reads on tells it again, with those that come into sight: what was told before is no new
+    /// wish. A source may fetch any of it, or nothing; what is wrong with a block shows when it is read.
+    /// </summary>
+    void WillRead(ReadOnlySpan<Cid> cids);
+}
+
 /// <summary>A set of blocks. All members may be called by any thread at any time.</summary>
 public interface IBlockstore : IBlockSource, IBlockSink, IDisposable
 {
@@ -107,8 +117,28 @@ public static class BlockSourceExtensions
     /// <exception cref="BlockCorruptedException">It is there, but its bytes are not those that the CID names.</exception>
     public static byte[]? Get(this IBlockSource source, in Cid cid)
     {
-        var bytes = new ArrayBufferWriter<byte>(source.TryGetLength(cid, out int length) ? Math.Max(length, 1) : 1);
-        return source.TryGet(cid, bytes) ? bytes.WrittenSpan.ToArray() : null;
+        var bytes = new OwnArray(source.TryGetLength(cid, out int length) ? length : 0);
+        return source.TryGet(cid, bytes) ? bytes.Take() : null;
+    }
+
+    /// <summary>An array that usually has the right length from the start, and then is not copied.</summary>
+    private sealed class OwnArray(int expected) : IBufferWriter<byte>
+    {
+        private byte[] _bytes = expected == 0 ? [] : GC.AllocateUninitializedArray<byte>(expected);
+        private int _length;
+
+        public void Advance(int count) => _length += count;
+
+        public Memory<byte> GetMemory(int sizeHint = 0)
+        {
+            int wanted = _length + Math.Max(sizeHint, 1);
+            if (wanted > _bytes.Length) Array.Resize(ref _bytes, Math.Max(wanted, 2 * _bytes.Length));
+            return _bytes.AsMemory(_length);
+        }
+
+        public Span<byte> GetSpan(int sizeHint = 0) => GetMemory(sizeHint).Span;
+
+        public byte[] Take() => _length == _bytes.Length ? _bytes : _bytes[.._length];
     }
 }
 

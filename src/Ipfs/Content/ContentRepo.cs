@@ -22,10 +22,17 @@ public sealed class ContentRepo : IDisposable
     public static readonly TimeSpan LooseBlocksAge = TimeSpan.FromMinutes(10);
 
     private readonly Lock _collecting = new(), _gate = new(); // the first is held before the second
+    /// <summary>So many blocks are remembered that were put with all that they lead to, until something that leads to them is put.</summary>
+    private const int MaxWhole = 1 << 18;
+
     private readonly TimeProvider _time;
     private readonly RootList _roots;
+
+    // Under _gate.
+    private readonly HashSet<Cid> _whole = []; // put loose, as all was that they lead to: to pin one nothing need be read
     private IDisposable? _looseBlocks;
     private ITimer? _looseTimer;
+    private long _lastLoose, _removals;
     private long _collections; // odd while one runs
     private bool _isDisposed;
 
@@ -57,15 +64,49 @@ public sealed class ContentRepo : IDisposable
     /// </summary>
     public bool PutLoose(in Cid cid, ReadOnlySpan<byte> block)
     {
+        List<Cid>? links = LinksOf(cid, block);
+        long removals;
         lock (_gate)
         {
             ObjectDisposedException.ThrowIf(_isDisposed, this);
             _looseBlocks ??= Blocks.ProtectPuts();
-            if (_looseTimer is null) _looseTimer = _time.CreateTimer(_ => EndLoose(), null, LooseBlocksAge, Timeout.InfiniteTimeSpan);
-            else _looseTimer.Change(LooseBlocksAge, Timeout.InfiniteTimeSpan);
+            _looseTimer ??= _time.CreateTimer(_ => EndLoose(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+            if (_lastLoose == 0) _looseTimer.Change(LooseBlocksAge, Timeout.InfiniteTimeSpan);
+            _lastLoose = Math.Max(1, _time.GetTimestamp());
+            removals = _removals;
         }
 
-        return Blocks.Put(cid, block);
+        bool isNew = Blocks.Put(cid, block);
+        lock (_gate)
+        {
+            if (links is not null && removals == _removals && _looseBlocks is not null && links.TrueForAll(_whole.Contains))
+            {
+                foreach (Cid link in links) _whole.Remove(link);
+                if (_whole.Count == MaxWhole) _whole.Clear();
+                _whole.Add(cid);
+            }
+        }
+
+        return isNew;
+    }
+
+    /// <summary>Takes a block away, whatever leads to it; false if it is not there.</summary>
+    public bool Remove(in Cid cid)
+    {
+        // Before: what is put from now on is not whole through it. After: nor is what was put while it went.
+        Forget();
+        bool wasThere = Blocks.Delete(cid);
+        Forget();
+        return wasThere;
+
+        void Forget()
+        {
+            lock (_gate)
+            {
+                _removals++;
+                _whole.Clear();
+            }
+        }
     }
 
     /// <summary>Pins what is here, durably; false if it was so.</summary>
@@ -74,6 +115,7 @@ public sealed class ContentRepo : IDisposable
     public bool Pin(in Cid cid, PinKind kind, CancellationToken cancellation = default)
     {
         if (_roots.PinOf(cid) == kind) return false;
+        if (kind == PinKind.Recursive && IsWhole(cid)) return PinChecked(cid, kind);
         long before = Volatile.Read(ref _collections);
         Check(cid, kind, cancellation);
         if (before % 2 == 0)
@@ -237,10 +279,48 @@ public sealed class ContentRepo : IDisposable
         }
     }
 
+    /// <summary>Whether a block was put lately with all that it leads to. Its protection then begins anew.</summary>
+    private bool IsWhole(in Cid cid)
+    {
+        lock (_gate)
+        {
+            if (_looseBlocks is null || !_whole.Contains(cid)) return false;
+            _lastLoose = Math.Max(1, _time.GetTimestamp());
+            return true;
+        }
+    }
+
+    /// <summary>What a block leads to; null where nobody can tell.</summary>
+    private static List<Cid>? LinksOf(in Cid cid, ReadOnlySpan<byte> block)
+    {
+        if (cid.Codec == Multicodec.Raw) return [];
+        if (!Links.CanWalk(cid.Codec)) return null;
+        try
+        {
+            var links = new List<Cid>();
+            Links.AddTo(links, cid.Codec, block);
+            return links;
+        }
+        catch (MalformedBlockException)
+        {
+            return null; // whoever pins it is told
+        }
+    }
+
     private void EndLoose()
     {
         lock (_gate)
         {
+            if (_isDisposed) return;
+            TimeSpan left = LooseBlocksAge - _time.GetElapsedTime(_lastLoose);
+            if (left > TimeSpan.Zero)
+            {
+                _looseTimer!.Change(left + TimeSpan.FromMilliseconds(1), Timeout.InfiniteTimeSpan);
+                return;
+            }
+
+            _lastLoose = 0;
+            _whole.Clear();
             _looseBlocks?.Dispose();
             _looseBlocks = null;
         }

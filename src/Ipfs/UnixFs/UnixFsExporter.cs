@@ -27,6 +27,8 @@ public sealed class UnixFsExportOptions
 /// <summary>Writes files and folders to disk.</summary>
 public sealed class UnixFsExporter(IBlockSource source, UnixFsExportOptions? options = null)
 {
+    private const int ReadAheadBytes = 4 << 20, MaxReadAhead = 256;
+
     private static readonly SearchValues<char> _unsafeOnWindows = SearchValues.Create("\\:*?\"<>|");
 
     private readonly UnixFsExportOptions _options = options ?? new UnixFsExportOptions();
@@ -63,8 +65,11 @@ public sealed class UnixFsExporter(IBlockSource source, UnixFsExportOptions? opt
             if (depth == _options.MaxDepth) throw new UnixFsException(node.Cid, $"folders lie more than {_options.MaxDepth} deep in each other");
             Directory.CreateDirectory(path);
             var names = new HashSet<string>(OperatingSystem.IsLinux() ? StringComparer.Ordinal : StringComparer.OrdinalIgnoreCase);
-            foreach (UnixFsLink entry in UnixFsDirectory.List(source, node))
+            UnixFsLink[] entries = [.. UnixFsDirectory.List(source, node)];
+            for (int i = 0; i < entries.Length; i++)
             {
+                UnixFsLink entry = entries[i];
+                TellAhead(entries, i);
                 if (!UnixFsDirectory.IsSafeName(entry.Name) || (OperatingSystem.IsWindows() && entry.Name.AsSpan().IndexOfAny(_unsafeOnWindows) >= 0))
                 {
                     throw new UnixFsException(node.Cid, $"'{entry.Name}' can be no file's name here");
@@ -82,6 +87,22 @@ public sealed class UnixFsExporter(IBlockSource source, UnixFsExportOptions? opt
         }
 
         _options.Written?.Invoke(path, node);
+    }
+
+    private void TellAhead(UnixFsLink[] entries, int from)
+    {
+        if (source is not IReadAhead ahead) return;
+        Span<Cid> cids = new Cid[Math.Min(entries.Length - from, MaxReadAhead)];
+        ulong bytes = 0;
+        int count = 0;
+        for (; count < cids.Length; count++)
+        {
+            bytes = unchecked(bytes + Math.Min(entries[from + count].Tsize ?? ReadAheadBytes, ReadAheadBytes));
+            if (count > 0 && bytes > ReadAheadBytes) break;
+            cids[count] = entries[from + count].Cid;
+        }
+
+        ahead.WillRead(cids[..count]);
     }
 
     private void WriteFile(UnixFsNode node, string path)

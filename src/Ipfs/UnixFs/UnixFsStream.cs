@@ -19,7 +19,11 @@ public sealed class UnixFsStream : Stream
     /// <summary>How many bytes the blocks on the way to a position may have together.</summary>
     public const int MaxHeldBytes = 32 << 20;
 
+    /// <summary>So many bytes of the file before the position are told to a source that reads ahead.</summary>
+    private const int ReadAheadBytes = 4 << 20, MaxReadAhead = 64;
+
     private readonly IBlockSource _source;
+    private readonly IReadAhead? _ahead;
     private readonly List<Frame> _frames = [];
     private readonly ArrayBufferWriter<byte> _leaf = new();
     private long _position;
@@ -31,6 +35,7 @@ public sealed class UnixFsStream : Stream
     {
         if (!node.IsFile) throw new UnixFsException(node.Cid, $"it is no file, but a {node.Type}");
         _source = source;
+        _ahead = source as IReadAhead;
         Node = node;
         Length = (long)node.FileSize;
         _frames.Add(new Frame(node, 0));
@@ -154,6 +159,7 @@ public sealed class UnixFsStream : Stream
         int child = frame.ChildAt(offset, out long start, out ulong promised);
         Cid cid = frame.Node.Links[child].Cid;
         if (_frames.Count == MaxDepth) throw new UnixFsException(Node.Cid, $"the file's tree is more than {MaxDepth} deep");
+        if (_ahead is not null) TellAhead(frame, child);
         _leaf.ResetWrittenCount();
         if (!_source.TryGet(cid, _leaf)) throw new BlockMissingException(cid);
         UnixFsNode node = UnixFsNode.Decode(cid, _leaf.WrittenMemory);
@@ -168,6 +174,21 @@ public sealed class UnixFsStream : Stream
         }
 
         _frames.Add(new Frame(node, frame.Start + start));
+    }
+
+    private void TellAhead(Frame frame, int child)
+    {
+        Span<Cid> cids = new Cid[Math.Min(frame.Node.Links.Count - child, MaxReadAhead)];
+        ulong bytes = 0;
+        int count = 0;
+        for (; count < cids.Length; count++)
+        {
+            bytes += frame.Node.Data.BlockSizes[child + count]; // they add up: the node was checked
+            if (count > 0 && bytes > ReadAheadBytes) break;
+            cids[count] = frame.Node.Links[child + count].Cid;
+        }
+
+        _ahead!.WillRead(cids[..count]);
     }
 
     /// <summary>A node on the way to the position.</summary>

@@ -267,8 +267,9 @@ public sealed unsafe class CommandContext
     /// <param name="work">What waits. It may use nothing of the server.</param>
     /// <param name="answer">Replies.</param>
     /// <param name="undo">Is called before what went wrong is replied.</param>
-    internal void Aside<T>(Func<T> work, Action<CommandContext, T> answer, Action? undo = null) =>
-        Await<T>(done => Server.RunAside(work, done), answer, undo);
+    /// <param name="keptWords">So many words are kept for the answer. Whoever takes large ones along copies them once, not twice.</param>
+    internal void Aside<T>(Func<T> work, Action<CommandContext, T> answer, Action? undo = null, int keptWords = int.MaxValue) =>
+        Await<T>(done => Server.RunAside(work, done), answer, undo, keptWords: keptWords);
 
     /// <summary>As <see cref="Aside"/>, for what waits for the network. It is called off when the client goes, or is unblocked.</summary>
     internal void AsideAsync<T>(Func<CancellationToken, Task<T>> work, Action<CommandContext, T> answer, Action? undo = null)
@@ -287,7 +288,8 @@ public sealed unsafe class CommandContext
     /// <param name="answer">Replies.</param>
     /// <param name="undo">Is called before what went wrong is replied.</param>
     /// <param name="ended">Is called when the client no longer waits, whyever.</param>
-    internal void Await<T>(Action<Action<T?, Exception?>> begin, Action<CommandContext, T> answer, Action? undo = null, Action? ended = null)
+    /// <param name="keptWords">So many words are kept for the answer.</param>
+    internal void Await<T>(Action<Action<T?, Exception?>> begin, Action<CommandContext, T> answer, Action? undo = null, Action? ended = null, int keptWords = int.MaxValue)
     {
         if (CannotBlock)
         {
@@ -332,7 +334,7 @@ public sealed unsafe class CommandContext
             DidBlock = true;
             wait = new BlockedState
             {
-                Command = new QueuedCommand(Spec, _args, Count),
+                Command = new QueuedCommand(Spec, _args, Math.Min(Count, keptWords)),
                 Database = Database.Index,
                 Keys = [],
                 Type = DataType.String,

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
 using System.Text;
@@ -22,6 +23,12 @@ public static unsafe class IpfsCommands
 
     /// <summary>The most entries that one LS replies.</summary>
     public const int MaxListed = 1_000_000;
+
+    /// <summary>The most blocks that one BLOCK MPUT or MGET is about.</summary>
+    public const int MaxBatchBlocks = 1024;
+
+    /// <summary>The most bytes of blocks that one BLOCK MPUT or MGET carries.</summary>
+    public const int MaxBatchBytes = 32 << 20;
 
     private const CommandFlags Usual = CommandFlags.NoScript | CommandFlags.NoMulti | CommandFlags.EndsBatch;
 
@@ -52,7 +59,8 @@ public static unsafe class IpfsCommands
                 Args =
                 [
                     Arg.OneOf("action",
-                        Arg.String("cid").Token("GET"), Arg.String("bytes").Token("PUT"), Arg.String("cid").Token("STAT"), Arg.String("cid").Token("RM")),
+                        Arg.String("cid").Token("GET"), Arg.String("bytes").Token("PUT"), Arg.String("cid").Token("STAT"), Arg.String("cid").Token("RM"),
+                        Arg.String("cid").Token("MGET").Multiple(), Arg.Block("blocks", Arg.String("cid"), Arg.String("bytes")).Token("MPUT").Multiple()),
                     Arg.String("codec").Token("CODEC").Shown("raw|dag-pb|dag-cbor").Optional(),
                     Arg.String("cid").Token("CID").Optional(),
                 ],
@@ -168,6 +176,9 @@ public static unsafe class IpfsCommands
         "    Add a file, pin it, and return its CID. Profiles: unixfs-v0-2015 (the usual), unixfs-v1-2025.",
         "BLOCK GET <cid> | STAT <cid> | RM <cid> | PUT <bytes> [CODEC raw|dag-pb|dag-cbor] [CID <cid>]",
         "    Read, measure, remove or put a block. PUT returns its CID; one that nothing pins is kept for ten minutes.",
+        "BLOCK MGET <cid> [<cid> ...] | MPUT <cid> <bytes> [<cid> <bytes> ...]",
+        "    Read blocks, with nil for those that are not here or come behind the 32 MiB that one reply may have; put blocks, all of them or, when one is not",
+        "    what its CID says, none. MPUT returns how many are new.",
         "CAT <path> [OFFSET <offset>] [COUNT <count>]",
         "    Return bytes of a file, 64 MiB at most.",
         "DAG GET <path> | PUT <json>",
@@ -195,7 +206,7 @@ public static unsafe class IpfsCommands
     {
         if (!TryRepo(c, out ContentRepo? repo) || !TryAddOptions(c, isImport: false, out AddOptions options)) return;
         byte[] content = c[2].Span.ToArray();
-        c.Aside(() => Add(repo, options, importer => importer.AddFile(new MemoryStream(content))), static (c, made) => c.Reply.Bulk(Text(made.Cid)));
+        c.Aside(() => Add(repo, options, importer => importer.AddFile(new MemoryStream(content))), static (c, made) => c.Reply.Bulk(Text(made.Cid)), keptWords: 2);
     }
 
     private static void RunImport(CommandContext c)
@@ -372,6 +383,18 @@ public static unsafe class IpfsCommands
             return;
         }
 
+        if (c.Is(2, "mput"u8))
+        {
+            PutBlocks(c, repo);
+            return;
+        }
+
+        if (c.Is(2, "mget"u8))
+        {
+            GetBlocks(c, repo);
+            return;
+        }
+
         bool isGet = c.Is(2, "get"u8), isStat = c.Is(2, "stat"u8);
         if (c.Count != 4 || !(isGet || isStat || c.Is(2, "rm"u8)))
         {
@@ -385,7 +408,7 @@ public static unsafe class IpfsCommands
         else
         {
             c.Aside(
-                () => repo.FindPin(cid) is { } pin ? throw new IOException($"{cid} is kept by the pin on {pin.By}") : repo.Blocks.Delete(cid) ? 1 : 0,
+                () => repo.FindPin(cid) is { } pin ? throw new IOException($"{cid} is kept by the pin on {pin.By}") : repo.Remove(cid) ? 1 : 0,
                 static (c, count) => c.Reply.Integer(count));
         }
     }
@@ -437,7 +460,121 @@ public static unsafe class IpfsCommands
                 repo.PutLoose(cid, block);
                 return cid;
             },
-            static (c, cid) => c.Reply.Bulk(Text(cid)));
+            static (c, cid) => c.Reply.Bulk(Text(cid)),
+            keptWords: 3);
+    }
+
+    /// <summary>The loop's thread copies the words and does no more: CIDs are read, and blocks hashed, by another.</summary>
+    private static void PutBlocks(CommandContext c, ContentRepo repo)
+    {
+        int count = (c.Count - 3) / 2;
+        if (count == 0 || c.Count % 2 == 0)
+        {
+            c.SubcommandSyntax();
+            return;
+        }
+
+        long bytes = 0;
+        for (int i = 3; i < c.Count; i++)
+        {
+            bytes += c[i].Length;
+            if (c[i].Length > (i % 2 == 0 ? BlockLimits.MaxBlockBytes : Cid.MaxTextLength))
+            {
+                c.Error(i % 2 == 0 ? $"ERR a block has at most {BlockLimits.MaxBlockBytes} bytes" : "ERR not a CID");
+                return;
+            }
+        }
+
+        if (IsTooMuch(c, count, bytes)) return;
+        int[] ends = new int[2 * count];
+        byte[] words = ArrayPool<byte>.Shared.Rent((int)bytes);
+        for (int i = 0, end = 0; i < ends.Length; i++)
+        {
+            c[3 + i].Span.CopyTo(words.AsSpan(end));
+            ends[i] = end += c[3 + i].Length;
+        }
+
+        c.Aside(
+            () =>
+            {
+                try
+                {
+                    return PutBlocks(repo, words, ends);
+                }
+                finally
+                {
+                    ArrayPool<byte>.Shared.Return(words);
+                }
+            },
+            static (c, added) => c.Reply.Integer(added),
+            keptWords: 3);
+    }
+
+    private static int PutBlocks(ContentRepo repo, byte[] words, int[] ends)
+    {
+        var cids = new Cid[ends.Length / 2];
+        for (int i = 0; i < cids.Length; i++)
+        {
+            int start = i == 0 ? 0 : ends[2 * i - 1];
+            string name = Encoding.ASCII.GetString(words, start, ends[2 * i] - start);
+            if (!Cid.TryParse(name, out cids[i])) throw new IOException("not a CID");
+            if (!cids[i].Verify(Block(i))) throw new IOException($"{cids[i]} is not the name of these bytes");
+        }
+
+        int added = 0;
+        for (int i = 0; i < cids.Length; i++) added += repo.PutLoose(cids[i], Block(i)) ? 1 : 0;
+        return added;
+
+        ReadOnlySpan<byte> Block(int i) => words.AsSpan(ends[2 * i], ends[2 * i + 1] - ends[2 * i]);
+    }
+
+    private static void GetBlocks(CommandContext c, ContentRepo repo)
+    {
+        if (c.Count < 4 || IsTooMuch(c, c.Count - 3, 0))
+        {
+            if (c.Count < 4) c.SubcommandSyntax();
+            return;
+        }
+
+        var cids = new Cid[c.Count - 3];
+        for (int i = 0; i < cids.Length; i++)
+        {
+            if (!TryCid(c, 3 + i, out cids[i])) return;
+        }
+
+        c.Aside(
+            () =>
+            {
+                var blocks = new PooledBlock?[cids.Length];
+                long bytes = 0;
+                for (int i = 0; i < cids.Length; i++)
+                {
+                    if (!repo.Blocks.TryGetLength(cids[i], out int length) || bytes + length > MaxBatchBytes) continue;
+                    var block = new PooledBlock();
+                    blocks[i] = repo.Blocks.TryGet(cids[i], block) ? block : null;
+                    bytes += block.Length;
+                }
+
+                return blocks;
+            },
+            static (c, blocks) =>
+            {
+                c.Reply.Array(blocks.Length);
+                foreach (PooledBlock? block in blocks)
+                {
+                    if (block is null) c.Reply.Null();
+                    else c.Reply.Bulk(block.Span);
+                    block?.Dispose();
+                }
+            },
+            keptWords: 3);
+    }
+
+    private static bool IsTooMuch(CommandContext c, int blocks, long bytes)
+    {
+        if (blocks <= MaxBatchBlocks && bytes <= MaxBatchBytes) return false;
+        c.Error($"ERR one command is about {MaxBatchBlocks} blocks at most, of {MaxBatchBytes} bytes together");
+        return true;
     }
 
     private static void RunDag(CommandContext c)

@@ -75,7 +75,7 @@ internal static class IpfsCommand
             List<(string Path, ImportedNode Node)> added = output.Progress("Adding", () => paths.Sum(SizeOf), done => Guard(() =>
             {
                 List<(string, ImportedNode)> roots = [];
-                RemoteBlocks? blocks = keeps ? new RemoteBlocks(session) : null;
+                using RemoteBlocks? blocks = keeps ? new RemoteBlocks(session) : null;
                 UnixFsImporter importer = new(blocks, found, new UnixFsImportOptions
                 {
                     IncludeHidden = result.GetValue(hidden),
@@ -190,27 +190,24 @@ internal static class IpfsCommand
         verb.Options.Add(length);
         return verb.Runs(options, (result, session, _) =>
         {
+            // The node says what is no file in its own words.
             string cid = session.Call("IPFS", "RESOLVE", verb.Words(result, 1, 1)[0]).Text;
-            long at = Math.Max(0, result.GetValue(offset) ?? 0), left = Math.Max(0, result.GetValue(length) ?? long.MaxValue);
+            session.Call("IPFS", "CAT", cid, "COUNT", "0");
+            long left = Math.Max(0, result.GetValue(length) ?? long.MaxValue);
+            using RemoteBlocks blocks = new(session);
             using Stream output = Console.OpenStandardOutput();
-            while (left > 0)
+            using UnixFsStream content = new(blocks, Cid.Parse(cid)) { Position = Math.Max(0, result.GetValue(offset) ?? 0) };
+            while (left > 0 && Guard(() => content.ReadBlock((int)Math.Min(left, int.MaxValue))) is { IsEmpty: false } bytes)
             {
-                byte[] bytes = session.Call("IPFS", "CAT", cid, "OFFSET", Number(at), "COUNT", Number(Math.Min(left, ReadBytes))).Bytes;
-                if (bytes.Length == 0)
-                {
-                    return;
-                }
-
                 try
                 {
-                    output.Write(bytes);
+                    output.Write(bytes.Span);
                 }
                 catch (IOException)
                 {
                     return; // whoever read has enough
                 }
 
-                at += bytes.Length;
                 left -= bytes.Length;
             }
         });
@@ -242,7 +239,8 @@ internal static class IpfsCommand
             long bytes = 0, files = 0;
             output.Progress("Getting", () => long.Parse(stat[1], CultureInfo.InvariantCulture), done => Guard(() =>
             {
-                new UnixFsExporter(new RemoteBlocks(session), new UnixFsExportOptions
+                using RemoteBlocks blocks = new(session);
+                new UnixFsExporter(blocks, new UnixFsExportOptions
                 {
                     BytesWritten = written =>
                     {

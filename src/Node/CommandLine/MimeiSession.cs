@@ -132,6 +132,55 @@ internal sealed class MimeiSession : IDisposable
         }
     }
 
+    /// <summary>Sends bytes that are commands already.</summary>
+    /// <exception cref="CommandLineException">The node goes away.</exception>
+    public void Send(ReadOnlySpan<byte> commands)
+    {
+        try
+        {
+            _client.Send(commands);
+        }
+        catch (SocketException e)
+        {
+            throw new CommandLineException($"The node does not answer: {e.Message}", inner: e);
+        }
+    }
+
+    /// <summary>
+    /// The reply to the first command that was sent and has none yet, which is an array of bulk strings: each is written to what is made for it, which
+    /// is null in the result where the string is nil.
+    /// </summary>
+    /// <exception cref="CommandLineException">The node refuses, or goes away.</exception>
+    public T?[] ReceiveBulks<T>(Func<T> make, int maxCount, int maxBytes)
+        where T : class, System.Buffers.IBufferWriter<byte>
+    {
+        try
+        {
+            if (!_client.TryBeginArray(out int count))
+            {
+                throw new CommandLineException($"The node answers '{Receive().Text}' where values were expected");
+            }
+
+            if (count < 0 || count > maxCount)
+            {
+                throw new InvalidDataException($"it sends {count} values");
+            }
+
+            T?[] values = new T?[count];
+            for (int i = 0; i < count; i++)
+            {
+                T value = make();
+                values[i] = _client.TryReadBulk(value, maxBytes) ? value : null;
+            }
+
+            return values;
+        }
+        catch (Exception e) when (e is SocketException or InvalidDataException)
+        {
+            throw new CommandLineException($"The node does not answer: {e.Message}", inner: e);
+        }
+    }
+
     /// <summary>Waits for a command that may take long, and shows how far it is where a person watches: a second connection asks (MIMEI WORK).</summary>
     public T Wait<T>(MimeiOutput output, string what, Func<T> act)
     {

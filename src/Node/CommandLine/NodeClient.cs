@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Globalization;
 using System.Net.Sockets;
 using System.Text;
@@ -52,11 +53,108 @@ internal sealed class NodeClient : IDisposable
             request.Write("\r\n"u8);
         }
 
-        ReadOnlySpan<byte> rest = request.GetBuffer().AsSpan(0, (int)request.Length);
-        while (!rest.IsEmpty)
+        Send(request.GetBuffer().AsSpan(0, (int)request.Length));
+    }
+
+    /// <summary>Sends bytes that are commands already.</summary>
+    public void Send(ReadOnlySpan<byte> bytes)
+    {
+        while (!bytes.IsEmpty)
         {
-            rest = rest[_socket.Send(rest)..];
+            bytes = bytes[_socket.Send(bytes)..];
         }
+    }
+
+    /// <summary>
+    /// Begins to read a reply that may be large: whether it is an array, and how many elements it has, to be read with <see cref="TryReadBulk"/>. Any
+    /// other reply is left for <see cref="Read"/>.
+    /// </summary>
+    /// <exception cref="InvalidDataException">What arrived is no RESP.</exception>
+    public bool TryBeginArray(out int count)
+    {
+        count = 0;
+        if (_length == 0)
+        {
+            Receive();
+        }
+
+        if (_input[0] != (byte)'*')
+        {
+            return false;
+        }
+
+        count = (int)ReadHeader('*');
+        return true;
+    }
+
+    /// <summary>Reads a bulk string straight to where it belongs; false where it is nil.</summary>
+    /// <exception cref="InvalidDataException">What arrived is no bulk string, or longer than was allowed for.</exception>
+    public bool TryReadBulk(IBufferWriter<byte> destination, int maxBytes)
+    {
+        long length = ReadHeader('$');
+        if (length < 0)
+        {
+            return false;
+        }
+
+        if (length > maxBytes)
+        {
+            throw new InvalidDataException($"The answer is longer than {maxBytes} bytes");
+        }
+
+        Span<byte> bytes = destination.GetSpan(Math.Max((int)length, 1))[..(int)length];
+        int there = Math.Min(_length, bytes.Length);
+        _input.AsSpan(0, there).CopyTo(bytes);
+        Consume(there);
+        while (there < bytes.Length)
+        {
+            int received = _socket.Receive(bytes[there..]);
+            there += received > 0 ? received : throw new InvalidDataException("it closed the connection");
+        }
+
+        destination.Advance(bytes.Length);
+        while (_length < 2)
+        {
+            Receive();
+        }
+
+        Consume(2);
+        return true;
+    }
+
+    /// <summary>The number in the line that begins a reply.</summary>
+    private long ReadHeader(char type)
+    {
+        int end;
+        while ((end = _input.AsSpan(0, _length).IndexOf("\r\n"u8)) < 0)
+        {
+            if (_length > 32)
+            {
+                throw new InvalidDataException("The answer is not RESP");
+            }
+
+            Receive();
+        }
+
+        if (_input[0] != (byte)type || !long.TryParse(_input.AsSpan(1, end - 1), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long number))
+        {
+            throw new InvalidDataException("The answer is not what it should be");
+        }
+
+        Consume(end + 2);
+        return number;
+    }
+
+    private void Consume(int count)
+    {
+        _length -= count;
+        _input.AsSpan(count, _length).CopyTo(_input);
+    }
+
+    private void Receive()
+    {
+        int received = _socket.Receive(_input.AsSpan(_length));
+        _length += received > 0 ? received : throw new InvalidDataException("it closed the connection");
     }
 
     /// <summary>The next reply; null when the node closed the connection.</summary>
