@@ -1,6 +1,8 @@
 // leither ipfs … as a process against real nodes, and the IPFS commands beneath it.
 
+using System.Text;
 using System.Text.Json;
+using Leither.Ipfs.Multiformats;
 using Leither.TestKit;
 using Xunit;
 
@@ -95,6 +97,36 @@ public sealed class IpfsCommandTests : IDisposable
         Assert.Contains("is kept by the pin", client.Call("IPFS", "BLOCK", "RM", file).Text, StringComparison.Ordinal);
         Assert.Contains("is not the name of these bytes", client.Call("IPFS", "BLOCK", "PUT", "other", "CID", file).Text, StringComparison.Ordinal);
         Assert.Equal(file, client.Call("IPFS", "PIN", "LS", file).Items[0][0].Text);
+    }
+
+    [Fact]
+    public void Many_blocks_are_put_and_read_by_one_command_all_of_them_or_none()
+    {
+        using RespClient client = _server.Connect();
+        byte[][] blocks = [.. Enumerable.Range(0, 300).Select(static i => Encoding.ASCII.GetBytes(new string('x', i * 10) + i))];
+        string[] cids = [.. blocks.Select(static b => Cid.Of(Multicodec.Raw, b).ToString())];
+        byte[][] command = [.. Words("IPFS", "BLOCK", "MPUT"), .. cids.Zip(blocks).SelectMany(static p => new[] { Encoding.ASCII.GetBytes(p.First), p.Second })];
+        byte[][] wrong = [.. command];
+        wrong[^1] = [1];
+        Assert.Contains("is not the name of these bytes", client.Call(wrong).Text, StringComparison.Ordinal);
+        Assert.True(client.Call("IPFS", "BLOCK", "GET", cids[0]).IsError);
+        Assert.Equal("300", client.Call(command).Text);
+        Assert.Equal("0", client.Call(command).Text);
+
+        string absent = Cid.Of(Multicodec.Raw, [7, 7]).ToString();
+        IReadOnlyList<RespValue> read = client.Call(["IPFS", "BLOCK", "MGET", cids[5], absent, .. cids[100..]]).Items;
+        Assert.Equal(202, read.Count);
+        Assert.Equal(Encoding.ASCII.GetString(blocks[5]), read[0].Text);
+        Assert.True(read[1].IsNull);
+        Assert.Equal(Encoding.ASCII.GetString(blocks[299]), read[^1].Text);
+        foreach (string[] bad in (string[][])[["MPUT"], ["MPUT", cids[0]], ["MPUT", "x", "y"], ["MGET"], ["MGET", "x"], ["MGET", .. Enumerable.Repeat(cids[0], 1025)]])
+        {
+            Assert.True(client.Call(["IPFS", "BLOCK", .. bad]).IsError, string.Join(' ', bad));
+        }
+
+        Assert.Equal("PONG", client.Call("PING").Text);
+
+        static byte[][] Words(params string[] words) => [.. words.Select(Encoding.ASCII.GetBytes)];
     }
 
     [Fact]

@@ -136,6 +136,34 @@ public sealed class ContentRepoTests : IDisposable
         Assert.True(_repo.Blocks.Has(raw) && _repo.Blocks.Has(broken));
     }
 
+    [Fact]
+    public void What_was_put_loose_is_pinned_when_all_of_it_is_here_whatever_the_order_and_not_otherwise()
+    {
+        var made = new MemoryBlockstore();
+        Cid root = new UnixFsImporter(made, UnixFsProfile.V0 with { ChunkBytes = 10 }).AddFile(new MemoryStream([.. Enumerable.Range(0, 40).Select(i => (byte)i)])).Cid;
+        Cid[] leaves = [.. UnixFsNode.Load(made, root).Links.Select(l => l.Cid)];
+        Assert.Equal(4, leaves.Length);
+
+        Put(root); // before its leaves, of which one is missing
+        foreach (Cid leaf in leaves[1..]) Put(leaf);
+        Assert.Equal(leaves[0], Assert.Throws<BlockMissingException>(() => _repo.Pin(root, PinKind.Recursive)).Cid);
+
+        Put(leaves[0]);
+        Put(root); // again, when all that it leads to was put
+        Assert.True(_repo.Remove(leaves[2]));
+        Assert.False(_repo.Remove(leaves[2]));
+        Assert.Equal(leaves[2], Assert.Throws<BlockMissingException>(() => _repo.Pin(root, PinKind.Recursive)).Cid);
+
+        foreach (Cid leaf in leaves) Put(leaf);
+        Put(root);
+        Assert.True(_repo.Pin(root, PinKind.Recursive));
+        Reopen();
+        _repo.Collect();
+        Assert.Equal(5, _repo.Reachable(root).Count());
+
+        void Put(Cid cid) => _repo.PutLoose(cid, made.Get(cid)!);
+    }
+
     private void Reopen()
     {
         _repo.Blocks.Flush();
