@@ -48,6 +48,7 @@ public sealed class Host : IAsyncDisposable
     private readonly List<Socket> _listeners = [];
     private readonly List<Multiaddr> _announced = [];
     private IPEndPoint[] _listeningElsewhere = [];
+    private bool _acceptsWebSocket;
     private readonly Task _ticking;
     private int _count;
     private int _pendingInbound;
@@ -132,14 +133,15 @@ public sealed class Host : IAsyncDisposable
         get
         {
             Multiaddr[] announced;
-            IPEndPoint[] listening;
+            IPEndPoint[] listening, webSocket;
             lock (_gate)
             {
                 announced = [.. _announced];
                 listening = [.. _listeners.Select(socket => (IPEndPoint)socket.LocalEndPoint!), .. _listeningElsewhere];
+                webSocket = _acceptsWebSocket ? _listeningElsewhere : [];
             }
 
-            return [.. listening.SelectMany(Expand).Concat(announced).Distinct()];
+            return [.. listening.SelectMany(Expand).Select(Multiaddr.Of).Concat(webSocket.SelectMany(Expand).Select(WebSocketConnection.AddressOf)).Concat(announced).Distinct()];
         }
     }
 
@@ -195,10 +197,13 @@ public sealed class Host : IAsyncDisposable
     }
 
     /// <summary>Where somebody else listens and hands over what comes (<see cref="AcceptAsync(Socket, ReadOnlyMemory{byte})"/>), in place of what was said before.</summary>
-    public void ListensElsewhere(IEnumerable<IPEndPoint> endPoints)
+    /// <param name="endPoints">The sockets.</param>
+    /// <param name="webSocketToo">Whether peers may come over WebSocket as well.</param>
+    public void ListensElsewhere(IEnumerable<IPEndPoint> endPoints, bool webSocketToo = false)
     {
         lock (_gate)
         {
+            _acceptsWebSocket = webSocketToo;
             _listeningElsewhere = [.. endPoints];
             _changed = true;
         }
@@ -462,17 +467,18 @@ public sealed class Host : IAsyncDisposable
     /// <summary>A peer opened a stream. Runs on the connection's receiver, so everything happens elsewhere.</summary>
     internal void OnStream(PeerConnection connection, YamuxStream stream) => _ = Task.Run(() => ServeAsync(connection, stream), CancellationToken.None);
 
-    private static IEnumerable<Multiaddr> Expand(IPEndPoint endPoint)
+    /// <summary>The addresses of this machine in place of "any".</summary>
+    private static IEnumerable<IPEndPoint> Expand(IPEndPoint endPoint)
     {
         if (!endPoint.Address.Equals(IPAddress.Any) && !endPoint.Address.Equals(IPAddress.IPv6Any))
         {
-            return [Multiaddr.Of(endPoint)];
+            return [endPoint];
         }
 
         return NetworkInterface.GetAllNetworkInterfaces().Where(card => card.OperationalStatus == OperationalStatus.Up)
             .SelectMany(card => card.GetIPProperties().UnicastAddresses).Select(unicast => unicast.Address)
             .Where(ip => ip.AddressFamily == endPoint.AddressFamily && !ip.IsIPv6LinkLocal)
-            .Select(ip => Multiaddr.Of(new IPEndPoint(ip, endPoint.Port)));
+            .Select(ip => new IPEndPoint(ip, endPoint.Port));
     }
 
     /// <summary>Whose numbers are counted together: an IPv4 address, or the network that one IPv6 customer has.</summary>

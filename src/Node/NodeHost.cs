@@ -43,9 +43,9 @@ public sealed class NodeHost : INodeStatus, IDisposable
         _blocks = new FileBlockstore(Path.Combine(folder.Path, "ipfs", "blocks"));
         _server.Content = _content = new ContentRepo(_blocks, new DiskFolder(Path.Combine(folder.Path, "ipfs")));
         _server.Network = _network = new NodeNetwork(_mimeis.Keys.Node, _content, config.Settings, log);
-        _http = new HttpGateway(this, log);
+        _http = new HttpGateway(this, log) { Peers = () => _network.AcceptsOnThePort ? _network.AcceptAsync : null };
         _oomScore = new OomScore(log);
-        _transport = TransportFactory.Create(new PortHandler(new SessionHandler(_server, () => _transport!.Stop(), log), _http.Take, () => _network.IsOn ? _network.Accept : null, log), log);
+        _transport = TransportFactory.Create(new PortHandler(new SessionHandler(_server, () => _transport!.Stop(), log), _http.Take, () => _network.AcceptsOnThePort ? _network.Accept : null, log), log);
         _server.WakeWithin = _transport.TickWithin;
         _server.RunNestedTurn = _transport.CanNest ? _transport.RunNestedTurn : null;
         _server.Post = _transport.Post;

@@ -8,9 +8,12 @@ using Leither.TestKit;
 using Leither.Ipfs.Keys;
 using Leither.Ipfs.Multiformats;
 using Leither.Ipfs.UnixFs;
+using Leither.MmDb;
 using Leither.MmDb.Configuration;
+using Leither.Node.Http;
 using Leither.Node.Logging;
 using Leither.Node.Network;
+using Leither.Node.Transport;
 using Xunit;
 
 namespace Leither.Node.Tests;
@@ -45,6 +48,48 @@ public sealed class NodeNetworkTests
     }
 
     [Fact]
+    public async Task Peers_come_in_over_WebSocket_on_the_nodes_port()
+    {
+        await using TestNode one = new(), other = new();
+        var gateway = new HttpGateway(new NoStatus(), NodeLog.None) { Peers = () => one.Network.AcceptsOnThePort ? one.Network.AcceptAsync : null };
+        using var port = new MiniServer("socket", wrap: inner => new PortHandler(inner, gateway.Take, () => null, NodeLog.None));
+        Cid block = Cid.Of(Multicodec.Raw, "a block"u8);
+        one.Content.PutLoose(block, "a block"u8);
+        var address = Multiaddr.Parse($"/ip4/127.0.0.1/tcp/{port.Port}/ws");
+        Assert.Equal(one.Network.Id, await other.Network.ConnectAsync(address).WaitAsync(_patience));
+        using (IContentRead read = other.Network.OpenRead(_patience))
+        {
+            Assert.Equal("a block"u8.ToArray(), await Task.Run(() => read.Get(block)).WaitAsync(_patience));
+        }
+
+        IReadOnlyList<SwarmConnection> connections = await one.Network.ConnectionsAsync();
+        Assert.EndsWith("/ws", Assert.Single(connections).Address.ToString(), StringComparison.Ordinal);
+        Assert.Contains((await one.Network.AddressesAsync()).Select(a => a.ToString()), text => text.EndsWith("/ws", StringComparison.Ordinal));
+
+        // Pages go on being pages, and a request that is only half one for a WebSocket is told so.
+        using var http = new HttpClient();
+        Assert.Equal(HttpStatusCode.OK, (await http.GetAsync(new Uri($"http://127.0.0.1:{port.Port}/health"))).StatusCode);
+        using var half = new HttpRequestMessage(HttpMethod.Get, $"http://127.0.0.1:{port.Port}/");
+        half.Headers.Connection.Add("Upgrade");
+        half.Headers.Upgrade.ParseAdd("websocket");
+        Assert.Equal(HttpStatusCode.BadRequest, (await http.SendAsync(half)).StatusCode);
+
+        // The end of HTTP is the end of what came over it, at once.
+        await gateway.DisposeAsync().AsTask().WaitAsync(_patience);
+        using var patience = new CancellationTokenSource(_patience);
+        while ((await other.Network.ConnectionsAsync()).Count > 0) await Task.Delay(5, patience.Token);
+    }
+
+    [Fact]
+    public async Task A_node_that_takes_no_part_in_a_network_turns_WebSockets_away()
+    {
+        await using TestNode one = new(("swarm", "no")), other = new();
+        await using var gateway = new HttpGateway(new NoStatus(), NodeLog.None) { Peers = () => one.Network.AcceptsOnThePort ? one.Network.AcceptAsync : null };
+        using var port = new MiniServer("socket", wrap: inner => new PortHandler(inner, gateway.Take, () => null, NodeLog.None));
+        await Assert.ThrowsAsync<Leither.Libp2p.Libp2pException>(() => other.Network.ConnectAsync(Multiaddr.Parse($"/ip4/127.0.0.1/tcp/{port.Port}/ws")).WaitAsync(_patience));
+    }
+
+    [Fact]
     public async Task A_node_that_knows_nobody_says_at_once_that_something_is_not_here()
     {
         await using TestNode one = new();
@@ -68,6 +113,11 @@ public sealed class NodeNetworkTests
         Task reading = Task.Run(() => stopped.Get(none));
         await stop.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => reading.WaitAsync(_patience));
+    }
+
+    private sealed class NoStatus : INodeStatus
+    {
+        public Task<NodeStatus> ReadAsync(CancellationToken cancellation) => throw new InvalidOperationException();
     }
 
     /// <summary>A part in a network, with a port whose sockets it is handed.</summary>

@@ -1,5 +1,6 @@
 using System.Net.Sockets;
 using System.Threading.Channels;
+using Leither.Libp2p.Transport;
 using Leither.Node.Logging;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
@@ -26,6 +27,7 @@ public sealed class HttpGateway : IAsyncDisposable
     private readonly Channel<HandedConnection> _http1 = Channel.CreateBounded<HandedConnection>(MaxWaiting);
     private readonly Channel<HandedConnection> _http2 = Channel.CreateBounded<HandedConnection>(MaxWaiting);
     private readonly object _gate = new();
+    private readonly CancellationTokenSource _stopping = new();
     private Task<KestrelServer>? _server;
 
     /// <summary>Creates the gateway; nothing is started.</summary>
@@ -34,6 +36,9 @@ public sealed class HttpGateway : IAsyncDisposable
         _status = status;
         _log = log;
     }
+
+    /// <summary>Who takes over the connections of peers that come over WebSocket, until they end; null: they are turned away.</summary>
+    public Func<Func<RawConnection, Task>?> Peers { get; init; } = static () => null;
 
     /// <summary>Whether an HTTP request was ever seen.</summary>
     public bool IsStarted => _server is not null;
@@ -63,6 +68,7 @@ public sealed class HttpGateway : IAsyncDisposable
     {
         _http1.Writer.TryComplete();
         _http2.Writer.TryComplete();
+        await _stopping.CancelAsync();
         if (_server is not null)
         {
             using CancellationTokenSource limit = new(_stopLimit);
@@ -75,6 +81,8 @@ public sealed class HttpGateway : IAsyncDisposable
         {
             waiting.Socket.Dispose();
         }
+
+        _stopping.Dispose();
     }
 
     private async Task<KestrelServer> StartAsync()
@@ -85,7 +93,7 @@ public sealed class HttpGateway : IAsyncDisposable
             options.Listen(new HandoffPlace("http1", _http1.Reader), listen => listen.Protocols = HttpProtocols.Http1);
             options.Listen(new HandoffPlace("http2", _http2.Reader), listen => listen.Protocols = HttpProtocols.Http2);
             KestrelServer server = new(Options.Create(options), new HandoffListenerFactory(), NullLoggerFactory.Instance);
-            await server.StartAsync(new StatusApplication(_status), CancellationToken.None);
+            await server.StartAsync(new PeerSockets(new StatusApplication(_status), Peers, _stopping.Token), CancellationToken.None);
             _log.Verbose("HTTP is served");
             return server;
         }

@@ -12,6 +12,7 @@ using Leither.Libp2p;
 using Leither.Libp2p.Bitswap;
 using Leither.Libp2p.KadDht;
 using Leither.Libp2p.Peers;
+using Leither.Libp2p.Transport;
 using Leither.MmDb;
 using Leither.MmDb.Configuration;
 using Leither.Node.Logging;
@@ -52,6 +53,9 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
 
     /// <inheritdoc/>
     public bool IsOn => _settings.Get(ConfigKeys.Swarm);
+
+    /// <summary>Whether peers are let in on the node's port.</summary>
+    public bool AcceptsOnThePort => IsOn;
 
     /// <inheritdoc/>
     public PeerId Id => _identity.PublicKey.PeerId;
@@ -106,7 +110,7 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
     public void ListensAt(IReadOnlyList<IPEndPoint> endPoints)
     {
         lock (_gate) _listening = endPoints;
-        Services?.Host.ListensElsewhere(endPoints);
+        Services?.Host.ListensElsewhere(endPoints, webSocketToo: true);
     }
 
     /// <summary>The node serves: what the settings want to be connected is connected, in the background.</summary>
@@ -126,6 +130,24 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
         }
 
         _ = AcceptAsync(socket, received);
+    }
+
+    /// <summary>Takes over the connection of a peer that came in otherwise, until it ends.</summary>
+    public async Task AcceptAsync(RawConnection raw)
+    {
+        if (Interlocked.Increment(ref _waiting) > MaxWaiting)
+        {
+            Interlocked.Decrement(ref _waiting);
+            raw.Dispose();
+            return;
+        }
+
+        if (await TryGetHostAsync().ConfigureAwait(false) is { } host && await host.AcceptAsync(raw).ConfigureAwait(false) is { } connection)
+        {
+            await connection.Closed.ConfigureAwait(false);
+        }
+
+        raw.Dispose();
     }
 
     /// <summary>What runs, made now if it was not needed before.</summary>
@@ -253,22 +275,31 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
 
     private async Task AcceptAsync(Socket socket, byte[] received)
     {
-        Host host;
+        if (await TryGetHostAsync().ConfigureAwait(false) is { } host)
+        {
+            await host.AcceptAsync(socket, received).ConfigureAwait(false);
+        }
+        else
+        {
+            socket.Dispose();
+        }
+    }
+
+    /// <summary>The host for somebody who waits to be let in; null where there will be none.</summary>
+    private async Task<Host?> TryGetHostAsync()
+    {
         try
         {
-            host = (await StartAsync().ConfigureAwait(false)).Host;
+            return (await StartAsync().ConfigureAwait(false)).Host;
         }
         catch (IOException)
         {
-            socket.Dispose();
-            return;
+            return null;
         }
         finally
         {
             Interlocked.Decrement(ref _waiting);
         }
-
-        await host.AcceptAsync(socket, received).ConfigureAwait(false);
     }
 
     private NetworkServices Make()
@@ -289,7 +320,7 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
             foreach (IPNetwork network in _filters) host.Filters.Add(network);
         }
 
-        host.ListensElsewhere(listening);
+        host.ListensElsewhere(listening, webSocketToo: true);
         KademliaDht? dht = _settings.Show(ConfigKeys.DhtMode) switch
         {
             "off" => null,
