@@ -40,12 +40,16 @@ internal sealed class KadNode
     private readonly Dictionary<long, Pending> _pending = [];
     private readonly Queue<(DateTimeOffset Deadline, long Id)> _deadlines = new();
     private readonly List<KadQuery> _queries = [];
-    private readonly Dictionary<KadKey, (byte[] Key, DateTimeOffset Next)> _provided = [];
+    private readonly OwnRecords _own;
+    private readonly KnownPeers _knownPeers;
+    private readonly byte[] _selfBytes;
     private readonly Queue<double> _samples = new();
     private long _lastId;
     private KadQuery? _refreshing;
     private int _refreshIndex = -1;
     private int _republishing;
+    private int _rejoining;
+    private DateTimeOffset _nextSave;
     private DateTimeOffset _refreshRound = DateTimeOffset.MinValue;
     private DateTimeOffset _nextExpiry = DateTimeOffset.MinValue;
     private DateTimeOffset _now;
@@ -54,7 +58,8 @@ internal sealed class KadNode
         IEnumerable<IRecordValidator>? validators = null)
     {
         Self = self;
-        Key = KadKey.Of(self.ToArray());
+        _selfBytes = self.ToArray();
+        Key = KadKey.Of(_selfBytes);
         _options = options;
         _random = random;
         _now = now;
@@ -63,12 +68,20 @@ internal sealed class KadNode
         Table = new RoutingTable(Key, options.K, options.CheckAfter);
         Providers = new ProviderStore(Key, options, store);
         Values = new ValueStore(Key, options, _rules, store);
-        if (store != null)
+        _own = new OwnRecords(store);
+        _knownPeers = new KnownPeers(store);
+        _nextSave = now + options.SavePeersInterval;
+        if (store == null)
         {
-            foreach ((byte[] name, byte[] value) in store.Load().ToArray())
+            return;
+        }
+
+        foreach ((byte[] name, byte[] value) in store.Load())
+        {
+            // What has ended meanwhile, found no room or is nothing that we know goes.
+            if (!Providers.Load(name, value, now) && !Values.Load(name, value, now) && !_own.Load(name, value, now + options.RepublishInterval) && !_knownPeers.Load(name, value))
             {
-                Providers.Load(name, value, now);
-                Values.Load(name, value, now);
+                store.Delete(name);
             }
         }
     }
@@ -87,7 +100,10 @@ internal sealed class KadNode
     public bool IsBusy => _pending.Count > 0 || _queries.Count > 0;
 
     /// <summary>What this node provides.</summary>
-    public int ProvidedCount => _provided.Count;
+    public int ProvidedCount => _own.Count;
+
+    /// <summary>The keys that this node provides.</summary>
+    public IEnumerable<byte[]> Provided => _own.Keys;
 
     /// <summary>The i-th nearest of n peers lies at about i/(n+1) of the whole space; 0 where nothing is known.</summary>
     public long NetworkSize => _samples.Count == 0 ? Table.Count : Math.Max(Table.Count, (long)(_samples.Count / _samples.Sum()) - 1);
@@ -104,7 +120,7 @@ internal sealed class KadNode
         if (doubtful != null)
         {
             // Any question will do, and this one everybody answers.
-            Send(doubtful, new KadMessage { Type = KadMessageType.FindNode, Key = Self.ToArray() }, null, isStore: false);
+            Send(doubtful, new KadMessage { Type = KadMessageType.FindNode, Key = _selfBytes }, null, isStore: false);
         }
     }
 
@@ -201,12 +217,20 @@ internal sealed class KadNode
     /// <summary>Tells the k nearest that this node provides a key, now and from time to time until it is taken back.</summary>
     public KadQuery BeginProvide(byte[] key, DateTimeOffset now, Action<KadQuery>? done = null)
     {
-        _provided[KadKey.Of(key)] = (key, now + _options.RepublishInterval);
-        return Begin(new KadQuery(KadQueryKind.Provide, key, NewLookup(key, now), now + _options.LookupTimeout) { Done = done });
+        _now = now;
+        return BeginProvide(key, done);
     }
 
     /// <summary>No longer tells so. What was told ends by itself.</summary>
-    public void Unprovide(byte[] key) => _provided.Remove(KadKey.Of(key));
+    /// <returns>Whether it did.</returns>
+    public bool Unprovide(byte[] key) => _own.Remove(key);
+
+    /// <summary>Writes down who is in the table, so that after a restart the way back in is short.</summary>
+    public void SavePeers(DateTimeOffset now)
+    {
+        _nextSave = now + _options.SavePeersInterval;
+        _knownPeers.Save(Table.Good(now - KnownPeers.MaxSilence));
+    }
 
     /// <summary>Gives a query up; its end is told.</summary>
     public void Cancel(KadQuery query) => End(query);
@@ -220,6 +244,7 @@ internal sealed class KadNode
             return;
         }
 
+        pending.Ended?.Invoke();
         KadQuery? query = pending.Query;
         // What answers something else is no answer, and who sends it no help.
         if (reply != null && (reply.Type != pending.Type || (reply.Key.Length > 0 && !reply.Key.AsSpan().SequenceEqual(pending.Key))))
@@ -254,6 +279,7 @@ internal sealed class KadNode
         _now = now;
         if (_pending.Remove(id, out Pending? pending))
         {
+            pending.Ended?.Invoke();
             Failed(pending);
         }
     }
@@ -267,13 +293,18 @@ internal sealed class KadNode
             _deadlines.Dequeue();
             if (_pending.Remove(first.Id, out Pending? pending))
             {
+                pending.Ended?.Invoke();
                 Failed(pending);
             }
         }
 
-        foreach (KadQuery query in _queries.Where(query => query.Deadline <= now).ToArray())
+        // An end may begin others, which stand behind it and have time.
+        for (int i = _queries.Count - 1; i >= 0; i--)
         {
-            End(query);
+            if (i < _queries.Count && _queries[i].Deadline <= now)
+            {
+                End(_queries[i]);
+            }
         }
 
         if (now >= _nextExpiry)
@@ -283,6 +314,12 @@ internal sealed class KadNode
             Values.Expire(now);
         }
 
+        if (now >= _nextSave)
+        {
+            SavePeers(now);
+        }
+
+        Rejoin();
         Refresh();
         Republish();
     }
@@ -484,19 +521,19 @@ internal sealed class KadNode
         }
     }
 
-    private void Send(KadPeer to, KadMessage message, KadQuery? query, bool isStore)
+    private void Send(KadPeer to, KadMessage message, KadQuery? query, bool isStore, Action? ended = null)
     {
         long id = ++_lastId;
-        _pending.Add(id, new Pending(to, message.Type, message.Key, query, isStore));
+        _pending.Add(id, new Pending(to, message.Type, message.Key, query, isStore, ended));
         _deadlines.Enqueue((_now + _options.RequestTimeout, id));
         _outbox.Enqueue(new KadSend(id, to, message));
     }
 
     private List<KadPeer> Closer(byte[] key, PeerId asker, bool isPeer)
     {
-        List<KadPeer> closest = Table.Closest(KadKey.Of(key), _options.K, KadKey.Of(asker.ToArray()));
+        List<KadPeer> closest = Table.Closest(KadKey.Of(key), _options.K, asker);
         // Who is asked for itself says so.
-        if (isPeer && key.AsSpan().SequenceEqual(Self.ToArray()))
+        if (isPeer && key.AsSpan().SequenceEqual(_selfBytes))
         {
             closest.Insert(0, Usable(new KadPeer(Self, _ownAddresses())));
         }
@@ -507,7 +544,7 @@ internal sealed class KadNode
     private IEnumerable<KadPeer> Local(byte[] key, int max)
     {
         IEnumerable<KadPeer> stored = Providers.Get(key, max, _now);
-        return _provided.ContainsKey(KadKey.Of(key)) ? stored.Prepend(Usable(new KadPeer(Self, _ownAddresses()))).Take(max) : stored;
+        return _own.Contains(key) ? stored.Prepend(Usable(new KadPeer(Self, _ownAddresses()))).Take(max) : stored;
     }
 
     private KadPeer Usable(KadPeer peer) =>
@@ -532,7 +569,7 @@ internal sealed class KadNode
 
             _refreshRound = _now;
             _refreshIndex = 0;
-            BeginRefresh(Self.ToArray());
+            BeginRefresh(_selfBytes);
             return;
         }
 
@@ -571,22 +608,46 @@ internal sealed class KadNode
         return key;
     }
 
-    /// <summary>A few at a time, so that a thousand keys are no storm.</summary>
-    private void Republish()
+    /// <summary>Asks those who were in the table before the last restart, a few at a time; who answers is in it again.</summary>
+    private void Rejoin()
     {
-        const int AtOnce = 4;
-        if (_republishing >= AtOnce || Table.Count == 0)
+        while (_rejoining < _options.Alpha && _knownPeers.TryTake(out KadPeer? peer))
         {
-            return;
-        }
-
-        foreach ((KadKey at, (byte[] key, DateTimeOffset next)) in _provided.Where(pair => pair.Value.Next <= _now).Take(AtOnce - _republishing).ToArray())
-        {
-            _provided[at] = (key, _now + _options.RepublishInterval);
-            _republishing++;
-            Begin(new KadQuery(KadQueryKind.Provide, key, NewLookup(key, _now), _now + _options.LookupTimeout) { Done = _ => _republishing-- });
+            if (!peer.Key.Equals(Key) && !Table.Contains(peer))
+            {
+                _rejoining++;
+                Send(Usable(peer), new KadMessage { Type = KadMessageType.FindNode, Key = _selfBytes }, null, isStore: false, () => _rejoining--);
+            }
         }
     }
 
-    private sealed record Pending(KadPeer To, KadMessageType Type, byte[] Key, KadQuery? Query, bool IsStore);
+    private KadQuery BeginProvide(byte[] key, Action<KadQuery>? done)
+    {
+        // A tenth early at most, by chance, so that what was begun together does not come due together for ever.
+        _own.Set(key, _now + (_options.RepublishInterval * (1 - (0.1 * _random.NextDouble()))));
+        return Begin(new KadQuery(KadQueryKind.Provide, key, NewLookup(key, _now), _now + _options.LookupTimeout)
+        {
+            Done = query =>
+            {
+                if (query.Stored == 0 && _own.Contains(key))
+                {
+                    _own.Set(key, _now + _options.RetryInterval);
+                }
+
+                done?.Invoke(query);
+            },
+        });
+    }
+
+    /// <summary>A few at a time, so that a thousand keys are no storm.</summary>
+    private void Republish()
+    {
+        while (_republishing < _options.MaxRepublishing && Table.Count > 0 && _own.TryGetDue(_now, out byte[]? key))
+        {
+            _republishing++;
+            BeginProvide(key, _ => _republishing--);
+        }
+    }
+
+    private sealed record Pending(KadPeer To, KadMessageType Type, byte[] Key, KadQuery? Query, bool IsStore, Action? Ended);
 }

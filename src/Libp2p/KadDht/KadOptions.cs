@@ -61,6 +61,15 @@ public sealed record KadOptions
     /// <summary>How often our own are told anew.</summary>
     public TimeSpan RepublishInterval { get; init; } = TimeSpan.FromHours(22);
 
+    /// <summary>When that is tried again where nobody took it.</summary>
+    public TimeSpan RetryInterval { get; init; } = TimeSpan.FromMinutes(10);
+
+    /// <summary>How many of our own are told anew at a time.</summary>
+    public int MaxRepublishing { get; init; } = 4;
+
+    /// <summary>How often it is written down who is in the routing table.</summary>
+    public TimeSpan SavePeersInterval { get; init; } = TimeSpan.FromMinutes(10);
+
     /// <summary>How long others' values are kept.</summary>
     public TimeSpan ValueLifetime { get; init; } = TimeSpan.FromHours(48);
 
@@ -78,17 +87,4 @@ public sealed record KadOptions
 
     /// <summary>How many lookups run at a time; others wait.</summary>
     public int MaxLookups { get; init; } = 16;
-}
-
-/// <summary>Where the DHT keeps what it holds for others, so that it is still there after a restart. Called under the DHT's lock: to be quick.</summary>
-public interface IKadStore
-{
-    /// <summary>Everything that is kept.</summary>
-    IEnumerable<KeyValuePair<byte[], byte[]>> Load();
-
-    /// <summary>Keeps something under a name, in place of what was there.</summary>
-    void Put(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value);
-
-    /// <summary>Forgets what is kept under a name.</summary>
-    void Delete(ReadOnlySpan<byte> name);
 }

@@ -7,38 +7,44 @@ using System.Threading.Channels;
 using Leither.Ipfs.Keys;
 using Leither.Ipfs.Multiformats;
 using Leither.Libp2p.Identify;
+using Leither.Libp2p.Ipns;
 using Leither.Libp2p.Peers;
 
 namespace Leither.Libp2p.KadDht;
 
 /// <summary>The Kademlia DHT on a host: finds peers, providers and values, and holds others' records. Safe for any number of threads.</summary>
-public sealed class KademliaDht : IAsyncDisposable
+public sealed class KademliaDht : IValueRouting, IAsyncDisposable
 {
     /// <summary>How long a stream may be silent before it is given up.</summary>
     public static readonly TimeSpan IdleTimeout = TimeSpan.FromMinutes(1);
 
     private static readonly TimeSpan _tick = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan _bootstrapPause = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan _flushPause = TimeSpan.FromSeconds(10);
 
     private readonly Host _host;
     private readonly KadOptions _options;
     private readonly TimeProvider _time;
     private readonly KadNode _node;
+    private readonly IKadStore? _store;
     private readonly Lock _gate = new();
     private readonly SemaphoreSlim _lookups;
     private readonly CancellationTokenSource _stopping = new();
     private readonly List<Multiaddr> _bootstrap = [];
     private readonly Task _ticking;
     private DateTimeOffset _nextBootstrap = DateTimeOffset.MinValue;
+    private DateTimeOffset _nextFlush;
     private bool? _isReachable;
-    private bool _isServer;
+    private bool _isServer, _isStoreFailing;
 
-    /// <summary>Begins on a host. What it holds for others is kept in the store, if there is one.</summary>
+    /// <summary>Begins on a host. What it holds for others, provides and knows of the network is kept in the store, if there is one; whoever made that closes it.</summary>
     public KademliaDht(Host host, KadOptions? options = null, IKadStore? store = null, IEnumerable<IRecordValidator>? validators = null)
     {
         _host = host;
         _options = options ?? new KadOptions();
         _time = host.Time;
+        _store = store;
+        _nextFlush = _time.GetUtcNow() + _flushPause;
         _lookups = new SemaphoreSlim(_options.MaxLookups);
         _node = new KadNode(host.Id, _options, new Random(), _time.GetUtcNow(), () => host.Addresses, store, validators);
         host.PeerIdentified += OnIdentified;
@@ -50,6 +56,9 @@ public sealed class KademliaDht : IAsyncDisposable
 
         _ticking = TickAsync();
     }
+
+    /// <summary>Is told that the store could not be written, once until it can be again. What it did not take is kept in memory, and tried again.</summary>
+    public event Action<IOException>? StoreFailed;
 
     /// <summary>Which network it is.</summary>
     public string Protocol => _options.Protocol;
@@ -65,6 +74,12 @@ public sealed class KademliaDht : IAsyncDisposable
 
     /// <summary>How many values are held for others.</summary>
     public int ValueCount => Read(node => node.Values.Count);
+
+    /// <summary>What this node provides: keys, multihashes of content.</summary>
+    public IReadOnlyList<byte[]> Provided => Read<IReadOnlyList<byte[]>>(node => [.. node.Provided]);
+
+    /// <summary>How many keys this node provides.</summary>
+    public int ProvidedCount => Read(node => node.ProvidedCount);
 
     /// <summary>About how many servers the network has, judged by how densely they lie around what was looked for.</summary>
     public long NetworkSize => Read(node => node.NetworkSize);
@@ -93,7 +108,10 @@ public sealed class KademliaDht : IAsyncDisposable
     }
 
     /// <summary>Where a peer is; null if nobody knows.</summary>
-    public async Task<KadPeer?> FindPeerAsync(PeerId peer, CancellationToken cancellationToken = default)
+    public Task<KadPeer?> FindPeerAsync(PeerId peer, CancellationToken cancellationToken = default) => FindPeerAsync(peer, null, cancellationToken);
+
+    /// <summary>Where a peer is; null if nobody knows. How far the search is can be seen.</summary>
+    public async Task<KadPeer?> FindPeerAsync(PeerId peer, KadProgress? progress, CancellationToken cancellationToken = default)
     {
         if (_host.TryGetConnection(peer, out PeerConnection? connection))
         {
@@ -101,15 +119,19 @@ public sealed class KademliaDht : IAsyncDisposable
             return new KadPeer(peer, known.Count > 0 ? known : [connection.RemoteAddress]);
         }
 
-        return (await RunAsync((node, now, done) => node.BeginFindPeer(peer, now, done), cancellationToken).ConfigureAwait(false)).FoundPeer;
+        return (await RunAsync((node, now, done) => node.BeginFindPeer(peer, now, done), progress, cancellationToken).ConfigureAwait(false)).FoundPeer;
     }
 
     /// <summary>The peers nearest to a key.</summary>
     public async Task<IReadOnlyList<KadPeer>> ClosestPeersAsync(byte[] key, CancellationToken cancellationToken = default) =>
-        [.. (await RunAsync((node, now, done) => node.BeginClosest(key, now, done), cancellationToken).ConfigureAwait(false)).Lookup.Closest];
+        [.. (await RunAsync((node, now, done) => node.BeginClosest(key, now, done), null, cancellationToken).ConfigureAwait(false)).Lookup.Closest];
 
     /// <summary>Who provides content, as they are found, at most so many.</summary>
-    public async IAsyncEnumerable<KadPeer> FindProvidersAsync(Multihash content, int max = 20, [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    public IAsyncEnumerable<KadPeer> FindProvidersAsync(Multihash content, int max = 20, CancellationToken cancellationToken = default) =>
+        FindProvidersAsync(content, max, null, cancellationToken);
+
+    /// <summary>Who provides content, as they are found, at most so many. How far the search is can be seen.</summary>
+    public async IAsyncEnumerable<KadPeer> FindProvidersAsync(Multihash content, int max, KadProgress? progress, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
         byte[] key = content.ToArray();
         // Bounded by the number that is wanted.
@@ -133,7 +155,7 @@ public sealed class KademliaDht : IAsyncDisposable
         {
             try
             {
-                await RunAsync((node, now, done) => node.BeginFindProviders(key, max, now, peer => found.Writer.TryWrite(peer), done), stop.Token).ConfigureAwait(false);
+                await RunAsync((node, now, done) => node.BeginFindProviders(key, max, now, peer => found.Writer.TryWrite(peer), done), progress, stop.Token).ConfigureAwait(false);
                 found.Writer.Complete();
             }
             catch (Exception e)
@@ -144,26 +166,36 @@ public sealed class KademliaDht : IAsyncDisposable
     }
 
     /// <summary>Tells the network that this node provides content, now and from time to time until it is taken back; returns how many peers took it.</summary>
-    public async Task<int> ProvideAsync(Multihash content, CancellationToken cancellationToken = default) =>
-        (await RunAsync((node, now, done) => node.BeginProvide(content.ToArray(), now, done), cancellationToken).ConfigureAwait(false)).Stored;
+    public Task<int> ProvideAsync(Multihash content, CancellationToken cancellationToken = default) => ProvideAsync(content, null, cancellationToken);
+
+    /// <summary>Tells the network that this node provides content, and goes on doing so after a restart. How far it is can be seen.</summary>
+    /// <exception cref="IOException">It could not be written down: after a restart it would not be told any more.</exception>
+    public async Task<int> ProvideAsync(Multihash content, KadProgress? progress, CancellationToken cancellationToken = default)
+    {
+        KadQuery query = await RunAsync((node, now, done) => node.BeginProvide(content.ToArray(), now, done), progress, cancellationToken).ConfigureAwait(false);
+        await FlushStoreAsync(durably: true).ConfigureAwait(false);
+        return query.Stored;
+    }
 
     /// <summary>No longer tells so; what was told ends by itself.</summary>
-    public void Unprovide(Multihash content)
-    {
-        lock (_gate)
-        {
-            _node.Unprovide(content.ToArray());
-        }
-    }
+    /// <returns>Whether it did.</returns>
+    public bool Unprovide(Multihash content) => Read(node => node.Unprovide(content.ToArray()));
 
     /// <summary>Stores a value; returns how many peers took it.</summary>
     /// <exception cref="ArgumentException">It is not valid, or there is a newer one.</exception>
-    public async Task<int> PutValueAsync(byte[] key, byte[] value, CancellationToken cancellationToken = default) =>
-        (await RunAsync((node, now, done) => node.BeginPutValue(key, value, now, done), cancellationToken).ConfigureAwait(false)).Stored;
+    public Task<int> PutValueAsync(byte[] key, byte[] value, CancellationToken cancellationToken = default) => PutValueAsync(key, value, null, cancellationToken);
+
+    /// <summary>Stores a value; returns how many peers took it. How far it is can be seen.</summary>
+    /// <exception cref="ArgumentException">It is not valid, or there is a newer one.</exception>
+    public async Task<int> PutValueAsync(byte[] key, byte[] value, KadProgress? progress, CancellationToken cancellationToken = default) =>
+        (await RunAsync((node, now, done) => node.BeginPutValue(key, value, now, done), progress, cancellationToken).ConfigureAwait(false)).Stored;
 
     /// <summary>The best value of a key among those of so many peers; null if nobody has one.</summary>
-    public async Task<byte[]?> GetValueAsync(byte[] key, int? quorum = null, CancellationToken cancellationToken = default) =>
-        (await RunAsync((node, now, done) => node.BeginGetValue(key, quorum ?? _options.Quorum, now, done), cancellationToken).ConfigureAwait(false)).Value;
+    public Task<byte[]?> GetValueAsync(byte[] key, int? quorum = null, CancellationToken cancellationToken = default) => GetValueAsync(key, quorum, null, cancellationToken);
+
+    /// <summary>The best value of a key among those of so many peers; null if nobody has one. How far the search is can be seen.</summary>
+    public async Task<byte[]?> GetValueAsync(byte[] key, int? quorum, KadProgress? progress, CancellationToken cancellationToken = default) =>
+        (await RunAsync((node, now, done) => node.BeginGetValue(key, quorum ?? _options.Quorum, now, done), progress, cancellationToken).ConfigureAwait(false)).Value;
 
     /// <summary>Stops. The host goes on.</summary>
     public async ValueTask DisposeAsync()
@@ -172,6 +204,43 @@ public sealed class KademliaDht : IAsyncDisposable
         _host.Unhandle(Protocol);
         await _stopping.CancelAsync().ConfigureAwait(false);
         await _ticking.ConfigureAwait(false);
+        lock (_gate)
+        {
+            _node.SavePeers(_time.GetUtcNow());
+        }
+
+        try
+        {
+            await FlushStoreAsync(durably: true).ConfigureAwait(false);
+        }
+        catch (IOException)
+        {
+            // It was told; the network tells us again what could not be kept.
+        }
+    }
+
+    private async Task FlushStoreAsync(bool durably)
+    {
+        if (_store == null)
+        {
+            return;
+        }
+
+        try
+        {
+            await Task.Run(() => _store.Flush(durably)).ConfigureAwait(false);
+            _isStoreFailing = false;
+        }
+        catch (IOException e)
+        {
+            if (!_isStoreFailing)
+            {
+                _isStoreFailing = true;
+                StoreFailed?.Invoke(e);
+            }
+
+            throw;
+        }
     }
 
     private T Read<T>(Func<KadNode, T> read)
@@ -182,7 +251,7 @@ public sealed class KademliaDht : IAsyncDisposable
         }
     }
 
-    private async Task<KadQuery> RunAsync(Func<KadNode, DateTimeOffset, Action<KadQuery>, KadQuery> begin, CancellationToken cancellationToken)
+    private async Task<KadQuery> RunAsync(Func<KadNode, DateTimeOffset, Action<KadQuery>, KadQuery> begin, KadProgress? progress, CancellationToken cancellationToken)
     {
         using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _stopping.Token);
         await _lookups.WaitAsync(either.Token).ConfigureAwait(false);
@@ -193,6 +262,7 @@ public sealed class KademliaDht : IAsyncDisposable
             lock (_gate)
             {
                 query = begin(_node, _time.GetUtcNow(), done => ended.TrySetResult(done));
+                progress?.Follow(query);
                 Flush();
             }
 
@@ -376,9 +446,9 @@ public sealed class KademliaDht : IAsyncDisposable
             while (await timer.WaitForNextTickAsync(_stopping.Token).ConfigureAwait(false))
             {
                 bool isAlone;
+                DateTimeOffset now = _time.GetUtcNow();
                 lock (_gate)
                 {
-                    DateTimeOffset now = _time.GetUtcNow();
                     _node.Tick(now);
                     Flush();
                     isAlone = _node.Table.Count == 0 && _bootstrap.Count > 0 && now >= _nextBootstrap;
@@ -389,6 +459,19 @@ public sealed class KademliaDht : IAsyncDisposable
                 if (isAlone)
                 {
                     await ConnectBootstrapAsync(_stopping.Token).ConfigureAwait(false);
+                }
+
+                if (now >= _nextFlush)
+                {
+                    _nextFlush = now + _flushPause;
+                    try
+                    {
+                        await FlushStoreAsync(durably: false).ConfigureAwait(false);
+                    }
+                    catch (IOException)
+                    {
+                        // It was told, and is tried again.
+                    }
                 }
             }
         }

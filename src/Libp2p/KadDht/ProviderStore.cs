@@ -75,12 +75,12 @@ internal sealed class ProviderStore
         }
     }
 
-    /// <summary>Reads back a record that was kept; what is no such record is passed over.</summary>
-    public void Load(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value, DateTimeOffset now)
+    /// <summary>Reads back a record that was kept; false where it is none, has ended or finds no room.</summary>
+    public bool Load(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value, DateTimeOffset now)
     {
         if (name.Length < 3 || name[0] != NameTag || name.Length < 2 + name[1] || !PeerId.TryRead(name[(2 + name[1])..], out PeerId peer) || value.Length < 16)
         {
-            return;
+            return false;
         }
 
         long expires = BinaryPrimitives.ReadInt64LittleEndian(value);
@@ -102,10 +102,9 @@ internal sealed class ProviderStore
             rest = rest[(2 + length)..];
         }
 
-        if (expires > now.ToUnixTimeMilliseconds() && expires < DateTimeOffset.MaxValue.ToUnixTimeMilliseconds())
-        {
-            Add(name.Slice(2, name[1]).ToArray(), new KadPeer(peer, addresses), group, DateTimeOffset.FromUnixTimeMilliseconds(expires), isNew: false);
-        }
+        // Nor does one live longer than it may, should the clock have been wrong when it came.
+        return expires > now.ToUnixTimeMilliseconds() && expires <= (now + _options.ProviderLifetime).ToUnixTimeMilliseconds()
+            && Add(name.Slice(2, name[1]).ToArray(), new KadPeer(peer, addresses), group, DateTimeOffset.FromUnixTimeMilliseconds(expires), isNew: false);
     }
 
     private bool Add(byte[] key, KadPeer peer, ulong group, DateTimeOffset expires, bool isNew)

@@ -22,6 +22,11 @@ internal sealed class RoutingTable(KadKey self, int bucketSize, TimeSpan checkAf
     private readonly Dictionary<KadKey, Entry> _entries = [];
     private readonly Dictionary<ulong, int> _groups = [];
 
+    // Where the nearest are sorted: one lookup asks for them some thirty times.
+    private KadKey[] _distances = new KadKey[64];
+    private KadPeer[] _found = new KadPeer[64];
+    private int _deepest = -1;
+
     /// <summary>How many peers are in it.</summary>
     public int Count => _entries.Count;
 
@@ -45,6 +50,10 @@ internal sealed class RoutingTable(KadKey self, int bucketSize, TimeSpan checkAf
     }
 
     public IEnumerable<KadPeer> Peers => _entries.Values.Select(entry => entry.Peer);
+
+    /// <summary>Those heard of since a moment and where they are, those longest in the table first: the ones likeliest to be there tomorrow.</summary>
+    public IEnumerable<KadPeer> Good(DateTimeOffset since) =>
+        _entries.Values.Where(entry => entry.LastSeen >= since && entry.Peer.Addresses.Count > 0).OrderBy(entry => entry.FirstSeen).Select(entry => entry.Peer);
 
     public bool Contains(KadPeer peer) => _entries.ContainsKey(peer.Key);
 
@@ -72,7 +81,7 @@ internal sealed class RoutingTable(KadKey self, int bucketSize, TimeSpan checkAf
         {
             known.LastSeen = now;
             known.IsDoubted = false;
-            if (peer.Addresses.Count > 0)
+            if (peer.Addresses.Count > 0 && !ReferenceEquals(peer, known.Peer))
             {
                 known.Peer = peer;
             }
@@ -80,14 +89,21 @@ internal sealed class RoutingTable(KadKey self, int bucketSize, TimeSpan checkAf
             return true;
         }
 
-        Bucket bucket = _buckets[self.CommonPrefix(peer.Key)] ??= new Bucket();
+        int index = self.CommonPrefix(peer.Key);
+        Bucket bucket = _buckets[index] ??= new Bucket();
         var entry = new Entry(peer, bucket, IpGroup.Of(address), now);
         if (bucket.Entries.Count < bucketSize)
         {
+            _deepest = Math.Max(_deepest, index);
             return TryAdd(entry);
         }
 
-        bucket.Reserve.RemoveAll(other => other.Peer.Key.Equals(peer.Key));
+        int waiting = bucket.Reserve.FindIndex(other => other.Key.Equals(entry.Key));
+        if (waiting >= 0)
+        {
+            bucket.Reserve.RemoveAt(waiting);
+        }
+
         if (bucket.Reserve.Count >= bucketSize)
         {
             bucket.Reserve.RemoveAt(0);
@@ -134,45 +150,50 @@ internal sealed class RoutingTable(KadKey self, int bucketSize, TimeSpan checkAf
     }
 
     /// <summary>The peers nearest to a place, nearest first.</summary>
-    public List<KadPeer> Closest(KadKey target, int count, KadKey except = default)
+    public List<KadPeer> Closest(KadKey target, int count, PeerId except = default)
     {
         // Those that share as many bits with us as the target does are nearer to it than all others; next come those that share more, all at once; then those
         // that share ever fewer.
         int middle = Math.Min(self.CommonPrefix(target), KadKey.Bits - 1);
-        var found = new List<(KadKey Distance, KadPeer Peer)>(4 * count);
-        Add(middle);
-        if (found.Count < count)
+        var closest = new List<KadPeer>(count);
+        Add(middle, middle);
+        Add(middle + 1, _deepest);
+        for (int i = middle - 1; i >= 0 && closest.Count < count; i--)
         {
-            for (int i = middle + 1; i < KadKey.Bits; i++)
-            {
-                Add(i);
-            }
-        }
-
-        for (int i = middle - 1; i >= 0 && found.Count < count; i--)
-        {
-            Add(i);
-        }
-
-        found.Sort(static (a, b) => a.Distance.CompareTo(b.Distance));
-        var closest = new List<KadPeer>(Math.Min(count, found.Count));
-        for (int i = 0; i < found.Count && i < count; i++)
-        {
-            closest.Add(found[i].Peer);
+            Add(i, i);
         }
 
         return closest;
 
-        void Add(int index)
+        void Add(int first, int last)
         {
-            if (_buckets[index] is { } bucket)
+            int found = 0;
+            for (int i = first; i <= last && closest.Count < count; i++)
             {
+                if (_buckets[i] is not { } bucket)
+                {
+                    continue;
+                }
+
                 foreach (Entry entry in bucket.Entries)
                 {
-                    if (!entry.Peer.Key.Equals(except))
+                    if (found == _distances.Length)
                     {
-                        found.Add((target.DistanceTo(entry.Peer.Key), entry.Peer));
+                        Array.Resize(ref _distances, 2 * found);
+                        Array.Resize(ref _found, 2 * found);
                     }
+
+                    _distances[found] = target.DistanceTo(entry.Key);
+                    _found[found++] = entry.Peer;
+                }
+            }
+
+            Array.Sort(_distances, _found, 0, found);
+            for (int i = 0; i < found && closest.Count < count; i++)
+            {
+                if (except.IsNone || _found[i].Id != except)
+                {
+                    closest.Add(_found[i]);
                 }
             }
         }
@@ -217,11 +238,15 @@ internal sealed class RoutingTable(KadKey self, int bucketSize, TimeSpan checkAf
 
     private sealed class Entry(KadPeer peer, Bucket bucket, ulong group, DateTimeOffset now)
     {
+        public KadKey Key { get; } = peer.Key;
+
         public KadPeer Peer { get; set; } = peer;
 
         public Bucket Bucket { get; } = bucket;
 
         public ulong Group { get; } = group;
+
+        public DateTimeOffset FirstSeen { get; } = now;
 
         public DateTimeOffset LastSeen { get; set; } = now;
 

@@ -26,7 +26,24 @@ internal sealed class ValueStore(KadKey self, KadOptions options, RecordRules ru
     public long Bytes { get; private set; }
 
     /// <summary>Keeps a value; false if it is not valid, older than what is here, or there is no room.</summary>
-    public bool Put(byte[] key, byte[] value, DateTimeOffset now) => Put(key, value, now, now, isNew: true);
+    public bool Put(byte[] key, byte[] value, DateTimeOffset now)
+    {
+        if (key.Length > KadMessage.MaxKeyLength || !rules.IsValid(key, value, now)
+            || (TryGet(key, now, out byte[]? known) && rules.Compare(key, value, known) < 0) || !Keep(KadKey.Of(key), key, value, now))
+        {
+            return false;
+        }
+
+        if (store != null)
+        {
+            byte[] kept = new byte[8 + value.Length];
+            BinaryPrimitives.WriteInt64LittleEndian(kept, now.ToUnixTimeMilliseconds());
+            value.CopyTo(kept, 8);
+            store.Put([NameTag, .. key], kept);
+        }
+
+        return true;
+    }
 
     /// <summary>A value that is still valid.</summary>
     public bool TryGet(ReadOnlySpan<byte> key, DateTimeOffset now, [NotNullWhen(true)] out byte[]? value)
@@ -60,34 +77,21 @@ internal sealed class ValueStore(KadKey self, KadOptions options, RecordRules ru
         }
     }
 
-    /// <summary>Reads back a value that was kept; what is none is passed over.</summary>
-    public void Load(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value, DateTimeOffset now)
+    /// <summary>Reads back a value that was kept; false where it is none, is too old or finds no room. Whether it is still valid is seen when it is asked for.</summary>
+    public bool Load(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value, DateTimeOffset now)
     {
-        if (name.Length < 2 || name[0] != NameTag || value.Length < 8)
+        if (name.Length is < 2 or > 1 + KadMessage.MaxKeyLength || name[0] != NameTag || value.Length is < 8 or > 8 + MaxValueLength)
         {
-            return;
+            return false;
         }
 
         long received = BinaryPrimitives.ReadInt64LittleEndian(value);
-        if (received > 0 && received <= now.ToUnixTimeMilliseconds())
-        {
-            Put(name[1..].ToArray(), value[8..].ToArray(), DateTimeOffset.FromUnixTimeMilliseconds(received), now, isNew: false);
-        }
+        return received > (now - options.ValueLifetime).ToUnixTimeMilliseconds() && received <= now.ToUnixTimeMilliseconds()
+            && Keep(KadKey.Of(name[1..]), name[1..].ToArray(), value[8..].ToArray(), DateTimeOffset.FromUnixTimeMilliseconds(received));
     }
 
-    private bool Put(byte[] key, byte[] value, DateTimeOffset received, DateTimeOffset now, bool isNew)
+    private bool Keep(KadKey at, byte[] key, byte[] value, DateTimeOffset received)
     {
-        if (key.Length > KadMessage.MaxKeyLength || !rules.IsValid(key, value, now))
-        {
-            return false;
-        }
-
-        var at = KadKey.Of(key);
-        if (TryGet(key, now, out byte[]? known) && rules.Compare(key, value, known) < 0)
-        {
-            return false;
-        }
-
         if (_entries.TryGetValue(at, out Entry? old))
         {
             Remove(at, old);
@@ -108,14 +112,6 @@ internal sealed class ValueStore(KadKey self, KadOptions options, RecordRules ru
         _entries.Add(at, new Entry(key, value, received));
         _byDistance.Add(at.DistanceTo(self));
         Bytes += size;
-        if (isNew && store != null)
-        {
-            byte[] kept = new byte[8 + value.Length];
-            BinaryPrimitives.WriteInt64LittleEndian(kept, received.ToUnixTimeMilliseconds());
-            value.CopyTo(kept, 8);
-            store.Put([NameTag, .. key], kept);
-        }
-
         return true;
     }
 
