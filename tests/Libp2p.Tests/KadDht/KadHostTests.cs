@@ -5,10 +5,11 @@ using Leither.Ipfs.Multiformats;
 using Leither.Libp2p.KadDht;
 using Leither.TestKit;
 using Xunit;
+using Xunit.Abstractions;
 
 namespace Leither.Libp2p.Tests.KadDht;
 
-public sealed class KadHostTests
+public sealed class KadHostTests(ITestOutputHelper output)
 {
     private static readonly TimeSpan _patience = TimeSpan.FromSeconds(120);
 
@@ -33,11 +34,12 @@ public sealed class KadHostTests
 
             Multihash[] contents = [.. Enumerable.Range(0, size).Select(i => Multihash.Sha256(BitConverter.GetBytes(i)))];
             await Task.WhenAll(nodes.Select(async (node, i) => Assert.InRange(await node.Dht.ProvideAsync(contents[i]), Math.Min(size - 1, 20) / 2, 20))).WaitAsync(_patience);
-            using var name = PrivateKey.Generate();
-            byte[] record = IpnsRecord.Create(name, "/ipfs/bafkqaa", 1, DateTimeOffset.UtcNow.AddHours(1)).Bytes.ToArray();
-            Assert.True(await nodes[3].Dht.PutValueAsync(IpnsRecord.RoutingKey(name.PublicKey.PeerId), record).WaitAsync(_patience) > 0);
+            byte[][] records = [.. nodes.Select(node => IpnsRecord.Create(node.Key, "/ipfs/bafkqaa", 1, DateTimeOffset.UtcNow.AddHours(1)).Bytes.ToArray())];
+            await Task.WhenAll(nodes.Select(async (node, i) => Assert.InRange(await node.Dht.PutValueAsync(IpnsRecord.RoutingKey(node.Host.Id), records[i]), Math.Min(size - 1, 20) / 2, 20))).WaitAsync(_patience);
 
-            var random = new Random(Seed.OfRun());
+            int seed = Seed.OfRun();
+            output.WriteLine($"LEITHER_SEED={seed}");
+            var random = new Random(seed);
             DhtHost[] dead = [.. nodes.OrderBy(_ => random.Next()).Take(size / 2)];
             foreach (DhtHost node in dead)
             {
@@ -59,9 +61,10 @@ public sealed class KadHostTests
                     {
                         Assert.Equal([nodes[i].Host.Id], found);
                     }
+
+                    Assert.Equal(records[i], await asker.Dht.GetValueAsync(IpnsRecord.RoutingKey(nodes[i].Host.Id), 1));
                 }
 
-                Assert.Equal(record, await asker.Dht.GetValueAsync(IpnsRecord.RoutingKey(name.PublicKey.PeerId)));
                 Assert.NotNull(await asker.Dht.FindPeerAsync(alive[0] == asker ? alive[1].Host.Id : alive[0].Host.Id));
             })).WaitAsync(_patience);
         }
@@ -108,7 +111,9 @@ public sealed class KadHostTests
         await using var server = new DhtHost(Options);
         await using var client = new DhtHost(Options);
         PeerConnection connection = await client.Host.ConnectAsync(server.Address).WaitAsync(_patience);
-        var random = new Random(Seed.OfRun());
+        int seed = Seed.OfRun();
+        output.WriteLine($"LEITHER_SEED={seed}");
+        var random = new Random(seed);
         for (int i = 0; i < 100; i++)
         {
             await using PeerStream stream = connection.OpenStream(KadOptions.LeitherProtocol);
@@ -141,15 +146,16 @@ public sealed class KadHostTests
 
     private sealed class DhtHost : IAsyncDisposable
     {
-        private readonly PrivateKey _key = PrivateKey.Generate();
         private bool _disposed;
 
         public DhtHost(KadOptions options)
         {
-            Host = new Host(_key);
+            Host = new Host(Key);
             Address = Host.Listen(new IPEndPoint(IPAddress.Loopback, 0)).WithPeer(Host.Id);
             Dht = new KademliaDht(Host, options);
         }
+
+        public PrivateKey Key { get; } = PrivateKey.Generate();
 
         public Host Host { get; }
 
@@ -164,7 +170,7 @@ public sealed class KadHostTests
                 _disposed = true;
                 await Dht.DisposeAsync();
                 await Host.DisposeAsync();
-                _key.Dispose();
+                Key.Dispose();
             }
         }
     }

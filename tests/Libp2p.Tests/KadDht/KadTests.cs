@@ -4,15 +4,16 @@ using Leither.Ipfs.Multiformats;
 using Leither.Libp2p.KadDht;
 using Leither.TestKit;
 using Xunit;
+using Xunit.Abstractions;
 
 namespace Leither.Libp2p.Tests.KadDht;
 
-public sealed class KadTests
+public sealed class KadTests(ITestOutputHelper output)
 {
     private static readonly DateTimeOffset _now = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
     private static readonly Multiaddr _address = Multiaddr.Parse("/ip4/1.2.3.4/tcp/4001");
 
-    private readonly Random _random = new(Seed.OfRun());
+    private readonly Random _random = NewRandom(output);
 
     [Fact]
     public void Messages_are_read_as_they_were_written()
@@ -243,7 +244,145 @@ public sealed class KadTests
         node.Providers.Expire(_now.AddHours(48));
         node.Values.Expire(_now.AddHours(48));
         Assert.Equal((0, 0), (node.Providers.Count, node.Values.Count));
+        // What ended, and what is no record, goes from the store too.
+        Assert.Empty(kept.Load());
+    }
+
+    [Fact]
+    public void What_ended_while_the_node_was_off_goes_from_the_store()
+    {
+        var kept = new MemoryKadStore();
+        PeerId self = KadNetwork.NewId(_random);
+        var node = new KadNode(self, new KadOptions(), _random, _now, store: kept);
+        KadPeer provider = Peer();
+        node.Answer(provider.Id, null, new KadMessage { Type = KadMessageType.AddProvider, Key = [5], Providers = [provider] }, _now);
+        using var key = PrivateKey.FromSeed(new byte[32]);
+        Assert.True(node.Values.Put([.. "/pk/"u8, .. key.PublicKey.PeerId.ToArray()], key.PublicKey.Protobuf.ToArray(), _now));
         Assert.Equal(2, kept.Load().Count());
+        node = new KadNode(self, new KadOptions(), _random, _now.AddHours(48), store: kept);
+        Assert.Equal((0, 0), (node.Providers.Count, node.Values.Count));
+        Assert.Empty(kept.Load());
+    }
+
+    [Fact]
+    public void What_this_node_provides_is_told_anew_after_a_restart_a_few_at_a_time()
+    {
+        var kept = new MemoryKadStore();
+        var options = new KadOptions();
+        PeerId self = KadNetwork.NewId(_random);
+        var node = new KadNode(self, options, _random, _now, store: kept);
+        byte[][] keys = [.. Enumerable.Range(0, 50).Select(i => BitConverter.GetBytes(i))];
+        foreach (byte[] key in keys)
+        {
+            node.BeginProvide(key, _now);
+        }
+
+        // Nobody was there to be told: that is tried again soon.
+        Assert.True(node.Unprovide(keys[0]));
+        Assert.False(node.Unprovide(keys[0]));
+        node = new KadNode(self, options, _random, _now, store: kept);
+        Assert.Equal(keys[1..].Select(Convert.ToHexString).Order(), node.Provided.Select(Convert.ToHexString).Order());
+        KadPeer peer = Peer();
+        DateTimeOffset later = _now + options.RetryInterval;
+        node.Seen(peer, null, later);
+        var told = new Dictionary<string, int>();
+        for (int second = 0; second < 200; second++)
+        {
+            later = later.AddSeconds(1);
+            node.Tick(later);
+            int begun = 0;
+            while (node.TryTake(out KadSend send))
+            {
+                begun += send.Message.Type == KadMessageType.FindNode && send.Message.Key.Length == 4 ? 1 : 0;
+                Assert.InRange(begun, 0, options.MaxRepublishing);
+                if (send.Message.Type == KadMessageType.AddProvider)
+                {
+                    told[Convert.ToHexString(send.Message.Key)] = told.GetValueOrDefault(Convert.ToHexString(send.Message.Key)) + 1;
+                }
+
+                node.Reply(send.Id, send.HasReply ? new KadMessage { Type = send.Message.Type, Key = send.Message.Key } : null, null, later);
+            }
+        }
+
+        Assert.Equal(keys[1..].Select(Convert.ToHexString).Order(), told.Keys.Order());
+        Assert.All(told.Values, times => Assert.Equal(1, times));
+        // And again within 22 hours, not all at the same moment.
+        node = new KadNode(self, options, _random, later, store: kept);
+        node.Seen(peer, null, later);
+        node.Tick(later.AddHours(19));
+        while (node.TryTake(out KadSend send))
+        {
+            Assert.NotEqual(4, send.Message.Key.Length);
+            node.Failed(send.Id, later.AddHours(19));
+        }
+
+        node.Seen(peer, null, later.AddHours(22));
+        node.Tick(later.AddHours(22));
+        Assert.True(node.TryTake(out _));
+    }
+
+    [Fact]
+    public void Peers_that_were_known_are_asked_after_a_restart_and_those_that_answer_are_in_the_table_again()
+    {
+        var kept = new MemoryKadStore();
+        PeerId self = KadNetwork.NewId(_random);
+        var node = new KadNode(self, new KadOptions(), _random, _now, store: kept);
+        KadPeer[] peers = [.. Enumerable.Range(0, 60).Select(_ => Peer())];
+        foreach (KadPeer peer in peers)
+        {
+            node.Seen(peer, null, _now);
+        }
+
+        HashSet<PeerId> known = [.. node.Table.Peers.Select(peer => peer.Id)];
+        node.Tick(_now.AddMinutes(10));
+        // Whoever was seen alone since is no reason to forget them.
+        node = new KadNode(self, new KadOptions(), _random, _now, store: kept);
+        node.SavePeers(_now);
+        node = new KadNode(self, new KadOptions(), _random, _now, store: kept);
+        Assert.Equal(0, node.Table.Count);
+        var asked = new HashSet<PeerId>();
+        for (int second = 1; second < 100; second++)
+        {
+            node.Tick(_now.AddSeconds(second));
+            while (node.TryTake(out KadSend send))
+            {
+                Assert.Equal([_address], send.To.Addresses);
+                if (asked.Add(send.To.Id) && asked.Count % 2 == 0)
+                {
+                    node.Reply(send.Id, new KadMessage { Type = send.Message.Type, Key = send.Message.Key }, null, _now.AddSeconds(second));
+                }
+                else
+                {
+                    node.Failed(send.Id, _now.AddSeconds(second));
+                }
+            }
+        }
+
+        Assert.Subset(known, asked);
+        Assert.Equal(known.Count, asked.Count);
+        Assert.InRange(node.Table.Count, 1, asked.Count / 2);
+    }
+
+    [Fact]
+    public void Whatever_stands_in_the_store_a_node_begins()
+    {
+        for (int i = 0; i < 3000; i++)
+        {
+            var kept = new MemoryKadStore();
+            for (int entry = 0; entry < 5; entry++)
+            {
+                byte[] name = new byte[_random.Next(1, 60)], value = new byte[_random.Next(80)];
+                _random.NextBytes(name);
+                _random.NextBytes(value);
+                name[0] = "pvor"u8[_random.Next(4)];
+                name = name[0] == (byte)'r' ? [(byte)'r'] : name;
+                kept.Put(name, value);
+            }
+
+            var node = new KadNode(KadNetwork.NewId(_random), new KadOptions(), _random, _now, store: kept);
+            node.Tick(_now.AddDays(3));
+            Assert.Equal((0, 0), (node.Providers.Count, node.Values.Count));
+        }
     }
 
     [Fact]
@@ -255,16 +394,12 @@ public sealed class KadTests
         Assert.Equal([_address], Assert.Single(node.Answer(Peer().Id, null, new KadMessage { Type = KadMessageType.FindNode, Key = [1] }, _now)!.CloserPeers).Addresses);
     }
 
-    private KadPeer Peer() => new(KadNetwork.NewId(_random), [_address]);
-
-    private sealed class MemoryKadStore : IKadStore
+    private static Random NewRandom(ITestOutputHelper output)
     {
-        private readonly Dictionary<string, byte[]> _values = [];
-
-        public IEnumerable<KeyValuePair<byte[], byte[]>> Load() => _values.Select(pair => KeyValuePair.Create(Convert.FromHexString(pair.Key), pair.Value));
-
-        public void Put(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value) => _values[Convert.ToHexString(name)] = value.ToArray();
-
-        public void Delete(ReadOnlySpan<byte> name) => _values.Remove(Convert.ToHexString(name));
+        int seed = Seed.OfRun();
+        output.WriteLine($"LEITHER_SEED={seed}");
+        return new Random(seed);
     }
+
+    private KadPeer Peer() => new(KadNetwork.NewId(_random), [_address]);
 }
