@@ -22,7 +22,7 @@ internal sealed unsafe class CheckpointLoader
     private readonly Dictionary<ulong, Collection> _open = [];
     private Collection? _last;
     private ulong _lastId;
-    private Arriving _arriving;
+    private readonly Pending[] _arriving = new Pending[Ahead];
     private int _arrived;
     private long _count;
 
@@ -61,12 +61,6 @@ internal sealed unsafe class CheckpointLoader
         public byte* Record;
         public ulong Hash;
         public int Database;
-    }
-
-    [InlineArray(Ahead)]
-    private struct Arriving
-    {
-        private Pending _first;
     }
 
     /// <summary>Reads a checkpoint; what the keyspace held before goes, in slices.</summary>

@@ -3,6 +3,7 @@ using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace Leither.MmDb.Memory;
 
@@ -534,12 +535,11 @@ public unsafe partial struct KeyTable
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static uint TagHits(ulong* bucket, ulong hash)
     {
-        if (Vector256.IsHardwareAccelerated)
+        if (Avx2.IsSupported)
         {
             Vector256<ulong> tag = Vector256.Create(hash & 0xFFFF);
-            uint low = Vector256.Equals(Vector256.ShiftRightLogical(Vector256.Load(bucket), PositionBits), tag).ExtractMostSignificantBits();
-            uint high = Vector256.Equals(Vector256.ShiftRightLogical(Vector256.Load(bucket + 4), PositionBits), tag).ExtractMostSignificantBits();
-            return (low | (high << 4)) & 0x7F;
+            return (Equal(Avx2.ShiftRightLogical(Avx.LoadVector256(bucket), PositionBits), tag)
+                | (Equal(Avx2.ShiftRightLogical(Avx.LoadVector256(bucket + 4), PositionBits), tag) << 4)) & 0x7F;
         }
         uint hits = 0;
         for (int i = 0; i < SlotsPerBucket; i++)
@@ -553,11 +553,10 @@ public unsafe partial struct KeyTable
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static int UsedSlots(ulong* bucket)
     {
-        if (Vector256.IsHardwareAccelerated)
+        if (Avx2.IsSupported)
         {
-            uint low = Vector256.Equals(Vector256.Load(bucket), Vector256<ulong>.Zero).ExtractMostSignificantBits();
-            uint high = Vector256.Equals(Vector256.Load(bucket + 4), Vector256<ulong>.Zero).ExtractMostSignificantBits();
-            return BitOperations.TrailingZeroCount(low | (high << 4) | 0x80);
+            return BitOperations.TrailingZeroCount(
+                Equal(Avx.LoadVector256(bucket), Vector256<ulong>.Zero) | (Equal(Avx.LoadVector256(bucket + 4), Vector256<ulong>.Zero) << 4) | 0x80);
         }
         int used = 0;
         while (used < SlotsPerBucket && bucket[used] != 0)
@@ -566,4 +565,8 @@ public unsafe partial struct KeyTable
         }
         return used;
     }
+
+    /// <summary>Bits of the words that are equal. By AVX2's own instructions: what names none of them is not compiled ahead of time, but at every start.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static uint Equal(Vector256<ulong> left, Vector256<ulong> right) => (uint)Avx.MoveMask(Avx2.CompareEqual(left, right).AsDouble());
 }
