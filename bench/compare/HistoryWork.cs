@@ -3,8 +3,7 @@
 
 using System.Diagnostics;
 using System.Globalization;
-using System.Net;
-using System.Net.Sockets;
+using System.Runtime.InteropServices;
 using System.Text;
 
 namespace Leither.Compare;
@@ -152,10 +151,24 @@ internal sealed class GitWork(string folder, int keys)
         .Sum(static f => Math.Ceiling(f.Length / 4096.0) * 4096) / 1e6;
 }
 
-/// <summary>Clients that write at a steady rate whatever the server does, so that what waits counts from when it was due.</summary>
-internal sealed class SteadyWrites(Server server, int keys, int perSecond)
+/// <summary>
+/// Clients that write at a steady rate whatever the server does (an open loop): what is due is sent, answered before or not, and a write's latency counts from when it
+/// was due. One thread, so that it competes with the server as little as may be.
+/// </summary>
+internal sealed unsafe class SteadyWrites(Server server, int keys, int perSecond)
 {
-    private const int Connections = 10;
+    private const int Connections = 10, TicksPerSecond = 1000, ReplyBytes = 5;
+
+    private sealed class Client(int fd)
+    {
+        public readonly int Fd = fd;
+
+        /// <summary>Ticks that were sent whole, and those that were answered.</summary>
+        public int Sent, Answered;
+
+        /// <summary>Bytes of the first tick not sent whole, and of the first not answered whole.</summary>
+        public int SentBytes, AnsweredBytes;
+    }
 
     /// <summary>Latencies in milliseconds at some seconds' worth of writes: 99 of 100 are below the first, all below the second.</summary>
     /// <param name="seconds">How long.</param>
@@ -174,43 +187,75 @@ internal sealed class SteadyWrites(Server server, int keys, int perSecond)
         });
         if (backupEverySeconds > 0) backups.Start();
 
-        Socket[] sockets = [.. Enumerable.Range(0, Connections).Select(_ =>
+        double[] latencies = Send(seconds * TicksPerSecond);
+        stop.Cancel();
+        if (backupEverySeconds > 0) backups.Join();
+        Array.Sort(latencies);
+        return (latencies[latencies.Length * 99 / 100], latencies[^1], versions);
+    }
+
+    private double[] Send(int ticks)
+    {
+        int batch = perSecond / TicksPerSecond / Connections, epoll = Native.epoll_create1(0);
+        var clients = new Client[Connections];
+        for (int i = 0; i < Connections; i++)
         {
-            var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
-            socket.Connect(IPAddress.Loopback, server.Port);
-            return socket;
-        })];
-        int batch = perSecond / 1000 / Connections, ticks = seconds * 1000;
-        var latencies = new double[ticks * Connections];
-        int measured = 0;
+            clients[i] = new Client(Native.Connect(server.Port));
+            var wanted = new Native.EpollEvent(Native.EpollIn, i);
+            _ = Native.epoll_ctl(epoll, Native.EpollAdd, clients[i].Fd, &wanted);
+        }
+
         // Made before, so that the load costs the machine little.
         byte[][] requests = [.. Enumerable.Range(0, 100_000).Select(_ => Encoding.ASCII.GetBytes(string.Concat(Enumerable.Range(0, batch).Select(_ => string.Create(
             CultureInfo.InvariantCulture,
             $"*3\r\n$3\r\nSET\r\n$16\r\nkey:{Random.Shared.Next(keys):D12}\r\n$32\r\n{Random.Shared.NextInt64():x16}{Random.Shared.NextInt64():x16}\r\n")))))];
-        byte[] reply = new byte[batch * 5];
-        int next = 0;
-        long start = Stopwatch.GetTimestamp(), perTick = Stopwatch.Frequency / 1000;
-        for (int tick = 0; tick < ticks; tick++)
+        var latencies = new double[ticks * Connections];
+        int measured = 0;
+        byte* input = stackalloc byte[1 << 16];
+        Native.EpollEvent* events = stackalloc Native.EpollEvent[Connections];
+        long start = Stopwatch.GetTimestamp(), perTick = Stopwatch.Frequency / TicksPerSecond;
+        while (measured < latencies.Length)
         {
-            long due = start + (tick * perTick);
-            // Asleep, so that the processor is the server's.
-            while (Stopwatch.GetTimestamp() < due) _ = Native.usleep(50);
-            foreach (Socket socket in sockets)
+            int due = (int)Math.Min(ticks, 1 + ((Stopwatch.GetTimestamp() - start) / perTick));
+            for (int i = 0; i < Connections; i++)
             {
-                socket.Send(requests[next++ % requests.Length]);
+                SendDue(clients[i], i, due);
             }
 
-            foreach (Socket socket in sockets)
+            int ready = Native.epoll_wait(epoll, events, Connections, 1);
+            long now = Stopwatch.GetTimestamp();
+            for (int e = 0; e < ready; e++)
             {
-                for (int got = 0; got < reply.Length;) got += socket.Receive(reply.AsSpan(got));
-                latencies[measured++] = (Stopwatch.GetTimestamp() - due) * 1000.0 / Stopwatch.Frequency;
+                Client client = clients[events[e].Index];
+                nint got = Native.recv(client.Fd, input, 1 << 16, 0);
+                if (got <= 0) throw new IOException("The server closed a connection");
+                for (client.AnsweredBytes += (int)got; client.AnsweredBytes >= batch * ReplyBytes; client.AnsweredBytes -= batch * ReplyBytes)
+                {
+                    latencies[measured++] = (now - (start + (client.Answered++ * perTick))) * 1000.0 / Stopwatch.Frequency;
+                }
             }
         }
 
-        stop.Cancel();
-        if (backupEverySeconds > 0) backups.Join();
-        foreach (Socket socket in sockets) socket.Dispose();
-        Array.Sort(latencies);
-        return (latencies[latencies.Length * 99 / 100], latencies[^1], versions);
+        foreach (Client client in clients) _ = Native.close(client.Fd);
+        _ = Native.close(epoll);
+        return latencies;
+
+        void SendDue(Client client, int index, int due)
+        {
+            while (client.Sent < due)
+            {
+                byte[] request = requests[((client.Sent * Connections) + index) % requests.Length];
+                fixed (byte* bytes = request)
+                {
+                    nint sent = Native.send(client.Fd, bytes + client.SentBytes, (nuint)(request.Length - client.SentBytes), Native.NoSignal);
+                    if (sent < 0 && Marshal.GetLastPInvokeError() != Native.Again) throw new IOException("The server closed a connection");
+                    client.SentBytes += (int)Math.Max(0, sent);
+                }
+
+                if (client.SentBytes < request.Length) return;
+                client.SentBytes = 0;
+                client.Sent++;
+            }
+        }
     }
 }

@@ -162,17 +162,7 @@ internal sealed unsafe class LoadGenerator
 
     private Connection Open(int port, int index, int outSize)
     {
-        int fd = Native.socket(2, 1, 0);
-        var address = new Native.SocketAddress
-        {
-            Family = 2,
-            PortBigEndian = (ushort)((port << 8) | (port >> 8)),
-            Address = 0x0100007f,
-        };
-        if (Native.connect(fd, &address, sizeof(Native.SocketAddress)) != 0) throw new IOException($"Cannot connect to port {port}: errno {Marshal.GetLastPInvokeError()}");
-        int one = 1;
-        _ = Native.setsockopt(fd, 6, 1, &one, 4);
-        _ = Native.fcntl(fd, 4, 0x800);
+        int fd = Native.Connect(port);
         var e = new Native.EpollEvent(Native.EpollIn, index);
         _ = Native.epoll_ctl(epoll, Native.EpollAdd, fd, &e);
         return new Connection { Fd = fd, In = (byte*)NativeMemory.Alloc(InputSize), Out = (byte*)NativeMemory.Alloc((nuint)outSize) };

@@ -46,8 +46,24 @@ internal static unsafe class Native
     [DllImport("libc", SetLastError = true)] public static extern int epoll_ctl(int epoll, int operation, int fd, EpollEvent* e);
     [DllImport("libc", SetLastError = true)] public static extern int epoll_wait(int epoll, EpollEvent* events, int count, int timeout);
     [DllImport("libc", SetLastError = true)] public static extern int sched_setaffinity(int pid, nuint length, ulong* mask);
-    [DllImport("libc", SetLastError = true)] public static extern int usleep(uint microseconds);
     [DllImport("libc", SetLastError = true)] public static extern int kill(int pid, int signal);
+
+    /// <summary>A connection to a port of this machine that waits for nothing.</summary>
+    public static int Connect(int port)
+    {
+        int fd = socket(2, 1, 0);
+        var address = new SocketAddress
+        {
+            Family = 2,
+            PortBigEndian = (ushort)((port << 8) | (port >> 8)),
+            Address = 0x0100007f,
+        };
+        if (connect(fd, &address, sizeof(SocketAddress)) != 0) throw new IOException($"Cannot connect to port {port}: errno {Marshal.GetLastPInvokeError()}");
+        int one = 1;
+        _ = setsockopt(fd, 6, 1, &one, 4);
+        _ = fcntl(fd, 4, 0x800);
+        return fd;
+    }
 
     public static void PinThisThread(int cpu)
     {
