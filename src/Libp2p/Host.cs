@@ -95,7 +95,7 @@ public sealed class Host : IAsyncDisposable
     public PeerId Id => Identity.PublicKey.PeerId;
 
     /// <summary>The limits.</summary>
-    public HostOptions Options { get; }
+    public HostOptions Options { get; private set; }
 
     /// <summary>What is known of others.</summary>
     public PeerStore Peers { get; }
@@ -366,6 +366,12 @@ public sealed class Host : IAsyncDisposable
 
         await Task.WhenAll(connections.Select(connection => connection.CloseAsync())).ConfigureAwait(false);
     }
+
+    /// <summary>Changes how many connections there may be before idle ones are closed, and how many then stay.</summary>
+    public void UseMarks(int lowWater, int highWater) => Options = Options with { LowWater = lowWater, HighWater = highWater };
+
+    /// <summary>Addresses at which nobody answered are dialled again at once: for whoever asks by hand.</summary>
+    public void ForgetFailures() => _backoff.Clear();
 
     /// <summary>Keeps connections with a peer from being closed for being idle, until every tag is taken back.</summary>
     public void Protect(PeerId peer, string tag)

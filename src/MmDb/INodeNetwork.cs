@@ -31,6 +31,9 @@ public interface INodeNetwork
     /// <param name="cancellation">Ends waiting.</param>
     IContentRead OpenRead(TimeSpan? limit = null, CancellationToken cancellation = default);
 
+    /// <summary>Where this node listens, in the words of the settings: an address may mean "any".</summary>
+    IReadOnlyList<Multiaddr> Listening { get; }
+
     /// <summary>Where this node can be reached, as it tells others.</summary>
     Task<IReadOnlyList<Multiaddr>> AddressesAsync();
 

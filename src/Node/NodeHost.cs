@@ -42,7 +42,7 @@ public sealed class NodeHost : INodeStatus, IDisposable
         };
         _blocks = new FileBlockstore(Path.Combine(folder.Path, "ipfs", "blocks"));
         _server.Content = _content = new ContentRepo(_blocks, new DiskFolder(Path.Combine(folder.Path, "ipfs")));
-        _server.Network = _network = new NodeNetwork(_mimeis.Keys.Node, _content, config.Settings, log);
+        _server.Network = _network = new NodeNetwork(_mimeis.Keys.Node, _content, Path.Combine(folder.Path, "swarm"), config.Settings, log);
         _http = new HttpGateway(this, log) { Peers = () => _network.AcceptsOnThePort ? _network.AcceptAsync : null };
         _oomScore = new OomScore(log);
         _transport = TransportFactory.Create(new PortHandler(new SessionHandler(_server, () => _transport!.Stop(), log), _http.Take, () => _network.AcceptsOnThePort ? _network.Accept : null, log), log);

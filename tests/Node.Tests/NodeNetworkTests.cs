@@ -125,13 +125,14 @@ public sealed class NodeNetworkTests
     {
         private readonly PrivateKey _key = PrivateKey.Generate();
         private readonly TcpListener _port = new(IPAddress.Loopback, 0);
+        private readonly TempDir _folder = new("swarm");
         private readonly Task _accepting;
 
         public TestNode(params (string Name, string Value)[] settings)
         {
             Assert.Null(Settings.Set(settings, isLocal: true));
             Content = new ContentRepo(new MemoryBlockstore(), new SimulatedDisk(0));
-            Network = new NodeNetwork(_key, Content, Settings, NodeLog.None);
+            Network = new NodeNetwork(_key, Content, _folder.File("swarm"), Settings, NodeLog.None);
             _port.Start();
             Network.ListensAt([(IPEndPoint)_port.LocalEndpoint]);
             _accepting = AcceptAsync();
@@ -159,6 +160,7 @@ public sealed class NodeNetworkTests
             await Network.DisposeAsync();
             Content.Dispose();
             _key.Dispose();
+            _folder.Dispose();
         }
 
         private async Task AcceptAsync()

@@ -40,6 +40,8 @@ public sealed class BitswapExchange : IAsyncDisposable
     private readonly SemaphoreSlim _searches = new(MaxSearches);
     private readonly CancellationTokenSource _stopping = new();
     private readonly Task _ticking;
+    private long _bytesSent;
+    private long _bytesReceived;
 
     /// <summary>Begins on a host. Whoever can connect can read everything in the source.</summary>
     public BitswapExchange(Host host, IBlockSource source, BitswapOptions? options = null, KademliaDht? dht = null)
@@ -76,6 +78,12 @@ public sealed class BitswapExchange : IAsyncDisposable
             }
         }
     }
+
+    /// <summary>Bytes of blocks that peers got.</summary>
+    public long BytesSent => Volatile.Read(ref _bytesSent);
+
+    /// <summary>Bytes of blocks that were asked for and came.</summary>
+    public long BytesReceived => Volatile.Read(ref _bytesReceived);
 
     /// <summary>What was given to and got from a peer that is connected.</summary>
     public BitswapLedger GetLedger(PeerId peer)
@@ -146,7 +154,9 @@ public sealed class BitswapExchange : IAsyncDisposable
 
         try
         {
-            return await got.Task.WaitAsync(either.Token).ConfigureAwait(false);
+            ReadOnlyMemory<byte> block = await got.Task.WaitAsync(either.Token).ConfigureAwait(false);
+            Interlocked.Add(ref _bytesReceived, block.Length);
+            return block;
         }
         finally
         {
@@ -210,6 +220,7 @@ public sealed class BitswapExchange : IAsyncDisposable
             }
 
             isSent = true;
+            Interlocked.Add(ref _bytesSent, blockBytes);
         }
         catch (Exception e) when (e is IOException or OperationCanceledException or ObjectDisposedException)
         {

@@ -57,6 +57,15 @@ internal sealed class DialBackoff(TimeProvider time)
         }
     }
 
+    /// <summary>Forgets all failures.</summary>
+    public void Clear()
+    {
+        lock (_gate)
+        {
+            _failed.Clear();
+        }
+    }
+
     /// <summary>Forgets failures that are long ago. Called now and then.</summary>
     public void Expire()
     {

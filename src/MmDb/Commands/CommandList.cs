@@ -49,5 +49,6 @@ public static class CommandList
         .. FunctionCommands.All,
         .. MimeiCommands.All,
         .. IpfsCommands.All,
+        .. SwarmCommands.All,
     ];
 }

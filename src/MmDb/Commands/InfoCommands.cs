@@ -30,7 +30,7 @@ public static unsafe class InfoCommands
     private static readonly string[] _sections =
     [
         "server", "clients", "memory", "persistence", "stats", "replication", "cpu", "modules", "commandstats", "errorstats", "latencystats",
-        "cluster", "mimei", "keyspace",
+        "cluster", "mimei", "network", "keyspace",
     ];
 
     private static void RunInfo(CommandContext c)
@@ -45,7 +45,7 @@ public static unsafe class InfoCommands
         var text = new StringBuilder();
         foreach (string section in _sections)
         {
-            bool isUsual = section is not ("commandstats" or "latencystats" or "mimei");
+            bool isUsual = section is not ("commandstats" or "latencystats" or "mimei" or "network");
             if (all || wanted.Contains(section) || (usual && isUsual) || (section == "modules" && wanted.Contains("module_list")))
             {
                 _ = text.Length == 0 ? text : text.Append("\r\n");
@@ -135,6 +135,9 @@ public static unsafe class InfoCommands
                 break;
             case "mimei":
                 Mimei(c, f);
+                break;
+            case "network":
+                Network(c, f);
                 break;
             default:
                 f.Title("Keyspace");
@@ -449,6 +452,27 @@ public static unsafe class InfoCommands
         f.Add("mimei_used_memory", c.Keyspace.UsedBytes);
         f.Add("mimei_total", mimeis.All.Count);
         f.Add("mimei_open", mimeis.Open.Count);
+    }
+
+    private static void Network(CommandContext c, Fields f)
+    {
+        INodeNetwork? network = c.Server.Network;
+        NetworkFigures figures = network?.Figures ?? new NetworkFigures();
+        f.Title("Network");
+        f.Add("network_on", network is { IsOn: true });
+        f.Add("network_started", network?.Figures is not null);
+        f.Add("node_id", network?.NodeId.ToString() ?? "");
+        f.Add("peer_id", network?.Id.ToString() ?? "");
+        f.Add("connected_peers", figures.Peers);
+        f.Add("peer_connections", figures.Connections);
+        f.Add("peer_streams", figures.Streams);
+        f.Add("known_peers", figures.KnownPeers);
+        f.Add("dht_mode", figures.DhtMode);
+        f.Add("dht_peers", figures.DhtPeers);
+        f.Add("dht_records", figures.DhtRecords);
+        f.Add("bitswap_wanted_blocks", figures.WantedBlocks);
+        f.Add("bitswap_bytes_sent", figures.BlockBytesSent);
+        f.Add("bitswap_bytes_received", figures.BlockBytesReceived);
     }
 
     private static void Cpu(Fields f)

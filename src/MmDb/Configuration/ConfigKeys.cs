@@ -291,13 +291,13 @@ public static class ConfigKeys
     public static readonly BooleanKey Swarm = Boolean("swarm", true);
 
     /// <summary>Peers that lead into the network: multiaddrs, or host[:port]. None: the node connects to nobody by itself.</summary>
-    public static readonly WordsKey SwarmBootstrap = Add(new WordsKey("swarm-bootstrap", None, [], 256, "Too many bootstrap peers specified."));
+    public static readonly WordsKey SwarmBootstrap = Add(new WordsKey("swarm-bootstrap", None, [], 256, "Too many bootstrap peers specified.", CheckAddress));
 
     /// <summary>Addresses under which the node can be reached beside those that it listens on: a router's, for example.</summary>
-    public static readonly WordsKey SwarmAnnounce = Add(new WordsKey("swarm-announce", None, [], 32, "Too many announced addresses specified."));
+    public static readonly WordsKey SwarmAnnounce = Add(new WordsKey("swarm-announce", None, [], 32, "Too many announced addresses specified.", CheckAddress));
 
     /// <summary>Networks in CIDR notation with which nothing is exchanged, beside those that <c>SWARM FILTERS ADD</c> keeps.</summary>
-    public static readonly WordsKey SwarmFilters = Add(new WordsKey("swarm-filters", None, [], 1024, "Too many filters specified."));
+    public static readonly WordsKey SwarmFilters = Add(new WordsKey("swarm-filters", None, [], 1024, "Too many filters specified.", CheckNetwork));
 
     /// <summary>Connections with peers down to which idle ones are closed.</summary>
     public static readonly NumberKey SwarmLowWater = Number("swarm-low-water", 128, 0, 1_000_000);
@@ -511,6 +511,11 @@ public static class ConfigKeys
         value.Length == 0 && !mayBeEmpty ? $"{key} can't be empty"
         : value.AsSpan().IndexOfAny('/', '\\') >= 0 ? $"{key} can't be a path, just a {what}"
         : null;
+
+    private static string? CheckAddress(string value) =>
+        PeerAddress.TryParse(value, out _) ? null : $"'{value}' is no address of a peer: /ip4/10.0.0.1/tcp/4800, host or host:port";
+
+    private static string? CheckNetwork(string value) => PeerAddress.TryParseNetwork(value, out _) ? null : $"'{value}' is no network: 10.0.0.0/8";
 
     private static string? CheckHostname(string value) =>
         value.Length >= 256 ? "Hostnames must be less than 256 characters"

@@ -7,12 +7,14 @@ public sealed class WordsKey : ConfigKey<IReadOnlyList<string>>
 {
     private readonly int _most;
     private readonly string _tooMany;
+    private readonly Func<string, string?>? _check;
 
-    internal WordsKey(string name, ConfigFlags flags, IReadOnlyList<string> defaultValue, int most, string tooMany)
+    internal WordsKey(string name, ConfigFlags flags, IReadOnlyList<string> defaultValue, int most, string tooMany, Func<string, string?>? check = null)
         : base(name, null, flags | ConfigFlags.MultipleArguments, defaultValue)
     {
         _most = most;
         _tooMany = tooMany;
+        _check = check;
     }
 
     internal override bool Same(object a, object b) => ((IReadOnlyList<string>)a).SequenceEqual((IReadOnlyList<string>)b);
@@ -24,7 +26,7 @@ public sealed class WordsKey : ConfigKey<IReadOnlyList<string>>
         IReadOnlyList<string> arguments, IReadOnlyList<string> current, bool adds, out IReadOnlyList<string> value, out string? error)
     {
         value = arguments is [""] ? [] : [.. arguments];
-        error = value.Count > _most ? _tooMany : null;
+        error = value.Count > _most ? _tooMany : _check is null ? null : value.Select(_check).FirstOrDefault(static e => e is not null);
         return error is null;
     }
 

@@ -8,8 +8,8 @@ using Leither.Resp;
 namespace Leither.Node.CommandLine;
 
 /// <summary>
-/// The command line: <c>run</c>, whose arguments are redis-server's and so are not parsed here, <c>import</c>, <c>mimei</c>, <c>ipfs</c>, and every other
-/// word as a RESP command to the node that runs on a folder (so are <c>MIMEI</c> and <c>IPFS</c> in capitals).
+/// The command line: <c>run</c>, whose arguments are redis-server's and so are not parsed here, <c>import</c>, <c>mimei</c>, <c>ipfs</c>, <c>swarm</c>, and every other
+/// word as a RESP command to the node that runs on a folder (so are <c>MIMEI</c>, <c>IPFS</c> and <c>SWARM</c> in capitals).
 /// </summary>
 internal static class LeitherCommand
 {
@@ -41,6 +41,7 @@ internal static class LeitherCommand
         root.Subcommands.Add(ImportCommand.Create(data));
         root.Subcommands.Add(MimeiCommand.Create(data));
         root.Subcommands.Add(IpfsCommand.Create(data));
+        root.Subcommands.Add(SwarmCommand.Create(data));
         HelpOption help = root.Options.OfType<HelpOption>().Single();
         help.Action = new MimeiHelp((HelpAction)help.Action!);
         root.SetAction(result =>
@@ -84,7 +85,7 @@ internal static class LeitherCommand
             }
             else if (!arguments[i].StartsWith('-'))
             {
-                return arguments[i] is "run" or "import" or "mimei" or "ipfs" ? (arguments, []) : (arguments[..i], arguments[i..]);
+                return arguments[i] is "run" or "import" or "mimei" or "ipfs" or "swarm" ? (arguments, []) : (arguments[..i], arguments[i..]);
             }
         }
 
@@ -108,6 +109,11 @@ internal static class LeitherCommand
         {
             Description = $"The port, short for --port [default: {MmDb.Configuration.ConfigKeys.DefaultPort}]",
             HelpName = "PORT",
+        });
+        run.Options.Add(new Option<string?>("-b", "--bootstrap")
+        {
+            Description = "A peer that leads into a network: HOST, HOST:PORT or a multiaddr; may be given again. Short for --swarm-bootstrap",
+            HelpName = "HOST",
         });
         run.Options.Add(new Option<string?>("--data")
         {

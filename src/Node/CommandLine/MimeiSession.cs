@@ -270,6 +270,7 @@ internal sealed class MimeiSession : IDisposable
             _ when error.StartsWith("NOAUTH", StringComparison.Ordinal) => $"{error}\nPut the password into the environment variable {NodeClient.PasswordVariable}",
             _ when error.StartsWith("ERR unknown command 'MIMEI'", StringComparison.OrdinalIgnoreCase) => "What answers there is no Leither: it does not know MIMEI",
             _ when error.StartsWith("ERR unknown command 'IPFS'", StringComparison.OrdinalIgnoreCase) => "What answers there is no Leither, or an older one: it does not know IPFS",
+            _ when error.StartsWith("ERR unknown command 'SWARM'", StringComparison.OrdinalIgnoreCase) => "What answers there is no Leither, or an older one: it does not know SWARM",
             _ => text,
         };
     }

@@ -7,7 +7,8 @@ namespace Leither.Node.Configuration;
 
 /// <summary>
 /// The configuration of one node: a file in the syntax of redis.conf and the arguments of <c>leither run</c>, which are those of
-/// redis-server, with <c>-p PORT</c> for <c>--port PORT</c> and <c>--data DIR</c> for <c>--dir DIR</c>.
+/// redis-server, with <c>-p PORT</c> for <c>--port PORT</c>, <c>--data DIR</c> for <c>--dir DIR</c>
+/// and <c>-b PEER</c>, once or more often, for <c>--swarm-bootstrap PEER…</c>.
 /// </summary>
 public sealed class NodeConfig
 {
@@ -131,7 +132,7 @@ public sealed class NodeConfig
     private static List<string> Rewritten(IReadOnlyList<string> arguments)
     {
         List<string> first = [];
-        List<string> last = [];
+        List<string> last = [], bootstrap = [];
         for (int i = 0; i < arguments.Count; i++)
         {
             // The value of another option may look like one of ours.
@@ -140,9 +141,14 @@ public sealed class NodeConfig
             {
                 "-p" => "--port",
                 "--data" => "--dir",
+                "-b" or "--bootstrap" => "--swarm-bootstrap",
                 _ => null,
             };
-            if (name is not null && i + 1 < arguments.Count)
+            if (name == "--swarm-bootstrap" && i + 1 < arguments.Count)
+            {
+                bootstrap.Add(arguments[++i]);
+            }
+            else if (name is not null && i + 1 < arguments.Count)
             {
                 last.AddRange([name, arguments[++i]]);
             }
@@ -152,7 +158,7 @@ public sealed class NodeConfig
             }
         }
 
-        return [.. first, .. last];
+        return bootstrap.Count == 0 ? [.. first, .. last] : [.. first, .. last, "--swarm-bootstrap", .. bootstrap];
     }
 
     private static string ReadIncluded(string name)

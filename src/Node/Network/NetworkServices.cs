@@ -8,4 +8,8 @@ namespace Leither.Node.Network;
 /// <param name="Host">Its connections.</param>
 /// <param name="Dht">Its part of the DHT; null: the setting says off.</param>
 /// <param name="Bitswap">Blocks, in and out.</param>
-public sealed record NetworkServices(Host Host, KademliaDht? Dht, BitswapExchange Bitswap);
+public sealed record NetworkServices(Host Host, KademliaDht? Dht, BitswapExchange Bitswap)
+{
+    /// <summary>Keeps in touch.</summary>
+    public required KnownPeers Known { get; init; }
+}

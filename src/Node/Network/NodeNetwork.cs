@@ -25,14 +25,18 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
     /// <summary>Peers that connect while the host is being made; more are turned away.</summary>
     private const int MaxWaiting = 128;
 
+    private static readonly string Agent = $"leither/{ProductVersion.Text}";
+
     private readonly PrivateKey _identity;
     private readonly ContentRepo _content;
     private readonly ConfigSettings _settings;
     private readonly NodeLog _log;
     private readonly Lock _gate = new();
-    private readonly CancellationTokenSource _stopping = new();
-    private readonly List<IPNetwork> _filters = [];
+    private readonly SwarmFolder _folder;
+    private List<IPNetwork>? _filters; // those that commands added
     private Task<NetworkServices>? _services;
+    private Task _stopped = Task.CompletedTask; // what ran before: two never share the node's files
+    private List<Multiaddr> _announced = [];
     private IReadOnlyList<IPEndPoint> _listening = [];
     private int _waiting;
     private bool _isDisposed;
@@ -40,15 +44,22 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
     /// <summary>Makes it; nothing runs yet.</summary>
     /// <param name="identity">The node's key, which stays the caller's.</param>
     /// <param name="content">The public content: all that peers can get.</param>
+    /// <param name="folder">The folder of what is remembered of the swarm.</param>
     /// <param name="settings">The settings.</param>
     /// <param name="log">Where trouble is told.</param>
-    public NodeNetwork(PrivateKey identity, ContentRepo content, ConfigSettings settings, NodeLog log)
+    public NodeNetwork(PrivateKey identity, ContentRepo content, string folder, ConfigSettings settings, NodeLog log)
     {
+        _folder = new SwarmFolder(folder);
         _identity = identity;
         _content = content;
         _settings = settings;
         _log = log;
         NodeId = LeitherId.Of(identity.PublicKey.Protobuf);
+        settings.OnChange(Switch, ConfigKeys.Swarm);
+        settings.OnChange(FollowBootstrap, ConfigKeys.SwarmBootstrap);
+        settings.OnChange(FollowAnnounced, ConfigKeys.SwarmAnnounce);
+        settings.OnChange(FollowFilters, ConfigKeys.SwarmFilters);
+        settings.OnChange(FollowMarks, ConfigKeys.SwarmLowWater, ConfigKeys.SwarmHighWater);
     }
 
     /// <inheritdoc/>
@@ -77,7 +88,7 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
     {
         get
         {
-            lock (_gate) return [.. _filters];
+            lock (_gate) return [.. ConfiguredFilters.Concat(OwnFilters).Distinct()];
         }
     }
 
@@ -94,6 +105,8 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
                 Peers = connections.Select(static c => c.Peer).Distinct().Count(),
                 KnownPeers = services.Host.Peers.Count,
                 Streams = connections.Sum(static c => c.StreamCount),
+                BlockBytesSent = services.Bitswap.BytesSent,
+                BlockBytesReceived = services.Bitswap.BytesReceived,
                 WantedBlocks = services.Bitswap.Wanted.Count,
                 DhtMode = services.Dht is null ? "off" : services.Dht.IsServer ? "server" : "client",
                 DhtPeers = services.Dht?.TableCount ?? 0,
@@ -103,8 +116,22 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
     }
 
     /// <summary>The peers that the settings name, to begin with.</summary>
-    public IReadOnlyList<Multiaddr> Bootstrap =>
-        [.. _settings.Get(ConfigKeys.SwarmBootstrap).Select(static text => BootstrapAddress.TryParse(ConfigText.ToText(text), out Multiaddr? address) ? address : null).OfType<Multiaddr>()];
+    public IReadOnlyList<Multiaddr> Bootstrap => AddressesOf(ConfigKeys.SwarmBootstrap);
+
+    /// <inheritdoc/>
+    public IReadOnlyList<Multiaddr> Listening
+    {
+        get
+        {
+            lock (_gate) return [.. _listening.Select(Multiaddr.Of)];
+        }
+    }
+
+    private IEnumerable<IPNetwork> ConfiguredFilters =>
+        _settings.Get(ConfigKeys.SwarmFilters).Select(static text => PeerAddress.TryParseNetwork(text, out IPNetwork network) ? network : default);
+
+    /// <summary>Under the lock.</summary>
+    private List<IPNetwork> OwnFilters => _filters ??= _folder.LoadFilters();
 
     /// <summary>Where the node listens, told by who listens.</summary>
     public void ListensAt(IReadOnlyList<IPEndPoint> endPoints)
@@ -157,7 +184,9 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
         if (!IsOn) return Task.FromException<NetworkServices>(new IOException("the network is off: CONFIG SET swarm yes turns it on"));
         lock (_gate)
         {
-            return _isDisposed ? Task.FromException<NetworkServices>(new IOException("the node stops")) : _services ??= Task.Run(Make);
+            if (_isDisposed) return Task.FromException<NetworkServices>(new IOException("the node stops"));
+            // What kept it from being made may be mended by now.
+            return _services = _services is null or { IsFaulted: true } ? Task.Run(() => MakeAsync(_stopped)) : _services;
         }
     }
 
@@ -172,6 +201,7 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
     /// <inheritdoc/>
     public async Task<SwarmIdentity?> DescribeAsync(PeerId? peer = null)
     {
+        if (!IsOn && (peer is null || peer == Id)) return new SwarmIdentity(Id, _identity.PublicKey.Protobuf.ToArray(), [], Agent, "", []);
         Host host = (await StartAsync().ConfigureAwait(false)).Host;
         if (peer is not { } id || id == Id)
         {
@@ -207,6 +237,8 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
     public async Task<PeerId> ConnectAsync(Multiaddr address, CancellationToken cancellation = default)
     {
         Host host = (await StartAsync().ConfigureAwait(false)).Host;
+        // Somebody asks for it: that nobody answered a moment ago does not count.
+        host.ForgetFailures();
         PeerConnection connection = await host.ConnectAsync(address, cancellation).ConfigureAwait(false);
         // What it speaks decides what it is good for, so who asked to connect can use it at once.
         _ = await connection.Identified.WaitAsync(cancellation).ConfigureAwait(false);
@@ -223,16 +255,22 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
     }
 
     /// <inheritdoc/>
-    public Task<bool> AddFilterAsync(IPNetwork network)
+    public async Task<bool> AddFilterAsync(IPNetwork network)
     {
         lock (_gate)
         {
-            if (_filters.Contains(network)) return Task.FromResult(false);
-            _filters.Add(network);
+            if (OwnFilters.Contains(network)) return false;
+            _folder.SaveFilters(OwnFilters.Append(network));
+            OwnFilters.Add(network);
         }
 
-        Services?.Host.Filters.Add(network);
-        return Task.FromResult(true);
+        if (Services is { } services)
+        {
+            services.Host.Filters.Add(network);
+            await Task.WhenAll(services.Host.Connections.Where(c => services.Host.Filters.IsDenied(c.RemoteAddress)).Select(static c => c.CloseAsync())).ConfigureAwait(false);
+        }
+
+        return true;
     }
 
     /// <inheritdoc/>
@@ -240,10 +278,18 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
     {
         lock (_gate)
         {
-            if (!_filters.Remove(network)) return Task.FromResult(false);
+            if (!OwnFilters.Contains(network))
+            {
+                return ConfiguredFilters.Contains(network)
+                    ? throw new IOException($"{network} is a filter of the configuration: CONFIG SET swarm-filters changes those")
+                    : Task.FromResult(false);
+            }
+
+            _folder.SaveFilters(OwnFilters.Where(f => !f.Equals(network)));
+            OwnFilters.Remove(network);
+            if (!ConfiguredFilters.Contains(network)) Services?.Host.Filters.Remove(network);
         }
 
-        Services?.Host.Filters.Remove(network);
         return Task.FromResult(true);
     }
 
@@ -251,23 +297,16 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         Task<NetworkServices>? made;
+        Task stopped;
         lock (_gate)
         {
             if (_isDisposed) return;
             _isDisposed = true;
-            made = _services;
+            (made, _services, stopped) = (_services, null, _stopped);
         }
 
-        await _stopping.CancelAsync().ConfigureAwait(false);
-        if (made is not null)
-        {
-            NetworkServices services = await made.ConfigureAwait(false);
-            await services.Bitswap.DisposeAsync().ConfigureAwait(false);
-            if (services.Dht is not null) await services.Dht.DisposeAsync().ConfigureAwait(false);
-            await services.Host.DisposeAsync().ConfigureAwait(false);
-        }
-
-        _stopping.Dispose();
+        await stopped.ConfigureAwait(false);
+        if (made is not null) await StopAsync(made).ConfigureAwait(false);
     }
 
     /// <summary>Whether there is anybody who could be asked for what is not here.</summary>
@@ -302,25 +341,31 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
         }
     }
 
-    private NetworkServices Make()
+    private async Task<NetworkServices> MakeAsync(Task before)
     {
+        await before.ConfigureAwait(false);
+        // Before anybody is let in, it is known who is not.
+        IReadOnlyList<IPNetwork> filters = Filters;
         bool isOpen = _settings.Show(ConfigKeys.DhtNetwork) == "ipfs";
         var host = new Host(_identity, new HostOptions
         {
-            Agent = $"leither/{ProductVersion.Text}",
+            Agent = Agent,
             HighWater = (int)_settings.Get(ConfigKeys.SwarmHighWater),
             LowWater = (int)_settings.Get(ConfigKeys.SwarmLowWater),
             MaxConnections = (int)_settings.Get(ConfigKeys.SwarmMaxConnections),
         });
         host.HandlerFailed += (protocol, failure) => _log.Warning($"A peer's stream of {protocol} failed: {failure}");
         IReadOnlyList<IPEndPoint> listening;
+        List<Multiaddr> announced;
         lock (_gate)
         {
             listening = _listening;
-            foreach (IPNetwork network in _filters) host.Filters.Add(network);
+            announced = _announced = AddressesOf(ConfigKeys.SwarmAnnounce);
         }
 
+        foreach (IPNetwork network in filters) host.Filters.Add(network);
         host.ListensElsewhere(listening, webSocketToo: true);
+        foreach (Multiaddr address in announced) host.Announce(address);
         KademliaDht? dht = _settings.Show(ConfigKeys.DhtMode) switch
         {
             "off" => null,
@@ -333,19 +378,83 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
             }),
         };
         var bitswap = new BitswapExchange(host, _content.Blocks, null, dht);
-        if (dht is not null && Bootstrap is { Count: > 0 } bootstrap) _ = BootstrapAsync(dht, bootstrap);
-        return new NetworkServices(host, dht, bitswap);
+        return new NetworkServices(host, dht, bitswap) { Known = new KnownPeers(host, dht, () => Bootstrap, _folder, _log) };
     }
 
-    private async Task BootstrapAsync(KademliaDht dht, IReadOnlyList<Multiaddr> peers)
+    private async Task StopAsync(Task<NetworkServices> made)
     {
+        NetworkServices services;
         try
         {
-            await dht.BootstrapAsync(peers, _stopping.Token).ConfigureAwait(false);
+            services = await made.ConfigureAwait(false);
         }
-        catch (Exception e) when (e is IOException or OperationCanceledException or ObjectDisposedException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            _log.Verbose($"No bootstrap peer answered: {e.Message}");
+            // It never ran; whoever wanted it was told why.
+            return;
         }
+
+        await services.Known.DisposeAsync().ConfigureAwait(false);
+        await services.Bitswap.DisposeAsync().ConfigureAwait(false);
+        if (services.Dht is not null) await services.Dht.DisposeAsync().ConfigureAwait(false);
+        await services.Host.DisposeAsync().ConfigureAwait(false);
+    }
+
+    // ------------------------------------------------------------------ settings that change, on the loop thread
+
+    private List<Multiaddr> AddressesOf(WordsKey key) =>
+        [.. _settings.Get(key).Select(static text => PeerAddress.TryParse(text, out Multiaddr? address) ? address : null).OfType<Multiaddr>()];
+
+    private string? Switch()
+    {
+        lock (_gate)
+        {
+            if (!IsOn && _services is { } made)
+            {
+                _services = null;
+                _stopped = Task.Run(() => StopAsync(made));
+            }
+        }
+
+        Begin();
+        return null;
+    }
+
+    private string? FollowBootstrap()
+    {
+        Begin();
+        Services?.Known.Nudge();
+        return null;
+    }
+
+    private string? FollowAnnounced()
+    {
+        List<Multiaddr> now = AddressesOf(ConfigKeys.SwarmAnnounce), before;
+        lock (_gate) (before, _announced) = (_announced, now);
+        if (Services is { } services)
+        {
+            foreach (Multiaddr address in before.Except(now)) services.Host.Unannounce(address);
+            foreach (Multiaddr address in now) services.Host.Announce(address);
+        }
+
+        return null;
+    }
+
+    private string? FollowFilters()
+    {
+        if (Services is { } services)
+        {
+            IReadOnlyList<IPNetwork> now = Filters;
+            foreach (IPNetwork network in services.Host.Filters.Denied.Except(now)) services.Host.Filters.Remove(network);
+            foreach (IPNetwork network in now) services.Host.Filters.Add(network);
+        }
+
+        return null;
+    }
+
+    private string? FollowMarks()
+    {
+        Services?.Host.UseMarks((int)_settings.Get(ConfigKeys.SwarmLowWater), (int)_settings.Get(ConfigKeys.SwarmHighWater));
+        return null;
     }
 }
