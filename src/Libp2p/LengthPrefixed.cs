@@ -18,25 +18,7 @@ public static class LengthPrefixed
     public static async ValueTask<byte[]?> ReadAsync(IByteChannel channel, int maxLength, CancellationToken cancellationToken = default)
     {
         int length = await ReadLengthAsync(channel, maxLength, cancellationToken).ConfigureAwait(false);
-        if (length < 0)
-        {
-            return null;
-        }
-
-        // A claimed length alone takes no memory.
-        byte[] message = new byte[Math.Min(length, FirstRoom)];
-        int at = 0;
-        while (true)
-        {
-            await ReadExactlyAsync(channel, message.AsMemory(at), cancellationToken).ConfigureAwait(false);
-            at = message.Length;
-            if (at == length)
-            {
-                return message;
-            }
-
-            Array.Resize(ref message, (int)Math.Min(length, 4L * at));
-        }
+        return length < 0 ? null : await ReadBodyAsync(channel, length, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Writes a message behind its length, both in one write.</summary>
@@ -91,5 +73,24 @@ public static class LengthPrefixed
         }
 
         throw Libp2pException.Violation("A length without end.");
+    }
+
+    /// <summary>Reads what follows a length.</summary>
+    internal static async ValueTask<byte[]> ReadBodyAsync(IByteChannel channel, int length, CancellationToken cancellationToken)
+    {
+        // A claimed length alone takes no memory.
+        byte[] message = new byte[Math.Min(length, FirstRoom)];
+        int at = 0;
+        while (true)
+        {
+            await ReadExactlyAsync(channel, message.AsMemory(at), cancellationToken).ConfigureAwait(false);
+            at = message.Length;
+            if (at == length)
+            {
+                return message;
+            }
+
+            Array.Resize(ref message, (int)Math.Min(length, 4L * at));
+        }
     }
 }

@@ -2,6 +2,7 @@
 // the engine happens under one lock, in which nobody waits and no block is read.
 
 using System.Collections.Concurrent;
+using System.Runtime.CompilerServices;
 using Leither.Ipfs.Blockstore;
 using Leither.Ipfs.Keys;
 using Leither.Ipfs.Multiformats;
@@ -22,10 +23,19 @@ public sealed class BitswapExchange : IAsyncDisposable
     /// <summary>A stream on which nothing comes for so long is given up.</summary>
     public static readonly TimeSpan IdleTimeout = TimeSpan.FromMinutes(5);
 
-    /// <summary>A stream of ours that was silent for so long is not used again: the other side may have given it up.</summary>
-    private static readonly TimeSpan _reuseTime = TimeSpan.FromSeconds(15);
+    /// <summary>
+    /// A stream of ours that was silent for so long is not used again: the other side may have given it up. Helia does after ten seconds, and what is on its way
+    /// to it then is lost.
+    /// </summary>
+    private static readonly TimeSpan _reuseTime = TimeSpan.FromSeconds(5);
 
     private static readonly TimeSpan _tick = TimeSpan.FromMilliseconds(250);
+
+    /// <summary>How many streams a peer has open here. Helia opens one for each message, up to fifty at a time.</summary>
+    private const int MaxStreamsPerConnection = 64;
+
+    /// <summary>Of messages longer than this only one of a connection is read at a time; the others wait on the connection. So a peer makes us hold little more than one.</summary>
+    private const int LongMessage = 64 << 10;
 
     /// <summary>How many providers of a block are asked for, and how many searches run at a time.</summary>
     private const int MaxProviders = 10, MaxSearches = 8;
@@ -37,6 +47,7 @@ public sealed class BitswapExchange : IAsyncDisposable
     private readonly BitswapEngine _engine;
     private readonly Lock _gate = new();
     private readonly ConcurrentDictionary<PeerId, (PeerStream Stream, DateTimeOffset Used)> _streams = new();
+    private readonly ConditionalWeakTable<PeerConnection, SemaphoreSlim> _reading = [];
     private readonly SemaphoreSlim _searches = new(MaxSearches);
     private readonly CancellationTokenSource _stopping = new();
     private readonly Task _ticking;
@@ -54,7 +65,7 @@ public sealed class BitswapExchange : IAsyncDisposable
         for (int i = 0; i < Protocols.Count; i++)
         {
             BitswapVersion version = BitswapVersion.V1_2 - i;
-            host.Handle(Protocols[i], (stream, cancellation) => HandleAsync(stream, version, cancellation), new ProtocolLimits { MaxStreamsPerConnection = 8 });
+            host.Handle(Protocols[i], (stream, cancellation) => HandleAsync(stream, version, cancellation), new ProtocolLimits { MaxStreamsPerConnection = MaxStreamsPerConnection });
         }
 
         host.PeerIdentified += OnIdentified;
@@ -357,20 +368,39 @@ public sealed class BitswapExchange : IAsyncDisposable
         while (true)
         {
             idle.CancelAfter(IdleTimeout);
-            byte[]? bytes = await LengthPrefixed.ReadAsync(stream, BitswapMessage.MaxLength, idle.Token).ConfigureAwait(false);
-            if (bytes == null)
+            int length = await LengthPrefixed.ReadLengthAsync(stream, BitswapMessage.MaxLength, idle.Token).ConfigureAwait(false);
+            if (length < 0)
             {
                 return;
             }
 
-            // Blocks are hashed here, outside the lock.
-            var message = BitswapMessage.Read(bytes);
+            BitswapMessage message = await ReadAsync(stream, length, idle.Token).ConfigureAwait(false);
             Meet(from, version);
             lock (_gate)
             {
                 _engine.Receive(from, message, _time.GetUtcNow());
                 Flush();
             }
+        }
+    }
+
+    /// <summary>Reads a message. Its blocks are hashed here, outside the lock.</summary>
+    private async ValueTask<BitswapMessage> ReadAsync(PeerStream stream, int length, CancellationToken cancellationToken)
+    {
+        if (length <= LongMessage)
+        {
+            return BitswapMessage.Read(await LengthPrefixed.ReadBodyAsync(stream, length, cancellationToken).ConfigureAwait(false));
+        }
+
+        SemaphoreSlim reading = _reading.GetValue(stream.Connection!, static _ => new SemaphoreSlim(1));
+        await reading.WaitAsync(cancellationToken).ConfigureAwait(false);
+        try
+        {
+            return BitswapMessage.Read(await LengthPrefixed.ReadBodyAsync(stream, length, cancellationToken).ConfigureAwait(false));
+        }
+        finally
+        {
+            reading.Release();
         }
     }
 

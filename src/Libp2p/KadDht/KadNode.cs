@@ -96,6 +96,9 @@ internal sealed class KadNode
 
     public ValueStore Values { get; }
 
+    /// <summary>What else is known of peers, such as of clients that are connected: who asks where one is, is told.</summary>
+    public Func<PeerId, IReadOnlyList<Multiaddr>>? KnownAddresses { get; init; }
+
     /// <summary>Whether anything is under way.</summary>
     public bool IsBusy => _pending.Count > 0 || _queries.Count > 0;
 
@@ -536,6 +539,15 @@ internal sealed class KadNode
         if (isPeer && key.AsSpan().SequenceEqual(_selfBytes))
         {
             closest.Insert(0, Usable(new KadPeer(Self, _ownAddresses())));
+        }
+        else if (isPeer && KnownAddresses != null && PeerId.TryRead(key, out PeerId target) && target != asker && closest.TrueForAll(peer => peer.Id != target))
+        {
+            // A client has no place in the table, and can still be found.
+            KadPeer known = Usable(new KadPeer(target, KnownAddresses(target)));
+            if (known.Addresses.Count > 0)
+            {
+                closest.Insert(0, known);
+            }
         }
 
         return closest;

@@ -46,7 +46,7 @@ public sealed class KademliaDht : IValueRouting, IAsyncDisposable
         _store = store;
         _nextFlush = _time.GetUtcNow() + _flushPause;
         _lookups = new SemaphoreSlim(_options.MaxLookups);
-        _node = new KadNode(host.Id, _options, new Random(), _time.GetUtcNow(), () => host.Addresses, store, validators);
+        _node = new KadNode(host.Id, _options, new Random(), _time.GetUtcNow(), () => host.Addresses, store, validators) { KnownAddresses = host.Peers.GetAddresses };
         host.PeerIdentified += OnIdentified;
         UpdateMode();
         foreach (PeerConnection connection in host.Connections)
@@ -301,20 +301,30 @@ public sealed class KademliaDht : IValueRouting, IAsyncDisposable
             using var deadline = CancellationTokenSource.CreateLinkedTokenSource(_stopping.Token);
             deadline.CancelAfter(_options.RequestTimeout);
             PeerConnection connection = await ConnectAsync(send.To, deadline.Token).ConfigureAwait(false);
-            PeerStream stream = connection.OpenStream(Protocol);
+            // js-libp2p drops what came together with the end of our direction, unless the protocol was agreed upon before: so the end follows the reply, and where
+            // there is none, the message follows the agreement.
+            PeerStream stream = send.HasReply ? connection.OpenStream(Protocol) : await connection.OpenStreamAsync([Protocol], deadline.Token).ConfigureAwait(false);
             await using (stream.ConfigureAwait(false))
             {
                 KadMessage? reply = null;
                 try
                 {
                     await LengthPrefixed.WriteAsync(stream, send.Message.ToArray(), deadline.Token).ConfigureAwait(false);
-                    stream.CompleteWrites();
+                    if (!send.HasReply)
+                    {
+                        stream.CompleteWrites();
+                    }
+
                     byte[]? bytes = await LengthPrefixed.ReadAsync(stream, KadMessage.MaxLength, deadline.Token).ConfigureAwait(false);
                     reply = bytes == null ? null : KadMessage.Read(bytes);
                     if (reply == null && send.HasReply)
                     {
                         throw Libp2pException.Violation("DHT: a question without an answer.");
                     }
+                }
+                catch (Libp2pException e) when (!send.HasReply && e.Error == Libp2pError.StreamReset)
+                {
+                    // It spoke the protocol and was sent the message: js-libp2p takes it and then resets a stream that has ended, go-libp2p does not wait at all.
                 }
                 catch
                 {
