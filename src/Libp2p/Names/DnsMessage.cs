@@ -6,7 +6,6 @@
 // names, records and strings have limits. Text that is not ours to judge (other services' names) is read, and escaped.
 
 using System.Buffers.Binary;
-using System.Net;
 using System.Text;
 
 namespace Leither.Libp2p.Names;
@@ -14,12 +13,9 @@ namespace Leither.Libp2p.Names;
 /// <summary>The types of records that are read.</summary>
 internal enum DnsType : ushort
 {
-    A = 1,
     CName = 5,
     Ptr = 12,
     Txt = 16,
-    Aaaa = 28,
-    Srv = 33,
     Opt = 41,
     Any = 255,
 }
@@ -41,17 +37,11 @@ internal sealed record DnsRecord(string Name, DnsType Type)
     /// <summary>Multicast DNS: whether it is the only one of its name and type.</summary>
     public bool IsUnique { get; init; }
 
-    /// <summary>The name that a PTR, CNAME or SRV record leads to.</summary>
+    /// <summary>The name that a PTR or CNAME record leads to.</summary>
     public string? Target { get; init; }
-
-    /// <summary>A service's port.</summary>
-    public ushort Port { get; init; }
 
     /// <summary>The strings of a TXT record.</summary>
     public IReadOnlyList<string> Texts { get; init; } = [];
-
-    /// <summary>The address of an A or AAAA record.</summary>
-    public IPAddress? Address { get; init; }
 }
 
 /// <summary>A message.</summary>
@@ -220,18 +210,13 @@ internal sealed record DnsMessage
         ReadOnlySpan<byte> data = bytes[at..];
         switch (record.Type)
         {
-            case DnsType.A when data.Length == 4:
-            case DnsType.Aaaa when data.Length == 16:
-                return record with { Address = new IPAddress(data) };
             case DnsType.Ptr:
             case DnsType.CName:
                 return record with { Target = ReadLastName(bytes, at) };
-            case DnsType.Srv when data.Length > 6:
-                return record with { Port = BinaryPrimitives.ReadUInt16BigEndian(data[4..]), Target = ReadLastName(bytes, at + 6) };
             case DnsType.Txt when data.Length > 0:
                 return record with { Texts = ReadTexts(data) };
-            case DnsType.A or DnsType.Aaaa or DnsType.Srv or DnsType.Txt:
-                throw Refuse($"a record of type {record.Type} and {data.Length} bytes");
+            case DnsType.Txt:
+                throw Refuse("a TXT record without a string");
             default:
                 return null;
         }
@@ -367,12 +352,6 @@ internal sealed record DnsMessage
         var data = new List<byte>(64);
         switch (record.Type)
         {
-            case DnsType.Srv:
-                // No priority, no weight: there is one.
-                data.AddRange([0, 0, 0, 0]);
-                WriteNumber(data, record.Port);
-                WriteName(data, record.Target!);
-                break;
             case DnsType.Txt:
                 foreach (string text in record.Texts)
                 {
@@ -381,9 +360,6 @@ internal sealed record DnsMessage
                     data.AddRange(utf8);
                 }
 
-                break;
-            case DnsType.A or DnsType.Aaaa:
-                data.AddRange(record.Address!.GetAddressBytes());
                 break;
             default:
                 WriteName(data, record.Target!);
