@@ -286,6 +286,51 @@ public sealed class MimeiTests
         Assert.Equal("main", server.Connect().Call("MIMEI", "ID")[1].Text);
     }
 
+    [Theory]
+    [InlineData("SAVE")]
+    [InlineData("PING")]
+    public void A_scan_goes_on_after_a_restart(string before)
+    {
+        const int Count = 1000;
+        using LeitherServer server = LeitherServer.StartNew();
+        HashSet<string> seen = [];
+        string cursor = "0";
+        using (RespClient client = server.Connect())
+        {
+            for (int i = 0; i < Count; i++)
+            {
+                Assert.Equal("OK", client.Call("SET", $"key:{i}", "v").Text);
+            }
+
+            while (seen.Count < Count / 2)
+            {
+                cursor = Scan(client);
+            }
+
+            client.Call(before);
+        }
+
+        server.Restart();
+        using RespClient again = server.Connect();
+        while (cursor != "0")
+        {
+            cursor = Scan(again);
+        }
+
+        Assert.Equal(Count, seen.Count);
+
+        string Scan(RespClient client)
+        {
+            RespValue reply = client.Call("SCAN", cursor);
+            foreach (RespValue key in reply[1].Items)
+            {
+                Assert.True(seen.Add(key.Text));
+            }
+
+            return reply[0].Text;
+        }
+    }
+
     [Fact]
     public void Appendfsync_changes_for_all_that_are_open()
     {

@@ -229,8 +229,7 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
         }
 
         bool keepsLog = _config.Settings.Get(ConfigKeys.AppendOnly), isDefault = id == DefaultId;
-        ulong seed = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong)));
-        Mimei mimei = new(new Keyspace(_options, seed), id);
+        Mimei mimei = new(new Keyspace(_options, _keys.HashSeed(id)), id);
 
         // A log that was kept once is read even where none is kept any more: it may hold what no checkpoint does.
         DiskFolder? log = keepsLog || Directory.Exists(logFolder) ? DiskFolder.Make(logFolder) : null;
@@ -289,7 +288,7 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
     /// <summary>Opens one that came as versions, of an author whose key is elsewhere: it has no log here, and what it holds is what its newest version does.</summary>
     private Mimei OpenVersions(MimeiInfo info, DiskFolder files, out string found)
     {
-        Mimei mimei = new(new Keyspace(_options, BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong)))) { IsWriter = false }, info.Id);
+        Mimei mimei = new(new Keyspace(_options, _keys.HashSeed(info.Id)) { IsWriter = false }, info.Id);
         try
         {
             mimei.Versions = VersionsOf(mimei, info, files);

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Security.Cryptography;
 using Leither.Ipfs.Files;
 using Leither.Ipfs.Keys;
@@ -53,6 +54,20 @@ public sealed class NodeKeys : IDisposable
         PrivateKey node = Read(files, NodeFile, log) ?? Make(files, NodeFile);
         DiskFolder.Make(dataFolder).SyncDirectory();
         return new NodeKeys(author, node);
+    }
+
+    /// <summary>
+    /// The seed of a MiMei's key hashes on this node (HKDF, RFC 5869, of the node key): the same at every start, so that a checkpoint, whose keys come in the order of their hashes,
+    /// goes into the key table from one end to the other, and a SCAN goes on after a restart. Nobody knows it who does not know the key.
+    /// </summary>
+    public ulong HashSeed(LeitherId mimei)
+    {
+        Span<byte> secret = stackalloc byte[Ed25519.SeedLength], salt = stackalloc byte[LeitherId.Length], seed = stackalloc byte[sizeof(ulong)];
+        Node.CopySeed(secret);
+        mimei.CopyTo(salt);
+        HKDF.DeriveKey(HashAlgorithmName.SHA256, secret, seed, salt, info: "leither hash seed"u8);
+        CryptographicOperations.ZeroMemory(secret);
+        return BinaryPrimitives.ReadUInt64LittleEndian(seed);
     }
 
     /// <inheritdoc/>
