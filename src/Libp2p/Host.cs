@@ -488,7 +488,7 @@ public sealed class Host : IAsyncDisposable
     }
 
     /// <summary>Whose numbers are counted together: an IPv4 address, or the network that one IPv6 customer has.</summary>
-    private static IPAddress Group(IPAddress ip)
+    internal static IPAddress Group(IPAddress ip)
     {
         if (ip.AddressFamily == AddressFamily.InterNetworkV6)
         {
