@@ -89,7 +89,12 @@ internal sealed class RemoteBlocks(MimeiSession session) : IBlockSource, IBlockS
 
         if (!_held.Remove(cid, out PooledBlock? block))
         {
-            // The node has more ways to a single block than to many, and says what is wrong.
+            // The node has more ways to a single block than to many, and says what is wrong. Answers come in the order of commands: first those that are on their way.
+            while (_asked.Count > 0)
+            {
+                Take();
+            }
+
             byte[] bytes = session.Call("IPFS", "BLOCK", "GET", cid.ToString()).Bytes;
             Check(cid, bytes);
             destination.Write(bytes);
