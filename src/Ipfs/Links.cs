@@ -9,12 +9,13 @@ namespace Leither.Ipfs;
 /// <summary>The links of blocks.</summary>
 public static class Links
 {
-    /// <summary>Whether links of this codec are known to be found: DAG-CBOR and DAG-PB, and those that have none (raw, keys).</summary>
-    public static bool CanWalk(ulong codec) => codec is Multicodec.DagCbor or Multicodec.DagPb or Multicodec.Raw or Multicodec.Libp2pKey;
+    /// <summary>Whether links of this codec are known to be found: DAG-CBOR, DAG-PB and DAG-JSON, and those that have none (raw, JSON, CBOR, keys).</summary>
+    public static bool CanWalk(ulong codec) => codec is Multicodec.DagCbor or Multicodec.DagPb or Multicodec.DagJson or Multicodec.Raw or Multicodec.Json
+        or Multicodec.Cbor or Multicodec.Libp2pKey;
 
     /// <summary>
     /// The links of a block in the order in which they stand, repeated ones too; for <c>foreach</c>. Each is read from the block when it is asked
-    /// for, so nothing is allocated, and the block has been checked to its end once they are through.
+    /// for, so nothing is allocated (but for DAG-JSON, which is read whole), and the block has been checked to its end once they are through.
     /// </summary>
     /// <exception cref="NotSupportedException">The codec is none that <see cref="CanWalk"/> knows.</exception>
     /// <exception cref="MalformedBlockException">While enumerating: the block is not what its codec allows.</exception>
@@ -48,7 +49,10 @@ public ref struct LinkEnumerator
             case Multicodec.DagPb:
                 _pb = new DagPbReader(block);
                 break;
-            case Multicodec.Raw or Multicodec.Libp2pKey:
+            case Multicodec.DagJson:
+                _cbor = new DagCborReader(DagJson.DagJson.ToCbor(block.ToArray()));
+                break;
+            case Multicodec.Raw or Multicodec.Json or Multicodec.Cbor or Multicodec.Libp2pKey:
                 break;
             default:
                 throw new NotSupportedException($"Links of codec 0x{codec:x} cannot be found.");
@@ -64,7 +68,7 @@ public ref struct LinkEnumerator
     /// <summary>Goes to the next link.</summary>
     public bool MoveNext() => _codec switch
     {
-        Multicodec.DagCbor => MoveNextCbor(),
+        Multicodec.DagCbor or Multicodec.DagJson => MoveNextCbor(),
         Multicodec.DagPb => MoveNextPb(),
         _ => false,
     };

@@ -5,6 +5,7 @@ using Leither.MmDb;
 using Leither.MmDb.Configuration;
 using Leither.Node.Configuration;
 using Leither.Node.Http;
+using Leither.Node.Http.Gateway;
 using Leither.Node.Logging;
 using Leither.Node.Network;
 using Leither.Node.Storage;
@@ -43,7 +44,7 @@ public sealed class NodeHost : INodeStatus, IDisposable
         _blocks = new FileBlockstore(Path.Combine(folder.Path, "ipfs", "blocks"));
         _server.Content = _content = new ContentRepo(_blocks, new DiskFolder(Path.Combine(folder.Path, "ipfs")));
         _server.Network = _network = new NodeNetwork(_mimeis.Keys.Node, _content, Path.Combine(folder.Path, "swarm"), config.Settings, log);
-        _http = new HttpGateway(this, log) { Peers = () => _network.AcceptsOnThePort ? _network.AcceptAsync : null };
+        _http = new HttpGateway(this, log, new IpfsGateway(_blocks, cancellation => _network.OpenRead(cancellation: cancellation))) { Peers = () => _network.AcceptsOnThePort ? _network.AcceptAsync : null };
         _oomScore = new OomScore(log);
         _transport = TransportFactory.Create(new PortHandler(new SessionHandler(_server, () => _transport!.Stop(), log), _http.Take, () => _network.AcceptsOnThePort ? _network.Accept : null, log), log);
         _server.WakeWithin = _transport.TickWithin;

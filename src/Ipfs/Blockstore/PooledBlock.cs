@@ -2,7 +2,7 @@ using System.Buffers;
 
 namespace Leither.Ipfs.Blockstore;
 
-/// <summary>One block's bytes in memory that is used again. Who does not dispose it leaves the memory to the collector.</summary>
+/// <summary>One block's bytes, or one after the other, in memory that is used again. Who does not dispose it leaves the memory to the collector.</summary>
 public sealed class PooledBlock : IBufferWriter<byte>, IDisposable
 {
     private byte[] _bytes = [];
@@ -15,6 +15,9 @@ public sealed class PooledBlock : IBufferWriter<byte>, IDisposable
 
     /// <summary>The bytes.</summary>
     public ReadOnlyMemory<byte> Memory => _bytes.AsMemory(0, Length);
+
+    /// <summary>Forgets the bytes, and keeps the memory.</summary>
+    public void Clear() => Length = 0;
 
     /// <inheritdoc/>
     public void Advance(int count) => Length += count;

@@ -40,7 +40,9 @@ public static class CarFormat
     /// <summary>A header of version 2 without roots, as a version 1 reader would see it: always these bytes.</summary>
     internal static ReadOnlySpan<byte> V2Pragma => [0x0A, 0xA1, 0x67, (byte)'v', (byte)'e', (byte)'r', (byte)'s', (byte)'i', (byte)'o', (byte)'n', 0x02];
 
-    internal static byte[] EncodeHeader(IReadOnlyList<Cid> roots)
+    /// <summary>The header of version 1, without the length that stands before it.</summary>
+    /// <exception cref="ArgumentException">There are too many roots.</exception>
+    public static byte[] EncodeHeader(IReadOnlyList<Cid> roots)
     {
         var writer = new DagCborWriter();
         writer.WriteMapStart(2);

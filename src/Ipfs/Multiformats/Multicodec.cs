@@ -12,6 +12,9 @@ public static class Multicodec
     /// <summary>The hash function SHA-512.</summary>
     public const ulong Sha512 = 0x13;
 
+    /// <summary>Content in CBOR: one block, which links to nothing.</summary>
+    public const ulong Cbor = 0x51;
+
     /// <summary>Content that is plain bytes.</summary>
     public const ulong Raw = 0x55;
 
@@ -23,6 +26,12 @@ public static class Multicodec
 
     /// <summary>A libp2p public key, in its protobuf encoding.</summary>
     public const ulong Libp2pKey = 0x72;
+
+    /// <summary>Content in DAG-JSON.</summary>
+    public const ulong DagJson = 0x0129;
+
+    /// <summary>Content in JSON: one block, which links to nothing.</summary>
+    public const ulong Json = 0x0200;
 
     /// <summary>A CAR index: digests by width, sorted.</summary>
     public const ulong CarIndexSorted = 0x0400;

@@ -34,6 +34,62 @@ public static class UnixFsDirectory
         _ => throw NoDirectory(directory),
     };
 
+    /// <summary>
+    /// A part of the entries, in the order of <see cref="List"/>, reading no more than the blocks that hold them. A part may come out empty only at the end.
+    /// </summary>
+    /// <param name="source">Where blocks are.</param>
+    /// <param name="directory">The directory.</param>
+    /// <param name="from">Where the part begins: what <paramref name="next"/> was, or null.</param>
+    /// <param name="count">The most entries.</param>
+    /// <param name="next">Where what follows begins; null at the end.</param>
+    /// <exception cref="FormatException"><paramref name="from"/> is nothing that this method said.</exception>
+    /// <exception cref="BlockMissingException">A block is not there.</exception>
+    /// <exception cref="MalformedBlockException">A block is not what it should be.</exception>
+    public static IReadOnlyList<UnixFsLink> ListPart(IBlockSource source, UnixFsNode directory, string? from, int count, out string? next)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(count, 1);
+        next = null;
+        var part = new List<UnixFsLink>();
+        if (directory.Type == UnixFsType.Directory)
+        {
+            int start = 0;
+            if (from is not null && !int.TryParse(from, NumberStyles.None, CultureInfo.InvariantCulture, out start)) throw NoPlace(from);
+            for (int i = start; i < directory.Links.Count && part.Count < count; i++) part.Add(directory.Links[i]);
+            if (start < directory.Links.Count - part.Count) next = (start + part.Count).ToString(CultureInfo.InvariantCulture);
+            return part;
+        }
+
+        if (directory.Type != UnixFsType.HamtShard) throw NoDirectory(directory);
+        ulong after = 0;
+        if (from is not null && !ulong.TryParse(from, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out after)) throw NoPlace(from);
+        var walk = new ShardWalk(source, directory, from is null ? null : after);
+        while (walk.TryNext(out UnixFsLink entry))
+        {
+            if (part.Count == count)
+            {
+                next = HashOf(part[^1].Name).ToString("x16", CultureInfo.InvariantCulture);
+                break;
+            }
+
+            part.Add(entry);
+        }
+
+        return part;
+    }
+
+    /// <summary>The blocks that a directory's own entries lie in, directly below one of its blocks; none where it is not sharded.</summary>
+    /// <exception cref="UnixFsException">The shard is not what it should be.</exception>
+    public static IEnumerable<Cid> ShardsBelow(UnixFsNode directory)
+    {
+        if (directory.Type != UnixFsType.HamtShard) yield break;
+        if (directory.Data.Fanout is not ({ } fanout and >= 8 and <= MaxFanout)) throw new UnixFsException(directory.Cid, "a shard without a number of places");
+        int digits = DigitsOf((int)fanout);
+        foreach (UnixFsLink link in directory.Links)
+        {
+            if (link.Name.Length == digits) yield return link.Cid;
+        }
+    }
+
     /// <summary>Finds an entry, reading no more than the blocks on the way to it. Of a name that stands twice it is the first.</summary>
     /// <exception cref="BlockMissingException">A block is not there.</exception>
     /// <exception cref="MalformedBlockException">A block is not what it should be.</exception>
@@ -99,31 +155,70 @@ public static class UnixFsDirectory
 
     private static IEnumerable<UnixFsLink> ListShards(IBlockSource source, UnixFsNode root)
     {
-        var open = new Stack<(Shard Shard, int Next)>();
-        open.Push((new Shard(root, 0, null), 0));
-        while (open.TryPop(out (Shard Shard, int Next) top))
-        {
-            if (top.Next == top.Shard.Node.Links.Count) continue;
-            UnixFsLink link = top.Shard.Node.Links[top.Next];
-            open.Push((top.Shard, top.Next + 1));
-            if (link.Name.Length == top.Shard.Digits)
-            {
-                open.Push((top.Shard.Below(source, link), 0));
-                continue;
-            }
-
-            string name = link.Name[top.Shard.Digits..];
-            ulong hash = HashOf(name);
-            foreach ((Shard shard, int next) in open)
-            {
-                if (shard.PlaceOf(hash) != shard.PlaceAt(next - 1)) throw new UnixFsException(shard.Node.Cid, $"the name '{name}' does not belong where it stands");
-            }
-
-            yield return link with { Name = name };
-        }
+        var walk = new ShardWalk(source, root, null);
+        while (walk.TryNext(out UnixFsLink entry)) yield return entry;
     }
 
+    private static FormatException NoPlace(string from) => new($"'{from}' is no place in a directory");
+
     private static UnixFsException NoDirectory(UnixFsNode node) => new(node.Cid, $"it is no directory, but a {node.Type}");
+
+    /// <summary>Goes through the entries of a sharded directory in the order of their hashes, of which it may begin behind one.</summary>
+    private sealed class ShardWalk
+    {
+        private readonly IBlockSource _source;
+        private readonly ulong? _after;
+        private readonly Stack<(Shard Shard, int Next)> _open = new();
+
+        public ShardWalk(IBlockSource source, UnixFsNode root, ulong? after)
+        {
+            _source = source;
+            _after = after;
+            var shard = new Shard(root, 0, null);
+            _open.Push((shard, after is { } hash ? shard.FirstFrom(hash) : 0));
+        }
+
+        public bool TryNext(out UnixFsLink entry)
+        {
+            while (_open.TryPop(out (Shard Shard, int Next) top))
+            {
+                if (top.Next == top.Shard.Node.Links.Count) continue;
+                UnixFsLink link = top.Shard.Node.Links[top.Next];
+                _open.Push((top.Shard, top.Next + 1));
+                if (link.Name.Length == top.Shard.Digits)
+                {
+                    Shard below = top.Shard.Below(_source, link);
+                    _open.Push((below, _after is { } after && IsOnWay(after) ? below.FirstFrom(after) : 0));
+                    continue;
+                }
+
+                string name = link.Name[top.Shard.Digits..];
+                ulong hash = HashOf(name);
+                foreach ((Shard shard, int next) in _open)
+                {
+                    if (shard.PlaceOf(hash) != shard.PlaceAt(next - 1)) throw new UnixFsException(shard.Node.Cid, $"the name '{name}' does not belong where it stands");
+                }
+
+                if (hash <= _after) continue;
+                entry = link with { Name = name };
+                return true;
+            }
+
+            entry = default;
+            return false;
+        }
+
+        /// <summary>Whether the shards that are open are those that lead to a hash.</summary>
+        private bool IsOnWay(ulong hash)
+        {
+            foreach ((Shard shard, int next) in _open)
+            {
+                if (shard.PlaceOf(hash) != shard.PlaceAt(next - 1)) return false;
+            }
+
+            return true;
+        }
+    }
 
     /// <summary>A shard, checked, with its place on the way from the root.</summary>
     private sealed class Shard
@@ -172,6 +267,13 @@ public static class UnixFsDirectory
         public int PlaceOf(ulong hash) => (int)(hash << (_level * _bits) >> (HashBits - _bits));
 
         public int PlaceAt(int link) => _places[link];
+
+        /// <summary>The first link that a hash, or one above it, can be behind.</summary>
+        public int FirstFrom(ulong hash)
+        {
+            int index = Array.BinarySearch(_places, PlaceOf(hash));
+            return index < 0 ? ~index : index;
+        }
 
         public UnixFsLink? Find(int place)
         {

@@ -1,4 +1,4 @@
-// From a path to a block: /ipfs/CID/a/b, through directories, shards and the maps and arrays of DAG-CBOR. https://specs.ipfs.tech/unixfs/#unixfs-paths
+// From a path to a block: /ipfs/CID/a/b, through directories, shards and the maps and arrays of DAG-CBOR and DAG-JSON. https://specs.ipfs.tech/unixfs/#unixfs-paths
 //
 // Symbolic links are shown and never followed: nobody agrees on what following them means.
 
@@ -12,7 +12,7 @@ namespace Leither.Ipfs.UnixFs;
 
 /// <summary>Where a path leads.</summary>
 /// <param name="Cid">The block.</param>
-/// <param name="Rest">What is left of the path: the way to a value inside a block of DAG-CBOR; otherwise empty.</param>
+/// <param name="Rest">What is left of the path: the way to a value inside a block of DAG-CBOR or DAG-JSON; otherwise empty.</param>
 /// <param name="Roots">The block of each name on the way, the first and the last included.</param>
 public sealed record ResolvedPath(Cid Cid, IReadOnlyList<string> Rest, IReadOnlyList<Cid> Roots);
 
@@ -79,9 +79,10 @@ public static class UnixFsPath
         int at = 0;
         while (at < segments.Count)
         {
-            if (cid.Codec == Multicodec.DagCbor)
+            if (cid.Codec is Multicodec.DagCbor or Multicodec.DagJson)
             {
                 byte[] block = source.Get(cid) ?? throw new BlockMissingException(cid);
+                if (cid.Codec == Multicodec.DagJson) block = DagJson.DagJson.ToCbor(block);
                 if (!TryFollow(block, cid, segments, ref at, out Cid next)) return new ResolvedPath(cid, [.. segments.Skip(at)], roots);
                 cid = next;
             }

@@ -25,7 +25,7 @@ public sealed class UnixFsStream : Stream
     private readonly IBlockSource _source;
     private readonly IReadAhead? _ahead;
     private readonly List<Frame> _frames = [];
-    private readonly ArrayBufferWriter<byte> _leaf = new();
+    private readonly PooledBlock _leaf = new();
     private long _position;
     private bool _isDisposed;
 
@@ -83,10 +83,9 @@ public sealed class UnixFsStream : Stream
     {
         ObjectDisposedException.ThrowIf(_isDisposed, this);
         if (_position >= Length) return default;
-        while (!_frames[^1].Covers(_position)) _frames.RemoveAt(_frames.Count - 1);
         while (true)
         {
-            Frame frame = _frames[^1];
+            Frame frame = FrameOfPosition();
             long offset = _position - frame.Start;
             ReadOnlyMemory<byte> own = frame.Node.Data.Data;
             if (offset < own.Length)
@@ -98,6 +97,51 @@ public sealed class UnixFsStream : Stream
 
             Descend(frame, offset);
         }
+    }
+
+    /// <summary>
+    /// Writes what <see cref="ReadBlock(int)"/> would return, at most so many bytes, and moves the position behind it; 0 at the file's end. A leaf of plain bytes that is
+    /// wanted whole goes from the store to the destination without a copy between.
+    /// </summary>
+    /// <exception cref="BlockMissingException">A block is not there; nothing was written, and the position is where it was.</exception>
+    /// <exception cref="MalformedBlockException">A block is not what its parent promises; nothing was written.</exception>
+    public int ReadBlock(IBufferWriter<byte> destination, int maxBytes)
+    {
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        while (_position < Length)
+        {
+            Frame frame = FrameOfPosition();
+            long offset = _position - frame.Start;
+            if (offset < frame.Node.Data.Data.Length) break;
+            int child = frame.ChildAt(offset, out long start, out ulong promised);
+            Cid cid = frame.Node.Links[child].Cid;
+            if (cid.Codec == Multicodec.Raw)
+            {
+                if (start != offset || promised > (ulong)maxBytes) break;
+                if (_ahead is not null) TellAhead(frame, child);
+                var exact = new ExactWriter(destination, cid, frame.Node.Cid, (int)promised);
+                if (!_source.TryGet(cid, exact)) throw new BlockMissingException(cid);
+                _position += (int)promised;
+                return (int)promised;
+            }
+
+            Descend(frame, offset);
+        }
+
+        ReadOnlyMemory<byte> block = ReadBlock(maxBytes);
+        destination.Write(block.Span);
+        return block.Length;
+    }
+
+    /// <summary>The next blocks that reading on will need, as far as they can be told without reading.</summary>
+    public IEnumerable<Cid> Upcoming(int count)
+    {
+        if (_position >= Length) yield break;
+        Frame frame = FrameOfPosition();
+        long offset = _position - frame.Start;
+        if (frame.Node.Links.Count == 0) yield break;
+        int child = offset < frame.Node.Data.Data.Length ? 0 : frame.ChildAt(offset, out _, out _);
+        for (; child < frame.Node.Links.Count && count > 0; child++, count--) yield return frame.Node.Links[child].Cid;
     }
 
     /// <inheritdoc/>
@@ -150,8 +194,15 @@ public sealed class UnixFsStream : Stream
     /// <inheritdoc/>
     protected override void Dispose(bool disposing)
     {
+        if (!_isDisposed) _leaf.Dispose();
         _isDisposed = true;
         base.Dispose(disposing);
+    }
+
+    private Frame FrameOfPosition()
+    {
+        while (!_frames[^1].Covers(_position)) _frames.RemoveAt(_frames.Count - 1);
+        return _frames[^1];
     }
 
     private void Descend(Frame frame, long offset)
@@ -160,9 +211,9 @@ public sealed class UnixFsStream : Stream
         Cid cid = frame.Node.Links[child].Cid;
         if (_frames.Count == MaxDepth) throw new UnixFsException(Node.Cid, $"the file's tree is more than {MaxDepth} deep");
         if (_ahead is not null) TellAhead(frame, child);
-        _leaf.ResetWrittenCount();
+        _leaf.Clear();
         if (!_source.TryGet(cid, _leaf)) throw new BlockMissingException(cid);
-        UnixFsNode node = UnixFsNode.Decode(cid, _leaf.WrittenMemory);
+        UnixFsNode node = UnixFsNode.Decode(cid, _leaf.Memory);
         if (!node.IsFile) throw new UnixFsException(cid, $"a part of a file is a {node.Type}");
         if (node.FileSize != promised) throw new UnixFsException(cid, $"{node.FileSize} bytes of a file where {frame.Node.Cid} promises {promised}");
         if (node.Links.Count > 0)
@@ -189,6 +240,21 @@ public sealed class UnixFsStream : Stream
         }
 
         _ahead!.WillRead(cids[..count]);
+    }
+
+    /// <summary>Lets a leaf through that has as many bytes as its parent promises.</summary>
+    private sealed class ExactWriter(IBufferWriter<byte> destination, Cid leaf, Cid parent, int promised) : IBufferWriter<byte>
+    {
+        public void Advance(int count)
+        {
+            // A store writes a block in one piece.
+            if (count != promised) throw new UnixFsException(leaf, $"{count} bytes of a file where {parent} promises {promised}");
+            destination.Advance(count);
+        }
+
+        public Memory<byte> GetMemory(int sizeHint = 0) => destination.GetMemory(sizeHint);
+
+        public Span<byte> GetSpan(int sizeHint = 0) => destination.GetSpan(sizeHint);
     }
 
     /// <summary>A node on the way to the position.</summary>

@@ -1,6 +1,7 @@
 using System.Net.Sockets;
 using System.Threading.Channels;
 using Leither.Libp2p.Transport;
+using Leither.Node.Http.Gateway;
 using Leither.Node.Logging;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
@@ -24,6 +25,7 @@ public sealed class HttpGateway : IAsyncDisposable
 
     private readonly INodeStatus _status;
     private readonly NodeLog _log;
+    private readonly IpfsGateway? _content;
     private readonly Channel<HandedConnection> _http1 = Channel.CreateBounded<HandedConnection>(MaxWaiting);
     private readonly Channel<HandedConnection> _http2 = Channel.CreateBounded<HandedConnection>(MaxWaiting);
     private readonly object _gate = new();
@@ -31,8 +33,12 @@ public sealed class HttpGateway : IAsyncDisposable
     private Task<KestrelServer>? _server;
 
     /// <summary>Creates the gateway; nothing is started.</summary>
-    public HttpGateway(INodeStatus status, NodeLog log)
+    /// <param name="status">What the status page shows.</param>
+    /// <param name="log">Where is told what goes wrong.</param>
+    /// <param name="content">Serves content; null: there is none.</param>
+    public HttpGateway(INodeStatus status, NodeLog log, IpfsGateway? content = null)
     {
+        _content = content;
         _status = status;
         _log = log;
     }
@@ -93,7 +99,7 @@ public sealed class HttpGateway : IAsyncDisposable
             options.Listen(new HandoffPlace("http1", _http1.Reader), listen => listen.Protocols = HttpProtocols.Http1);
             options.Listen(new HandoffPlace("http2", _http2.Reader), listen => listen.Protocols = HttpProtocols.Http2);
             KestrelServer server = new(Options.Create(options), new HandoffListenerFactory(), NullLoggerFactory.Instance);
-            await server.StartAsync(new PeerSockets(new StatusApplication(_status), Peers, _stopping.Token), CancellationToken.None);
+            await server.StartAsync(new PeerSockets(new NodeApplication(_status, _content, _log), Peers, _stopping.Token), CancellationToken.None);
             _log.Verbose("HTTP is served");
             return server;
         }

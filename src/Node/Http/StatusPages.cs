@@ -1,53 +1,33 @@
 using System.Globalization;
 using System.Net;
-using System.Text;
-using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Http;
-using Microsoft.AspNetCore.Http.Features;
 
 namespace Leither.Node.Http;
 
-/// <summary>
-/// What HTTP shows: <c>/</c>, a page for people, and <c>/health</c>, for machines. Only to clients on this machine, and only
-/// under a name of this machine: a page elsewhere on the web must not read it through a name that it points here.
-/// </summary>
-internal sealed class StatusApplication(INodeStatus status) : IHttpApplication<HttpContext>
+/// <summary>The node's own pages: <c>/</c>, for people, and <c>/health</c>, for machines. Who may see them was decided before.</summary>
+internal sealed class StatusPages(INodeStatus status)
 {
-    public HttpContext CreateContext(IFeatureCollection contextFeatures) => new DefaultHttpContext(contextFeatures);
+    /// <summary>They load nothing, and stand in no frame.</summary>
+    private const string Policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-    public void DisposeContext(HttpContext context, Exception? exception)
-    {
-    }
-
-    public Task ProcessRequestAsync(HttpContext context)
+    public Task AnswerAsync(HttpContext context, string path)
     {
         HttpRequest request = context.Request;
-        if (!IsLocal(context))
-        {
-            return Answer(context, StatusCodes.Status403Forbidden, "text/plain; charset=utf-8", "This page is for clients on the node's own machine.\n");
-        }
-
+        context.Response.Headers.ContentSecurityPolicy = Policy;
+        context.Response.Headers["Cross-Origin-Resource-Policy"] = "same-origin";
+        context.Response.Headers["Cross-Origin-Opener-Policy"] = "same-origin";
         if (!HttpMethods.IsGet(request.Method) && !HttpMethods.IsHead(request.Method))
         {
             context.Response.Headers.Allow = "GET, HEAD";
-            return Answer(context, StatusCodes.Status405MethodNotAllowed, "text/plain; charset=utf-8", "Only GET and HEAD are answered here.\n");
+            return PlainText.AnswerAsync(context, StatusCodes.Status405MethodNotAllowed, "Only GET and HEAD are answered here.");
         }
 
-        return request.Path.Value switch
+        return path switch
         {
             "/" => StatusPage(context),
-            "/health" => Answer(context, StatusCodes.Status200OK, "application/json", "{\"status\":\"ok\"}\n"),
-            _ => Answer(context, StatusCodes.Status404NotFound, "text/plain; charset=utf-8", "There is nothing here.\n"),
+            "/health" => PlainText.AnswerAsync(context, StatusCodes.Status200OK, "application/json", "{\"status\":\"ok\"}\n"),
+            _ => PlainText.AnswerAsync(context, StatusCodes.Status404NotFound, "There is nothing here."),
         };
-    }
-
-    private static bool IsLocal(HttpContext context)
-    {
-        // A Unix socket has no address, and is local.
-        IPAddress? peer = context.Connection.RemoteIpAddress;
-        string host = context.Request.Host.Host.Trim('[', ']');
-        return (peer is null || IPAddress.IsLoopback(peer))
-            && (host is "" or "localhost" || (IPAddress.TryParse(host, out IPAddress? named) && IPAddress.IsLoopback(named)));
     }
 
     private async Task StatusPage(HttpContext context)
@@ -88,7 +68,7 @@ internal sealed class StatusApplication(INodeStatus status) : IHttpApplication<H
             </html>
 
             """;
-        await Answer(context, StatusCodes.Status200OK, "text/html; charset=utf-8", page);
+        await PlainText.AnswerAsync(context, StatusCodes.Status200OK, "text/html; charset=utf-8", page);
     }
 
     private static string Show(TimeSpan time) => time switch
@@ -105,16 +85,4 @@ internal sealed class StatusApplication(INodeStatus status) : IHttpApplication<H
         >= 1L << 20 => string.Create(CultureInfo.InvariantCulture, $"{bytes / (double)(1L << 20):0.0} MiB"),
         _ => string.Create(CultureInfo.InvariantCulture, $"{bytes / 1024.0:0.0} KiB"),
     };
-
-    private static Task Answer(HttpContext context, int code, string type, string text)
-    {
-        HttpResponse response = context.Response;
-        byte[] body = Encoding.UTF8.GetBytes(text);
-        response.StatusCode = code;
-        response.ContentType = type;
-        response.ContentLength = body.Length;
-        response.Headers.CacheControl = "no-store";
-        response.Headers.XContentTypeOptions = "nosniff";
-        return HttpMethods.IsHead(context.Request.Method) ? Task.CompletedTask : response.Body.WriteAsync(body).AsTask();
-    }
 }
