@@ -57,7 +57,8 @@ internal sealed class JsPeer : IDisposable
         _process.Dispose();
     }
 
-    private static async Task<JsPeer> StartAsync(string[] arguments)
+    /// <summary>Starts one of the scripts.</summary>
+    public static async Task<JsPeer> StartAsync(string[] arguments)
     {
         var start = new ProcessStartInfo(Node, arguments) { WorkingDirectory = Folder, RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
         Process process = Process.Start(start)!;
