@@ -5,6 +5,7 @@
 //   leither-libp2p-bench --quick      a taste, for a test that nothing has rotted
 //   leither-libp2p-bench --only handshakes
 
+using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Globalization;
 using System.Net;
@@ -109,15 +110,20 @@ await MedianAsync("handshakes: Noise over memory, both ends", "handshakes", asyn
     return count;
 });
 
+// The listener's side is over when it knows the dialer too; until then a dialer that hangs up would only measure how that fails.
+var identified = new ConcurrentDictionary<Multiaddr, TaskCompletionSource>();
+listener.PeerIdentified += (inbound, _) => identified.GetOrAdd(inbound.RemoteAddress, static _ => new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).TrySetResult();
 await MedianAsync("connections: TCP, Noise, Yamux, identify both ways", "connections", async () =>
 {
-    int each = quick ? 10 : 250;
+    int each = quick ? 10 : 500;
     await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => Task.Run(async () =>
     {
         for (int i = 0; i < each; i++)
         {
             PeerConnection fresh = await dialer.ConnectAsync(address);
             await fresh.Identified;
+            await identified.GetOrAdd(fresh.LocalAddress, static _ => new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+            identified.TryRemove(fresh.LocalAddress, out TaskCompletionSource? _);
             await fresh.CloseAsync();
         }
     })));
