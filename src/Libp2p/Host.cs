@@ -717,7 +717,7 @@ public sealed class Host : IAsyncDisposable
             using (var deadline = CancellationTokenSource.CreateLinkedTokenSource(_stopping.Token))
             {
                 deadline.CancelAfter(Options.NegotiationTimeout);
-                string? id = await MultistreamSelect.ListenAsync(yamux, IsSpoken, deadline.Token).ConfigureAwait(false);
+                string? id = await MultistreamSelect.ListenAsync(yamux, IsSpoken, yamux.Precede, deadline.Token).ConfigureAwait(false);
                 if (id == null || !TryEnter(connection, id, out protocol))
                 {
                     yamux.Reset();
@@ -727,7 +727,10 @@ public sealed class Host : IAsyncDisposable
 
             yamux.Protocol = protocol.Id;
             yamux.Connection = connection;
-            await protocol.Handler(yamux, _stopping.Token).ConfigureAwait(false);
+            // The answer goes with the handler's first words, or alone if it has none to say yet.
+            Task serving = protocol.Handler(yamux, _stopping.Token);
+            yamux.SendAhead();
+            await serving.ConfigureAwait(false);
         }
         catch (Exception e) when (e is IOException or OperationCanceledException or ObjectDisposedException)
         {

@@ -22,13 +22,12 @@ public static class LengthPrefixed
     }
 
     /// <summary>Writes a message behind its length, both in one write.</summary>
-    public static async ValueTask WriteAsync(IByteChannel channel, ReadOnlyMemory<byte> message, CancellationToken cancellationToken = default)
-    {
-        byte[] buffer = new byte[Varint.Length((ulong)message.Length) + message.Length];
-        int prefix = Varint.Write(buffer, (ulong)message.Length);
-        message.Span.CopyTo(buffer.AsSpan(prefix));
-        await channel.WriteAsync(buffer, cancellationToken).ConfigureAwait(false);
-    }
+    public static ValueTask WriteAsync(IByteChannel channel, ReadOnlyMemory<byte> message, CancellationToken cancellationToken = default) =>
+        channel.WriteAsync(Prefixed(message.Span), cancellationToken);
+
+    /// <summary>The same for the last message of a stream: its end goes with it.</summary>
+    public static ValueTask WriteLastAsync(PeerStream stream, ReadOnlyMemory<byte> message, CancellationToken cancellationToken = default) =>
+        stream.WriteLastAsync(Prefixed(message.Span), cancellationToken);
 
     /// <summary>Reads exactly so many bytes.</summary>
     /// <exception cref="Libp2pException">The stream ends before.</exception>
@@ -44,6 +43,13 @@ public static class LengthPrefixed
 
             buffer = buffer[read..];
         }
+    }
+
+    private static byte[] Prefixed(ReadOnlySpan<byte> message)
+    {
+        byte[] buffer = new byte[Varint.Length((ulong)message.Length) + message.Length];
+        message.CopyTo(buffer.AsSpan(Varint.Write(buffer, (ulong)message.Length)));
+        return buffer;
     }
 
     /// <summary>Reads a length; -1 if the stream ends before it begins.</summary>

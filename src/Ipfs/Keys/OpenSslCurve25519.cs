@@ -125,7 +125,8 @@ internal sealed unsafe class OpenSslCurve25519 : ICurve25519
             try
             {
                 Check(Native.EVP_PKEY_derive_init(context), nameof(Native.EVP_PKEY_derive_init));
-                Check(Native.EVP_PKEY_derive_set_peer(context, other), nameof(Native.EVP_PKEY_derive_set_peer));
+                // Without its check of the key, which for X25519 is one of the length; what is wrong with a key shows in the secret.
+                Check(Native.EVP_PKEY_derive_set_peer_ex(context, other, 0), nameof(Native.EVP_PKEY_derive_set_peer_ex));
                 nuint length = (nuint)secret.Length;
                 fixed (byte* s = secret)
                 {
@@ -253,7 +254,7 @@ internal sealed unsafe class OpenSslCurve25519 : ICurve25519
         public static extern int EVP_PKEY_derive_init(nint context);
 
         [DllImport(Library)]
-        public static extern int EVP_PKEY_derive_set_peer(nint context, EvpKey other);
+        public static extern int EVP_PKEY_derive_set_peer_ex(nint context, EvpKey other, int validate);
 
         [DllImport(Library)]
         public static extern int EVP_PKEY_derive(nint context, byte* secret, nuint* length);

@@ -38,8 +38,7 @@ internal static class IdentifyProtocol
             message = new Messages.Identify { SignedPeerRecord = record };
         }
 
-        await LengthPrefixed.WriteAsync(stream, message.ToByteArray(), cancellationToken).ConfigureAwait(false);
-        stream.CompleteWrites();
+        await LengthPrefixed.WriteLastAsync(stream, message.ToByteArray(), cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Reads what the other side says of itself, and notes it.</summary>
@@ -75,7 +74,7 @@ internal static class IdentifyProtocol
 
     private static PeerIdentity Note(Messages.Identify message, PeerConnection connection, Host host)
     {
-        PeerRecord? record = PeerRecord.TryOpen(message.SignedPeerRecord.Span, connection.Key, out PeerRecord? opened) && opened.Peer == connection.Peer ? opened : null;
+        PeerRecord? record = PeerRecord.TryOpenFrom(connection.Key, message.SignedPeerRecord.Span, out PeerRecord? opened) && opened.Peer == connection.Peer ? opened : null;
         var identity = new PeerIdentity
         {
             Agent = Shorten(message.AgentVersion),

@@ -53,7 +53,11 @@ public static class MultistreamSelect
     }
 
     /// <summary>Answers proposals until one is supported, and returns that. Null if the dialer ends before it comes to one.</summary>
-    public static async ValueTask<string?> ListenAsync(IByteChannel channel, Func<string, bool> isSupported, CancellationToken cancellationToken = default)
+    public static ValueTask<string?> ListenAsync(IByteChannel channel, Func<string, bool> isSupported, CancellationToken cancellationToken = default) =>
+        ListenAsync(channel, isSupported, null, cancellationToken);
+
+    /// <summary>The same; the answer that takes a protocol is given to <paramref name="accept"/>, to go with whatever is said next.</summary>
+    internal static async ValueTask<string?> ListenAsync(IByteChannel channel, Func<string, bool> isSupported, Action<byte[]>? accept, CancellationToken cancellationToken)
     {
         string? header = await ReadMessageAsync(channel, cancellationToken).ConfigureAwait(false);
         if (header == null)
@@ -83,7 +87,14 @@ public static class MultistreamSelect
 
             bool supported = isSupported(protocol);
             byte[] answer = supported ? Encode(protocol) : _notAvailable;
-            await channel.WriteAsync(headerSent ? answer : [.. _header, .. answer], cancellationToken).ConfigureAwait(false);
+            answer = headerSent ? answer : [.. _header, .. answer];
+            if (supported && accept != null)
+            {
+                accept(answer);
+                return protocol;
+            }
+
+            await channel.WriteAsync(answer, cancellationToken).ConfigureAwait(false);
             headerSent = true;
             if (supported)
             {

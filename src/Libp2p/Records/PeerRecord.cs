@@ -31,11 +31,16 @@ public sealed record PeerRecord(PeerId Peer, ulong Sequence, IReadOnlyList<Multi
     /// <summary>Reads a record out of its envelope; false if the envelope is not right, or not signed by the peer that it is about. Addresses of unknown kinds are left out.</summary>
     public static bool TryOpen(ReadOnlySpan<byte> envelopeBytes, [NotNullWhen(true)] out PeerRecord? record) => TryOpen(envelopeBytes, null, out record);
 
-    /// <summary>The same where the signer's key is likely to be one that is at hand.</summary>
-    internal static bool TryOpen(ReadOnlySpan<byte> envelopeBytes, PeerKey? known, [NotNullWhen(true)] out PeerRecord? record)
+    /// <summary>
+    /// The same for a record that a peer says of itself, over a connection on which it has proven this key. That proves as much as its signature would,
+    /// so one that it made is not verified again: this is for our own use, and nobody else could be shown the record.
+    /// </summary>
+    internal static bool TryOpenFrom(PeerKey proven, ReadOnlySpan<byte> envelopeBytes, [NotNullWhen(true)] out PeerRecord? record) => TryOpen(envelopeBytes, proven, out record);
+
+    private static bool TryOpen(ReadOnlySpan<byte> envelopeBytes, PeerKey? proven, [NotNullWhen(true)] out PeerRecord? record)
     {
         record = null;
-        if (!SignedEnvelope.TryOpen(envelopeBytes, Domain, known, out SignedEnvelope? envelope) || !envelope.PayloadType.SequenceEqual(PayloadType))
+        if (!SignedEnvelope.TryOpen(envelopeBytes, Domain, proven, out SignedEnvelope? envelope) || !envelope.PayloadType.SequenceEqual(PayloadType))
         {
             return false;
         }

@@ -47,8 +47,8 @@ public sealed class SignedEnvelope
     /// <summary>Reads an envelope and checks its signature for a purpose; false if either is not right.</summary>
     public static bool TryOpen(ReadOnlySpan<byte> bytes, string domain, [NotNullWhen(true)] out SignedEnvelope? envelope) => TryOpen(bytes, domain, null, out envelope);
 
-    /// <summary>The same where the signer's key is likely to be one that is at hand.</summary>
-    internal static bool TryOpen(ReadOnlySpan<byte> bytes, string domain, PeerKey? known, [NotNullWhen(true)] out SignedEnvelope? envelope)
+    /// <summary>The same, but what claims to be signed with a key whose owner has said it is taken without looking at the signature.</summary>
+    internal static bool TryOpen(ReadOnlySpan<byte> bytes, string domain, PeerKey? proven, [NotNullWhen(true)] out SignedEnvelope? envelope)
     {
         envelope = null;
         if (bytes.Length > MaxLength)
@@ -66,9 +66,9 @@ public sealed class SignedEnvelope
             return false;
         }
 
-        PeerKey? key = known != null && message.PublicKey.Span.SequenceEqual(known.Protobuf) ? known : null;
-        if ((key != null || PeerKey.TryFromProtobuf(message.PublicKey.Span, out key))
-            && key.Verify(Signed(domain, message.PayloadType.Span, message.Payload.Span), message.Signature.Span))
+        PeerKey? key = proven != null && message.PublicKey.Span.SequenceEqual(proven.Protobuf) ? proven : null;
+        if (key != null || (PeerKey.TryFromProtobuf(message.PublicKey.Span, out key)
+            && key.Verify(Signed(domain, message.PayloadType.Span, message.Payload.Span), message.Signature.Span)))
         {
             envelope = new SignedEnvelope(key, message.PayloadType.ToByteArray(), message.Payload.ToByteArray());
         }

@@ -144,7 +144,7 @@ internal sealed class YamuxStream : PeerStream, IValueTaskSource<int>, IValueTas
                 }
 
                 // Whoever opened it and only listens has to be heard of.
-                scheduled = _flags != YamuxFlags.None;
+                scheduled = _flags != YamuxFlags.None || _prefix.Length > 0;
                 result = new ValueTask<int>(this, _readSource.Version);
             }
         }
@@ -158,7 +158,12 @@ internal sealed class YamuxStream : PeerStream, IValueTaskSource<int>, IValueTas
     }
 
     /// <inheritdoc/>
-    public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
+    public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default) => WriteAsync(buffer, isLast: false, cancellationToken);
+
+    /// <inheritdoc/>
+    public override ValueTask WriteLastAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default) => WriteAsync(buffer, isLast: true, cancellationToken);
+
+    private ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, bool isLast, CancellationToken cancellationToken)
     {
         ValueTask result;
         lock (_gate)
@@ -186,11 +191,12 @@ internal sealed class YamuxStream : PeerStream, IValueTaskSource<int>, IValueTas
 
             if (buffer.IsEmpty)
             {
-                return default;
+                return isLast ? throw new ArgumentException("The last write has something in it.", nameof(buffer)) : default;
             }
 
             _writePending = true;
-            _writeBegun = false;
+            _writeBegun = isLast; // cancelled, it would leave an end without what comes before it
+            _finWanted = isLast;
             _writeBuffer = buffer;
             _writeSource.Reset();
             if (cancellationToken.CanBeCanceled)
@@ -231,6 +237,20 @@ internal sealed class YamuxStream : PeerStream, IValueTaskSource<int>, IValueTas
         {
             _prefix = prefix;
         }
+    }
+
+    /// <summary>Sends what goes ahead without waiting for more to go with it.</summary>
+    internal void SendAhead()
+    {
+        lock (_gate)
+        {
+            if (_prefix.Length == 0)
+            {
+                return;
+            }
+        }
+
+        _session.Schedule(this);
     }
 
     /// <summary>Brings bytes from the other side. Its window was charged by <see cref="TryReceive"/>.</summary>
