@@ -52,6 +52,9 @@ public interface INodeNetwork
     /// <summary>Ends all connections with a peer; false if there is none.</summary>
     Task<bool> DisconnectAsync(PeerId peer);
 
+    /// <summary>The DHT, and its names.</summary>
+    INodeRouting Routing { get; }
+
     /// <summary>Networks that are neither dialled nor let in.</summary>
     IReadOnlyList<IPNetwork> Filters { get; }
 

@@ -21,8 +21,11 @@ public sealed class LongWork(string what, long client)
     /// <summary>Asks how far it is, where who does it cannot tell by himself.</summary>
     internal Func<(long Done, long Total)>? Look { get; init; }
 
+    /// <summary>Asks what it is at, where that is more than a word.</summary>
+    internal Func<string>? Describe { get; init; }
+
     /// <summary>What it is at: "reading bytes", "checking blocks".</summary>
-    public string Step => _step;
+    public string Step => Describe?.Invoke() ?? _step;
 
     /// <summary>How much of the step is done, and how much there is; 0: nobody knows.</summary>
     public (long Done, long Total) Progress => Look?.Invoke() ?? (Volatile.Read(ref _done), Volatile.Read(ref _total));

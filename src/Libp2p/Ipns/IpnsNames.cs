@@ -47,8 +47,9 @@ public sealed record NameResolution(string Path, IpnsRecord Record, TimeSpan Ttl
 /// <summary>What this node publishes under a name.</summary>
 /// <param name="Name">The name.</param>
 /// <param name="Record">Its newest record.</param>
+/// <param name="Stored">How many peers took it when it was put last; 0 before, and where nobody did.</param>
 /// <param name="Next">When it is put anew.</param>
-public sealed record PublishedName(PeerId Name, IpnsRecord Record, DateTimeOffset Next);
+public sealed record PublishedName(PeerId Name, IpnsRecord Record, int Stored, DateTimeOffset Next);
 
 /// <summary>Publishes and resolves names. Any thread.</summary>
 public sealed class IpnsNames : IAsyncDisposable
@@ -108,7 +109,7 @@ public sealed class IpnsNames : IAsyncDisposable
         {
             lock (_gate)
             {
-                return [.. _published.Select(static pair => new PublishedName(pair.Key, pair.Value.Record, pair.Value.Next))];
+                return [.. _published.Select(static pair => new PublishedName(pair.Key, pair.Value.Record, pair.Value.Stored, pair.Value.Next))];
             }
         }
     }
@@ -346,14 +347,11 @@ public sealed class IpnsNames : IAsyncDisposable
         }
         finally
         {
-            if (stored == 0)
+            lock (_gate)
             {
-                lock (_gate)
+                if (_published.TryGetValue(name, out Own? ours) && ours.Record == record)
                 {
-                    if (_published.TryGetValue(name, out Own? ours) && ours.Record == record)
-                    {
-                        _published[name] = ours with { Next = Earlier(ours.Next, _time.GetUtcNow() + _options.RetryInterval) };
-                    }
+                    _published[name] = ours with { Stored = stored, Next = stored > 0 ? ours.Next : Earlier(ours.Next, _time.GetUtcNow() + _options.RetryInterval) };
                 }
             }
         }
@@ -518,7 +516,7 @@ public sealed class IpnsNames : IAsyncDisposable
         }
     }
 
-    private sealed record Own(IpnsRecord Record, TimeSpan Lifetime, DateTimeOffset Next);
+    private sealed record Own(IpnsRecord Record, TimeSpan Lifetime, DateTimeOffset Next, int Stored = 0);
 
     private sealed record Cached(IpnsRecord Record, DateTimeOffset Until);
 }

@@ -63,6 +63,9 @@ public sealed class KademliaDht : IValueRouting, IAsyncDisposable
     /// <summary>Which network it is.</summary>
     public string Protocol => _options.Protocol;
 
+    /// <summary>Whether a node that has this store provides anything: it is to be in the network then, or others forget that.</summary>
+    public static bool ProvidesAnything(IKadStore store) => OwnRecords.IsIn(store);
+
     /// <summary>Whether this node answers others.</summary>
     public bool IsServer => Volatile.Read(ref _isServer);
 

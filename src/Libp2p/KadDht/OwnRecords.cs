@@ -13,6 +13,9 @@ internal sealed class OwnRecords(IKadStore? store)
     // May name keys at times that no longer hold; those are passed over.
     private readonly PriorityQueue<KadKey, DateTimeOffset> _due = new();
 
+    /// <summary>Whether a store names anything that is to be told anew.</summary>
+    public static bool IsIn(IKadStore store) => store.Load().Any(static entry => entry.Key is [NameTag, _, ..]);
+
     public int Count => _keys.Count;
 
     public IEnumerable<byte[]> Keys => _keys.Values.Select(static own => own.Key);

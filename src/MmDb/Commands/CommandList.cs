@@ -50,5 +50,6 @@ public static class CommandList
         .. MimeiCommands.All,
         .. IpfsCommands.All,
         .. SwarmCommands.All,
+        .. DhtCommands.All,
     ];
 }

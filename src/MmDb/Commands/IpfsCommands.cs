@@ -123,6 +123,7 @@ public static unsafe class IpfsCommands
                 Args = [Arg.String("path")],
                 Handler = &RunLs,
             },
+            IpfsNameCommands.Name,
             new("pin", -3)
             {
                 Group = CommandGroup.Mimei,
@@ -191,6 +192,10 @@ public static unsafe class IpfsCommands
         "    Add a file or folder of the node's machine. Relative paths begin in the data folder.",
         "LS <path>",
         "    List a directory: name, cid, type, size, total size.",
+        "NAME PUBLISH <path> [LIFETIME <seconds>] [TTL <seconds>] | LS | RM [<name>]",
+        "    Make the node's name stand for a path, renewed until it is removed; list what is published; end that.",
+        "NAME RESOLVE <name> [NORECURSIVE] [NOCACHE]",
+        "    Return the path that a name stands for.",
         "PIN ADD <path> [DIRECT] | RM <path> | LS [path]",
         "    Keep content with all that it leads to, or one block; keep it no longer; list what is kept, or say what keeps this.",
         "REPO STAT | GC [PURGE]",

@@ -288,7 +288,7 @@ public static unsafe class SwarmCommands
         return network is not null;
     }
 
-    private static void Write(CommandContext c, IReadOnlyList<Multiaddr> addresses, PeerId? peer)
+    internal static void Write(CommandContext c, IReadOnlyList<Multiaddr> addresses, PeerId? peer)
     {
         c.Reply.Array(addresses.Count);
         foreach (Multiaddr address in addresses) c.Reply.Bulk(Encoding.UTF8.GetBytes((peer is { } id ? address.WithPeer(id) : address).ToString()));

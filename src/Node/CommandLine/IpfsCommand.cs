@@ -29,7 +29,7 @@ internal static class IpfsCommand
             add makes a CID of a file, cat and get bring the file back, pin says what is kept, repo gc takes away the rest.
             """) { options.Data, options.Port, options.User, options.Json };
         foreach (MimeiVerb verb in (MimeiVerb[])[
-            Add(options), Cat(options), Get(options), Ls(options), Stat(options), Pin(options), Files(options), Block(options), Dag(options), Repo(options), Resolve(options)])
+            Add(options), Cat(options), Get(options), Ls(options), Stat(options), Pin(options), Files(options), Block(options), Dag(options), Repo(options), Resolve(options), IpfsNameVerb.Create(options)])
         {
             ipfs.Subcommands.Add(verb);
         }
@@ -583,7 +583,7 @@ internal static class IpfsCommand
         }
     }
 
-    private static byte[] ReadInput(string path) => Guard(() =>
+    internal static byte[] ReadInput(string path) => Guard(() =>
     {
         using Stream input = path == "-" ? Console.OpenStandardInput() : File.OpenRead(path);
         using MemoryStream all = new();
@@ -597,7 +597,7 @@ internal static class IpfsCommand
         output.Write(bytes);
     }
 
-    private static ReadOnlyMemory<byte> Bytes(string word) => System.Text.Encoding.UTF8.GetBytes(word);
+    internal static ReadOnlyMemory<byte> Bytes(string word) => System.Text.Encoding.UTF8.GetBytes(word);
 
     private static string Number(long number) => number.ToString(CultureInfo.InvariantCulture);
 

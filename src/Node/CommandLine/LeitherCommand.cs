@@ -8,8 +8,8 @@ using Leither.Resp;
 namespace Leither.Node.CommandLine;
 
 /// <summary>
-/// The command line: <c>run</c>, whose arguments are redis-server's and so are not parsed here, <c>import</c>, <c>mimei</c>, <c>ipfs</c>, <c>swarm</c>, and every other
-/// word as a RESP command to the node that runs on a folder (so are <c>MIMEI</c>, <c>IPFS</c> and <c>SWARM</c> in capitals).
+/// The command line: <c>run</c>, whose arguments are redis-server's and so are not parsed here, <c>import</c>, <c>mimei</c>, <c>ipfs</c>, <c>swarm</c>, <c>dht</c>, and every other
+/// word as a RESP command to the node that runs on a folder (so are <c>MIMEI</c>, <c>IPFS</c>, <c>SWARM</c> and <c>DHT</c> in capitals).
 /// </summary>
 internal static class LeitherCommand
 {
@@ -42,6 +42,7 @@ internal static class LeitherCommand
         root.Subcommands.Add(MimeiCommand.Create(data));
         root.Subcommands.Add(IpfsCommand.Create(data));
         root.Subcommands.Add(SwarmCommand.Create(data));
+        root.Subcommands.Add(DhtCommand.Create(data));
         HelpOption help = root.Options.OfType<HelpOption>().Single();
         help.Action = new MimeiHelp((HelpAction)help.Action!);
         root.SetAction(result =>
@@ -85,7 +86,7 @@ internal static class LeitherCommand
             }
             else if (!arguments[i].StartsWith('-'))
             {
-                return arguments[i] is "run" or "import" or "mimei" or "ipfs" or "swarm" ? (arguments, []) : (arguments[..i], arguments[i..]);
+                return arguments[i] is "run" or "import" or "mimei" or "ipfs" or "swarm" or "dht" ? (arguments, []) : (arguments[..i], arguments[i..]);
             }
         }
 

@@ -271,6 +271,7 @@ internal sealed class MimeiSession : IDisposable
             _ when error.StartsWith("ERR unknown command 'MIMEI'", StringComparison.OrdinalIgnoreCase) => "What answers there is no Leither: it does not know MIMEI",
             _ when error.StartsWith("ERR unknown command 'IPFS'", StringComparison.OrdinalIgnoreCase) => "What answers there is no Leither, or an older one: it does not know IPFS",
             _ when error.StartsWith("ERR unknown command 'SWARM'", StringComparison.OrdinalIgnoreCase) => "What answers there is no Leither, or an older one: it does not know SWARM",
+            _ when error.StartsWith("ERR unknown command 'DHT'", StringComparison.OrdinalIgnoreCase) => "What answers there is no Leither, or an older one: it does not know DHT",
             _ => text,
         };
     }

@@ -8,7 +8,7 @@ using Leither.Node.Configuration;
 namespace Leither.Node.CommandLine;
 
 /// <summary>
-/// One command of <c>leither mimei</c>, <c>ipfs</c> or <c>swarm</c>. Its words are told apart here and not by the parser: the MiMei comes first and may be left out, and ids may begin
+/// One command of <c>leither mimei</c>, <c>ipfs</c>, <c>swarm</c> or <c>dht</c>. Its words are told apart here and not by the parser: the MiMei comes first and may be left out, and ids may begin
 /// with '-'.
 /// </summary>
 internal sealed class MimeiVerb : Command

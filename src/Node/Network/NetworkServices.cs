@@ -1,5 +1,6 @@
 using Leither.Libp2p;
 using Leither.Libp2p.Bitswap;
+using Leither.Libp2p.Ipns;
 using Leither.Libp2p.KadDht;
 
 namespace Leither.Node.Network;
@@ -12,4 +13,7 @@ public sealed record NetworkServices(Host Host, KademliaDht? Dht, BitswapExchang
 {
     /// <summary>Keeps in touch.</summary>
     public required KnownPeers Known { get; init; }
+
+    /// <summary>Names; null where there is no DHT.</summary>
+    public required IpnsNames? Names { get; init; }
 }

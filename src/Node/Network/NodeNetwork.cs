@@ -10,6 +10,7 @@ using Leither.Ipfs.Keys;
 using Leither.Ipfs.Multiformats;
 using Leither.Libp2p;
 using Leither.Libp2p.Bitswap;
+using Leither.Libp2p.Ipns;
 using Leither.Libp2p.KadDht;
 using Leither.Libp2p.Peers;
 using Leither.Libp2p.Transport;
@@ -33,6 +34,7 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
     private readonly NodeLog _log;
     private readonly Lock _gate = new();
     private readonly SwarmFolder _folder;
+    private readonly RoutingStores _stores;
     private List<IPNetwork>? _filters; // those that commands added
     private Task<NetworkServices>? _services;
     private Task _stopped = Task.CompletedTask; // what ran before: two never share the node's files
@@ -50,11 +52,13 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
     public NodeNetwork(PrivateKey identity, ContentRepo content, string folder, ConfigSettings settings, NodeLog log)
     {
         _folder = new SwarmFolder(folder);
+        _stores = new RoutingStores(folder);
         _identity = identity;
         _content = content;
         _settings = settings;
         _log = log;
         NodeId = LeitherId.Of(identity.PublicKey.Protobuf);
+        Routing = new NodeRouting(this, content);
         settings.OnChange(Switch, ConfigKeys.Swarm);
         settings.OnChange(FollowBootstrap, ConfigKeys.SwarmBootstrap);
         settings.OnChange(FollowAnnounced, ConfigKeys.SwarmAnnounce);
@@ -73,6 +77,12 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
 
     /// <inheritdoc/>
     public LeitherId NodeId { get; }
+
+    /// <inheritdoc/>
+    public INodeRouting Routing { get; }
+
+    /// <summary>The node's key.</summary>
+    internal PrivateKey Identity => _identity;
 
     /// <summary>What runs; null before it was needed.</summary>
     public NetworkServices? Services
@@ -143,7 +153,22 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
     /// <summary>The node serves: what the settings want to be connected is connected, in the background.</summary>
     public void Begin()
     {
-        if (IsOn && Bootstrap.Count > 0) _ = StartAsync();
+        if (!IsOn) return;
+        if (Bootstrap.Count > 0) _ = StartAsync();
+        else _ = Task.Run(BeginForOthers);
+    }
+
+    /// <summary>What the node published or provides is to be told anew, or the network forgets it.</summary>
+    private void BeginForOthers()
+    {
+        try
+        {
+            if (_stores.HoldAnythingOfOurs()) _ = StartAsync();
+        }
+        catch (IOException e)
+        {
+            _log.Warning($"What this node provides cannot be told anew: {e.Message}");
+        }
     }
 
     /// <summary>Takes over the socket of a peer, with what was received from it.</summary>
@@ -366,19 +391,37 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
         foreach (IPNetwork network in filters) host.Filters.Add(network);
         host.ListensElsewhere(listening, webSocketToo: true);
         foreach (Multiaddr address in announced) host.Announce(address);
-        KademliaDht? dht = _settings.Show(ConfigKeys.DhtMode) switch
+        KademliaDht? dht = null;
+        IpnsNames? names = null;
+        if (_settings.Show(ConfigKeys.DhtMode) is not "off" and var mode)
         {
-            "off" => null,
-            var mode => new KademliaDht(host, new KadOptions
+            try
             {
-                Protocol = isOpen ? KadOptions.IpfsProtocol : KadOptions.LeitherProtocol,
-                PublicAddressesOnly = isOpen,
-                // In a network of one's own every node is as good as reachable; in the open one it has to be shown first.
-                Mode = mode switch { "dhtclient" => KadMode.Client, "dhtserver" => KadMode.Server, _ => isOpen ? KadMode.Auto : KadMode.Server },
-            }),
-        };
+                (IKadStore records, IKadStore published) = _stores.Open();
+                dht = new KademliaDht(
+                    host,
+                    new KadOptions
+                    {
+                        Protocol = isOpen ? KadOptions.IpfsProtocol : KadOptions.LeitherProtocol,
+                        PublicAddressesOnly = isOpen,
+                        // In a network of one's own every node is as good as reachable; in the open one it has to be shown first.
+                        Mode = mode switch { "dhtclient" => KadMode.Client, "dhtserver" => KadMode.Server, _ => isOpen ? KadMode.Auto : KadMode.Server },
+                    },
+                    records);
+                dht.StoreFailed += failure => _log.Warning($"Records of the DHT cannot be written down: {failure.Message}");
+                names = new IpnsNames(dht, published, name => name == Id ? _identity : null, TimeProvider.System);
+                names.Failed += _log.Warning;
+            }
+            catch
+            {
+                _stores.Close();
+                await host.DisposeAsync().ConfigureAwait(false);
+                throw;
+            }
+        }
+
         var bitswap = new BitswapExchange(host, _content.Blocks, null, dht);
-        return new NetworkServices(host, dht, bitswap) { Known = new KnownPeers(host, dht, () => Bootstrap, _folder, _log) };
+        return new NetworkServices(host, dht, bitswap) { Known = new KnownPeers(host, dht, () => Bootstrap, _folder, _log), Names = names };
     }
 
     private async Task StopAsync(Task<NetworkServices> made)
@@ -396,7 +439,9 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
 
         await services.Known.DisposeAsync().ConfigureAwait(false);
         await services.Bitswap.DisposeAsync().ConfigureAwait(false);
+        if (services.Names is not null) await services.Names.DisposeAsync().ConfigureAwait(false);
         if (services.Dht is not null) await services.Dht.DisposeAsync().ConfigureAwait(false);
+        _stores.Close();
         await services.Host.DisposeAsync().ConfigureAwait(false);
     }
 

@@ -15,7 +15,7 @@ public sealed class KadSimulationTests(ITestOutputHelper output)
     [Fact]
     public void A_network_finds_peers_in_few_hops_and_records_under_churn() => Seed.Run(random =>
     {
-        var network = new KadNetwork(random, new KadOptions { Mode = KadMode.Server, RefreshInterval = TimeSpan.FromMinutes(30) });
+        var network = new KadNetwork(random, new KadOptions { Mode = KadMode.Server, RefreshInterval = TimeSpan.FromMinutes(60) });
         while (network.Nodes.Count < Size)
         {
             for (int i = 0; i < 20; i++)
