@@ -114,8 +114,8 @@ public sealed class IpfsCommandTests : IDisposable
         Assert.Equal("0", client.Call(command).Text);
 
         string absent = Cid.Of(Multicodec.Raw, [7, 7]).ToString();
-        IReadOnlyList<RespValue> read = client.Call(["IPFS", "BLOCK", "MGET", cids[5], absent, .. cids[100..]]).Items;
-        Assert.Equal(202, read.Count);
+        RespValue[] read = client.Call(["IPFS", "BLOCK", "MGET", cids[5], absent, .. cids[100..]]).Items;
+        Assert.Equal(202, read.Length);
         Assert.Equal(Encoding.ASCII.GetString(blocks[5]), read[0].Text);
         Assert.True(read[1].IsNull);
         Assert.Equal(Encoding.ASCII.GetString(blocks[299]), read[^1].Text);
