@@ -57,6 +57,29 @@ public sealed class SwarmCommandTests : IDisposable
     }
 
     [Fact]
+    public void A_folder_is_gotten_and_pinned_from_another_node()
+    {
+        using var folder = new TempDir("swarm");
+        byte[] big = new byte[2_000_000];
+        new Random(3).NextBytes(big);
+        Directory.CreateDirectory(folder.File("in/sub"));
+        File.WriteAllBytes(folder.File("in/big"), big);
+        for (int i = 0; i < 100; i++) File.WriteAllText(folder.File($"in/sub/{i}"), $"{i}");
+        string cid = LeitherProgram.Run("ipfs", "add", "-q", folder.File("in"), "--data", _one.DataDir).Output.Trim();
+        Swarm(_other, "connect", LocalOf(_one));
+        LeitherProgram.Result got = LeitherProgram.Run("ipfs", "get", cid, "-o", folder.File("out"), "--data", _other.DataDir);
+        Assert.Equal((0, ""), (got.Code, got.Error));
+        Assert.Equal(big, File.ReadAllBytes(folder.File("out/big")));
+        Assert.Equal("99", File.ReadAllText(folder.File("out/sub/99")));
+        using LeitherServer third = LeitherServer.StartNew();
+        Swarm(third, "connect", LocalOf(_other));
+        using RespClient client = third.Connect();
+        Assert.Equal(cid, client.Call("IPFS", "PIN", "ADD", cid).Text);
+        client.Call("CONFIG", "SET", "swarm", "no");
+        Assert.Equal("42", client.Call("IPFS", "CAT", $"{cid}/sub/42").Text);
+    }
+
+    [Fact]
     public void What_lies_in_a_MiMei_is_not_given_to_peers()
     {
         using RespClient one = _one.Connect(), other = _other.Connect();
@@ -105,7 +128,8 @@ public sealed class SwarmCommandTests : IDisposable
     {
         using LeitherServer third = LeitherServer.StartNew("-b", $"127.0.0.1:{_one.Port}", "--bootstrap", $"127.0.0.1:{_other.Port}");
         using RespClient client = third.Connect();
-        Wait.Until(() => client.Call("SWARM", "PEERS").Items.Length == 2);
+        // Both have said who they are: the last field names the program.
+        Wait.Until(() => client.Call("SWARM", "PEERS").Items.Count(static p => p[11].Text.Length > 0) == 2);
         Assert.Equal($"127.0.0.1:{_one.Port} 127.0.0.1:{_other.Port}", client.Call("CONFIG", "GET", "swarm-bootstrap")[1].Text);
         client.Queue("SHUTDOWN");
         client.Flush();

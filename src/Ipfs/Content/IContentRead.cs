@@ -12,11 +12,8 @@ namespace Leither.Ipfs.Content;
 /// <remarks>
 /// <see cref="IBlockSource.Has"/>, <see cref="IBlockSource.TryGetLength"/> and <see cref="IBlockSource.Cids"/> tell of the store alone. Disposing calls off what is still asked for.
 /// </remarks>
-public interface IContentRead : IBlockSource, IDisposable
+public interface IContentRead : IBlockSource, IReadAhead, IDisposable
 {
-    /// <summary>These blocks will be wanted soon: they may be asked for now.</summary>
-    void Expect(IEnumerable<Cid> cids);
-
     /// <summary>
     /// Has a block in the store, from wherever it comes, without blocking a thread; false if it is not there and nobody can be asked.
     /// </summary>
@@ -54,6 +51,32 @@ public static class ContentReadExtensions
         }
     }
 
+    /// <summary>Has as many as possible of these blocks in the store. Those that nobody gives are not there.</summary>
+    public static async Task FetchAsync(this IContentRead read, IReadOnlyList<Cid> cids, CancellationToken cancellation = default)
+    {
+        var coming = new List<Task>();
+        foreach (Cid cid in cids)
+        {
+            if (cid.HashFunction == Multicodec.Identity || read.Has(cid)) continue;
+            coming.Add(TryAsync(cid));
+            if (coming.Count == MaxComing) coming.Remove(await Task.WhenAny(coming).ConfigureAwait(false));
+        }
+
+        await Task.WhenAll(coming).ConfigureAwait(false);
+
+        async Task TryAsync(Cid cid)
+        {
+            try
+            {
+                _ = await read.HaveAsync(cid, cancellation).ConfigureAwait(false);
+            }
+            catch (BlockTimeoutException)
+            {
+                // Whoever looks for it finds that it is not there.
+            }
+        }
+    }
+
     private static async Task<List<Cid>> LinksAsync(IContentRead read, Cid cid, PinKind kind, CancellationToken cancellation)
     {
         if (cid.HashFunction != Multicodec.Identity && !await read.HaveAsync(cid, cancellation).ConfigureAwait(false)) throw new BlockMissingException(cid);
@@ -79,7 +102,7 @@ public sealed class LocalRead(IBlockSource blocks) : IContentRead
     public IEnumerable<Cid> Cids() => blocks.Cids();
 
     /// <inheritdoc/>
-    public void Expect(IEnumerable<Cid> cids)
+    public void WillRead(ReadOnlySpan<Cid> cids)
     {
         // Everything is here already, or will never be.
     }

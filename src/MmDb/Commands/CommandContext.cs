@@ -272,11 +272,11 @@ public sealed unsafe class CommandContext
         Await<T>(done => Server.RunAside(work, done), answer, undo, keptWords: keptWords);
 
     /// <summary>As <see cref="Aside"/>, for what waits for the network. It is called off when the client goes, or is unblocked.</summary>
-    internal void AsideAsync<T>(Func<CancellationToken, Task<T>> work, Action<CommandContext, T> answer, Action? undo = null)
+    internal void AsideAsync<T>(Func<CancellationToken, Task<T>> work, Action<CommandContext, T> answer, Action? undo = null, int keptWords = int.MaxValue)
     {
         // Not disposed: it has no timer, and whoever ends the wait may be anyone.
         var gone = new CancellationTokenSource();
-        Await<T>(done => Server.RunAsideAsync(() => work(gone.Token), done), answer, undo, gone.Cancel);
+        Await<T>(done => Server.RunAsideAsync(() => work(gone.Token), done), answer, undo, gone.Cancel, keptWords);
     }
 
     /// <summary>Gives the answer a MiMei, as soon as it is loaded.</summary>

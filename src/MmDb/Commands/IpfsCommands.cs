@@ -178,7 +178,7 @@ public static unsafe class IpfsCommands
         "BLOCK GET <cid> | STAT <cid> | RM <cid> | PUT <bytes> [CODEC raw|dag-pb|dag-cbor] [CID <cid>]",
         "    Read, measure, remove or put a block. PUT returns its CID; one that nothing pins is kept for ten minutes.",
         "BLOCK MGET <cid> [<cid> ...] | MPUT <cid> <bytes> [<cid> <bytes> ...]",
-        "    Read blocks, with nil for those that are not here or come behind the 32 MiB that one reply may have; put blocks, all of them or, when one is not",
+        "    Read blocks, with nil for those that nobody has or that come behind the 32 MiB that one reply may have; put blocks, all of them or, when one is not",
         "    what its CID says, none. MPUT returns how many are new.",
         "CAT <path> [OFFSET <offset>] [COUNT <count>]",
         "    Return bytes of a file, 64 MiB at most.",
@@ -547,9 +547,12 @@ public static unsafe class IpfsCommands
             if (!TryCid(c, 3 + i, out cids[i])) return;
         }
 
-        c.Aside(
-            () =>
+        Reading(
+            c,
+            repo,
+            read =>
             {
+                read.FetchAsync(cids).GetAwaiter().GetResult();
                 var blocks = new PooledBlock?[cids.Length];
                 long bytes = 0;
                 for (int i = 0; i < cids.Length; i++)
@@ -824,7 +827,7 @@ public static unsafe class IpfsCommands
     }
 
     /// <summary>Reads content on another thread: what is not here comes from the network, where the node is part of one.</summary>
-    private static void Reading<T>(CommandContext c, ContentRepo repo, Func<IContentRead, T> read, Action<CommandContext, T> answer)
+    private static void Reading<T>(CommandContext c, ContentRepo repo, Func<IContentRead, T> read, Action<CommandContext, T> answer, int keptWords = int.MaxValue)
     {
         INodeNetwork? network = c.Server.Network;
         c.AsideAsync(
@@ -833,7 +836,8 @@ public static unsafe class IpfsCommands
                 using IContentRead blocks = network?.OpenRead(null, cancellation) ?? new LocalRead(repo.Blocks);
                 return Task.FromResult(read(blocks));
             },
-            answer);
+            answer,
+            keptWords: keptWords);
     }
 
     private static bool TryText(CommandContext c, int index, out string text)

@@ -1,9 +1,8 @@
-// Reading content that may not be here. What is asked for next while a file is read in order is known from the node above it, so it is asked for ahead: a little at
-// first, more while the reader goes on. What came is put into the store, checked, and is held in memory only until the reader takes it, and only so much of it.
+// Reading content that may not be here. Who reads a file in order tells what comes next, so it is asked for ahead: a little at first, for whoever wants a few bytes
+// only, more while the reader goes on. What came is put into the store, checked, and is held in memory only until the reader takes it, and only so much of it.
 
 using System.Buffers;
 using System.Collections.Concurrent;
-using Leither.Ipfs;
 using Leither.Ipfs.Blockstore;
 using Leither.Ipfs.Content;
 using Leither.Ipfs.Multiformats;
@@ -18,9 +17,6 @@ internal sealed class NetworkRead : IContentRead
     /// <summary>How many blocks are asked for ahead.</summary>
     private const int MaxAhead = 32;
 
-    /// <summary>How many places in files are remembered; then they are forgotten, and only reading ahead suffers.</summary>
-    private const int MaxPlaces = 64 * 1024;
-
     /// <summary>What came and was not taken yet is held up to so many bytes; beyond them it is read from the store again.</summary>
     private const long MaxHeldBytes = 16 << 20;
 
@@ -29,10 +25,9 @@ internal sealed class NetworkRead : IContentRead
     private readonly TimeSpan _limit;
     private readonly CancellationTokenSource _ended;
     private readonly ConcurrentDictionary<Multihash, Task<ReadOnlyMemory<byte>>> _coming = new();
-    private readonly Dictionary<Cid, (Cid[] Links, int Index)> _places = [];
     private readonly Lock _gate = new();
     private BitswapFetch? _fetch;
-    private int _ahead = 1;
+    private int _ahead = 2;
     private long _held;
 
     public NetworkRead(NodeNetwork network, ContentRepo content, TimeSpan limit, CancellationToken cancellation)
@@ -52,23 +47,23 @@ internal sealed class NetworkRead : IContentRead
     public bool TryGet(in Cid cid, IBufferWriter<byte> destination)
     {
         _ended.Token.ThrowIfCancellationRequested();
-        if (cid.Codec != Multicodec.DagPb && !_coming.ContainsKey(cid.Multihash) && _content.Blocks.TryGet(cid, destination))
-        {
-            // A leaf that is here: those after it may not be.
-            ReadAhead(cid);
-            return true;
-        }
-
+        if (!_coming.ContainsKey(cid.Multihash) && _content.Blocks.TryGet(cid, destination)) return true;
         if (Obtain(cid) is not { } block) return false;
         destination.Write(block.Span);
-        if (cid.Codec == Multicodec.DagPb) Note(cid, block);
-        ReadAhead(cid);
         return true;
     }
 
-    public void Expect(IEnumerable<Cid> cids)
+    public void WillRead(ReadOnlySpan<Cid> cids)
     {
-        foreach (Cid cid in cids.Take(MaxAhead)) Start(cid);
+        int ahead = _ahead;
+        if (!_network.CanAsk) return;
+        foreach (Cid cid in cids[..Math.Min(cids.Length, ahead)])
+        {
+            if (_coming.Count >= MaxAhead) return;
+            if (!_content.Blocks.Has(cid)) Start(cid);
+        }
+
+        _ahead = Math.Min(2 * ahead, MaxAhead);
     }
 
     public async Task<bool> HaveAsync(Cid cid, CancellationToken cancellation = default)
@@ -155,46 +150,5 @@ internal sealed class NetworkRead : IContentRead
         if (Interlocked.Add(ref _held, block.Length) <= MaxHeldBytes && _coming.ContainsKey(cid.Multihash)) return block;
         Interlocked.Add(ref _held, -block.Length);
         return default;
-    }
-
-    /// <summary>Remembers what follows what in a file.</summary>
-    private void Note(in Cid cid, ReadOnlyMemory<byte> block)
-    {
-        UnixFsNode node;
-        try
-        {
-            node = UnixFsNode.Decode(cid, block);
-        }
-        catch (Exception e) when (e is IOException or MalformedBlockException)
-        {
-            // Whoever reads it is told.
-            return;
-        }
-
-        if (!node.IsFile || node.Links.Count == 0) return;
-        Cid[] links = [.. node.Links.Select(static link => link.Cid)];
-        lock (_gate)
-        {
-            if (_places.Count + links.Length > MaxPlaces) _places.Clear();
-            for (int i = 0; i < links.Length; i++) _places.TryAdd(links[i], (links, i));
-        }
-    }
-
-    /// <summary>The reader is here now: asks for some of what follows that is not in the store.</summary>
-    private void ReadAhead(in Cid cid)
-    {
-        (Cid[] Links, int Index) place;
-        int ahead;
-        lock (_gate)
-        {
-            if (!_places.TryGetValue(cid, out place)) return;
-            ahead = _ahead;
-            _ahead = Math.Min(2 * _ahead, MaxAhead);
-        }
-
-        for (int i = place.Index + 1; i < place.Links.Length && i <= place.Index + ahead && _coming.Count < MaxAhead; i++)
-        {
-            if (!_content.Blocks.Has(place.Links[i])) Start(place.Links[i]);
-        }
     }
 }
