@@ -160,7 +160,7 @@ internal sealed class FakeNetwork(MemoryBlockstore store) : IContentRead
 
     public IEnumerable<Cid> Cids() => store.Cids();
 
-    public void Expect(IEnumerable<Cid> cids)
+    public void WillRead(ReadOnlySpan<Cid> cids)
     {
         foreach (Cid cid in cids) Give(cid);
     }

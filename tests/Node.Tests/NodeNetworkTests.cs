@@ -120,6 +120,20 @@ public sealed class NodeNetworkTests
         public Task<NodeStatus> ReadAsync(CancellationToken cancellation) => throw new InvalidOperationException();
     }
 
+    [Fact]
+    public async Task Who_waits_for_a_block_gets_it_when_it_comes()
+    {
+        await using TestNode one = new(), other = new();
+        await other.Network.ConnectAsync(one.Address).WaitAsync(_patience);
+        Cid later = Cid.Of(Multicodec.Raw, "later"u8);
+        using IContentRead read = other.Network.OpenRead(_patience);
+        Task<byte[]?> waiting = Task.Run(() => read.Get(later));
+        await Task.WhenAny(waiting, Task.Delay(300));
+        Assert.False(waiting.IsCompleted);
+        one.Content.PutLoose(later, "later"u8);
+        Assert.Equal("later"u8.ToArray(), await waiting.WaitAsync(_patience));
+    }
+
     /// <summary>A part in a network, with a port whose sockets it is handed.</summary>
     private sealed class TestNode : IAsyncDisposable
     {
@@ -131,7 +145,7 @@ public sealed class NodeNetworkTests
         public TestNode(params (string Name, string Value)[] settings)
         {
             Assert.Null(Settings.Set(settings, isLocal: true));
-            Content = new ContentRepo(new MemoryBlockstore(), new SimulatedDisk(0));
+            Content = new ContentRepo(new WatchedBlockstore(new MemoryBlockstore(), cid => Network?.Added(cid)), new SimulatedDisk(0));
             Network = new NodeNetwork(_key, Content, _folder.File("swarm"), Settings, NodeLog.None);
             _port.Start();
             Network.ListensAt([(IPEndPoint)_port.LocalEndpoint]);

@@ -145,7 +145,6 @@ internal sealed class NetworkRead : IContentRead
         ReadOnlyMemory<byte> block = await fetch.GetAsync(cid, ended).ConfigureAwait(false);
         // Bitswap has hashed it.
         _content.PutLoose(cid, block.Span);
-        services.Bitswap.NotifyAvailable([cid]);
         // Who gave up waiting finds it in the store.
         if (Interlocked.Add(ref _held, block.Length) <= MaxHeldBytes && _coming.ContainsKey(cid.Multihash)) return block;
         Interlocked.Add(ref _held, -block.Length);

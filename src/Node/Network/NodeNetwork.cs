@@ -5,6 +5,7 @@
 
 using System.Net;
 using System.Net.Sockets;
+using System.Threading.Channels;
 using Leither.Ipfs.Content;
 using Leither.Ipfs.Keys;
 using Leither.Ipfs.Multiformats;
@@ -26,6 +27,9 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
     /// <summary>Peers that connect while the host is being made; more are turned away.</summary>
     private const int MaxWaiting = 128;
 
+    /// <summary>New blocks that peers have not been told of yet. Of more they learn when they ask again.</summary>
+    private const int MaxAdded = 4096;
+
     private static readonly string Agent = $"leither/{ProductVersion.Text}";
 
     private readonly PrivateKey _identity;
@@ -40,6 +44,8 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
     private Task _stopped = Task.CompletedTask; // what ran before: two never share the node's files
     private List<Multiaddr> _announced = [];
     private IReadOnlyList<IPEndPoint> _listening = [];
+    private readonly Channel<Cid> _added = Channel.CreateBounded<Cid>(new BoundedChannelOptions(MaxAdded) { FullMode = BoundedChannelFullMode.DropWrite });
+    private int _isTelling;
     private int _waiting;
     private bool _isDisposed;
 
@@ -169,6 +175,12 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
         {
             _log.Warning($"What this node provides cannot be told anew: {e.Message}");
         }
+    }
+
+    /// <summary>The public content has a new block: peers that wait for it get it.</summary>
+    public void Added(Cid cid)
+    {
+        if (Services is { } services && _added.Writer.TryWrite(cid) && Interlocked.Exchange(ref _isTelling, 1) == 0) _ = Task.Run(() => Tell(services));
     }
 
     /// <summary>Takes over the socket of a peer, with what was received from it.</summary>
@@ -347,6 +359,18 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
         {
             socket.Dispose();
         }
+    }
+
+    private void Tell(NetworkServices services)
+    {
+        do
+        {
+            var cids = new List<Cid>();
+            while (_added.Reader.TryRead(out Cid cid)) cids.Add(cid);
+            services.Bitswap.NotifyAvailable(cids);
+            Volatile.Write(ref _isTelling, 0);
+        }
+        while (_added.Reader.Count > 0 && Interlocked.Exchange(ref _isTelling, 1) == 0);
     }
 
     /// <summary>The host for somebody who waits to be let in; null where there will be none.</summary>

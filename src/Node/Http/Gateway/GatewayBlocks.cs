@@ -80,7 +80,7 @@ internal sealed class GatewayBlocks(IBlockSource local, Func<CancellationToken, 
     {
         if (_network is null) return;
         List<Cid> upcoming = [.. file.Upcoming(options.ReadAhead)];
-        _network.Expect(upcoming.Where(cid => !local.Has(cid)));
+        _network.WillRead([.. upcoming]);
 
         // What was expected is held until it is taken, be it in the store or not.
         if (upcoming.Count > 0 && !local.Has(upcoming[0])) await FetchAsync(upcoming[0]);
