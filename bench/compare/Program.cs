@@ -43,7 +43,7 @@ internal static class Program
 
                           --quick    everything once, with small loads: under three minutes
                           --all-cpus servers and load may use every processor; otherwise servers have the first one, and load the second
-                          --only     what contains this text: a work ("GET", "ZADD", ...), "memory", "churn", "pause", "start", "versions", "history", "steady"
+                          --only     what contains this text: a work ("GET", "ZADD", ...), "memory", "churn", "pause", "start", "versions", "history", "steady", "gateway"
                         """);
                     return args[i] is "--help" or "-h" ? 0 : 2;
             }
@@ -61,6 +61,7 @@ internal static class Program
         if (Wanted("versions")) Versions();
         if (Wanted("history")) History();
         if (Wanted("steady")) Steady();
+        if (Wanted("gateway")) Gateway();
         Print();
         return 0;
     }
@@ -366,6 +367,33 @@ internal static class Program
 
         static Dictionary<string, double> One(List<(double P99, double Longest, int Versions)> runs, Func<(double P99, double Longest, int Versions), double> value) =>
             new() { ["leither"] = Median(runs.Select(value)) };
+    }
+
+    private static void Gateway()
+    {
+        if (!names.Contains("leither")) return;
+        using var one = new Servers(["leither"], log: false);
+        var work = new GatewayWork(one.All[0]);
+        foreach (string profile in (string[])["unixfs-v1-2025", "unixfs-v0-2015"])
+        {
+            string small = "/ipfs/" + work.Add(1024, profile), large = "/ipfs/" + work.Add(100_000_000, profile);
+            string sort = profile == "unixfs-v1-2025" ? "v1" : "v0";
+            Measure($"gateway: file of 1 KiB, {sort}", small, 50, bytes: 0);
+            Measure($"gateway: file of 100 MB, {sort}", large, 1, bytes: 100_000_000);
+        }
+
+        Measure("gateway: /health", "/health", 50, bytes: 0);
+
+        void Measure(string row, string path, int connections, long bytes)
+        {
+            var time = TimeSpan.FromSeconds(quick ? 2 : 5);
+            work.Run(path, connections, time); // what is compiled on the way
+            var taken = new List<GatewayWork.Taken>();
+            for (int round = 0; round < rounds; round++) taken.Add(work.Run(path, connections, time));
+            double scale = bytes > 0 ? bytes / 1e6 : 1;
+            Rows.Add(new Row(row, bytes > 0 ? "MB/s" : "requests/s", new() { ["leither"] = Median(taken.Select(t => t.PerSecond * scale)) }, LessIsBetter: false));
+            Rows.Add(new Row(row, bytes > 0 ? "MB per CPU second" : "requests per CPU second", new() { ["leither"] = Median(taken.Select(t => scale / t.CpuSecondsEach)) }, LessIsBetter: false));
+        }
     }
 
     /// <summary>Lists stay as long as they are.</summary>

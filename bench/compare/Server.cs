@@ -199,7 +199,8 @@ internal sealed class Server : IDisposable
         return digits.Length == 0 ? 0 : long.Parse(digits, CultureInfo.InvariantCulture);
     }
 
-    private static string FindLeither()
+    /// <summary>The program that was built.</summary>
+    public static string FindLeither()
     {
         if (Environment.GetEnvironmentVariable("LEITHER_SERVER") is { Length: > 0 } given) return given;
         for (DirectoryInfo? folder = new(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)

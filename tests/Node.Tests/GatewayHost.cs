@@ -21,12 +21,13 @@ internal sealed class GatewayHost : IAsyncDisposable
     private readonly HttpGateway _gateway;
     private readonly MiniServer _server;
     private readonly HttpClient _http;
+    private readonly StringWriter _printed = new(CultureInfo.InvariantCulture);
 
     public GatewayHost(bool hasNetwork = true, GatewayOptions? options = null)
     {
         Network = new FakeNetwork(Store);
-        _gateway = new HttpGateway(
-            new FixedStatus(), NodeLog.None, new IpfsGateway(Store, hasNetwork ? _ => Network : null, Names, options));
+        var log = new NodeLog(TimeProvider.System, TextWriter.Synchronized(_printed)) { Level = NodeLogLevel.Verbose };
+        _gateway = new HttpGateway(new FixedStatus(), log, new IpfsGateway(Store, hasNetwork ? _ => Network : null, Names, options, log));
         _server = new MiniServer(OperatingSystem.IsLinux() ? "epoll" : "socket", wrap: inner => new PortHandler(inner, _gateway.Take, () => null, NodeLog.None));
         _http = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false }) { Timeout = TimeSpan.FromSeconds(60) };
     }
@@ -85,7 +86,7 @@ internal sealed class GatewayHost : IAsyncDisposable
             else request.Headers.TryAddWithoutValidation(name, value);
         }
 
-        using HttpResponseMessage response = await _http.SendAsync(request, HttpCompletionOption.ResponseContentRead);
+        using HttpResponseMessage response = await SendAsync(request);
         var all = new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase);
         foreach ((string name, IEnumerable<string> values) in response.Headers.NonValidated.Concat(response.Content.Headers.NonValidated).Select(static h => (h.Key, h.Value.AsEnumerable())))
         {
@@ -105,6 +106,21 @@ internal sealed class GatewayHost : IAsyncDisposable
         await _gateway.DisposeAsync();
         _server.Dispose();
         Store.Dispose();
+
+        // A request may be refused; it never fails by a mistake of ours.
+        if (_printed.ToString() is { } printed && printed.Contains("failed", StringComparison.Ordinal)) throw new InvalidOperationException(printed);
+    }
+
+    private async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request)
+    {
+        try
+        {
+            return await _http.SendAsync(request, HttpCompletionOption.ResponseContentRead);
+        }
+        catch (HttpRequestException e)
+        {
+            throw new HttpRequestException($"{request.RequestUri}: {e.Message}\n{_printed}", e);
+        }
     }
 
     private sealed class FixedStatus : INodeStatus

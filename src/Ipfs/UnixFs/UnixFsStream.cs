@@ -104,7 +104,7 @@ public sealed class UnixFsStream : Stream
     /// wanted whole goes from the store to the destination without a copy between.
     /// </summary>
     /// <exception cref="BlockMissingException">A block is not there; nothing was written, and the position is where it was.</exception>
-    /// <exception cref="MalformedBlockException">A block is not what its parent promises; nothing was written.</exception>
+    /// <exception cref="MalformedBlockException">A block is not what its parent promises; a part of it may have been written.</exception>
     public int ReadBlock(IBufferWriter<byte> destination, int maxBytes)
     {
         ObjectDisposedException.ThrowIf(_isDisposed, this);
@@ -119,8 +119,9 @@ public sealed class UnixFsStream : Stream
             {
                 if (start != offset || promised > (ulong)maxBytes) break;
                 if (_ahead is not null) TellAhead(frame, child);
-                var exact = new ExactWriter(destination, cid, frame.Node.Cid, (int)promised);
-                if (!_source.TryGet(cid, exact)) throw new BlockMissingException(cid);
+                var writer = new PromisedWriter(destination, cid, frame.Node.Cid, (int)promised);
+                if (!_source.TryGet(cid, writer)) throw new BlockMissingException(cid);
+                writer.Check();
                 _position += (int)promised;
                 return (int)promised;
             }
@@ -242,19 +243,28 @@ public sealed class UnixFsStream : Stream
         _ahead!.WillRead(cids[..count]);
     }
 
-    /// <summary>Lets a leaf through that has as many bytes as its parent promises.</summary>
-    private sealed class ExactWriter(IBufferWriter<byte> destination, Cid leaf, Cid parent, int promised) : IBufferWriter<byte>
+    /// <summary>Lets no more bytes through than a leaf's parent promises, and counts them.</summary>
+    private sealed class PromisedWriter(IBufferWriter<byte> destination, Cid leaf, Cid parent, int promised) : IBufferWriter<byte>
     {
+        private int _written;
+
         public void Advance(int count)
         {
-            // A store writes a block in one piece.
-            if (count != promised) throw new UnixFsException(leaf, $"{count} bytes of a file where {parent} promises {promised}");
+            if (count > promised - _written) throw Refuse("more");
+            _written += count;
             destination.Advance(count);
         }
 
-        public Memory<byte> GetMemory(int sizeHint = 0) => destination.GetMemory(sizeHint);
+        public Memory<byte> GetMemory(int sizeHint = 0) => destination.GetMemory(Math.Max(sizeHint, promised - _written));
 
-        public Span<byte> GetSpan(int sizeHint = 0) => destination.GetSpan(sizeHint);
+        public Span<byte> GetSpan(int sizeHint = 0) => destination.GetSpan(Math.Max(sizeHint, promised - _written));
+
+        public void Check()
+        {
+            if (_written < promised) throw Refuse("fewer");
+        }
+
+        private UnixFsException Refuse(string how) => new(leaf, $"{how} bytes of a file than the {promised} that {parent} promises");
     }
 
     /// <summary>A node on the way to the position.</summary>

@@ -17,6 +17,7 @@ using Leither.Ipfs.Ipns;
 using Leither.Ipfs.Keys;
 using Leither.Ipfs.Multiformats;
 using Leither.Ipfs.UnixFs;
+using Leither.Node.Logging;
 using Microsoft.AspNetCore.Http;
 
 namespace Leither.Node.Http.Gateway;
@@ -34,14 +35,18 @@ public sealed class IpfsGateway
     private readonly Func<CancellationToken, IContentRead>? _open;
     private readonly INameResolver? _names;
     private readonly GatewayOptions _options;
+    private readonly NodeLog _log;
 
     /// <summary>Creates the gateway.</summary>
     /// <param name="store">The public store.</param>
     /// <param name="open">Begins to read what is not there; null: nobody can be asked.</param>
     /// <param name="names">Resolves IPNS names; null: nobody can.</param>
     /// <param name="options">The limits.</param>
-    public IpfsGateway(IBlockSource store, Func<CancellationToken, IContentRead>? open = null, INameResolver? names = null, GatewayOptions? options = null)
+    /// <param name="log">Where is told which responses were broken off.</param>
+    public IpfsGateway(
+        IBlockSource store, Func<CancellationToken, IContentRead>? open = null, INameResolver? names = null, GatewayOptions? options = null, NodeLog? log = null)
     {
+        _log = log ?? NodeLog.None;
         _store = store;
         _open = open;
         _names = names;
@@ -78,8 +83,15 @@ public sealed class IpfsGateway
         catch (Exception e) when (Describe(e) is { } error)
         {
             // What is under way can only be broken off, so that nobody takes a part for the whole.
-            if (context.Response.HasStarted) context.Abort();
-            else await AnswerErrorAsync(context, error);
+            if (context.Response.HasStarted)
+            {
+                _log.Verbose($"The response to {context.Request.Path} was broken off: {error.Message}");
+                context.Abort();
+            }
+            else
+            {
+                await AnswerErrorAsync(context, error);
+            }
         }
     }
 
