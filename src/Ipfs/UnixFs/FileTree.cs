@@ -162,8 +162,8 @@ public sealed class FileTree
     }
 
     /// <summary>
-    /// Writes into a file, from where the content stands to its end. The file is read and cut into blocks again; blocks that come out as they were
-    /// are not written.
+    /// Writes into a file, from where the content stands to its end. A file that was cut into chunks of one size keeps that size, and only chunks
+    /// that are touched are read and written; any other is read and cut again.
     /// </summary>
     /// <exception cref="UnixFsPathException">There is no file, and none is to be made.</exception>
     public void Write(string path, Stream content, FileWriteOptions? options = null)
@@ -194,8 +194,11 @@ public sealed class FileTree
             }
 
             using UnixFsStream? before = old is null || options.Truncate ? null : new UnixFsStream(_store, old);
-            using var all = new Spliced(before, options.Offset, content);
-            ImportedNode made = _importer.AddFile(all, old?.Data.Mode, old?.Data.Mtime is null ? null : UnixTime.From(TimeProvider.System.GetUtcNow().UtcDateTime));
+            using var all = new FileSplice(before, options.Offset, content);
+            uint? mode = old?.Data.Mode;
+            UnixTime? mtime = old?.Data.Mtime is null ? null : UnixTime.From(TimeProvider.System.GetUtcNow().UtcDateTime);
+            UnixFsProfile? cut = before is null ? null : UnixFsImporter.ProfileOf(_store, old!, _importer.Profile);
+            ImportedNode made = cut is null ? _importer.AddFile(all, mode, mtime) : new UnixFsImporter(_store, cut).Rewrite(_store, old!, all, mode, mtime);
             Change(names.AsSpan(0, names.Length - 1), name, new Item { Cid = made.Cid, Tsize = made.Tsize });
         }
     }
@@ -398,70 +401,5 @@ public sealed class FileTree
         public bool IsChanged;
 
         public static Item NewFolder() => new() { Children = new Dictionary<string, Item>(StringComparer.Ordinal), IsChanged = true };
-    }
-
-    /// <summary>A file with other bytes at one place: what was before, zeros up to the place, the new bytes, what was behind them.</summary>
-    private sealed class Spliced(UnixFsStream? before, long offset, Stream content) : Stream
-    {
-        private long _position;
-        private bool _isBehind;
-
-        public override bool CanRead => true;
-
-        public override bool CanSeek => false;
-
-        public override bool CanWrite => false;
-
-        public override long Length => throw new NotSupportedException();
-
-        public override long Position { get => _position; set => throw new NotSupportedException(); }
-
-        public override int Read(Span<byte> buffer)
-        {
-            if (buffer.IsEmpty) return 0;
-            int read;
-            if (_position < offset)
-            {
-                buffer = buffer[..(int)Math.Min(buffer.Length, offset - _position)];
-                read = before?.Read(buffer) ?? 0;
-                if (read == 0)
-                {
-                    buffer.Clear();
-                    read = buffer.Length;
-                }
-            }
-            else if (!_isBehind)
-            {
-                read = content.Read(buffer);
-                if (read == 0)
-                {
-                    _isBehind = true;
-                    return Read(buffer);
-                }
-
-                if (_position + read > MaxFileBytes) throw new IOException($"A file would have more than {MaxFileBytes} bytes");
-            }
-            else
-            {
-                if (before is null) return 0;
-                before.Position = _position;
-                read = before.Read(buffer);
-            }
-
-            _position += read;
-            return read;
-        }
-
-        public override int Read(byte[] buffer, int offset, int count) => Read(buffer.AsSpan(offset, count));
-
-        public override void Flush()
-        {
-        }
-
-        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-        public override void SetLength(long value) => throw new NotSupportedException();
-
-        public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
     }
 }

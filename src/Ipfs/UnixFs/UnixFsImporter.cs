@@ -55,7 +55,7 @@ public sealed class UnixFsImportOptions
 /// <param name="store">Where blocks are put; null to compute CIDs alone.</param>
 /// <param name="profile">How content is cut and linked.</param>
 /// <param name="options">How folders are read.</param>
-public sealed class UnixFsImporter(IBlockSink? store, UnixFsProfile profile, UnixFsImportOptions? options = null)
+public sealed partial class UnixFsImporter(IBlockSink? store, UnixFsProfile profile, UnixFsImportOptions? options = null)
 {
     // What stands before and behind the bytes of a wrapped leaf: two tags and lengths, the type, the file size.
     private const int Headroom = 24, Tailroom = 12;
@@ -82,32 +82,43 @@ public sealed class UnixFsImporter(IBlockSink? store, UnixFsProfile profile, Uni
         }
 
         var tree = new Tree(this, mode, mtime);
+        AddLeaves(tree, new Queue<(byte[], int)>([(chunk, length), (next, nextLength)]), content, isDone: null);
+        return tree.Finish();
+    }
+
+    /// <summary>Cuts what has been read, and then the rest, up to where <paramref name="isDone"/> says at the end of a whole chunk that it is enough.</summary>
+    private void AddLeaves(Tree tree, Queue<(byte[] Buffer, int Length)> read, Stream content, Func<bool>? isDone)
+    {
         var window = new Queue<(byte[] Buffer, Task<Leaf> Leaf)>();
         int maxWindow = Math.Max(1, _options.Threads) * 2;
-        while (length > 0)
+        int last = Profile.ChunkBytes;
+        while (true)
         {
-            byte[] buffer = chunk;
-            int bytes = length;
-            if (_options.Threads <= 1)
+            if (!read.TryDequeue(out (byte[] Buffer, int Length) chunk))
             {
-                Put(buffer, MakeLeaf(buffer, bytes));
+                if (last < Profile.ChunkBytes || isDone?.Invoke() == true) break;
+                chunk.Buffer = RentBuffer();
+                chunk.Length = Fill(content, chunk.Buffer);
+            }
+
+            last = chunk.Length;
+            if (last == 0)
+            {
+                _buffers.Push(chunk.Buffer);
+            }
+            else if (_options.Threads <= 1)
+            {
+                Put(chunk.Buffer, MakeLeaf(chunk.Buffer, last));
             }
             else
             {
+                (byte[] buffer, int bytes) = chunk;
                 window.Enqueue((buffer, Task.Run(() => MakeLeaf(buffer, bytes))));
                 if (window.Count == maxWindow) PutOldest();
             }
-
-            chunk = next;
-            length = nextLength;
-            next = RentBuffer();
-            nextLength = length == Profile.ChunkBytes ? Fill(content, next) : 0;
         }
 
         while (window.Count > 0) PutOldest();
-        _buffers.Push(chunk);
-        _buffers.Push(next);
-        return tree.Finish();
 
         void PutOldest()
         {
@@ -361,10 +372,25 @@ public sealed class UnixFsImporter(IBlockSink? store, UnixFsProfile profile, Uni
 
         public void Add(ImportedNode leaf) => Add(0, leaf);
 
+        /// <summary>Adds a whole node of a level, with all that is below it, where all levels below stand at the end of a node.</summary>
+        public void AddWhole(int level, ImportedNode node)
+        {
+            for (int below = 0; below < level; below++)
+            {
+                if (below == _levels.Count) _levels.Add([]);
+                if (_levels[below].Count == 0) continue;
+                Add(below + 1, Make(_levels[below], isRoot: false));
+                _levels[below].Clear();
+            }
+
+            Add(level, node);
+        }
+
         public ImportedNode Finish()
         {
             for (int level = 0; ; level++)
             {
+                if (_levels[level].Count == 0) continue; // what would be below was added whole
                 bool isTop = level == _levels.Count - 1;
                 if (isTop && _levels[level].Count == 1) return _levels[level][0];
                 Add(level + 1, Make(_levels[level], isTop));

@@ -87,7 +87,7 @@ public static unsafe class IpfsCommands
             new("files", -3)
             {
                 Group = CommandGroup.Mimei,
-                Complexity = "O(N) where N is the size of what is changed and of the folders on the way to it.",
+                Complexity = "O(N) where N is the number of bytes written or returned, and of entries in the folders on the way to them.",
                 Summary = "Looks into the node's tree of files, or changes it.",
                 Flags = Usual,
                 Args = [Arg.String("action").Shown("cp|flush|ls|mkdir|mv|read|rm|stat|write"), Arg.String("argument").Multiple().Optional()],

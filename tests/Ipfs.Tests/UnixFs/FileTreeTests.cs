@@ -105,6 +105,64 @@ public sealed class FileTreeTests : IDisposable
         Assert.Throws<UnixFsPathException>(() => _tree.Write("/far", Content("x"), new FileWriteOptions { Create = true, Offset = FileTree.MaxGapBytes + 1 }));
     }
 
+    [Theory]
+    [InlineData(0, false)]
+    [InlineData(1, true)]
+    public void Writing_into_a_file_gives_what_importing_all_of_it_anew_gives(int version, bool rawLeaves) => Seed.Run(random =>
+    {
+        UnixFsProfile profile = UnixFsProfile.V0 with { CidVersion = version, HasRawLeaves = rawLeaves, ChunkBytes = 10, MaxLinks = 3 };
+        var tree = new FileTree(_store, profile);
+        byte[] model = new byte[random.Next(400)];
+        random.NextBytes(model);
+        tree.Write("/f", new MemoryStream(model), new FileWriteOptions { Create = true });
+        for (int i = 0; i < 50; i++)
+        {
+            byte[] bytes = new byte[random.Next(1, random.Next(2) == 0 ? 12 : 120)];
+            random.NextBytes(bytes);
+            int offset = random.Next(3) == 0 ? model.Length : random.Next(model.Length + 40);
+            if (model.Length < offset + bytes.Length) Array.Resize(ref model, offset + bytes.Length);
+            bytes.CopyTo(model, offset);
+            tree.Write("/f", new MemoryStream(bytes), new FileWriteOptions { Offset = offset });
+            Assert.Equal(new UnixFsImporter(null, profile).AddFile(new MemoryStream(model)), new ImportedNode(tree.Stat("/f").Cid, tree.Stat("/f").TotalSize, tree.Stat("/f").Size));
+            using UnixFsStream read = tree.Read("/f");
+            byte[] all = new byte[model.Length];
+            read.ReadExactly(all);
+            Assert.Equal(model, all);
+        }
+    });
+
+    [Fact]
+    public void Writing_a_little_into_a_large_file_touches_only_that()
+    {
+        using var store = new MemoryBlockstore();
+        byte[] bytes = new byte[200 << 18];
+        new Random(1).NextBytes(bytes);
+        foreach (UnixFsProfile profile in UnixFsProfile.All)
+        {
+            Cid file = new UnixFsImporter(store, profile).AddFile(new MemoryStream(bytes)).Cid;
+            var tree = new FileTree(store, UnixFsProfile.V0);
+            tree.Link(file, "/f");
+            tree.Flush();
+            long before = store.Figures.Blocks;
+            tree.Write("/f", new MemoryStream([1, 2, 3]), new FileWriteOptions { Offset = 77 << 18 });
+            Assert.InRange(store.Figures.Blocks - before, 2, 4);
+            byte[] changed = [.. bytes];
+            new byte[] { 1, 2, 3 }.CopyTo(changed, 77 << 18);
+            Assert.Equal(new UnixFsImporter(null, profile).AddFile(new MemoryStream(changed)).Cid, tree.Stat("/f").Cid);
+        }
+    }
+
+    [Fact]
+    public void A_file_that_was_cut_in_no_known_way_can_be_written_into()
+    {
+        Cid odd = new UnixFsImporter(_store, UnixFsProfile.V0 with { ChunkBytes = 7, MaxLinks = 5 }).AddFile(Content(new string('a', 500))).Cid;
+        _tree.Link(odd, "/f");
+        _tree.Write("/f", Content("xyz"), new FileWriteOptions { Offset = 250 });
+        using UnixFsStream read = _tree.Read("/f");
+        using var text = new StreamReader(read);
+        Assert.Equal(new string('a', 250) + "xyz" + new string('a', 247), text.ReadToEnd());
+    }
+
     [Fact]
     public void Any_changes_leave_what_a_plain_model_has()
     {
