@@ -44,7 +44,7 @@ public sealed class NodeHost : INodeStatus, IDisposable
         _blocks = new FileBlockstore(Path.Combine(folder.Path, "ipfs", "blocks"));
         _server.Content = _content = new ContentRepo(new WatchedBlockstore(_blocks, cid => _network?.Added(cid)), new DiskFolder(Path.Combine(folder.Path, "ipfs")));
         _server.Network = _network = new NodeNetwork(_mimeis.Keys.Node, _content, Path.Combine(folder.Path, "swarm"), config.Settings, log);
-        _http = new HttpGateway(this, log, new IpfsGateway(_blocks, cancellation => _network.OpenRead(cancellation: cancellation), log: log)) { Peers = () => _network.AcceptsOnThePort ? _network.AcceptAsync : null };
+        _http = new HttpGateway(this, log, new IpfsGateway(_blocks, cancellation => _network.OpenRead(cancellation: cancellation), new NetworkNames(_network.Routing), log: log)) { Peers = () => _network.AcceptsOnThePort ? _network.AcceptAsync : null };
         _oomScore = new OomScore(log);
         _transport = TransportFactory.Create(new PortHandler(new SessionHandler(_server, () => _transport!.Stop(), log), _http.Take, () => _network.AcceptsOnThePort ? _network.Accept : null, log), log);
         _server.WakeWithin = _transport.TickWithin;

@@ -71,6 +71,14 @@ public sealed class DhtCommandTests : IDisposable
         Assert.Equal($"/ipfs/{first}/a", other.Call("IPFS", "NAME", "RESOLVE", $"/ipns/{peer}/a").Text);
         Assert.Equal((0, $"/ipfs/{first}\n"), Short(Run(_one, "ipfs", "name", "resolve")));
 
+        // Whoever reads by name reads what it stands for: over RESP, on the command line, over HTTP.
+        Assert.Equal("one", other.Call("IPFS", "CAT", "/ipns/" + name).Text);
+        Assert.Equal((0, "one"), Short(Run(_other, "ipfs", "cat", "/ipns/" + peer)));
+        using (var http = new HttpClient())
+        {
+            Assert.Equal("one", http.GetStringAsync(new Uri($"http://127.0.0.1:{_other.Port}/ipns/{name}")).GetAwaiter().GetResult());
+        }
+
         Assert.Contains($"published /ipns/{name} -> /ipfs/{second}\n", Run(_one, "ipfs", "name", "publish", "/ipfs/" + second).Output, StringComparison.Ordinal);
         // What was found a moment ago is believed, unless it is not wanted.
         Assert.Equal("/ipfs/" + first, other.Call("IPFS", "NAME", "RESOLVE", name).Text);

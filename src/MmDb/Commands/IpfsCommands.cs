@@ -277,9 +277,10 @@ public static unsafe class IpfsCommands
         Reading(
             c,
             repo,
-            blocks =>
+            path,
+            (blocks, at) =>
             {
-                using var file = new UnixFsStream(blocks, FileAt(blocks, path));
+                using var file = new UnixFsStream(blocks, FileAt(blocks, at));
                 return Read(file, offset, count);
             },
             static (c, bytes) => c.Reply.Bulk(bytes.AsSpan()));
@@ -299,13 +300,14 @@ public static unsafe class IpfsCommands
         Reading(
             c,
             repo,
-            blocks =>
+            path,
+            (blocks, at) =>
             {
-                UnixFsNode directory = NodeAt(blocks, path);
+                UnixFsNode directory = NodeAt(blocks, at);
                 var entries = new List<Listed>();
                 foreach (UnixFsLink link in UnixFsDirectory.List(blocks, directory))
                 {
-                    if (entries.Count == MaxListed) throw new IOException($"'{path}' has more than {MaxListed} entries");
+                    if (entries.Count == MaxListed) throw new IOException($"'{at}' has more than {MaxListed} entries");
                     // What entries are is looked up in what is here: a listing fetches the folder, and nothing in it.
                     entries.Add(Look(repo, link));
                 }
@@ -348,7 +350,7 @@ public static unsafe class IpfsCommands
     private static void RunResolve(CommandContext c)
     {
         if (!TryRepo(c, out ContentRepo? repo) || !TryText(c, 2, out string path)) return;
-        Reading(c, repo, blocks => BlockAt(blocks, path), static (c, cid) => c.Reply.Bulk(Text(cid)));
+        Reading(c, repo, path, (blocks, at) => BlockAt(blocks, at), static (c, cid) => c.Reply.Bulk(Text(cid)));
     }
 
     private static void RunStat(CommandContext c)
@@ -357,9 +359,10 @@ public static unsafe class IpfsCommands
         Reading(
             c,
             repo,
-            blocks =>
+            path,
+            (blocks, at) =>
             {
-                UnixFsNode node = NodeAt(blocks, path);
+                UnixFsNode node = NodeAt(blocks, at);
                 return new FileStat(node.Cid, node.Type, node.IsDirectory ? 0 : node.FileSize, node.TotalSize, node.Links.Count, node.Data.Mode, node.Data.Mtime);
             },
             WriteStat);
@@ -607,9 +610,10 @@ public static unsafe class IpfsCommands
             Reading(
                 c,
                 repo,
-                blocks =>
+                path,
+                (blocks, at) =>
                 {
-                    ResolvedPath place = UnixFsPath.Resolve(blocks, path);
+                    ResolvedPath place = UnixFsPath.Resolve(blocks, at);
                     byte[] block = blocks.Get(place.Cid) ?? throw new BlockMissingException(place.Cid);
                     return place.Rest.Count > 0 ? DagJson.FromCbor(block, place.Rest)
                         : DagJson.CanShow(place.Cid.Codec) ? DagJson.FromBlock(place.Cid.Codec, block)
@@ -657,10 +661,11 @@ public static unsafe class IpfsCommands
             Reading(
                 c,
                 repo,
-                blocks =>
+                path,
+                (blocks, at) =>
                 {
                     using IDisposable protection = repo.Protect();
-                    Cid cid = BlockAt(blocks, path);
+                    Cid cid = BlockAt(blocks, at);
                     blocks.FetchAllAsync(cid, kind).GetAwaiter().GetResult();
                     repo.Pin(cid, kind);
                     return cid;
@@ -838,6 +843,28 @@ public static unsafe class IpfsCommands
             },
             answer,
             keptWords: keptWords);
+    }
+
+    /// <summary>As above, at a path; one that begins with a name is resolved first.</summary>
+    private static void Reading<T>(CommandContext c, ContentRepo repo, string path, Func<IContentRead, string, T> read, Action<CommandContext, T> answer)
+    {
+        if (!path.StartsWith("/ipns/", StringComparison.Ordinal))
+        {
+            Reading(c, repo, blocks => read(blocks, path), answer);
+            return;
+        }
+
+        if (!DhtCommands.TryRouting(c, out INodeRouting? routing)) return;
+        INodeNetwork network = c.Server.Network!;
+        c.AsideAsync(
+            cancellation =>
+            {
+                // The thread waits for blocks in the same way.
+                string found = routing.ResolveNameAsync(path, recursive: true, useCache: true, cancellation).GetAwaiter().GetResult();
+                using IContentRead blocks = network.OpenRead(null, cancellation);
+                return Task.FromResult(read(blocks, found));
+            },
+            answer);
     }
 
     private static bool TryText(CommandContext c, int index, out string text)
