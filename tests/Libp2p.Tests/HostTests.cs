@@ -306,12 +306,11 @@ public sealed class HostTests
     }
 
     [Fact]
-    public async Task Strangers_that_stall_or_babble_are_dropped_in_time()
+    public async Task Strangers_that_stall_or_babble_are_dropped_in_time() => await Seed.RunAsync(async random =>
     {
         await using var other = new TestHost(new HostOptions { UpgradeTimeout = TimeSpan.FromMilliseconds(200), MaxPendingInbound = 10 });
         Multiaddr address = other.Host.Listen(_anyPort);
         Assert.True(address.TryGetTcp(out IPEndPoint? endPoint));
-        var random = new Random(Seed.OfRun());
         for (int i = 0; i < 40; i++)
         {
             using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
@@ -335,7 +334,7 @@ public sealed class HostTests
         Assert.Empty(other.Host.Connections);
         await using var one = new TestHost();
         Assert.Equal(other.Host.Id, (await one.Host.ConnectAsync(address).WaitAsync(_patience)).Peer);
-    }
+    });
 
     [Fact]
     public async Task Connections_over_memory_are_connections()

@@ -28,6 +28,20 @@ public static class Seed
         }
     }
 
+    /// <summary>Runs a body that waits; a failure names the seed that brings it back.</summary>
+    public static async Task RunAsync(Func<Random, Task> body)
+    {
+        int seed = OfRun();
+        try
+        {
+            await body(new Random(seed));
+        }
+        catch (Exception e)
+        {
+            throw new InvalidOperationException($"Failed with LEITHER_SEED={seed}: {e.Message}", e);
+        }
+    }
+
     /// <summary>Whether the long runs are wanted (LEITHER_LONG=1, set by ./test --long).</summary>
     public static bool IsLong => Environment.GetEnvironmentVariable("LEITHER_LONG") is "1" or "true";
 }

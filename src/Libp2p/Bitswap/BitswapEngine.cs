@@ -48,6 +48,9 @@ internal sealed class BitswapEngine(BitswapOptions options, Func<Cid, int?> leng
 
     public int PeerCount => _peers.Count;
 
+    /// <summary>How many bytes of blocks are on their way to others.</summary>
+    public long ServingBytes => _servingBytes;
+
     public bool TryGetPeer(PeerId id, [NotNullWhen(true)] out BitswapPeer? peer) => _peers.TryGetValue(id, out peer);
 
     /// <summary>A peer that speaks Bitswap is connected.</summary>

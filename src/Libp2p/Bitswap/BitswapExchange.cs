@@ -96,6 +96,18 @@ public sealed class BitswapExchange : IAsyncDisposable
     /// <summary>Bytes of blocks that were asked for and came.</summary>
     public long BytesReceived => Volatile.Read(ref _bytesReceived);
 
+    /// <summary>How many bytes of blocks are on their way to others.</summary>
+    internal long ServingBytes
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _engine.ServingBytes;
+            }
+        }
+    }
+
     /// <summary>What was given to and got from a peer that is connected.</summary>
     public BitswapLedger GetLedger(PeerId peer)
     {

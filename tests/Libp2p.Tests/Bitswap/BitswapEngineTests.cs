@@ -9,7 +9,6 @@ namespace Leither.Libp2p.Tests.Bitswap;
 
 public sealed class BitswapEngineTests
 {
-    private readonly Random _random = new(Seed.OfRun());
     private DateTimeOffset _now = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
 
     [Fact]
@@ -44,7 +43,7 @@ public sealed class BitswapEngineTests
     }
 
     [Fact]
-    public void Malformed_messages_are_refused_and_blocks_are_never_misnamed()
+    public void Malformed_messages_are_refused_and_blocks_are_never_misnamed() => Seed.Run(random =>
     {
         byte[] data = new byte[50];
         var cid = Cid.Of(Multicodec.Raw, data);
@@ -52,20 +51,20 @@ public sealed class BitswapEngineTests
             .ToArray(BitswapVersion.V1_2)!;
         for (int i = 0; i < 20_000; i++)
         {
-            byte[] bytes = i % 3 == 0 ? new byte[_random.Next(150)] : [.. good];
+            byte[] bytes = i % 3 == 0 ? new byte[random.Next(150)] : [.. good];
             if (i % 3 == 0)
             {
-                _random.NextBytes(bytes);
+                random.NextBytes(bytes);
             }
 
-            for (int change = _random.Next(4); change > 0 && bytes.Length > 0; change--)
+            for (int change = random.Next(4); change > 0 && bytes.Length > 0; change--)
             {
-                bytes[_random.Next(bytes.Length)] = (byte)_random.Next(256);
+                bytes[random.Next(bytes.Length)] = (byte)random.Next(256);
             }
 
             try
             {
-                foreach (ReceivedBlock block in BitswapMessage.Read(i % 5 == 0 ? bytes[.._random.Next(bytes.Length + 1)] : bytes).Blocks)
+                foreach (ReceivedBlock block in BitswapMessage.Read(i % 5 == 0 ? bytes[..random.Next(bytes.Length + 1)] : bytes).Blocks)
                 {
                     Assert.True(block.Cid.Verify(block.Data.Span));
                 }
@@ -80,13 +79,13 @@ public sealed class BitswapEngineTests
         Assert.Empty(BitswapMessage.Read(many).Wants);
         Assert.Throws<Libp2pException>(() => BitswapMessage.Read(
             new BitswapMessage { Blocks = [new ReceivedBlock(cid, new byte[BitswapMessage.MaxBlockLength + 1])] }.ToArray(BitswapVersion.V1_2)));
-    }
+    });
 
     [Fact]
-    public void A_block_is_asked_of_one_peer_and_called_off_at_the_others()
+    public void A_block_is_asked_of_one_peer_and_called_off_at_the_others() => Seed.Run(random =>
     {
         var engine = new BitswapEngine(new BitswapOptions(), _ => null);
-        PeerId[] peers = [.. Enumerable.Range(0, 3).Select(_ => KadNetwork.NewId(_random))];
+        PeerId[] peers = [.. Enumerable.Range(0, 3).Select(_ => KadNetwork.NewId(random))];
         foreach (PeerId peer in peers)
         {
             engine.Connected(peer, BitswapVersion.V1_2, _now);
@@ -116,14 +115,14 @@ public sealed class BitswapEngineTests
         Assert.Equal([peers[0], peers[2]], sent.Keys.OrderBy(peer => Array.IndexOf(peers, peer)));
         Assert.All(sent.Values, message => Assert.True(Assert.Single(message.Wants).IsCancel));
         Assert.Equal(0, engine.WantCount);
-    }
+    });
 
     [Fact]
-    public void A_peer_that_stalls_lacks_it_or_goes_is_passed_over_and_in_the_end_all_are_asked_again()
+    public void A_peer_that_stalls_lacks_it_or_goes_is_passed_over_and_in_the_end_all_are_asked_again() => Seed.Run(random =>
     {
         var options = new BitswapOptions();
         var engine = new BitswapEngine(options, _ => null);
-        PeerId[] peers = [.. Enumerable.Range(0, 3).Select(_ => KadNetwork.NewId(_random))];
+        PeerId[] peers = [.. Enumerable.Range(0, 3).Select(_ => KadNetwork.NewId(random))];
         foreach (PeerId peer in peers)
         {
             engine.Connected(peer, BitswapVersion.V1_2, _now);
@@ -153,29 +152,29 @@ public sealed class BitswapEngineTests
         Tick(engine, options.RebroadcastInterval);
         Assert.True(engine.TryTakeSearch(out Cid search));
         Assert.Equal(cid, search);
-    }
+    });
 
     [Fact]
-    public void What_nobody_connected_has_is_searched_for_and_asked_of_whoever_comes()
+    public void What_nobody_connected_has_is_searched_for_and_asked_of_whoever_comes() => Seed.Run(random =>
     {
         var engine = new BitswapEngine(new BitswapOptions(), _ => null);
         var cid = Cid.Of(Multicodec.Raw, [1]);
         BitswapWaiter waiter = engine.Want(new BitswapSession(), cid, _ => { }, _now);
         Tick(engine, TimeSpan.Zero);
         Assert.True(engine.TryTakeSearch(out _));
-        PeerId peer = KadNetwork.NewId(_random);
+        PeerId peer = KadNetwork.NewId(random);
         engine.Connected(peer, BitswapVersion.V1_0, _now);
         Assert.False(Assert.Single(Send(engine)[peer].Wants).IsHave);
         engine.Cancel(waiter, _now);
         Assert.True(Assert.Single(Send(engine)[peer].Wants).IsCancel);
         Assert.Equal(0, engine.WantCount);
-    }
+    });
 
     [Fact]
-    public void Blocks_are_spread_over_the_peers_of_a_session_and_more_are_asked_of_the_quick()
+    public void Blocks_are_spread_over_the_peers_of_a_session_and_more_are_asked_of_the_quick() => Seed.Run(random =>
     {
         var engine = new BitswapEngine(new BitswapOptions { MaxActiveWants = 50 }, _ => null);
-        PeerId quick = KadNetwork.NewId(_random), slow = KadNetwork.NewId(_random);
+        PeerId quick = KadNetwork.NewId(random), slow = KadNetwork.NewId(random);
         engine.Connected(quick, BitswapVersion.V1_2, _now);
         engine.Connected(slow, BitswapVersion.V1_2, _now);
         var session = new BitswapSession();
@@ -217,14 +216,14 @@ public sealed class BitswapEngineTests
         Assert.Equal(data.Count, got);
         Assert.True(served[quick] > 2 * served[slow], $"{served[quick]} and {served[slow]}");
         Assert.InRange(served[quick] + served[slow], data.Count, data.Count + data.Count / 20);
-    }
+    });
 
     [Fact]
-    public void Who_wants_much_takes_nothing_from_others_and_is_bounded()
+    public void Who_wants_much_takes_nothing_from_others_and_is_bounded() => Seed.Run(random =>
     {
         var options = new BitswapOptions { MaxMessageBytes = 100_000, MaxWantsPerPeer = 200 };
         var engine = new BitswapEngine(options, _ => 40_000);
-        PeerId greedy = KadNetwork.NewId(_random), modest = KadNetwork.NewId(_random);
+        PeerId greedy = KadNetwork.NewId(random), modest = KadNetwork.NewId(random);
         engine.Connected(greedy, BitswapVersion.V1_2, _now);
         engine.Connected(modest, BitswapVersion.V1_2, _now);
         Cid[] cids = [.. Enumerable.Range(0, 1000).Select(i => Cid.Of(Multicodec.Raw, BitConverter.GetBytes(i)))];
@@ -257,14 +256,14 @@ public sealed class BitswapEngineTests
         }
 
         Assert.InRange(peer.Tasks.Count, 0, 2 * options.MaxWantsPerPeer + 1);
-    }
+    });
 
     [Fact]
-    public void Presence_is_told_and_what_comes_later_is_sent_to_those_who_wait()
+    public void Presence_is_told_and_what_comes_later_is_sent_to_those_who_wait() => Seed.Run(random =>
     {
         var here = new Dictionary<Cid, int>();
         var engine = new BitswapEngine(new BitswapOptions(), cid => here.TryGetValue(cid, out int size) ? size : null);
-        PeerId peer = KadNetwork.NewId(_random);
+        PeerId peer = KadNetwork.NewId(random);
         engine.Connected(peer, BitswapVersion.V1_2, _now);
         Cid[] cids = [.. Enumerable.Range(0, 5).Select(i => Cid.Of(Multicodec.Raw, BitConverter.GetBytes(i)))];
         here[cids[0]] = 5000;
@@ -281,7 +280,7 @@ public sealed class BitswapEngineTests
         Assert.True(engine.TryTake(out send));
         Assert.Equal([new Presence(cids[3], true)], send.Message.Presences);
         Assert.Empty(send.Blocks);
-    }
+    });
 
     private static BitswapMessage Wants(IEnumerable<Cid> cids) => new() { Wants = [.. cids.Select(cid => new WantEntry(cid, 1, false, false, true))] };
 

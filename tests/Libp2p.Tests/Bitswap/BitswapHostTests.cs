@@ -14,7 +14,7 @@ public sealed class BitswapHostTests
     private static readonly TimeSpan _patience = TimeSpan.FromSeconds(100);
 
     [Fact]
-    public async Task Three_nodes_exchange_ten_megabytes()
+    public async Task Three_nodes_exchange_ten_megabytes() => await Seed.RunAsync(async random =>
     {
         await using var one = new Node();
         await using var two = new Node();
@@ -22,7 +22,6 @@ public sealed class BitswapHostTests
         await one.Host.ConnectAsync(two.Address).WaitAsync(_patience);
         await one.Host.ConnectAsync(three.Address).WaitAsync(_patience);
         await two.Host.ConnectAsync(three.Address).WaitAsync(_patience);
-        var random = new Random(Seed.OfRun());
         Node[] nodes = [one, two, three];
         var all = new Dictionary<Cid, byte[]>();
         // Most blocks are with one node, some with two.
@@ -52,7 +51,7 @@ public sealed class BitswapHostTests
         Assert.All(nodes, node => Assert.Empty(node.Exchange.Wanted));
         long sent = nodes.Sum(node => nodes.Sum(other => node.Exchange.GetLedger(other.Host.Id).BytesReceived));
         Assert.InRange(sent, 1, 2 * all.Values.Sum(data => (long)data.Length));
-    }
+    });
 
     [Fact]
     public async Task Absent_content_ends_when_the_caller_says_so_and_nothing_is_left()

@@ -66,9 +66,8 @@ public sealed class IdentifyTests
     }
 
     [Fact]
-    public async Task Whatever_is_said_the_connection_goes_on()
+    public async Task Whatever_is_said_the_connection_goes_on() => await Seed.RunAsync(async random =>
     {
-        var random = new Random(Seed.OfRun());
         for (int i = 0; i < 40; i++)
         {
             byte[] junk = new byte[random.Next(0, 20_000)];
@@ -81,7 +80,7 @@ public sealed class IdentifyTests
             (_, Host host, _) = await MeetAsync(junk);
             await host.DisposeAsync();
         }
-    }
+    });
 
     private static byte[] Prefixed(byte[] message)
     {

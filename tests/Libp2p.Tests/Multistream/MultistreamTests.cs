@@ -99,9 +99,8 @@ public sealed class MultistreamTests
     }
 
     [Fact]
-    public async Task Whatever_is_sent_ends_in_an_answer_or_an_error()
+    public async Task Whatever_is_sent_ends_in_an_answer_or_an_error() => await Seed.RunAsync(async random =>
     {
-        var random = new Random(Seed.OfRun());
         for (int i = 0; i < 2000; i++)
         {
             byte[] bytes = Encoding.Latin1.GetBytes(Header + "\x07/noise\n\x03ls\n\x03/a\n");
@@ -126,7 +125,7 @@ public sealed class MultistreamTests
 
             listener.Dispose();
         }
-    }
+    });
 
     [Theory]
     [InlineData(0)]

@@ -85,12 +85,10 @@ public sealed class NoiseChannelTests
     }
 
     [Fact]
-    public async Task Whatever_a_stranger_sends_ends_the_handshake_and_nothing_else()
+    public async Task Whatever_a_stranger_sends_ends_the_handshake_and_nothing_else() => await Seed.RunAsync(async random =>
     {
         using var identity = PrivateKey.Generate();
         using var security = new NoiseSecurity(identity, "/yamux/1.0.0");
-        int seed = Seed.OfRun();
-        var random = new Random(seed);
         for (int i = 0; i < 300; i++)
         {
             (MemoryConnection dialer, MemoryConnection listener) = MemoryConnection.CreatePair();
@@ -109,7 +107,7 @@ public sealed class NoiseChannelTests
             await Assert.ThrowsAnyAsync<IOException>(() => security.ListenAsync(listener, input, CancellationToken.None));
             listener.Dispose();
         }
-    }
+    });
 
     [Fact]
     public async Task A_changed_handshake_fails_on_both_sides()

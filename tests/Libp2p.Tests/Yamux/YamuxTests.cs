@@ -434,10 +434,8 @@ public sealed class YamuxTests
     }
 
     [Fact]
-    public async Task Whatever_is_sent_the_session_ends_or_goes_on()
+    public async Task Whatever_is_sent_the_session_ends_or_goes_on() => await Seed.RunAsync(async random =>
     {
-        int seed = Seed.OfRun();
-        var random = new Random(seed);
         for (int round = 0; round < 60; round++)
         {
             await using var raw = await RawPair.CreateAsync(new YamuxOptions { MaxBufferedBytes = 512 * 1024 });
@@ -460,11 +458,11 @@ public sealed class YamuxTests
                 // Dropped.
             }
 
-            Assert.True(raw.Session.HeldBytes <= 600 * 1024, $"LEITHER_SEED={seed}");
+            Assert.True(raw.Session.HeldBytes <= 600 * 1024);
             raw.Session.Abort(new Libp2pException(Libp2pError.ConnectionClosed, "The round is over."));
             await raw.Session.Completion.WaitAsync(_patience);
         }
-    }
+    });
 
     private static byte[] Frame(byte type, ushort flags, uint stream, uint length)
     {
