@@ -8,6 +8,7 @@ using Leither.TestKit;
 using Leither.Ipfs.Keys;
 using Leither.Ipfs.Multiformats;
 using Leither.Ipfs.UnixFs;
+using Leither.Libp2p.PrivateNetworks;
 using Leither.MmDb;
 using Leither.MmDb.Configuration;
 using Leither.Node.Http;
@@ -81,6 +82,41 @@ public sealed class NodeNetworkTests
     }
 
     [Fact]
+    public async Task The_members_of_a_private_network_meet_on_a_port_of_their_own_and_nobody_else_comes_in()
+    {
+        using var folder = new TempDir("swarm-key");
+        string file = folder.File("swarm.key");
+        await File.WriteAllTextAsync(file, SwarmKey.Generate().ToFile());
+        await using TestNode one = new(Private), other = new(Private), stranger = new();
+        Cid block = Cid.Of(Multicodec.Raw, "a block"u8);
+        one.Content.PutLoose(block, "a block"u8);
+        Assert.False(one.Network.AcceptsOnThePort);
+        one.Network.Begin();
+        // It is there before anybody asks for it, and tells of that port alone.
+        Multiaddr address = Assert.Single(one.Network.Listening);
+        Assert.Equal([address], await one.Network.AddressesAsync().WaitAsync(_patience));
+        Assert.NotEqual(one.Address.WithoutPeer(), address);
+        Assert.Equal(one.Network.Id, await other.Network.ConnectAsync(address).WaitAsync(_patience));
+        using (IContentRead read = other.Network.OpenRead(_patience))
+        {
+            Assert.Equal("a block"u8.ToArray(), await Task.Run(() => read.Get(block)).WaitAsync(_patience));
+        }
+
+        await Assert.ThrowsAnyAsync<IOException>(() => stranger.Network.ConnectAsync(address).WaitAsync(_patience));
+        Assert.Equal(other.Network.Id, Assert.Single(await one.Network.ConnectionsAsync()).Peer);
+
+        await File.WriteAllTextAsync(file, "nonsense");
+        IOException e = Assert.Throws<IOException>(() => new TestNode(Private));
+        Assert.Contains(file, e.Message, StringComparison.Ordinal);
+
+        void Private(ConfigSettings settings)
+        {
+            settings.Put(ConfigKeys.SwarmKeyFile, ConfigText.FromText(file));
+            settings.Put(ConfigKeys.SwarmPort, Ports.Free());
+        }
+    }
+
+    [Fact]
     public async Task A_node_that_takes_no_part_in_a_network_turns_WebSockets_away()
     {
         await using TestNode one = new(("swarm", "no")), other = new();
@@ -143,8 +179,13 @@ public sealed class NodeNetworkTests
         private readonly Task _accepting;
 
         public TestNode(params (string Name, string Value)[] settings)
+            : this(target => Assert.Null(target.Set(settings, isLocal: true)))
         {
-            Assert.Null(Settings.Set(settings, isLocal: true));
+        }
+
+        public TestNode(Action<ConfigSettings> configure)
+        {
+            configure(Settings);
             Content = new ContentRepo(new WatchedBlockstore(new MemoryBlockstore(), cid => Network?.Added(cid)), new SimulatedDisk(0));
             Network = new NodeNetwork(_key, Content, _folder.File("swarm"), Settings, NodeLog.None);
             _port.Start();

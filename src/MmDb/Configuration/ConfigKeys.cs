@@ -308,6 +308,15 @@ public static class ConfigKeys
     /// <summary>Connections with peers beyond which nobody is let in.</summary>
     public static readonly NumberKey SwarmMaxConnections = Number("swarm-max-connections", 1024, 1, 1_000_000, Immutable);
 
+    /// <summary>The file of a swarm key: the node is part of that private network and of no other, on a port of its own.</summary>
+    public static readonly StringKey SwarmKeyFile = Text("swarm-key", "", Immutable, emptyIsUnset: true);
+
+    /// <summary>The port on which the members of a private network meet: what they say begins with random bytes, so it cannot share the node's. 0: any.</summary>
+    public static readonly NumberKey SwarmPort = Number("swarm-port", DefaultPort + 1, 0, 65535, Immutable);
+
+    /// <summary>Whether the node looks for others on the local network by multicast DNS, and tells them where it is.</summary>
+    public static readonly BooleanKey SwarmMdns = Boolean("swarm-mdns", false, Immutable);
+
     /// <summary>Which DHT the node is part of: the open one of IPFS, or one of Leither nodes alone.</summary>
     public static readonly EnumKey DhtNetwork = Choice("dht-network", "leither", ["leither", "ipfs"], Immutable);
 

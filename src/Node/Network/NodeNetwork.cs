@@ -1,7 +1,8 @@
 // The node among peers: a libp2p host, its part of the DHT and Bitswap over the public content, and nothing else of what the node holds.
 //
 // It costs nothing before it is needed: the parts are made when the first peer connects, a command asks for them, or the settings name peers to connect with; then
-// on a thread of the pool, never on the loop. The port is the node's: sockets that turn out to be peers' are handed over with the bytes they sent.
+// on a thread of the pool, never on the loop. The port is the node's: sockets that turn out to be peers' are handed over with the bytes they sent. A private network
+// has a port of its own instead, and is there from the start, as is a node that is to be found on the local network.
 
 using System.Net;
 using System.Net.Sockets;
@@ -10,10 +11,13 @@ using Leither.Ipfs.Content;
 using Leither.Ipfs.Keys;
 using Leither.Ipfs.Multiformats;
 using Leither.Libp2p;
+using Leither.Libp2p.AutoNat;
 using Leither.Libp2p.Bitswap;
 using Leither.Libp2p.Ipns;
 using Leither.Libp2p.KadDht;
+using Leither.Libp2p.Mdns;
 using Leither.Libp2p.Peers;
+using Leither.Libp2p.PrivateNetworks;
 using Leither.Libp2p.Transport;
 using Leither.MmDb;
 using Leither.MmDb.Configuration;
@@ -36,6 +40,7 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
     private readonly ContentRepo _content;
     private readonly ConfigSettings _settings;
     private readonly NodeLog _log;
+    private readonly SwarmKey? _swarmKey;
     private readonly Lock _gate = new();
     private readonly SwarmFolder _folder;
     private readonly RoutingStores _stores;
@@ -55,6 +60,7 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
     /// <param name="folder">The folder of what is remembered of the swarm.</param>
     /// <param name="settings">The settings.</param>
     /// <param name="log">Where trouble is told.</param>
+    /// <exception cref="IOException">The file of the swarm key cannot be used.</exception>
     public NodeNetwork(PrivateKey identity, ContentRepo content, string folder, ConfigSettings settings, NodeLog log)
     {
         _folder = new SwarmFolder(folder);
@@ -63,6 +69,7 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
         _content = content;
         _settings = settings;
         _log = log;
+        _swarmKey = ReadSwarmKey(ConfigText.ToText(settings.Get(ConfigKeys.SwarmKeyFile)));
         NodeId = LeitherId.Of(identity.PublicKey.Protobuf);
         Routing = new NodeRouting(this, content);
         settings.OnChange(Switch, ConfigKeys.Swarm);
@@ -76,7 +83,7 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
     public bool IsOn => _settings.Get(ConfigKeys.Swarm);
 
     /// <summary>Whether peers are let in on the node's port.</summary>
-    public bool AcceptsOnThePort => IsOn;
+    public bool AcceptsOnThePort => IsOn && _swarmKey is null;
 
     /// <inheritdoc/>
     public PeerId Id => _identity.PublicKey.PeerId;
@@ -139,12 +146,16 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
     {
         get
         {
-            lock (_gate) return [.. _listening.Select(Multiaddr.Of)];
+            lock (_gate) return [.. PeersListenAt.Select(Multiaddr.Of)];
         }
     }
 
     private IEnumerable<IPNetwork> ConfiguredFilters =>
         _settings.Get(ConfigKeys.SwarmFilters).Select(static text => PeerAddress.TryParseNetwork(text, out IPNetwork network) ? network : default);
+
+    /// <summary>Where peers come in. Under the lock.</summary>
+    private IEnumerable<IPEndPoint> PeersListenAt => _swarmKey is null ? _listening
+        : _listening.Select(endPoint => new IPEndPoint(endPoint.Address, (int)_settings.Get(ConfigKeys.SwarmPort))).Distinct();
 
     /// <summary>Under the lock.</summary>
     private List<IPNetwork> OwnFilters => _filters ??= _folder.LoadFilters();
@@ -153,14 +164,14 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
     public void ListensAt(IReadOnlyList<IPEndPoint> endPoints)
     {
         lock (_gate) _listening = endPoints;
-        Services?.Host.ListensElsewhere(endPoints, webSocketToo: true);
+        if (_swarmKey is null) Services?.Host.ListensElsewhere(endPoints, webSocketToo: true);
     }
 
     /// <summary>The node serves: what the settings want to be connected is connected, in the background.</summary>
     public void Begin()
     {
         if (!IsOn) return;
-        if (Bootstrap.Count > 0) _ = StartAsync();
+        if (Bootstrap.Count > 0 || _swarmKey is not null || _settings.Get(ConfigKeys.SwarmMdns)) _ = BeginAsync();
         else _ = Task.Run(BeginForOthers);
     }
 
@@ -169,7 +180,7 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
     {
         try
         {
-            if (_stores.HoldAnythingOfOurs()) _ = StartAsync();
+            if (_stores.HoldAnythingOfOurs()) _ = BeginAsync();
         }
         catch (IOException e)
         {
@@ -373,6 +384,18 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
         while (_added.Reader.Count > 0 && Interlocked.Exchange(ref _isTelling, 1) == 0);
     }
 
+    private async Task BeginAsync()
+    {
+        try
+        {
+            await StartAsync().ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            _log.Warning($"The node is not among peers: {e.Message}");
+        }
+    }
+
     /// <summary>The host for somebody who waits to be let in; null where there will be none.</summary>
     private async Task<Host?> TryGetHostAsync()
     {
@@ -402,18 +425,20 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
             HighWater = (int)_settings.Get(ConfigKeys.SwarmHighWater),
             LowWater = (int)_settings.Get(ConfigKeys.SwarmLowWater),
             MaxConnections = (int)_settings.Get(ConfigKeys.SwarmMaxConnections),
+            SwarmKey = _swarmKey,
         });
         host.HandlerFailed += (protocol, failure) => _log.Warning($"A peer's stream of {protocol} failed: {failure}");
-        IReadOnlyList<IPEndPoint> listening;
+        List<IPEndPoint> listening;
         List<Multiaddr> announced;
         lock (_gate)
         {
-            listening = _listening;
+            listening = [.. PeersListenAt];
             announced = _announced = AddressesOf(ConfigKeys.SwarmAnnounce);
         }
 
         foreach (IPNetwork network in filters) host.Filters.Add(network);
-        host.ListensElsewhere(listening, webSocketToo: true);
+        if (_swarmKey is null) host.ListensElsewhere(listening, webSocketToo: true);
+        else await ListenAsync(host, listening).ConfigureAwait(false);
         foreach (Multiaddr address in announced) host.Announce(address);
         KademliaDht? dht = null;
         IpnsNames? names = null;
@@ -445,7 +470,63 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
         }
 
         var bitswap = new BitswapExchange(host, _content.Blocks, null, dht);
-        return new NetworkServices(host, dht, bitswap) { Known = new KnownPeers(host, dht, () => Bootstrap, _folder, _log), Names = names };
+        var reachability = new AutoNatClient(host);
+        reachability.Changed += now =>
+        {
+            _log.Verbose($"Reachability is {now}");
+            dht?.SetReachable(now == Reachability.Public);
+        };
+        return new NetworkServices(host, dht, bitswap)
+        {
+            Reachability = reachability,
+            AutoNat = new AutoNatServer(host),
+            Mdns = _settings.Get(ConfigKeys.SwarmMdns) ? Discover(host) : null,
+            Known = new KnownPeers(host, dht, () => Bootstrap, _folder, _log),
+            Names = names,
+        };
+    }
+
+    /// <summary>Opens the port of a private network.</summary>
+    private static async Task ListenAsync(Host host, List<IPEndPoint> endPoints)
+    {
+        try
+        {
+            foreach (IPEndPoint endPoint in endPoints) host.Listen(endPoint);
+        }
+        catch (SocketException e)
+        {
+            await host.DisposeAsync().ConfigureAwait(false);
+            throw new IOException($"the port of the private network (swarm-port) cannot be opened: {e.Message}", e);
+        }
+    }
+
+    private static SwarmKey? ReadSwarmKey(string file)
+    {
+        if (file.Length == 0) return null;
+        try
+        {
+            using FileStream stream = File.OpenRead(file);
+            byte[] content = new byte[SwarmKey.MaxFileLength + 1];
+            return SwarmKey.Parse(content.AsSpan(0, stream.ReadAtLeast(content, content.Length, throwOnEndOfStream: false)));
+        }
+        catch (Exception e) when (e is FormatException or IOException or UnauthorizedAccessException)
+        {
+            // Never on without it: the node would show itself to the open network.
+            throw new IOException($"The swarm key {file} cannot be used: {e.Message}", e);
+        }
+    }
+
+    private MdnsDiscovery? Discover(Host host)
+    {
+        try
+        {
+            return new MdnsDiscovery(host);
+        }
+        catch (SocketException e)
+        {
+            _log.Warning($"Peers on the local network are not looked for: {e.Message}");
+            return null;
+        }
     }
 
     private async Task StopAsync(Task<NetworkServices> made)
@@ -461,6 +542,9 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
             return;
         }
 
+        if (services.Mdns is not null) await services.Mdns.DisposeAsync().ConfigureAwait(false);
+        services.AutoNat.Dispose();
+        await services.Reachability.DisposeAsync().ConfigureAwait(false);
         await services.Known.DisposeAsync().ConfigureAwait(false);
         await services.Bitswap.DisposeAsync().ConfigureAwait(false);
         if (services.Names is not null) await services.Names.DisposeAsync().ConfigureAwait(false);
