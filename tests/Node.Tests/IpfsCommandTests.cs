@@ -100,6 +100,25 @@ public sealed class IpfsCommandTests : IDisposable
     }
 
     [Fact]
+    public void A_collection_tells_what_it_left_behind_and_a_purge_leaves_nothing()
+    {
+        using RespClient client = _server.Connect();
+        string kept = client.Call("IPFS", "ADD", new string('k', 200_000)).Text;
+        string gone = client.Call("IPFS", "ADD", "gone").Text;
+        client.Call("IPFS", "PIN", "RM", gone);
+        Dictionary<string, long> first = Figures(client.Call("IPFS", "REPO", "GC"));
+        Assert.True(first["dead"] > 0 && first["freed"] == 0 && first["left"] == first["dead"], string.Join(' ', first));
+        Assert.Equal("gone", client.Call("IPFS", "CAT", gone).Text);
+        Assert.Equal(first["left"], Figures(client.Call("IPFS", "REPO", "STAT"))["dead"]);
+        Dictionary<string, long> second = Figures(client.Call("IPFS", "REPO", "GC", "PURGE"));
+        Assert.True(second["freed"] > 0 && second["left"] == 0 && second["live"] == first["live"], string.Join(' ', second));
+        Assert.True(client.Call("IPFS", "CAT", gone).IsError);
+        Assert.Equal(200_000, client.Call("IPFS", "CAT", kept).Text.Length);
+
+        static Dictionary<string, long> Figures(RespValue reply) => reply.Items.Chunk(2).ToDictionary(static p => p[0].Text, static p => long.Parse(p[1].Text, System.Globalization.CultureInfo.InvariantCulture));
+    }
+
+    [Fact]
     public void Many_blocks_are_put_and_read_by_one_command_all_of_them_or_none()
     {
         using RespClient client = _server.Connect();

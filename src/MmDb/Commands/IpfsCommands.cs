@@ -199,7 +199,8 @@ public static unsafe class IpfsCommands
         "PIN ADD <path> [DIRECT] | RM <path> | LS [path]",
         "    Keep content with all that it leads to, or one block; keep it no longer; list what is kept, or say what keeps this.",
         "REPO STAT | GC [PURGE]",
-        "    Tell how much content there is; take away what no pin and no file of the tree leads to.",
+        "    Tell how much content there is; take away what no pin and no file of the tree leads to. A file on disk is written anew when a quarter of it is dead;",
+        "    until then, blocks in it that went can still be read by their CIDs. PURGE writes every one anew that holds any.",
         "RESOLVE <path>",
         "    Return the CID that a path leads to.",
         "STAT <path>",
@@ -708,13 +709,16 @@ public static unsafe class IpfsCommands
         else if (c.Is(2, "gc"u8) && (c.Count == 3 || (c.Count == 4 && c.Is(3, "purge"u8))))
         {
             bool purge = c.Count == 4;
-            c.Aside(() => repo.Collect(purge), static (c, report) =>
+            c.Aside(() => (repo.Collect(purge), repo.Blocks.Figures), static (c, done) =>
             {
-                c.Reply.Map(4);
+                (CollectionReport report, BlockstoreFigures figures) = done;
+                c.Reply.Map(6);
                 MimeiCommands.Field(c.Reply, "live", report.LiveBlocks);
                 MimeiCommands.Field(c.Reply, "dead", report.DeadBytes);
-                MimeiCommands.Field(c.Reply, "freed", report.FreedBytes);
+                MimeiCommands.Field(c.Reply, "freed", Math.Max(0, report.FreedBytes - report.CopiedBytes));
+                MimeiCommands.Field(c.Reply, "left", figures.DeadBytes);
                 MimeiCommands.Field(c.Reply, "missing", report.MissingBlocks);
+                MimeiCommands.Field(c.Reply, "damaged", report.Damage.Count);
             });
         }
         else

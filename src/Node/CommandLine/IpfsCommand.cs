@@ -422,7 +422,14 @@ internal static class IpfsCommand
         MimeiVerb verb = new("repo", "stat | gc", "Tells how much content there is, or takes away what nothing keeps.")
         {
             Of = "ipfs",
-            Json = """stat: {"blocks", "bytes", "dead", "packs", "memory", "pins": numbers}   gc: {"live", "dead", "freed", "missing": numbers}""",
+            Details = """
+                gc takes away what no pin and no file of the tree leads to. Blocks lie in packs, and a pack is written anew when a quarter of it is dead:
+                until then, what went can still be read by its CID and takes its place on the disk. --purge leaves nothing of it.
+
+                gc tells: live, the blocks that are kept; dead, the bytes found of no use; freed, the bytes that the disk has back; left, the dead
+                bytes that it has not; missing, links to blocks that are not here; damaged, kept blocks that could not be read.
+                """,
+            Json = """stat: {"blocks", "bytes", "dead", "packs", "memory", "pins": numbers}   gc: {"live", "dead", "freed", "left", "missing", "damaged": numbers}""",
             Examples = ["repo stat", "repo gc"],
         };
         verb.Options.Add(purge);
