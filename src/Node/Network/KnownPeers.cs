@@ -146,21 +146,23 @@ public sealed class KnownPeers : IAsyncDisposable
         if (_host.Connections.Count > 0) return false;
         (PeerId Peer, List<Multiaddr> Addresses)[] tried;
         lock (_gate) tried = [.. _remembered.Take(MaxTried)];
-        await Task.WhenAll(tried.Where(known => known.Peer != _host.Id).Select(known => ConnectAsync(known.Addresses[0].WithPeer(known.Peer)))).ConfigureAwait(false);
+        await Task.WhenAll(tried.Where(known => known.Peer != _host.Id).Select(known => TryAsync(known.Peer.ToString(), () => _host.ConnectAsync(known.Peer, known.Addresses, _stopping.Token)))).ConfigureAwait(false);
         return false;
     }
 
-    private async Task<PeerId?> ConnectAsync(Multiaddr address)
+    private Task<PeerId?> ConnectAsync(Multiaddr address) => TryAsync(address.ToString(), () => _host.ConnectAsync(address, _stopping.Token));
+
+    private async Task<PeerId?> TryAsync(string whom, Func<Task<PeerConnection>> connect)
     {
         try
         {
-            PeerConnection connection = await _host.ConnectAsync(address, _stopping.Token).ConfigureAwait(false);
+            PeerConnection connection = await connect().ConfigureAwait(false);
             _ = await connection.Identified.WaitAsync(_stopping.Token).ConfigureAwait(false);
             return connection.Peer;
         }
         catch (IOException e)
         {
-            _log.Verbose($"{address} could not be reached: {e.Message}");
+            _log.Verbose($"{whom} could not be reached: {e.Message}");
             return null;
         }
     }
