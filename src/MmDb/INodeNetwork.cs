@@ -55,7 +55,8 @@ public interface INodeNetwork
     /// <summary>The DHT, and its names.</summary>
     INodeRouting Routing { get; }
 
-    /// <summary>Networks that are neither dialled nor let in.</summary>
+    /// <summary>Networks that are neither dialled nor let in. The first call reads a file.</summary>
+    /// <exception cref="IOException">It cannot be read.</exception>
     IReadOnlyList<IPNetwork> Filters { get; }
 
     /// <summary>Adds a filter, durably, and ends the connections that it is about; false if there was such a one.</summary>

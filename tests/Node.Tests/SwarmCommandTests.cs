@@ -111,10 +111,10 @@ public sealed class SwarmCommandTests : IDisposable
     [Fact]
     public void A_node_finds_its_bootstrap_peers_again_whenever_they_are_there()
     {
-        using RespClient one = _one.Connect(), other = _other.Connect();
+        using RespClient other = _other.Connect();
         Assert.Equal("OK", other.Call("CONFIG", "SET", "swarm-bootstrap", $"127.0.0.1:{_one.Port}").Text);
         Wait.Until(() => other.Call("SWARM", "PEERS").Items.Length == 1);
-        string peer = one.Call("SWARM", "PEERS")[0][1].Text;
+        string peer = Json(_other, "id").GetProperty("peer").GetString()!;
         _one.Kill();
         Wait.Until(() => other.Call("SWARM", "PEERS").Items.Length == 0);
         _one.Start();
@@ -173,6 +173,79 @@ public sealed class SwarmCommandTests : IDisposable
         using RespClient client = small.Connect();
         Assert.Equal("PONG", client.Call("PING").Text);
         Assert.Single(client.Call("SWARM", "PEERS").Items);
+    }
+
+    [Fact]
+    public void Who_no_longer_waits_for_a_block_has_it_no_longer_asked_for()
+    {
+        const string nowhere = "bafkreifjjcie6lypi6ny7amxnfftagclbuxndqonfipmb64f2km2devei4";
+        Swarm(_other, "connect", LocalOf(_one));
+        using RespClient watching = _other.Connect();
+        using (RespClient leaving = _other.Connect())
+        {
+            leaving.Queue("IPFS", "BLOCK", "GET", nowhere);
+            leaving.Flush();
+            Wait.Until(() => Wanted() == 1);
+        }
+
+        Wait.Until(() => Wanted() == 0);
+        using RespClient unblocked = _other.Connect();
+        string id = unblocked.Call("CLIENT", "ID").Text;
+        unblocked.Queue("IPFS", "BLOCK", "GET", nowhere);
+        unblocked.Flush();
+        Wait.Until(() => Wanted() == 1);
+        Assert.Equal("1", watching.Call("CLIENT", "UNBLOCK", id).Text);
+        Assert.Contains("unblocked", unblocked.Read().Text, StringComparison.Ordinal);
+        Wait.Until(() => Wanted() == 0);
+
+        int Wanted() => int.Parse(watching.Call("INFO", "network").Text.Split("bitswap_wanted_blocks:")[1].Split('\r')[0], System.Globalization.CultureInfo.InvariantCulture);
+    }
+
+    [Fact]
+    public void Peers_learn_of_addresses_that_are_announced_while_they_are_connected()
+    {
+        const string address = "/ip4/198.51.100.1/tcp/4800";
+        Swarm(_other, "connect", LocalOf(_one));
+        using RespClient one = _one.Connect(), other = _other.Connect();
+        Assert.Equal("OK", one.Call("CONFIG", "SET", "swarm-announce", address).Text);
+        Assert.Contains(one.Call("SWARM", "LOCAL").Items, a => a.Text.StartsWith(address + "/p2p/", StringComparison.Ordinal));
+        Wait.Until(() => other.Call("SWARM", "ADDRS").Items.Any(static p => p[2].Items.Any(static a => a.Text == address)));
+        Assert.Equal("OK", one.Call("CONFIG", "SET", "swarm-announce", "").Text);
+        Assert.DoesNotContain(one.Call("SWARM", "LOCAL").Items, static a => a.Text.StartsWith(address, StringComparison.Ordinal));
+        Assert.Equal("OK", one.Call("CONFIG", "SET", "swarm-low-water", "0", "swarm-high-water", "0").Text);
+    }
+
+    [Fact]
+    public void Filters_that_cannot_be_read_keep_the_node_from_its_peers_and_from_nothing_else()
+    {
+        _one.Kill();
+        Directory.CreateDirectory(Path.Combine(_one.DataDir, "swarm"));
+        string file = Path.Combine(_one.DataDir, "swarm", "filters");
+        File.WriteAllText(file, "10.0.0.0/8\nsomething else\n");
+        File.WriteAllText(Path.Combine(_one.DataDir, "swarm", "peers"), "nonsense\n\u0000\n");
+        _one.Start();
+        using RespClient client = _one.Connect();
+        Assert.Equal("PONG", client.Call("PING").Text);
+        Assert.Contains("has a line that is no network: 'something else'", client.Call("SWARM", "PEERS").Text, StringComparison.Ordinal);
+        Assert.Contains("has a line that is no network", client.Call("SWARM", "FILTERS").Text, StringComparison.Ordinal);
+        Assert.Equal(1, Swarm(_other, "connect", $"127.0.0.1:{_one.Port}").Code);
+        File.WriteAllText(file, "10.0.0.0/8\n");
+        Assert.Empty(client.Call("SWARM", "PEERS").Items);
+        Assert.Equal(0, Swarm(_other, "connect", $"127.0.0.1:{_one.Port}").Code);
+    }
+
+    [Fact]
+    public void Who_may_not_administer_the_node_may_look_at_its_peers_and_not_change_them()
+    {
+        using RespClient admin = _one.Connect(), guest = _one.Connect();
+        Assert.Equal("OK", admin.Call("ACL", "SETUSER", "guest", "on", "nopass", "+@all", "-@admin").Text);
+        guest.Call("AUTH", "guest", "x");
+        Assert.False(guest.Call("SWARM", "PEERS").IsError);
+        Assert.False(guest.Call("SWARM", "ID").IsError);
+        foreach (string[] words in (string[][])[["CONNECT", "127.0.0.1"], ["DISCONNECT", "x"], ["FILTERS", "ADD", "10.0.0.0/8"]])
+        {
+            Assert.StartsWith("NOPERM", guest.Call(["SWARM", .. words]).Text, StringComparison.Ordinal);
+        }
     }
 
     [Fact]

@@ -249,9 +249,13 @@ public static unsafe class SwarmCommands
         if (!TryNetwork(c, out INodeNetwork? network)) return;
         if (c.Count == 2 || (c.Count == 3 && c.Is(2, "ls"u8)))
         {
-            IReadOnlyList<IPNetwork> filters = network.Filters;
-            c.Reply.Array(filters.Count);
-            foreach (IPNetwork filter in filters) c.Reply.Bulk(Ascii(filter.ToString()));
+            c.Aside(
+                () => network.Filters,
+                static (c, filters) =>
+                {
+                    c.Reply.Array(filters.Count);
+                    foreach (IPNetwork filter in filters) c.Reply.Bulk(Ascii(filter.ToString()));
+                });
             return;
         }
 
