@@ -130,7 +130,9 @@ public sealed class UnixFsStream : Stream
         }
 
         ReadOnlyMemory<byte> block = ReadBlock(maxBytes);
-        destination.Write(block.Span);
+        if (block.IsEmpty) return 0;
+        block.Span.CopyTo(destination.GetSpan(block.Length)); // in one piece, however small those are that it would give
+        destination.Advance(block.Length);
         return block.Length;
     }
 

@@ -135,7 +135,12 @@ internal sealed class HandoffListenerFactory : IConnectionListenerFactory, IConn
 /// <summary>Accepts what the port handed over.</summary>
 internal sealed class HandoffListener(HandoffPlace place) : IConnectionListener
 {
-    private readonly SocketConnectionContextFactory _contexts = new(new SocketConnectionFactoryOptions(), NullLogger.Instance);
+    /// <summary>What a response may have ready while its client still reads.</summary>
+    private const int MaxWriteBuffer = 512 * 1024;
+
+    // What a socket brings is worked on where its arrival was noticed, on the pool's threads: handing it from one queue to the next took longer than answering.
+    private readonly SocketConnectionContextFactory _contexts = new(
+        new SocketConnectionFactoryOptions { MaxWriteBufferSize = MaxWriteBuffer, UnsafePreferInlineScheduling = true }, NullLogger.Instance);
     private readonly CancellationTokenSource _unbound = new();
 
     public System.Net.EndPoint EndPoint => place;
