@@ -133,15 +133,28 @@ public sealed class Host : IAsyncDisposable
         get
         {
             Multiaddr[] announced;
-            IPEndPoint[] listening, webSocket;
             lock (_gate)
             {
                 announced = [.. _announced];
+            }
+
+            return [.. LocalAddresses.Concat(announced).Distinct()];
+        }
+    }
+
+    /// <summary>Where this node listens on this machine, under whose addresses those near it reach it.</summary>
+    internal IEnumerable<Multiaddr> LocalAddresses
+    {
+        get
+        {
+            IPEndPoint[] listening, webSocket;
+            lock (_gate)
+            {
                 listening = [.. _listeners.Select(socket => (IPEndPoint)socket.LocalEndPoint!), .. _listeningElsewhere];
                 webSocket = _acceptsWebSocket ? _listeningElsewhere : [];
             }
 
-            return [.. listening.SelectMany(Expand).Select(Multiaddr.Of).Concat(webSocket.SelectMany(Expand).Select(WebSocketConnection.AddressOf)).Concat(announced).Distinct()];
+            return listening.SelectMany(Expand).Select(Multiaddr.Of).Concat(webSocket.SelectMany(Expand).Select(WebSocketConnection.AddressOf));
         }
     }
 

@@ -151,7 +151,7 @@ public sealed class MdnsDiscovery : IAsyncDisposable
 
         if (!message.IsResponse)
         {
-            if (_protocol.Answer(message, _host.Addresses) is { } answer && Interlocked.Exchange(ref _isAnswering, 1) == 0)
+            if (_protocol.Answer(message, _host.LocalAddresses) is { } answer && Interlocked.Exchange(ref _isAnswering, 1) == 0)
             {
                 _ = AnswerAsync(answer.ToArray());
             }
