@@ -1,5 +1,5 @@
 // Messages behind their length, an unsigned varint: what multistream-select, identify, the DHT and Bitswap send on a stream. The length is the other
-// side's claim, so it is compared with a limit before anything is allocated, and memory is taken as bytes arrive.
+// side's claim, so it is compared with a limit before anything is allocated, and memory is taken in proportion to what arrived.
 
 using Leither.Ipfs.Multiformats;
 
@@ -12,6 +12,9 @@ public static class LengthPrefixed
     private const int MaxPrefixLength = 5;
 
     private const int FirstRoom = 16 * 1024;
+
+    /// <summary>How many times what has come is taken next: a block of 1 MiB is moved once.</summary>
+    private const long Growth = 128;
 
     /// <summary>Reads a message of at most <paramref name="maxLength"/> bytes; null if the stream ends before it begins.</summary>
     /// <exception cref="Libp2pException">It is longer, or cut off.</exception>
@@ -28,6 +31,19 @@ public static class LengthPrefixed
     /// <summary>The same for the last message of a stream: its end goes with it.</summary>
     public static ValueTask WriteLastAsync(PeerStream stream, ReadOnlyMemory<byte> message, CancellationToken cancellationToken = default) =>
         stream.WriteLastAsync(Prefixed(message.Span), cancellationToken);
+
+    /// <summary>Writes a message that lies in parts, of which the first is short, behind its length.</summary>
+    internal static async ValueTask WriteAsync(IByteChannel channel, IReadOnlyList<ReadOnlyMemory<byte>> parts, CancellationToken cancellationToken)
+    {
+        ulong length = (ulong)parts.Sum(static part => (long)part.Length);
+        byte[] first = new byte[Varint.Length(length) + parts[0].Length];
+        parts[0].Span.CopyTo(first.AsSpan(Varint.Write(first, length)));
+        await channel.WriteAsync(first, cancellationToken).ConfigureAwait(false);
+        for (int i = 1; i < parts.Count; i++)
+        {
+            await channel.WriteAsync(parts[i], cancellationToken).ConfigureAwait(false);
+        }
+    }
 
     /// <summary>Reads exactly so many bytes.</summary>
     /// <exception cref="Libp2pException">The stream ends before.</exception>
@@ -84,19 +100,17 @@ public static class LengthPrefixed
     /// <summary>Reads what follows a length.</summary>
     internal static async ValueTask<byte[]> ReadBodyAsync(IByteChannel channel, int length, CancellationToken cancellationToken)
     {
-        // A claimed length alone takes no memory.
-        byte[] message = new byte[Math.Min(length, FirstRoom)];
-        int at = 0;
-        while (true)
+        // A claimed length alone takes little memory: all of it is taken once a part has come.
+        byte[] message = GC.AllocateUninitializedArray<byte>(Math.Min(length, FirstRoom));
+        await ReadExactlyAsync(channel, message, cancellationToken).ConfigureAwait(false);
+        while (message.Length < length)
         {
-            await ReadExactlyAsync(channel, message.AsMemory(at), cancellationToken).ConfigureAwait(false);
-            at = message.Length;
-            if (at == length)
-            {
-                return message;
-            }
-
-            Array.Resize(ref message, (int)Math.Min(length, 4L * at));
+            byte[] more = GC.AllocateUninitializedArray<byte>((int)Math.Min(length, Growth * message.Length));
+            message.CopyTo(more, 0);
+            await ReadExactlyAsync(channel, more.AsMemory(message.Length), cancellationToken).ConfigureAwait(false);
+            message = more;
         }
+
+        return message;
     }
 }

@@ -237,9 +237,10 @@ public sealed class BitswapExchange : IAsyncDisposable
                 }
             }
 
-            if (send.Message.ToArray(send.Version) is { } bytes)
+            List<ReadOnlyMemory<byte>> parts = send.Message.ToParts(send.Version);
+            if (parts.Count > 0)
             {
-                await WriteAsync(send.To, send.Version, bytes).ConfigureAwait(false);
+                await WriteAsync(send.To, send.Version, parts).ConfigureAwait(false);
             }
 
             isSent = true;
@@ -282,7 +283,7 @@ public sealed class BitswapExchange : IAsyncDisposable
         }
     }
 
-    private async Task WriteAsync(PeerId to, BitswapVersion version, byte[] message)
+    private async Task WriteAsync(PeerId to, BitswapVersion version, List<ReadOnlyMemory<byte>> message)
     {
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(_stopping.Token);
         deadline.CancelAfter(SendTimeout);

@@ -36,6 +36,9 @@ internal sealed class BitswapMessage
     /// <summary>How many blocks.</summary>
     public const int MaxBlocks = 4096;
 
+    /// <summary>A longer block is not copied on its way out.</summary>
+    private const int CopiedBlockLength = 4096;
+
     private const byte WantlistTag = 0x0A, BlocksTag = 0x12, PayloadTag = 0x1A, PresenceTag = 0x22, PendingTag = 0x28;
     private const byte EntriesTag = 0x0A, FullTag = 0x10;
     private const byte CidTag = 0x0A, PriorityTag = 0x10, CancelTag = 0x18, WantTypeTag = 0x20, SendDontHaveTag = 0x28;
@@ -105,7 +108,15 @@ internal sealed class BitswapMessage
     /// <summary>The message's bytes for a peer that speaks this version; null where nothing is left that such a peer would understand.</summary>
     public byte[]? ToArray(BitswapVersion version)
     {
-        var bytes = new List<byte>(64 + 48 * (Wants.Count + Presences.Count) + Blocks.Sum(block => block.Data.Length + 32));
+        List<ReadOnlyMemory<byte>> parts = ToParts(version);
+        return parts.Count == 0 ? null : [.. parts.SelectMany(static part => part.ToArray())];
+    }
+
+    /// <summary>The message's bytes in parts, blocks as they lie, for a peer that speaks this version; none where nothing is left that such a peer would understand.</summary>
+    public List<ReadOnlyMemory<byte>> ToParts(BitswapVersion version)
+    {
+        var parts = new List<ReadOnlyMemory<byte>>();
+        var bytes = new List<byte>(64 + 48 * (Wants.Count + Presences.Count + Blocks.Count));
         var part = new List<byte>();
         var inner = new List<byte>();
         foreach (WantEntry want in Wants)
@@ -135,7 +146,8 @@ internal sealed class BitswapMessage
         {
             if (version == BitswapVersion.V1_0)
             {
-                Protobuf.WriteBytes(bytes, BlocksTag, block.Data.Span);
+                Protobuf.WriteNumber(bytes, BlocksTag, (ulong)block.Data.Length);
+                Append(block.Data);
                 continue;
             }
 
@@ -143,7 +155,8 @@ internal sealed class BitswapMessage
             int length = 2 + prefix.Length + 1 + Protobuf.VarintLength((ulong)block.Data.Length) + block.Data.Length;
             Protobuf.WriteNumber(bytes, PayloadTag, (ulong)length);
             Protobuf.WriteBytes(bytes, PrefixTag, prefix);
-            Protobuf.WriteBytes(bytes, DataTag, block.Data.Span);
+            Protobuf.WriteNumber(bytes, DataTag, (ulong)block.Data.Length);
+            Append(block.Data);
         }
 
         if (version >= BitswapVersion.V1_2)
@@ -162,7 +175,29 @@ internal sealed class BitswapMessage
             }
         }
 
-        return bytes.Count > 0 ? [.. bytes] : null;
+        Cut();
+        return parts;
+
+        void Append(ReadOnlyMemory<byte> data)
+        {
+            if (data.Length <= CopiedBlockLength)
+            {
+                bytes.AddRange(data.Span);
+                return;
+            }
+
+            Cut();
+            parts.Add(data);
+        }
+
+        void Cut()
+        {
+            if (bytes.Count > 0)
+            {
+                parts.Add(bytes.ToArray());
+                bytes.Clear();
+            }
+        }
     }
 
     private static void Flag(List<byte> bytes, byte tag, bool value)
