@@ -178,7 +178,7 @@ public sealed class KadStoreTests
     [Fact]
     public void What_was_flushed_durably_survives_a_loss_of_power_at_any_moment() => Seed.Run(random =>
     {
-        for (int round = 0; round < 300; round++)
+        for (int round = 0; round < (Seed.IsLong ? 1000 : 60); round++)
         {
             var disk = new SimulatedDisk(random.Next()) { ShortWrites = 0.2 };
             var since = new Dictionary<byte, List<string?>>();
@@ -248,7 +248,7 @@ public sealed class KadStoreTests
             var disk = new SimulatedDisk(random.Next()) { ShortWrites = 0.3 };
             using var store = new DiskKadStore(disk, FileName);
             var model = new SortedDictionary<string, string>(StringComparer.Ordinal);
-            for (int i = 0; i < 400; i++)
+            for (int i = 0; i < (Seed.IsLong ? 400 : 100); i++)
             {
                 bool fails = random.Next(2) == 0;
                 disk.Fails = name => fails && name == operation;
