@@ -52,6 +52,8 @@ public sealed class DhtCommandTests : IDisposable
         Assert.Equal(peer, Assert.Single(again.Call("DHT", "FINDPROVS", cid, "COUNT", "1").Items)[0].Text);
 
         Assert.Equal((0, $"unprovided {cid}\n"), Short(Run(_one, "dht", "unprovide", cid)));
+        _one.Kill();
+        _one.Start();
         Assert.Equal((0, $"{cid} was not provided\n"), Short(Run(_one, "dht", "unprovide", cid)));
         Assert.Equal((0, ""), Short(Run(_one, "dht", "provided")));
     }

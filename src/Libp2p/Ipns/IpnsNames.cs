@@ -158,13 +158,12 @@ public sealed class IpnsNames : IAsyncDisposable
 
     /// <summary>No longer renews a name; what was published ends by itself.</summary>
     /// <returns>Whether it was published.</returns>
-    public bool Unpublish(PeerId name)
+    /// <exception cref="IOException">It could not be written down: after a restart it would be renewed again.</exception>
+    public async Task<bool> UnpublishAsync(PeerId name)
     {
-        lock (_gate)
-        {
-            _store.Delete(NameOf(name));
-            return _published.Remove(name);
-        }
+        bool was = Forget(name);
+        await Task.Run(() => _store.Flush(durably: true)).ConfigureAwait(false);
+        return was;
     }
 
     /// <summary>Where a name or a path below one leads, through other names too.</summary>
@@ -309,6 +308,15 @@ public sealed class IpnsNames : IAsyncDisposable
         }
     }
 
+    private bool Forget(PeerId name)
+    {
+        lock (_gate)
+        {
+            _store.Delete(NameOf(name));
+            return _published.Remove(name);
+        }
+    }
+
     private double Chance()
     {
         lock (_gate)
@@ -421,7 +429,7 @@ public sealed class IpnsNames : IAsyncDisposable
             }
             else if (record.Validity <= now)
             {
-                Unpublish(name);
+                Forget(name);
                 Failed?.Invoke($"{IpnsRecord.NameText(name)} has ended, and its key is not here any more");
                 return null;
             }

@@ -182,7 +182,13 @@ public sealed class KademliaDht : IValueRouting, IAsyncDisposable
 
     /// <summary>No longer tells so; what was told ends by itself.</summary>
     /// <returns>Whether it did.</returns>
-    public bool Unprovide(Multihash content) => Read(node => node.Unprovide(content.ToArray()));
+    /// <exception cref="IOException">It could not be written down: after a restart it would be told again.</exception>
+    public async Task<bool> UnprovideAsync(Multihash content)
+    {
+        bool did = Read(node => node.Unprovide(content.ToArray()));
+        await FlushStoreAsync(durably: true).ConfigureAwait(false);
+        return did;
+    }
 
     /// <summary>Stores a value; returns how many peers took it.</summary>
     /// <exception cref="ArgumentException">It is not valid, or there is a newer one.</exception>

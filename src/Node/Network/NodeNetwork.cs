@@ -355,6 +355,7 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
 
         await stopped.ConfigureAwait(false);
         if (made is not null) await StopAsync(made).ConfigureAwait(false);
+        _stores.Dispose();
     }
 
     /// <summary>Whether there is anybody who could be asked for what is not here.</summary>

@@ -40,7 +40,7 @@ internal sealed class NodeRouting(NodeNetwork network, ContentRepo content) : IN
         return await dht.ProvideAsync(cid.Multihash, Follow(watch), cancellation).ConfigureAwait(false);
     }
 
-    public async Task<bool> UnprovideAsync(Multihash content) => (await DhtAsync().ConfigureAwait(false)).Unprovide(content);
+    public async Task<bool> UnprovideAsync(Multihash content) => await (await DhtAsync().ConfigureAwait(false)).UnprovideAsync(content).ConfigureAwait(false);
 
     public async Task<IReadOnlyList<Multihash>> ProvidedAsync() =>
         [.. (await DhtAsync().ConfigureAwait(false)).Provided.Select(static key => Multihash.TryRead(key, out Multihash hash, out int length) && length == key.Length ? hash : default).Where(static hash => hash.DigestLength > 0)];
@@ -84,7 +84,7 @@ internal sealed class NodeRouting(NodeNetwork network, ContentRepo content) : IN
         }
     }
 
-    public async Task<bool> UnpublishNameAsync(PeerId name) => (await NamesAsync().ConfigureAwait(false)).Unpublish(name);
+    public async Task<bool> UnpublishNameAsync(PeerId name) => await (await NamesAsync().ConfigureAwait(false)).UnpublishAsync(name).ConfigureAwait(false);
 
     public async Task<IReadOnlyList<PublishedPath>> PublishedNamesAsync() =>
         [.. (await NamesAsync().ConfigureAwait(false)).Published.Select(static name => new PublishedPath(name.Name, name.Record, name.Stored, name.Next))];

@@ -8,7 +8,7 @@ namespace Leither.Node.Network;
 /// What of the DHT outlives the node, in DIR/swarm: <c>dht</c>, records held for others, what is provided and who was known; <c>names</c>, what is published. One
 /// thread at a time: open or not.
 /// </summary>
-internal sealed class RoutingStores(string path)
+internal sealed class RoutingStores(string path) : IDisposable
 {
     private const string RecordsFile = "dht", NamesFile = "names";
 
@@ -41,6 +41,7 @@ internal sealed class RoutingStores(string path)
         }
     }
 
+    /// <summary>Closes them; they can be opened again.</summary>
     public void Close()
     {
         lock (_gate)
@@ -50,4 +51,6 @@ internal sealed class RoutingStores(string path)
             (_records, _names) = (null, null);
         }
     }
+
+    public void Dispose() => Close();
 }

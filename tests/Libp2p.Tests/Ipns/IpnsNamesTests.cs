@@ -80,8 +80,8 @@ public sealed class IpnsNamesTests : IDisposable
         Assert.InRange(_network.Puts.Select(put => put.Validity).Distinct().Count(), 8, 12);
         Assert.True(_network.Values.Values.Single().Validity > _clock.GetUtcNow() + TimeSpan.FromHours(20));
         Assert.NotEqual(first.Validity, names.Published.Single().Record.Validity);
-        Assert.True(names.Unpublish(Name));
-        Assert.False(names.Unpublish(Name));
+        Assert.True(await names.UnpublishAsync(Name));
+        Assert.False(await names.UnpublishAsync(Name));
         _network.Puts.Clear();
         _clock.Advance(TimeSpan.FromDays(1));
         await names.RepublishAsync(CancellationToken.None);
