@@ -374,7 +374,7 @@ internal static class Program
         if (!names.Contains("leither")) return;
         using var one = new Servers(["leither"], log: false);
         var work = new GatewayWork(one.All[0]);
-        foreach (string profile in (string[])["unixfs-v1-2025", "unixfs-v0-2015"])
+        foreach (string profile in (string[])["unixfs-v0-2015", "unixfs-v1-2025"])
         {
             string small = "/ipfs/" + work.Add(1024, profile), large = "/ipfs/" + work.Add(100_000_000, profile);
             string sort = profile == "unixfs-v1-2025" ? "v1" : "v0";
@@ -387,7 +387,7 @@ internal static class Program
         void Measure(string row, string path, int connections, long bytes)
         {
             var time = TimeSpan.FromSeconds(quick ? 2 : 5);
-            work.Run(path, connections, time); // what is compiled on the way
+            for (int i = 0; i < warmth; i++) work.Run(path, connections, time); // what is compiled on the way
             var taken = new List<GatewayWork.Taken>();
             for (int round = 0; round < rounds; round++) taken.Add(work.Run(path, connections, time));
             double scale = bytes > 0 ? bytes / 1e6 : 1;
