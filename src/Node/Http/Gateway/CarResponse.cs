@@ -16,7 +16,7 @@ using Microsoft.AspNetCore.Http;
 namespace Leither.Node.Http.Gateway;
 
 /// <summary>Sends CARs.</summary>
-internal sealed class CarResponse
+internal sealed class CarResponse : IDisposable
 {
     private const int FlushBytes = 64 * 1024;
 
@@ -88,23 +88,19 @@ internal sealed class CarResponse
         response.ContentType = $"application/vnd.ipld.car; version=1; order=dfs; dups={(hasDuplicates ? 'y' : 'n')}";
         if (call.IsHead) return;
 
-        var car = new CarResponse(call, hasDuplicates);
-        try
-        {
-            await response.StartAsync(call.Context.RequestAborted);
-            car.WriteHeader();
-            foreach (Cid way in call.Way) await car.WriteAsync(way, keep: false);
-            if (scope == Scope.All) await car.WriteGraphAsync(call.Cid);
-            else if (scope == Scope.Entity && entity is { IsFile: true }) await car.WriteFileAsync(range);
-            else if (scope == Scope.Entity && entity is { IsDirectory: true }) await car.WriteDirectoryAsync();
-            else await car.WriteAsync(call.Cid, keep: false);
-            await car._writer.FlushAsync(call.Context.RequestAborted);
-        }
-        finally
-        {
-            car._block.Dispose();
-        }
+        using var car = new CarResponse(call, hasDuplicates);
+        await response.StartAsync(call.Context.RequestAborted);
+        car.WriteHeader();
+        foreach (Cid way in call.Way) await car.WriteAsync(way, keep: false);
+        if (scope == Scope.All) await car.WriteGraphAsync(call.Cid);
+        else if (scope == Scope.Entity && entity is { IsFile: true }) await car.WriteFileAsync(range);
+        else if (scope == Scope.Entity && entity is { IsDirectory: true }) await car.WriteDirectoryAsync();
+        else await car.WriteAsync(call.Cid, keep: false);
+        await car._writer.FlushAsync(call.Context.RequestAborted);
     }
+
+    /// <inheritdoc/>
+    public void Dispose() => _block.Dispose();
 
     /// <summary>A parameter of the request, or else of what Accept says.</summary>
     private static string? Parameter(GatewayCall call, string name) => call.Query("car-" + name) ?? AcceptedFormat.Parameter(call.Accept.Parameters, name);
