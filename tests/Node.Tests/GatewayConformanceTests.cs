@@ -9,7 +9,7 @@ using Xunit;
 
 namespace Leither.Node.Tests;
 
-public sealed class GatewayConformanceTests : IAsyncLifetime
+public sealed class GatewayConformanceTests : IDisposable
 {
     private const string Immutable = "public, max-age=29030400, immutable";
     private const string PageCache = "public, max-age=604800, stale-while-revalidate=2678400";
@@ -17,9 +17,7 @@ public sealed class GatewayConformanceTests : IAsyncLifetime
 
     private readonly GatewayHost _host = new();
 
-    public Task InitializeAsync() => Task.CompletedTask;
-
-    public async Task DisposeAsync() => await _host.DisposeAsync();
+    public void Dispose() => _host.DisposeAsync().AsTask().GetAwaiter().GetResult();
 
     [Fact]
     public async Task A_directory_is_listed()
