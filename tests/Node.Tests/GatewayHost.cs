@@ -40,29 +40,17 @@ internal sealed class GatewayHost : IAsyncDisposable
 
     public int Port => _server.Port;
 
-    /// <summary>Puts the blocks of a fixture into the store.</summary>
-    /// <returns>Its root.</returns>
-    public Cid Load(string fixture)
-    {
-        CarReader car = CarReader.Open(OpenFixture(fixture));
-        while (car.Read()) Store.Put(car.Cid, car.Block.Span);
-        return car.Roots[0];
-    }
-
-    public static Stream OpenFixture(string name) =>
-        typeof(GatewayHost).Assembly.GetManifestResourceStream(name) ?? throw new ArgumentException($"There is no fixture {name}");
-
-    public static byte[] ReadFixture(string name)
-    {
-        using Stream stream = OpenFixture(name);
-        byte[] bytes = new byte[stream.Length];
-        stream.ReadExactly(bytes);
-        return bytes;
-    }
-
     public Cid Find(Cid root, params string[] path) => UnixFsPath.Resolve(Store, root, path).Cid;
 
     public byte[] Block(Cid cid) => Store.Get(cid)!;
+
+    /// <summary>Puts a block as it is, whatever is in it.</summary>
+    public Cid AddBlock(ulong codec, byte[] block)
+    {
+        Cid cid = Cid.Of(codec, block);
+        Store.Put(cid, block);
+        return cid;
+    }
 
     public Cid AddFile(byte[] bytes, UnixFsProfile? profile = null)
     {
@@ -213,11 +201,12 @@ internal sealed class FakeNames : INameResolver
         _records[id] = record;
     }
 
-    /// <summary>Adds a fixture, whose file's name begins with the record's.</summary>
-    public string AddFixture(string file)
+    /// <summary>Adds a record that says where a key's name leads.</summary>
+    /// <returns>The name.</returns>
+    public string Add(PrivateKey key, string value)
     {
-        string name = file[file.IndexOf("k51", StringComparison.Ordinal)..].Split('_', '.')[0];
-        Add(name, GatewayHost.ReadFixture(file));
+        string name = IpnsRecord.NameText(key.PublicKey.PeerId);
+        Add(name, IpnsRecord.Create(key, value, 0, new DateTimeOffset(2120, 1, 2, 3, 4, 5, TimeSpan.Zero), TimeSpan.FromMinutes(30)).Bytes.ToArray());
         return name;
     }
 

@@ -1,19 +1,27 @@
-// What gateway-conformance asks of a gateway (https://github.com/ipfs/gateway-conformance), asked of ours with its fixtures.
+// What the specifications of gateways (ipfs/specs, http-gateways) ask of one, of content of every kind that a path can lead to.
 
 using System.Formats.Tar;
 using System.Text;
+using Leither.Ipfs.DagCbor;
+using Leither.Ipfs.DagJson;
 using Leither.Ipfs.DagPb;
+using Leither.Ipfs.Ipns;
+using Leither.Ipfs.Keys;
 using Leither.Ipfs.Multiformats;
 using Leither.Ipfs.UnixFs;
 using Xunit;
 
 namespace Leither.Node.Tests;
 
-public sealed class GatewayConformanceTests : IDisposable
+public sealed class GatewayContentTests : IDisposable
 {
     private const string Immutable = "public, max-age=29030400, immutable";
     private const string PageCache = "public, max-age=604800, stale-while-revalidate=2678400";
-    private const string Absent = "QmYzfKSE55XCjD1MW128RfciAf2DViABhEiXfgVFMabSjN";
+    private const string Folder = "ß", Inner = "ж", Note = "note-øå.txt", NoteText = "A note whose path is not ASCII\n";
+    private const string FolderEscaped = "%C3%9F", InnerEscaped = "%D0%B6", NoteEscaped = "note-%C3%B8%C3%A5.txt";
+
+    private static readonly Cid _absent = Cid.CreateV0(Multihash.Sha256("nobody has this"u8));
+    private static readonly Cid _inline = Cid.Create(Multicodec.Raw, Multihash.Identity("content in its own name"u8));
 
     private readonly GatewayHost _host = new();
 
@@ -22,35 +30,35 @@ public sealed class GatewayConformanceTests : IDisposable
     [Fact]
     public async Task A_directory_is_listed()
     {
-        Cid root = _host.Load("dir_listing-fixtures.car");
-        Cid file = _host.Find(root, "ą", "ę", "file-źł.txt");
+        Cid root = AddTree();
+        Cid file = _host.Find(root, Folder, Inner, Note);
         Answer top = await _host.GetAsync($"/ipfs/{root}/");
         Assert.Contains("Index of", top.Text, StringComparison.Ordinal);
         Assert.DoesNotContain(">..</a>", top.Text, StringComparison.Ordinal);
 
-        Answer redirect = await _host.GetAsync($"/ipfs/{root}/ą/ę");
+        Answer redirect = await _host.GetAsync($"/ipfs/{root}/{Folder}/{Inner}");
         Assert.Equal(301, redirect.Status);
-        Assert.Equal($"/ipfs/{root}/%C4%85/%C4%99/", redirect["Location"]);
+        Assert.Equal($"/ipfs/{root}/{FolderEscaped}/{InnerEscaped}/", redirect["Location"]);
 
-        Answer page = await _host.GetAsync($"/ipfs/{root}/ą/ę/");
+        Answer page = await _host.GetAsync($"/ipfs/{root}/{Folder}/{Inner}/");
         Assert.Contains("\"DirIndex-", page["ETag"], StringComparison.Ordinal);
         foreach (string part in (string[])[
-            $"/ipfs/<a href=\"/ipfs/{root}\">{root}</a>/<a href=\"/ipfs/{root}/%C4%85\">ą</a>/<a href=\"/ipfs/{root}/%C4%85/%C4%99\">ę</a>",
-            $"<a href=\"/ipfs/{root}/%C4%85/%C4%99/..\">..</a>",
-            $"<a href=\"/ipfs/{root}/%C4%85/%C4%99/file-%C5%BA%C5%82.txt\">file-źł.txt</a>",
-            $"<a class=\"ipfs-hash\" translate=\"no\" href=\"/ipfs/{file}?filename=file-%C5%BA%C5%82.txt\""])
+            $"/ipfs/<a href=\"/ipfs/{root}\">{root}</a>/<a href=\"/ipfs/{root}/{FolderEscaped}\">{Folder}</a>/<a href=\"/ipfs/{root}/{FolderEscaped}/{InnerEscaped}\">{Inner}</a>",
+            $"<a href=\"/ipfs/{root}/{FolderEscaped}/{InnerEscaped}/..\">..</a>",
+            $"<a href=\"/ipfs/{root}/{FolderEscaped}/{InnerEscaped}/{NoteEscaped}\">{Note}</a>",
+            $"<a class=\"ipfs-hash\" translate=\"no\" href=\"/ipfs/{file}?filename={NoteEscaped}\""])
         {
             Assert.Contains(part, page.Text, StringComparison.Ordinal);
         }
 
         Assert.Equal(404, (await _host.GetAsync($"/ipfs/{root}/i-do-not-exist")).Status);
-        Answer sub = await _host.GetAsync("/ą/ę", $"Host: {root}.ipfs.localhost");
-        Assert.Equal((301, "/%C4%85/%C4%99/"), (sub.Status, sub["Location"]));
-        page = await _host.GetAsync("/ą/ę/", $"Host: {root}.ipfs.localhost:{_host.Port}");
+        Answer sub = await _host.GetAsync($"/{Folder}/{Inner}", $"Host: {root}.ipfs.localhost");
+        Assert.Equal((301, $"/{FolderEscaped}/{InnerEscaped}/"), (sub.Status, sub["Location"]));
+        page = await _host.GetAsync($"/{Folder}/{Inner}/", $"Host: {root}.ipfs.localhost:{_host.Port}");
         foreach (string part in (string[])[
-            $"/ipfs/<a href=\"//localhost:{_host.Port}/ipfs/{root}\">{root}</a>/<a href=\"//localhost:{_host.Port}/ipfs/{root}/%C4%85\">ą</a>/",
-            "<a href=\"/%C4%85/%C4%99/..\">..</a>",
-            "<a href=\"/%C4%85/%C4%99/file-%C5%BA%C5%82.txt\">file-źł.txt</a>",
+            $"/ipfs/<a href=\"//localhost:{_host.Port}/ipfs/{root}\">{root}</a>/<a href=\"//localhost:{_host.Port}/ipfs/{root}/{FolderEscaped}\">{Folder}</a>/",
+            $"<a href=\"/{FolderEscaped}/{InnerEscaped}/..\">..</a>",
+            $"<a href=\"/{FolderEscaped}/{InnerEscaped}/{NoteEscaped}\">{Note}</a>",
             $"<a class=\"ipfs-hash\" translate=\"no\" href=\"//localhost:{_host.Port}/ipfs/{file}?filename="])
         {
             Assert.Contains(part, page.Text, StringComparison.Ordinal);
@@ -60,37 +68,37 @@ public sealed class GatewayConformanceTests : IDisposable
     [Fact]
     public async Task Caches_are_told_what_they_need()
     {
-        Cid root = _host.Load("gateway-cache-fixtures.car");
-        Cid[] roots = [root, _host.Find(root, "root2"), _host.Find(root, "root2", "root3"), _host.Find(root, "root2", "root3", "root4"), _host.Find(root, "root2", "root3", "root4", "index.html")];
-        Answer listing = await _host.GetAsync($"/ipfs/{root}/root2/root3/");
+        Cid root = AddNested();
+        Cid[] roots = [root, _host.Find(root, "one"), _host.Find(root, "one", "two"), _host.Find(root, "one", "two", "three"), _host.Find(root, "one", "two", "three", "index.html")];
+        Answer listing = await _host.GetAsync($"/ipfs/{root}/one/two/");
         Assert.Equal(
-            (200, $"/ipfs/{root}/root2/root3/", string.Join(',', roots[..3]), PageCache),
+            (200, $"/ipfs/{root}/one/two/", string.Join(',', roots[..3]), PageCache),
             (listing.Status, listing["X-Ipfs-Path"], listing["X-Ipfs-Roots"], listing["Cache-Control"]));
         Assert.Matches($"DirIndex-.*_CID-{roots[2]}", listing["ETag"]);
-        Answer index = await _host.GetAsync($"/ipfs/{root}/root2/root3/root4/");
+        Answer index = await _host.GetAsync($"/ipfs/{root}/one/two/three/");
         Assert.Equal(
-            (200, $"/ipfs/{root}/root2/root3/root4/", string.Join(',', roots[..4]), Immutable, $"\"{roots[3]}\"", "hello\n"),
+            (200, $"/ipfs/{root}/one/two/three/", string.Join(',', roots[..4]), Immutable, $"\"{roots[3]}\"", "a page\n"),
             (index.Status, index["X-Ipfs-Path"], index["X-Ipfs-Roots"], index["Cache-Control"], index["ETag"], index.Text));
-        Answer file = await _host.GetAsync($"/ipfs/{root}/root2/root3/root4/index.html");
+        Answer file = await _host.GetAsync($"/ipfs/{root}/one/two/three/index.html");
         Assert.Equal(
             (200, string.Join(',', roots), Immutable, $"\"{roots[4]}\""),
             (file.Status, file["X-Ipfs-Roots"], file["Cache-Control"], file["ETag"]));
-        Answer raw = await _host.GetAsync($"/ipfs/{root}/root2/root3/root4/?format=raw");
+        Answer raw = await _host.GetAsync($"/ipfs/{root}/one/two/three/?format=raw");
         Assert.Equal((200, Immutable), (raw.Status, raw["Cache-Control"]));
         Assert.Equal(_host.Block(roots[3]), raw.Body);
 
         foreach (string method in (string[])["HEAD", "GET"])
         {
-            Assert.Equal(200, (await _host.AskAsync(method, $"/ipfs/{root}/root2/root3/root4/?format=raw", "Cache-Control: only-if-cached")).Status);
-            Assert.Equal(412, (await _host.AskAsync(method, $"/ipfs/{Absent}", "Cache-Control: only-if-cached")).Status);
+            Assert.Equal(200, (await _host.AskAsync(method, $"/ipfs/{root}/one/two/three/?format=raw", "Cache-Control: only-if-cached")).Status);
+            Assert.Equal(412, (await _host.AskAsync(method, $"/ipfs/{_absent}", "Cache-Control: only-if-cached")).Status);
         }
 
         Assert.Empty(_host.Network.Asked);
-        string path = $"/ipfs/{root}/root2/root3/root4/";
+        string path = $"/ipfs/{root}/one/two/three/";
         foreach ((string asked, string tag, int status) in ((string, string, int)[])[
-            (path + "index.html", $"\"{roots[4]}\"", 304), (path, $"\"{roots[3]}\"", 304), (path + "index.html", $"\"fakeEtag1\", \"fakeEtag2\", \"{roots[4]}\"", 304),
+            (path + "index.html", $"\"{roots[4]}\"", 304), (path, $"\"{roots[3]}\"", 304), (path + "index.html", $"\"one\", \"other\", \"{roots[4]}\"", 304),
             (path + "index.html", $"W/\"{roots[4]}\"", 304), (path + "index.html", "*", 304), (path + "index.html", "\"another\"", 200), (path + "index.html", $"{roots[4]}", 200),
-            ($"/ipfs/{root}/root2/root3/", listing["ETag"], 304), ($"/ipfs/{root}/root2/root3/", "W/" + listing["ETag"], 304)])
+            ($"/ipfs/{root}/one/two/", listing["ETag"], 304), ($"/ipfs/{root}/one/two/", "W/" + listing["ETag"], 304)])
         {
             Answer answer = await _host.GetAsync(asked, $"If-None-Match: {tag}");
             Assert.Equal(status, answer.Status);
@@ -101,81 +109,87 @@ public sealed class GatewayConformanceTests : IDisposable
     [Fact]
     public async Task Names_are_served_for_as_long_as_their_records_say()
     {
-        Cid root = _host.Load("gateway-cache-fixtures.car");
-        string key = _host.Names.AddFixture("gateway-cache-k51qzi5uqu5dlxdsdu5fpuu7h69wu4ohp32iwm9pdt9nq3y5rpn3ln9j12zfhe.ipns-record");
-        Cid[] roots = [root, _host.Find(root, "root2"), _host.Find(root, "root2", "root3"), _host.Find(root, "root2", "root3", "root4"), _host.Find(root, "root2", "root3", "root4", "index.html")];
-        Answer listing = await _host.GetAsync($"/ipns/{key}/root2/root3/");
-        Assert.Equal((200, $"/ipns/{key}/root2/root3/", string.Join(',', roots[..3])), (listing.Status, listing["X-Ipfs-Path"], listing["X-Ipfs-Roots"]));
+        Cid root = AddNested();
+        string key = AddName(1, $"/ipfs/{root}");
+        Cid[] roots = [root, _host.Find(root, "one"), _host.Find(root, "one", "two"), _host.Find(root, "one", "two", "three"), _host.Find(root, "one", "two", "three", "index.html")];
+        Answer listing = await _host.GetAsync($"/ipns/{key}/one/two/");
+        Assert.Equal((200, $"/ipns/{key}/one/two/", string.Join(',', roots[..3])), (listing.Status, listing["X-Ipfs-Path"], listing["X-Ipfs-Roots"]));
         Assert.Matches("^public, max-age=\\d+$", listing["Cache-Control"]);
-        Answer index = await _host.GetAsync($"/ipns/{key}/root2/root3/root4/");
+        Answer index = await _host.GetAsync($"/ipns/{key}/one/two/three/");
         Assert.Equal((200, string.Join(',', roots[..4]), $"\"{roots[3]}\""), (index.Status, index["X-Ipfs-Roots"], index["ETag"]));
-        Assert.Equal(304, (await _host.GetAsync($"/ipns/{key}/root2/root3/root4/index.html", $"If-None-Match: \"{roots[4]}\"")).Status);
-        Assert.Equal(_host.Block(roots[3]), (await _host.GetAsync($"/ipns/{key}/root2/root3/root4/?format=raw")).Body);
-        Assert.Equal(200, (await _host.GetAsync("/root2/root3/", $"Host: {key}.ipns.localhost")).Status);
+        Assert.Equal(304, (await _host.GetAsync($"/ipns/{key}/one/two/three/index.html", $"If-None-Match: \"{roots[4]}\"")).Status);
+        Assert.Equal(_host.Block(roots[3]), (await _host.GetAsync($"/ipns/{key}/one/two/three/?format=raw")).Body);
+        Assert.Equal(200, (await _host.GetAsync("/one/two/", $"Host: {key}.ipns.localhost")).Status);
 
-        string sub = _host.Names.AddFixture("gateway-cache-k51qzi5uqu5djokp3m1keo36hoxtd6u3a1d2rg1camf6al7p3huy63dojlm57c.ipns-record");
-        Answer below = await _host.GetAsync($"/ipns/{sub}/root3/root4/index.html");
-        Assert.Equal((200, "hello\n"), (below.Status, below.Text));
+        string sub = AddName(2, $"/ipfs/{root}/one");
+        Answer below = await _host.GetAsync($"/ipns/{sub}/two/three/index.html");
+        Assert.Equal((200, "a page\n"), (below.Status, below.Text));
     }
 
     [Theory]
-    [InlineData("k51qzi5uqu5dm4tm0wt8srkg9h9suud4wuiwjimndrkydqm81cqtlb5ak6p7ku_v1", false)]
-    [InlineData("k51qzi5uqu5dlmit2tuwdvnx4sbnyqgmvbxftl0eo3f33wwtb9gr7yozae9kpw_v1-v2-broken-v1-value", false)]
-    [InlineData("k51qzi5uqu5diamp7qnnvs1p1gzmku3eijkeijs3418j23j077zrkok63xdm8c_v1-v2-broken-signature-v2", false)]
-    [InlineData("k51qzi5uqu5dilgf7gorsh9vcqqq4myo6jd4zmqkuy9pxyxi5fua3uf7axph4y_v1-v2-broken-signature-v1", true)]
-    [InlineData("k51qzi5uqu5dlkw8pxuw9qmqayfdeh4kfebhmreauqdc6a7c3y7d5i9fi8mk9w_v1-v2", true)]
-    [InlineData("k51qzi5uqu5dit2ku9mutlfgwyz8u730on38kd10m97m36bjt66my99hb6103f_v2", true)]
-    public async Task Only_records_that_are_signed_as_they_must_be_count(string file, bool isValid)
+    [InlineData("the first signature alone", IpnsRefusal.Unsigned)]
+    [InlineData("a first value that is another", IpnsRefusal.Contradiction)]
+    [InlineData("a second signature that is none", IpnsRefusal.Signature)]
+    [InlineData("a first signature that is none", null)]
+    [InlineData("both signatures", null)]
+    [InlineData("the second signature alone", null)]
+    public async Task Only_records_that_are_signed_as_they_must_be_count(string kind, IpnsRefusal? refusal)
     {
-        string name = _host.Names.AddFixture($"ipns_records-{file}.ipns-record");
+        using PrivateKey key = Key(3);
+        string name = IpnsRecord.NameText(key.PublicKey.PeerId);
+        byte[] bytes = Record(key, kind);
+        _host.Names.Add(name, bytes);
         Answer answer = await _host.GetAsync($"/ipns/{name}");
-        if (!isValid)
+        if (refusal is not null)
         {
+            Assert.Equal(refusal, Assert.Throws<IpnsException>(() => IpnsRecord.ReadValid(key.PublicKey.PeerId, bytes, DateTimeOffset.UtcNow)).Refusal);
             Assert.InRange(answer.Status, 500, 599);
             return;
         }
 
-        Assert.Equal(200, answer.Status);
+        Assert.Equal((200, "content in its own name"), (answer.Status, answer.Text));
         foreach ((string query, string header) in ((string, string)[])[("?format=ipns-record", "X-None: 0"), ("", "Accept: application/vnd.ipfs.ipns-record")])
         {
             Answer record = await _host.GetAsync($"/ipns/{name}{query}", header);
-            Assert.Equal(GatewayHost.ReadFixture($"ipns_records-{file}.ipns-record"), record.Body);
+            Assert.Equal(bytes, record.Body);
             Assert.Equal("application/vnd.ipfs.ipns-record", record["Content-Type"]);
             Assert.Contains("attachment;", record["Content-Disposition"], StringComparison.Ordinal);
             Assert.StartsWith("public, max-age=1800", record["Cache-Control"], StringComparison.Ordinal);
         }
 
-        Answer named = await _host.GetAsync($"/ipns/{name}?format=ipns-record&filename=testтест.ipns-record");
-        Assert.Equal("attachment; filename=\"test____.ipns-record\"; filename*=UTF-8''test%D1%82%D0%B5%D1%81%D1%82.ipns-record", named["Content-Disposition"]);
+        Answer named = await _host.GetAsync($"/ipns/{name}?format=ipns-record&filename=recordимя.ipns-record");
+        Assert.Equal("attachment; filename=\"record___.ipns-record\"; filename*=UTF-8''record%D0%B8%D0%BC%D1%8F.ipns-record", named["Content-Disposition"]);
         Assert.Equal(400, (await _host.GetAsync($"/ipns/{name}/below?format=ipns-record")).Status);
         Assert.Equal(400, (await _host.GetAsync("/ipfs/bafkqaaa?format=ipns-record")).Status);
     }
 
     [Theory]
-    [InlineData("12D3KooWRBy97UB99e3J6hiPesre1MZeuNQvfan4gBziswrRJsNK", "k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8")]
-    [InlineData("QmcJM7PRfkSbcM5cf1QugM5R37TLRKyJGgBEhXjLTB8uA2", "k2k4r8ol4m8kkcqz509c1rcjwunebj02gcnm5excpx842u736nja8ger")]
+    [InlineData("12D3KooWBXu3uGPMkjjxViK6autSnFH5QaKJgTwW8CaSxYSD6yYL", "k51qzi5uqu5dgtgtu4q6glho451dtw7ty67h3e0ov4bhe44yojukcnh44rpzz5")]
+    [InlineData("QmUZi89Ph8EyUxeeFGBXQjMNEQby3zjYt5q7zXqaeiF4YD", "k2k4r8lq0830zl3ax1rjxd111p65i0ouned2xetb1uvauy0xa3rwoece")]
     public async Task Other_forms_of_a_name_lead_to_the_usual_one(string name, string usual)
     {
-        Answer answer = await _host.GetAsync($"/ipns/{name}/root2/");
-        Assert.Equal((302, $"/ipns/{usual}/root2/"), (answer.Status, answer["Location"]));
+        Answer answer = await _host.GetAsync($"/ipns/{name}/one/");
+        Assert.Equal((302, $"/ipns/{usual}/one/"), (answer.Status, answer["Location"]));
     }
 
     [Fact]
     public async Task A_symbolic_link_is_its_target()
     {
-        Cid root = _host.Load("path_gateway_unixfs-symlink.car");
+        var importer = new UnixFsImporter(_host.Store, UnixFsProfile.V0);
+        Cid note = _host.AddFile("content\n"u8.ToArray(), UnixFsProfile.V0), link = importer.AddSymlink("note.txt").Cid;
+        Cid root = importer.AddDirectory([new NewEntry("note.txt", note, 16), new NewEntry("way", link, 14)]).Cid;
         Answer listing = await _host.GetAsync($"/ipfs/{root}/");
-        Assert.Contains(">foo<", listing.Text, StringComparison.Ordinal);
-        Assert.Contains(">bar<", listing.Text, StringComparison.Ordinal);
+        Assert.Contains(">note.txt<", listing.Text, StringComparison.Ordinal);
+        Assert.Contains(">way<", listing.Text, StringComparison.Ordinal);
         Assert.Equal(_host.Block(root), (await _host.GetAsync($"/ipfs/{root}?format=raw")).Body);
-        Answer link = await _host.GetAsync($"/ipfs/{root}/bar");
-        Assert.Equal((200, "foo"), (link.Status, link.Text));
+        Answer target = await _host.GetAsync($"/ipfs/{root}/way");
+        Assert.Equal((200, "note.txt"), (target.Status, target.Text));
     }
 
     [Fact]
     public async Task Ranges_of_files_are_served()
     {
-        Cid root = _host.Load("path_gateway_unixfs-dir-with-files.car");
+        Cid root = _host.AddDirectory(("ascii.txt", _host.AddFile("thirty-one bytes of plain text\n"u8.ToArray())));
         string path = $"/ipfs/{root}/ascii.txt";
         byte[] all = (await _host.GetAsync(path)).Body;
         Assert.Equal(31, all.Length);
@@ -199,23 +213,23 @@ public sealed class GatewayConformanceTests : IDisposable
         Answer none = await _host.GetAsync(path, "Range: bytes=31-40");
         Assert.Equal((416, "bytes */31"), (none.Status, none["Content-Range"]));
 
-        Cid partial = _host.Load("trustless_gateway_car-file-3k-and-3-blocks-missing-block.car");
+        Cid partial = AddFileWithHole();
         foreach ((string range, string content) in ((string, string)[])[("bytes=997-1000", "bytes 997-1000/3072"), ("bytes=2200-2201", "bytes 2200-2201/3072")])
         {
             Answer part = await _host.GetAsync($"/ipfs/{partial}", $"Range: {range}");
             Assert.Equal((206, content), (part.Status, part["Content-Range"]));
         }
 
-        Cid encoded = _host.Load("path_gateway_unixfs-dir-with-percent-encoded-filename.car");
-        Answer file = await _host.GetAsync($"/ipfs/{encoded}/Portugal%252C+España=Peninsula%20Ibérica.txt");
+        Cid encoded = _host.AddDirectory(("half%2F+niño=all of it.txt", _host.AddFile("its name has a percent sign\n"u8.ToArray())));
+        Answer file = await _host.GetAsync($"/ipfs/{encoded}/half%252F+niño=all%20of%20it.txt");
         Assert.Equal(200, file.Status);
-        Assert.Equal(_host.Block(_host.Find(encoded, "Portugal%2C+España=Peninsula Ibérica.txt")), file.Body);
+        Assert.Equal(_host.Block(_host.Find(encoded, "half%2F+niño=all of it.txt")), file.Body);
     }
 
     [Fact]
     public async Task A_block_is_given_as_it_is()
     {
-        Cid root = _host.Load("gateway-raw-block.car");
+        Cid root = _host.AddDirectory(("dir", _host.AddDirectory(("ascii.txt", _host.AddFile("a block of a file\n"u8.ToArray())))));
         Cid dir = _host.Find(root, "dir"), file = _host.Find(root, "dir", "ascii.txt");
         foreach (string path in (string[])[$"/ipfs/{root}/dir", $"/ipfs/{dir}"])
         {
@@ -234,8 +248,8 @@ public sealed class GatewayConformanceTests : IDisposable
             (answer["Content-Type"], answer["Content-Length"], answer["X-Content-Type-Options"], answer["Cache-Control"], answer["X-Ipfs-Path"]));
         Assert.Equal($"attachment; filename=\"{file}.bin\"", answer["Content-Disposition"]);
         Assert.Contains(root.ToString(), answer["X-Ipfs-Roots"], StringComparison.Ordinal);
-        Answer named = await _host.GetAsync($"/ipfs/{root}/dir/ascii.txt?filename=foobar.bin", "Accept: application/vnd.ipld.raw");
-        Assert.Equal("attachment; filename=\"foobar.bin\"", named["Content-Disposition"]);
+        Answer named = await _host.GetAsync($"/ipfs/{root}/dir/ascii.txt?filename=other.bin", "Accept: application/vnd.ipld.raw");
+        Assert.Equal("attachment; filename=\"other.bin\"", named["Content-Disposition"]);
         Assert.Equal("application/vnd.ipld.raw", (await _host.GetAsync($"/ipfs/{dir}?format=raw", "Accept: application/vnd.ipld.car"))["Content-Type"]);
         Assert.StartsWith("application/vnd.ipld.car", (await _host.GetAsync($"/ipfs/{dir}?format=car", "Accept: application/vnd.ipld.raw"))["Content-Type"], StringComparison.Ordinal);
         Assert.Equal((200, 0), ((await _host.GetAsync("/ipfs/bafkqaaa?format=raw")).Status, (await _host.GetAsync("/ipfs/bafkqaaa?format=raw")).Body.Length));
@@ -248,7 +262,7 @@ public sealed class GatewayConformanceTests : IDisposable
     {
         foreach (string method in (string[])["GET", "OPTIONS"])
         {
-            Answer answer = await _host.AskAsync(method, "/ipfs/bafkqabtimvwgy3yk");
+            Answer answer = await _host.AskAsync(method, $"/ipfs/{_inline}");
             Assert.Equal("*", answer["Access-Control-Allow-Origin"]);
             foreach ((string header, string[] has) in ((string, string[])[])[
                 ("Access-Control-Allow-Methods", ["GET", "HEAD", "OPTIONS"]), ("Access-Control-Allow-Headers", ["Content-Type", "Range", "User-Agent", "X-Requested-With"]),
@@ -262,15 +276,15 @@ public sealed class GatewayConformanceTests : IDisposable
     [Fact]
     public async Task Files_of_JSON_and_blocks_of_JSON_and_CBOR_are_told_apart()
     {
-        Cid root = _host.Load("path_gateway_dag-gateway-json-cbor.car");
-        Cid json = _host.Find(root, "ą", "ę", "t.json"), text = _host.Find(root, "ą", "ę", "file-źł.txt");
+        Cid root = AddTree();
+        Cid json = _host.Find(root, Folder, Inner, "plain.json"), text = _host.Find(root, Folder, Inner, Note);
         foreach ((string query, string accept) in ((string, string)[])[("", "*/*"), ("", "application/json"), ("?format=json", "application/vnd.ipld.raw")])
         {
             Answer answer = await _host.GetAsync($"/ipfs/{json}{query}", $"Accept: {accept}");
             Assert.Equal((200, "application/json"), (answer.Status, answer["Content-Type"]));
         }
 
-        Cid dagJson = _host.Load("path_gateway_dag-dag-json-traversal.car"), dagCbor = _host.Load("path_gateway_dag-dag-cbor-traversal.car");
+        Cid dagJson = AddChain(Multicodec.DagJson), dagCbor = AddChain(Multicodec.DagCbor);
         foreach (string path in (string[])[$"/ipfs/{text}?format=dag-json", $"/ipfs/{text}?format=dag-cbor", $"/ipfs/{text}?format=json", $"/ipfs/{dagJson}?format=dag-cbor", $"/ipfs/{dagCbor}?format=dag-json"])
         {
             Assert.Equal(406, (await _host.GetAsync(path)).Status);
@@ -279,7 +293,9 @@ public sealed class GatewayConformanceTests : IDisposable
         Assert.Equal(406, (await _host.GetAsync($"/ipfs/{text}", "Accept: application/vnd.ipld.dag-json")).Status);
         foreach ((string format, string disposition) in ((string, string)[])[("json", "inline"), ("cbor", "attachment")])
         {
-            Cid plain = _host.Load($"path_gateway_dag-plain-{format}.car");
+            Cid plain = format == "json"
+                ? _host.AddBlock(Multicodec.Json, "{ \"kind\": \"plain JSON\" }\n"u8.ToArray())
+                : _host.AddBlock(Multicodec.Cbor, [0xA1, 0x64, .. "kind"u8, 0x6A, .. "plain CBOR"u8]);
             foreach ((string query, string accept) in ((string, string)[])[("", "*/*"), ($"?format={format}", "*/*"), ("", $"application/{format}")])
             {
                 Answer answer = await _host.GetAsync($"/ipfs/{plain}{query}", $"Accept: {accept}");
@@ -302,26 +318,25 @@ public sealed class GatewayConformanceTests : IDisposable
             }
 
             Assert.Equal(
-                $"attachment; filename=\"foobar.{format}\"",
-                (await _host.GetAsync($"/ipfs/{dag}?filename=foobar.{format}&download=true", $"Accept: application/vnd.ipld.dag-{format}"))["Content-Disposition"]);
+                $"attachment; filename=\"other.{format}\"",
+                (await _host.GetAsync($"/ipfs/{dag}?filename=other.{format}&download=true", $"Accept: application/vnd.ipld.dag-{format}"))["Content-Disposition"]);
             Answer page = await _host.GetAsync($"/ipfs/{dag}/", "Accept: text/html");
             Assert.Equal((200, "", PageCache), (page.Status, page["Content-Disposition"], page["Cache-Control"]));
             Assert.Contains("DagIndex-", page["ETag"], StringComparison.Ordinal);
             Assert.Contains("text/html", page["Content-Type"], StringComparison.Ordinal);
             Assert.Contains("</html>", page.Text, StringComparison.Ordinal);
 
-            Assert.Equal(501, (await _host.GetAsync($"/ipfs/{dag}/foo?format=dag-{format}")).Status);
-            Assert.Equal(404, (await _host.GetAsync($"/ipfs/{dag}/foo/i-do-not-exist")).Status);
-            Answer below = await _host.GetAsync($"/ipfs/{dag}/foo/link/bar?format=dag-{format}");
+            Assert.Equal(501, (await _host.GetAsync($"/ipfs/{dag}/shelf?format=dag-{format}")).Status);
+            Assert.Equal(404, (await _host.GetAsync($"/ipfs/{dag}/shelf/i-do-not-exist")).Status);
+            Answer below = await _host.GetAsync($"/ipfs/{dag}/shelf/book/last?format=dag-{format}");
             Assert.Equal(200, below.Status);
-            if (format == "json") Assert.Equal("{\"hello\":\"this is not a link\"}", below.Text.Replace(": ", ":", StringComparison.Ordinal));
-            else Assert.Equal(Convert.FromHexString("A16568656C6C6F7274686973206973206E6F742061206C696E6B"), below.Body);
+            if (format == "json") Assert.Equal("{\"text\":\"end of the way\"}", below.Text);
+            else Assert.Equal(Convert.FromHexString("A164746578746E656E64206F662074686520776179"), below.Body);
         }
 
-        foreach ((string key, Cid dag, string format) in ((string, Cid, string)[])[
-            ("k51qzi5uqu5dhjghbwdvbo6mi40htrq6e2z4pwgp15pgv3ho1azvidttzh8yy2", dagJson, "json"), ("k51qzi5uqu5dghjous0agrwavl8vzl64xckoqzwqeqwudfr74kfd11zcyk3b7l", dagCbor, "cbor")])
+        foreach ((byte seed, Cid dag, string format) in ((byte, Cid, string)[])[(4, dagJson, "json"), (5, dagCbor, "cbor")])
         {
-            _host.Names.AddFixture($"path_gateway_dag-{key}.ipns-record");
+            string key = AddName(seed, $"/ipfs/{dag}");
             Answer answer = await _host.GetAsync($"/ipns/{key}", $"Accept: application/vnd.ipld.dag-{format}");
             Assert.Equal((200, $"\"{dag}.dag-{format}\""), (answer.Status, answer["ETag"]));
             Assert.Equal(_host.Block(dag), answer.Body);
@@ -331,44 +346,49 @@ public sealed class GatewayConformanceTests : IDisposable
     [Fact]
     public async Task Directories_and_files_come_as_TAR()
     {
-        Cid root = _host.Load("path_gateway_tar-fixtures.car");
-        Cid file = _host.Find(root, "ą", "ę", "file-źł.txt");
+        Cid root = AddTree();
+        Cid file = _host.Find(root, Folder, Inner, Note);
         foreach ((string query, string accept) in ((string, string)[])[("?format=tar", "*/*"), ("", "application/x-tar")])
         {
             Answer answer = await _host.GetAsync($"/ipfs/{file}{query}", $"Accept: {accept}");
             Assert.Equal((200, "application/x-tar", $"W/\"{file}.x-tar\""), (answer.Status, answer["Content-Type"], answer["ETag"]));
             Assert.Contains("attachment;", answer["Content-Disposition"], StringComparison.Ordinal);
-            Assert.Equal("I am a txt file on path with utf8\n", Untar(answer.Body)[file.ToString()]);
+            Assert.Equal(NoteText, Untar(answer.Body)[file.ToString()]);
         }
 
-        Assert.Equal("I am a txt file on path with utf8\n", Untar((await _host.GetAsync($"/ipfs/{root}?format=tar")).Body)[$"{root}/ą/ę/file-źł.txt"]);
-        Answer named = await _host.GetAsync($"/ipfs/{root}?format=tar&filename=testтест.tar");
-        Assert.Equal("attachment; filename=\"test____.tar\"; filename*=UTF-8''test%D1%82%D0%B5%D1%81%D1%82.tar", named["Content-Disposition"]);
-        Cid outside = _host.Load("path_gateway_tar-outside-root.car"), inside = _host.Load("path_gateway_tar-inside-root.car");
+        Assert.Equal(NoteText, Untar((await _host.GetAsync($"/ipfs/{root}?format=tar")).Body)[$"{root}/{Folder}/{Inner}/{Note}"]);
+        Answer named = await _host.GetAsync($"/ipfs/{root}?format=tar&filename=recordимя.tar");
+        Assert.Equal("attachment; filename=\"record___.tar\"; filename*=UTF-8''record%D0%B8%D0%BC%D1%8F.tar", named["Content-Disposition"]);
+        Cid any = _host.AddFile("may be anywhere\n"u8.ToArray());
+        Cid outside = AddUnsafeDirectory(("../above", any), ("beside", any));
+        Cid inside = _host.AddDirectory(("folder", _host.AddDirectory(("deeper", AddUnsafeDirectory(("../file", any))))));
         Assert.InRange((await _host.GetAsync($"/ipfs/{outside}?format=tar")).Status, 400, 599);
-        Assert.Contains($"{inside}/foobar/file", Untar((await _host.GetAsync($"/ipfs/{inside}?format=tar")).Body).Keys);
+        Assert.Contains($"{inside}/folder/file", Untar((await _host.GetAsync($"/ipfs/{inside}?format=tar")).Body).Keys);
     }
 
     [Fact]
     public async Task CARs_hold_the_way_and_what_is_asked_for()
     {
-        Cid two = _host.Load("trustless_gateway_car-subdir-with-two-single-block-files.car");
+        Cid asciiFile = _host.AddFile("plain text\n"u8.ToArray()), helloFile = _host.AddFile("good day\n"u8.ToArray()), multi = AddMultiBlockFile();
+        Cid two = _host.AddDirectory(("subdir", _host.AddDirectory(("ascii.txt", asciiFile), ("hello.txt", helloFile))));
         Cid subdir = _host.Find(two, "subdir"), ascii = _host.Find(two, "subdir", "ascii.txt");
-        Cid hamt = _host.Load("trustless_gateway_car-single-layer-hamt-with-multi-block-files.car");
-        Cid mixed = _host.Load("trustless_gateway_car-subdir-with-mixed-block-files.car");
-        Cid mixedDir = _host.Find(mixed, "subdir"), mixedAscii = _host.Find(mixed, "subdir", "ascii.txt"), multi = _host.Find(mixed, "subdir", "multiblock.txt");
+        Cid hamt = AddShardedDirectory(multi);
+        (string flat, string deep) = (NameAt(hamt, 1), NameAt(hamt, 2));
+        Cid mixed = _host.AddDirectory(("subdir", _host.AddDirectory(("ascii.txt", asciiFile), ("hello.txt", helloFile), ("multiblock.txt", multi))));
+        Cid mixedDir = _host.Find(mixed, "subdir"), mixedAscii = _host.Find(mixed, "subdir", "ascii.txt");
         Cid[] chunks = Links(multi);
-        Cid cbor = _host.Load("trustless_gateway_car-dir-with-dag-cbor-with-links.car");
-        Cid document = _host.Find(cbor, "document"), single = _host.Find(cbor, "document", "files", "single");
-        Cid missing = _host.Load("trustless_gateway_car-file-3k-and-3-blocks-missing-block.car");
+        Cid document = AddDocument(helloFile, multi), cbor = _host.AddDirectory(("document", document)), single = _host.Find(cbor, "document", "files", "one");
+        Cid missing = AddFileWithHole();
+        Cid[] parts = Links(missing);
         string multiPath = $"/ipfs/{multi}?dag-scope=entity&entity-bytes=";
         foreach ((string path, Cid[] blocks) in ((string, Cid[])[])[
             ($"/ipfs/{two}/subdir/ascii.txt?", [two, subdir, ascii]),
-            ($"/ipfs/{hamt}/685.txt?", [.. Way(hamt, "685.txt"), .. Tree(_host.Find(hamt, "685.txt"))]),
-            ($"/ipfs/{document}/files/single?", [document, single]),
+            ($"/ipfs/{hamt}/{deep}?", [.. Way(hamt, deep), .. Tree(_host.Find(hamt, deep))]),
+            ($"/ipfs/{document}/files/one?", [document, single]),
             ($"/ipfs/{two}/subdir?dag-scope=block", [two, subdir]),
             ($"/ipfs/{two}/subdir/ascii.txt?dag-scope=block", [two, subdir, ascii]),
-            ($"/ipfs/{hamt}/1.txt?dag-scope=block", [.. Way(hamt, "1.txt"), _host.Find(hamt, "1.txt")]),
+            ($"/ipfs/{hamt}/{deep}?dag-scope=block", [.. Way(hamt, deep), _host.Find(hamt, deep)]),
+            ($"/ipfs/{hamt}/{flat}?dag-scope=block", [hamt, _host.Find(hamt, flat)]),
             ($"/ipfs/{two}?dag-scope=entity", [two]),
             ($"/ipfs/{hamt}?dag-scope=entity", Shards(hamt)),
             ($"/ipfs/{hamt}?dag-scope=entity&entity-bytes=0:*", Shards(hamt)),
@@ -377,8 +397,8 @@ public sealed class GatewayConformanceTests : IDisposable
             ($"/ipfs/{cbor}/document?dag-scope=entity", [cbor, document]),
             ($"/ipfs/{mixed}/subdir?dag-scope=all", [mixed, .. Tree(mixedDir)]),
             ($"/ipfs/{mixed}/subdir/multiblock.txt?dag-scope=all", [mixed, mixedDir, multi, .. chunks]),
-            ($"/ipfs/{missing}?dag-scope=entity&entity-bytes=0:1000", [missing, Cid.Parse("QmPKt7ptM2ZYSGPUc8PmPT2VBkLDK3iqpG9TBJY7PCE9rF")]),
-            ($"/ipfs/{missing}?dag-scope=entity&entity-bytes=2200:*", [missing, Cid.Parse("QmWXY482zQdwecnfBsj78poUUuPXvyw2JAFAEMw4tzTavV")]),
+            ($"/ipfs/{missing}?dag-scope=entity&entity-bytes=0:1000", [missing, parts[0]]),
+            ($"/ipfs/{missing}?dag-scope=entity&entity-bytes=2200:*", [missing, parts[2]]),
             ($"/ipfs/{mixed}/subdir/multiblock.txt?dag-scope=entity&entity-bytes=0:*", [mixed, mixedDir, multi, .. chunks]),
             (multiPath + "512:*", [multi, .. chunks[2..]]),
             (multiPath + "512:1023", [multi, .. chunks[2..4]]),
@@ -413,8 +433,8 @@ public sealed class GatewayConformanceTests : IDisposable
     [Fact]
     public async Task CARs_have_blocks_once_or_as_often_as_they_are_linked()
     {
-        Cid root = _host.Load("trustless_gateway_car-dir-with-duplicate-files.car");
-        Cid ascii = _host.Find(root, "ascii.txt"), hello = _host.Find(root, "hello.txt"), multi = _host.Find(root, "multiblock.txt");
+        Cid ascii = _host.AddFile("plain text\n"u8.ToArray()), hello = _host.AddFile("good day\n"u8.ToArray()), multi = AddMultiBlockFile();
+        Cid root = _host.AddDirectory(("ascii-copy.txt", ascii), ("ascii.txt", ascii), ("hello.txt", hello), ("multiblock.txt", multi));
         string[] once = [.. new[] { root, ascii, hello, multi }.Concat(Links(multi)).Select(static cid => cid.ToString())];
         string[] twice = [.. new[] { root, ascii, ascii, hello, multi }.Concat(Links(multi)).Select(static cid => cid.ToString())];
         foreach ((string query, string accept, string dups) in ((string, string, string)[])[
@@ -427,7 +447,7 @@ public sealed class GatewayConformanceTests : IDisposable
             Assert.Equal(dups == "y" ? twice : once, answer.CarBlocks());
         }
 
-        Assert.Empty((await _host.GetAsync("/ipfs/bafkqaf3imvwgy3zaneqgc3janfxgy2lomvscay3jmqfa", "Accept: application/vnd.ipld.car; dups=y")).CarBlocks());
+        Assert.Empty((await _host.GetAsync($"/ipfs/{_inline}", "Accept: application/vnd.ipld.car; dups=y")).CarBlocks());
     }
 
     private static Dictionary<string, string> Untar(byte[] bytes)
@@ -442,6 +462,161 @@ public sealed class GatewayConformanceTests : IDisposable
 
         return files;
     }
+
+    /// <summary>One of the tests' keys, which are always the same.</summary>
+    private static PrivateKey Key(byte seed) => PrivateKey.FromSeed(Enumerable.Repeat(seed, Ed25519.SeedLength).ToArray());
+
+    /// <summary>A record of a key for <see cref="_inline"/>, made well or badly.</summary>
+    private static byte[] Record(PrivateKey key, string kind)
+    {
+        const int Value = 1, SignatureV1 = 2, SignatureV2 = 8, Data = 9;
+        DateTimeOffset validity = new(2120, 1, 2, 3, 4, 5, TimeSpan.Zero);
+        byte[] whole = Make($"/ipfs/{_inline}", isLegacy: true);
+        SortedDictionary<int, byte[]> fields = Fields(whole), other = Fields(Make($"/ipfs/{_absent}", isLegacy: true));
+        switch (kind)
+        {
+            case "both signatures":
+                return whole;
+            case "the second signature alone":
+                return Make($"/ipfs/{_inline}", isLegacy: false);
+            case "the first signature alone":
+                fields.Remove(SignatureV2);
+                fields.Remove(Data);
+                break;
+            case "a first value that is another":
+                // Both are signed well, and by the same key.
+                (fields[Value], fields[SignatureV1]) = (other[Value], other[SignatureV1]);
+                break;
+            case "a second signature that is none":
+                fields[SignatureV2] = [SignatureV2 << 3 | 2, 12, .. "no signature"u8];
+                break;
+            case "a first signature that is none":
+                fields[SignatureV1] = [SignatureV1 << 3 | 2, 12, .. "no signature"u8];
+                break;
+            default:
+                throw new ArgumentException($"There is no kind '{kind}'", nameof(kind));
+        }
+
+        return [.. fields.Values.SelectMany(static field => field)];
+
+        byte[] Make(string value, bool isLegacy) => IpnsRecord.Create(key, value, 0, validity, TimeSpan.FromMinutes(30), isLegacy).Bytes.ToArray();
+    }
+
+    /// <summary>The fields of a record by their numbers, each with its tag and length.</summary>
+    private static SortedDictionary<int, byte[]> Fields(byte[] record)
+    {
+        var fields = new SortedDictionary<int, byte[]>();
+        for (int at = 0; at < record.Length;)
+        {
+            int start = at, tag = record[at++];
+            at += ValueLength(record.AsSpan(at), tag);
+            fields[tag >> 3] = record[start..at];
+        }
+
+        return fields;
+
+        static int ValueLength(ReadOnlySpan<byte> field, int tag)
+        {
+            Assert.True(Varint.TryRead(field, out ulong number, out int used));
+            return (tag & 7) == 2 ? used + (int)number : used;
+        }
+    }
+
+    private string AddName(byte seed, string value)
+    {
+        using PrivateKey key = Key(seed);
+        return _host.Names.Add(key, value);
+    }
+
+    /// <summary>Folders of files, whose names have to be escaped in URLs.</summary>
+    private Cid AddTree()
+    {
+        Cid inner = _host.AddDirectory((Note, _host.AddFile(Encoding.UTF8.GetBytes(NoteText))), ("plain.json", _host.AddFile("{ \"kind\": \"a file\" }\n"u8.ToArray())));
+        return _host.AddDirectory(("top.txt", _host.AddFile("A file at the top\n"u8.ToArray())), (Folder, _host.AddDirectory((Inner, inner))));
+    }
+
+    /// <summary>Folders in each other, a page in the last.</summary>
+    private Cid AddNested()
+    {
+        Cid at = _host.AddDirectory(("index.html", _host.AddFile("a page\n"u8.ToArray())));
+        foreach (string name in (string[])["three", "two", "one"]) at = _host.AddDirectory((name, at));
+        return at;
+    }
+
+    /// <summary>Blocks of maps that lead from one to the next, at shelf/book and at last.</summary>
+    private Cid AddChain(ulong codec)
+    {
+        var writer = new DagCborWriter();
+        writer.WriteMapStart(1);
+        writer.WriteKey("text"u8);
+        writer.WriteText("end of the way"u8);
+        Cid end = Add();
+        writer.WriteMapStart(1);
+        writer.WriteKey("last"u8);
+        writer.WriteCid(end);
+        Cid middle = Add();
+        writer.WriteMapStart(1);
+        writer.WriteKey("shelf"u8);
+        writer.WriteMapStart(2);
+        writer.WriteKey("book"u8);
+        writer.WriteCid(middle);
+        writer.WriteKey("count"u8);
+        writer.WriteInt64(10);
+        return Add();
+
+        Cid Add()
+        {
+            byte[] cbor = writer.ToArray();
+            writer.Clear();
+            return _host.AddBlock(codec, codec == Multicodec.DagJson ? DagJson.FromCbor(cbor, []) : cbor);
+        }
+    }
+
+    /// <summary>A block of a map with files in it.</summary>
+    private Cid AddDocument(Cid one, Cid many)
+    {
+        var writer = new DagCborWriter();
+        writer.WriteMapStart(2);
+        writer.WriteKey("kind"u8);
+        writer.WriteText("document"u8);
+        writer.WriteKey("files"u8);
+        writer.WriteMapStart(2);
+        writer.WriteKey("one"u8);
+        writer.WriteCid(one);
+        writer.WriteKey("many"u8);
+        writer.WriteCid(many);
+        return _host.AddBlock(Multicodec.DagCbor, writer.ToArray());
+    }
+
+    /// <summary>A directory with names that no importer takes.</summary>
+    private Cid AddUnsafeDirectory(params (string Name, Cid Cid)[] entries) =>
+        _host.AddBlock(Multicodec.DagPb, new PbNode([.. entries.Select(static e => new PbLink(e.Cid, e.Name, 16))], new UnixFsData { Type = UnixFsType.Directory }.Encode()).Encode());
+
+    /// <summary>1026 bytes in five blocks: four of 256 bytes and one of two.</summary>
+    private Cid AddMultiBlockFile()
+    {
+        byte[] bytes = new byte[1026];
+        new Random(5).NextBytes(bytes);
+        return _host.AddFile(bytes, UnixFsProfile.V1 with { ChunkBytes = 256 });
+    }
+
+    /// <summary>3072 bytes in three blocks, of which that in the middle is not there.</summary>
+    private Cid AddFileWithHole()
+    {
+        byte[] bytes = new byte[3072];
+        new Random(6).NextBytes(bytes);
+        Cid file = _host.AddFile(bytes, UnixFsProfile.V0 with { ChunkBytes = 1024 });
+        _host.Store.Delete(Links(file)[1]);
+        return file;
+    }
+
+    /// <summary>A sharded directory, some of whose entries lie in its first block and others one below.</summary>
+    private Cid AddShardedDirectory(Cid file) =>
+        new UnixFsImporter(_host.Store, UnixFsProfile.V1 with { ShardBytes = 0 }).AddDirectory([.. Enumerable.Range(0, 300).Select(i => new NewEntry($"{i}.txt", file, 1300))]).Cid;
+
+    /// <summary>A name of a sharded directory that is so many shards away.</summary>
+    private string NameAt(Cid directory, int shards) =>
+        UnixFsDirectory.List(_host.Store, UnixFsNode.Load(_host.Store, directory)).First(entry => Way(directory, entry.Name).Count == shards).Name;
 
     private Cid[] Links(Cid cid) => [.. PbNode.Decode(_host.Block(cid)).Links.Select(static link => link.Hash)];
 
