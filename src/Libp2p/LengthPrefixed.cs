@@ -28,10 +28,6 @@ public static class LengthPrefixed
     public static ValueTask WriteAsync(IByteChannel channel, ReadOnlyMemory<byte> message, CancellationToken cancellationToken = default) =>
         channel.WriteAsync(Prefixed(message.Span), cancellationToken);
 
-    /// <summary>The same for the last message of a stream: its end goes with it.</summary>
-    public static ValueTask WriteLastAsync(PeerStream stream, ReadOnlyMemory<byte> message, CancellationToken cancellationToken = default) =>
-        stream.WriteLastAsync(Prefixed(message.Span), cancellationToken);
-
     /// <summary>Writes a message that lies in parts, of which the first is short, behind its length.</summary>
     internal static async ValueTask WriteAsync(IByteChannel channel, IReadOnlyList<ReadOnlyMemory<byte>> parts, CancellationToken cancellationToken)
     {

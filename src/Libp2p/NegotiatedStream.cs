@@ -26,8 +26,6 @@ internal sealed class NegotiatedStream : PeerStream
 
     public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default) => _stream.WriteAsync(buffer, cancellationToken);
 
-    public override ValueTask WriteLastAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default) => _stream.WriteLastAsync(buffer, cancellationToken);
-
     public override void CompleteWrites() => _stream.CompleteWrites();
 
     public override void Reset() => _stream.Reset();

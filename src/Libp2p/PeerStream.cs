@@ -43,13 +43,6 @@ public abstract class PeerStream : Stream, IByteChannel
     /// <inheritdoc/>
     public abstract override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default);
 
-    /// <summary>Writes what is not empty and ends our direction with it. Cancelled, it resets the stream.</summary>
-    public virtual async ValueTask WriteLastAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
-    {
-        await WriteAsync(buffer, cancellationToken).ConfigureAwait(false);
-        CompleteWrites();
-    }
-
     /// <inheritdoc/>
     public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
         ReadAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();

@@ -78,7 +78,9 @@ public sealed class DhtCommandTests : IDisposable
         Assert.Equal((0, "one"), Short(Run(_other, "ipfs", "cat", "/ipns/" + peer)));
         using (var http = new HttpClient())
         {
-            Assert.Equal("one", http.GetStringAsync(new Uri($"http://127.0.0.1:{_other.Port}/ipns/{name}")).GetAwaiter().GetResult());
+            using HttpResponseMessage answer = http.Send(new HttpRequestMessage(HttpMethod.Get, new Uri($"http://127.0.0.1:{_other.Port}/ipns/{name}")));
+            using var body = new StreamReader(answer.Content.ReadAsStream());
+            Assert.Equal("one", body.ReadToEnd());
         }
 
         Assert.Contains($"published /ipns/{name} -> /ipfs/{second}\n", Run(_one, "ipfs", "name", "publish", "/ipfs/" + second).Output, StringComparison.Ordinal);

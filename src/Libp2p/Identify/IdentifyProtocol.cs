@@ -38,7 +38,9 @@ internal static class IdentifyProtocol
             message = new Messages.Identify { SignedPeerRecord = record };
         }
 
-        await LengthPrefixed.WriteLastAsync(stream, message.ToByteArray(), cancellationToken).ConfigureAwait(false);
+        await LengthPrefixed.WriteAsync(stream, message.ToByteArray(), cancellationToken).ConfigureAwait(false);
+        // Not in one frame: js-libp2p drops what comes together with a stream's end while it still reads which protocol was agreed upon.
+        stream.CompleteWrites();
     }
 
     /// <summary>Reads what the other side says of itself, and notes it.</summary>

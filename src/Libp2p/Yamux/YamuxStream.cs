@@ -158,12 +158,7 @@ internal sealed class YamuxStream : PeerStream, IValueTaskSource<int>, IValueTas
     }
 
     /// <inheritdoc/>
-    public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default) => WriteAsync(buffer, isLast: false, cancellationToken);
-
-    /// <inheritdoc/>
-    public override ValueTask WriteLastAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default) => WriteAsync(buffer, isLast: true, cancellationToken);
-
-    private ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, bool isLast, CancellationToken cancellationToken)
+    public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
     {
         ValueTask result;
         lock (_gate)
@@ -191,12 +186,11 @@ internal sealed class YamuxStream : PeerStream, IValueTaskSource<int>, IValueTas
 
             if (buffer.IsEmpty)
             {
-                return isLast ? throw new ArgumentException("The last write has something in it.", nameof(buffer)) : default;
+                return default;
             }
 
             _writePending = true;
-            _writeBegun = isLast; // cancelled, it would leave an end without what comes before it
-            _finWanted = isLast;
+            _writeBegun = false;
             _writeBuffer = buffer;
             _writeSource.Reset();
             if (cancellationToken.CanBeCanceled)
