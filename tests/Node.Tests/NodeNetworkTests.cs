@@ -4,7 +4,6 @@ using System.Net;
 using System.Net.Sockets;
 using Leither.Ipfs.Blockstore;
 using Leither.Ipfs.Content;
-using Leither.TestKit;
 using Leither.Ipfs.Keys;
 using Leither.Ipfs.Multiformats;
 using Leither.Ipfs.UnixFs;
@@ -15,6 +14,7 @@ using Leither.Node.Http;
 using Leither.Node.Logging;
 using Leither.Node.Network;
 using Leither.Node.Transport;
+using Leither.TestKit;
 using Xunit;
 
 namespace Leither.Node.Tests;
