@@ -170,7 +170,9 @@ public sealed class HostileTests
         using var input = new InputBuffer(raw);
         await MultistreamSelect.DialAsync(input, [NoiseSecurity.Id], default);
         using NoiseChannel channel = await security.DialAsync(raw, input, null, default).WaitAsync(_patience);
-        int most = 0;
+        // The node takes it for a peer, and asks it to identify itself.
+        Wait.Until(() => scene.Host.TryGetConnection(key.PublicKey.PeerId, out PeerConnection? known) && known.StreamCount > 0);
+        int most = 1;
         bool isDropped = await TryAsync(async () =>
         {
             for (uint id = 1; ; id += 2)
