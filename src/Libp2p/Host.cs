@@ -55,6 +55,7 @@ public sealed class Host : IAsyncDisposable
     private int _pendingOutbound;
     private ulong _sequence;
     private IReadOnlyList<Multiaddr> _recordAddresses = [];
+    private volatile Cards _cards = new(null, 0);
     private byte[]? _record;
     private bool _changed;
     private bool _disposed;
@@ -487,17 +488,33 @@ public sealed class Host : IAsyncDisposable
     internal void OnStream(PeerConnection connection, YamuxStream stream) => _ = Task.Run(() => ServeAsync(connection, stream), CancellationToken.None);
 
     /// <summary>The addresses of this machine in place of "any".</summary>
-    private static IEnumerable<IPEndPoint> Expand(IPEndPoint endPoint)
+    private IEnumerable<IPEndPoint> Expand(IPEndPoint endPoint)
     {
         if (!endPoint.Address.Equals(IPAddress.Any) && !endPoint.Address.Equals(IPAddress.IPv6Any))
         {
             return [endPoint];
         }
 
-        return NetworkInterface.GetAllNetworkInterfaces().Where(card => card.OperationalStatus == OperationalStatus.Up)
-            .SelectMany(card => card.GetIPProperties().UnicastAddresses).Select(unicast => unicast.Address)
-            .Where(ip => ip.AddressFamily == endPoint.AddressFamily && !ip.IsIPv6LinkLocal)
-            .Select(ip => new IPEndPoint(ip, endPoint.Port));
+        return CardAddresses().Where(ip => ip.AddressFamily == endPoint.AddressFamily).Select(ip => new IPEndPoint(ip, endPoint.Port));
+    }
+
+    /// <summary>The addresses of this machine's network cards. Asking the system takes longer than all else that a new peer is told, so it is asked once a second.</summary>
+    private IPAddress[] CardAddresses()
+    {
+        (IPAddress[]? known, long since) = _cards;
+        if (known is not null && Time.GetElapsedTime(since) < TimeSpan.FromSeconds(1))
+        {
+            return known;
+        }
+
+        IPAddress[] found =
+        [
+            .. NetworkInterface.GetAllNetworkInterfaces().Where(static card => card.OperationalStatus == OperationalStatus.Up)
+                .SelectMany(static card => card.GetIPProperties().UnicastAddresses).Select(static unicast => unicast.Address)
+                .Where(static ip => !ip.IsIPv6LinkLocal),
+        ];
+        _cards = new Cards(found, Time.GetTimestamp());
+        return found;
     }
 
     /// <summary>Whose numbers are counted together: an IPv4 address, or the network that one IPv6 customer has.</summary>
@@ -1087,4 +1104,7 @@ public sealed class Host : IAsyncDisposable
 
         public int Streams { get; set; }
     }
+
+    /// <summary>What the system said of its network cards, and when.</summary>
+    private sealed record Cards(IPAddress[]? Addresses, long Since);
 }

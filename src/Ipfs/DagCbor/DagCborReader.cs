@@ -304,6 +304,9 @@ public ref struct DagCborReader
         return true;
     }
 
+    /// <summary>Reads a link; none where null is.</summary>
+    public Cid ReadCidOrNull() => TryReadNull() ? default : ReadCid();
+
     /// <summary>Reads a floating-point number. Integers are none: the data model keeps the two apart.</summary>
     public double ReadDouble()
     {

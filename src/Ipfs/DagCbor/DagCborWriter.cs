@@ -178,6 +178,19 @@ public sealed class DagCborWriter
     /// <summary>Writes null.</summary>
     public void WriteNull() => WriteSimple(Wire.Null);
 
+    /// <summary>Writes a link; null where there is none.</summary>
+    public void WriteCidOrNull(in Cid cid)
+    {
+        if (cid.IsNone)
+        {
+            WriteNull();
+        }
+        else
+        {
+            WriteCid(cid);
+        }
+    }
+
     /// <summary>
     /// Writes a floating-point number. One without a fraction is no integer here, though JavaScript will not see the difference and would
     /// write it back as one.
