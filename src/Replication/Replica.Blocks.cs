@@ -1,0 +1,216 @@
+// Blocks: asked for from all sources, each within a window of its own, so that a slow one holds up nothing but what it was asked for.
+
+using Leither.Ipfs.Multiformats;
+
+namespace Leither.Replication;
+
+public sealed partial class Replica
+{
+    private readonly Dictionary<Cid, Want> _wants = [];
+    private readonly LinkedList<Want> _unasked = [];
+
+    private sealed class Want(Cid cid, int most, Action<SourceStream?, ReadOnlyMemory<byte>> done)
+    {
+        public Cid Cid => cid;
+
+        public int Most => most;
+
+        public Action<SourceStream?, ReadOnlyMemory<byte>> Done { get; set; } = done;
+
+        /// <summary>Whether it is of no use any more once the plan is left.</summary>
+        public bool IsPlan { get; set; }
+
+        /// <summary>Whom it was asked of; 0: nobody.</summary>
+        public long Stream { get; set; }
+
+        /// <summary>Who does not have it.</summary>
+        public HashSet<long> MissingAt { get; } = [];
+
+        public bool IsQueued { get; set; }
+    }
+
+    // ------------------------------------------------------------------ wants
+
+    /// <summary>Asks for a block. It comes verified, with who gave it; with nobody and empty, where no source has it.</summary>
+    private void Ask(in Cid cid, int most, bool isPlan, Action<SourceStream?, ReadOnlyMemory<byte>> done)
+    {
+        if (_wants.TryGetValue(cid, out Want? want))
+        {
+            want.Done += done;
+            want.IsPlan |= isPlan;
+            return;
+        }
+
+        want = new Want(cid, most, done) { IsPlan = isPlan };
+        _wants.Add(cid, want);
+        Queue(want);
+        _decideAgain = true;
+    }
+
+    private void Queue(Want want)
+    {
+        want.Stream = 0;
+        want.IsQueued = true;
+        _unasked.AddLast(want);
+    }
+
+    /// <summary>Forgets what the plan wanted. What was asked for still comes, and is let go.</summary>
+    private void CancelWants()
+    {
+        foreach (Want want in _wants.Values.Where(static w => w.IsPlan).ToArray())
+        {
+            _wants.Remove(want.Cid);
+            if (want.IsQueued)
+            {
+                _unasked.Remove(want);
+            }
+        }
+    }
+
+    private void PumpWants()
+    {
+        // What was asked of a source that is gone is asked of another.
+        foreach (Want want in _wants.Values)
+        {
+            if (!want.IsQueued && (want.Stream == 0 || !_sources.TryGetValue(want.Stream, out SourceStream? asked) || !asked.InFlight.Contains(want.Cid)))
+            {
+                Queue(want);
+            }
+        }
+
+        if (_unasked.Count == 0)
+        {
+            return;
+        }
+
+        foreach (SourceStream source in _sources.Values)
+        {
+            if (!source.IsOpen || source.InFlight.Count >= _options.BlockWindow)
+            {
+                continue;
+            }
+
+            var cids = new List<Cid>();
+            for (LinkedListNode<Want>? node = _unasked.First; node is not null && source.InFlight.Count < _options.BlockWindow && cids.Count < LogProtocol.MaxWants;)
+            {
+                LinkedListNode<Want>? next = node.Next;
+                Want want = node.Value;
+                if (!want.MissingAt.Contains(source.Stream) && !source.InFlight.Contains(want.Cid))
+                {
+                    if (source.InFlight.Count == 0)
+                    {
+                        source.ProgressMs = _now;
+                    }
+
+                    _unasked.Remove(node);
+                    want.IsQueued = false;
+                    want.Stream = source.Stream;
+                    source.InFlight.Add(want.Cid);
+                    cids.Add(want.Cid);
+                }
+
+                node = next;
+            }
+
+            if (cids.Count > 0)
+            {
+                _port.Send(source.Stream, new Get(cids));
+            }
+        }
+
+        // Where every source said that it has none.
+        Want[] hopeless = [.. _unasked.Where(w => w.MissingAt.Count > 0 && _sources.Values.All(s => !s.IsOpen || w.MissingAt.Contains(s.Stream)))];
+        foreach (Want want in hopeless)
+        {
+            if (_wants.Remove(want.Cid))
+            {
+                _unasked.Remove(want);
+                want.Done(null, default);
+                _decideAgain = true;
+            }
+        }
+    }
+
+    private void Came(SourceStream source, Block block)
+    {
+        if (!source.InFlight.Contains(block.Cid))
+        {
+            Fault(source, FaultReason.Protocol, "a block that nobody asked for");
+            return;
+        }
+
+        BytesReceived += block.Bytes.Length;
+        source.ProgressMs = _now;
+        _wants.TryGetValue(block.Cid, out Want? want);
+        if (block.Offset == 0)
+        {
+            if (want is not null && block.Total > want.Most)
+            {
+                Fault(source, FaultReason.Protocol, "a block that is longer than it can be");
+                return;
+            }
+
+            // Memory grows with what comes, not with what is claimed.
+            (source.Coming, source.Filled) = (block.Cid, 0);
+            source.Bytes = GC.AllocateUninitializedArray<byte>(Math.Min(block.Total, Math.Max(block.Bytes.Length, 1 << 20)));
+        }
+        else if (source.Coming != block.Cid || source.Filled != block.Offset)
+        {
+            Fault(source, FaultReason.Protocol, "a piece of a block that does not follow the one before");
+            return;
+        }
+
+        if (source.Bytes.Length < block.Offset + block.Bytes.Length)
+        {
+            byte[] more = new byte[Math.Min(block.Total, Math.Max(source.Bytes.Length * 2, block.Offset + block.Bytes.Length))];
+            source.Bytes.AsSpan(0, source.Filled).CopyTo(more);
+            source.Bytes = more;
+        }
+
+        block.Bytes.CopyTo(source.Bytes.AsMemory(source.Filled));
+        source.Filled += block.Bytes.Length;
+        if (source.Filled < block.Total)
+        {
+            return;
+        }
+
+        ReadOnlyMemory<byte> bytes = source.Bytes.AsMemory(0, source.Filled);
+        (source.Coming, source.Bytes, source.Filled) = (default, [], 0);
+        source.InFlight.Remove(block.Cid);
+        if (!block.Cid.Verify(bytes.Span))
+        {
+            BytesRefused += bytes.Length;
+            Fault(source, FaultReason.WrongBytes, "a block has another hash");
+            return;
+        }
+
+        BlocksReceived++;
+        if (want is not null)
+        {
+            _wants.Remove(block.Cid);
+            if (want.IsQueued)
+            {
+                _unasked.Remove(want);
+            }
+
+            _progressMs = _now;
+            want.Done(source, bytes);
+        }
+    }
+
+    private void NotThere(SourceStream source, Cid cid)
+    {
+        if (!source.InFlight.Remove(cid))
+        {
+            Fault(source, FaultReason.Protocol, "it lacks what nobody asked for");
+            return;
+        }
+
+        source.ProgressMs = _now;
+        if (_wants.TryGetValue(cid, out Want? want) && want.Stream == source.Stream)
+        {
+            want.MissingAt.Add(source.Stream);
+            Queue(want);
+        }
+    }
+}

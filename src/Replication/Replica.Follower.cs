@@ -1,0 +1,396 @@
+// The follower's side: the streams to its sources, and what these say. Several are held at once: blocks are asked of all, the tail of one. What is to be done with
+// what they show is decided in Replica.Plan.cs.
+//
+//   Replica.Heads.cs      heads are held against each other, and against what is here: old ones are noticed, two histories proven
+//   Replica.Plan.cs       which source is used, and what for
+//   Replica.CatchUp.cs    where its history and what is here part; Replica.GoBack.cs: what the writer took back goes
+//   Replica.Segments.cs   what is missing comes as segments; Replica.State.cs: or as the state of a version, from Replica.Blocks.cs
+//   Replica.Tail.cs       what is written now, as it is written; Replica.Versions.cs: the versions made meanwhile
+//   Replica.Writers.cs    who may write, and how a follower comes to write, or a writer to follow
+
+using Leither.Ipfs;
+using Leither.Ipfs.Keys;
+using Leither.Ipfs.Multiformats;
+using Leither.MmDb.Log;
+
+namespace Leither.Replication;
+
+public sealed partial class Replica
+{
+    private const int TickMs = 100;
+
+    private readonly Dictionary<long, SourceStream> _sources = [];
+    private Ack _acknowledged = new(0, 0, 0);
+
+    /// <summary>A source.</summary>
+    private sealed class SourceStream(long stream, PeerId peer, long now)
+    {
+        public long Stream => stream;
+
+        public PeerId Peer => peer;
+
+        public long HeardMs { get; set; } = now;
+
+        public bool IsAsked { get; set; }
+
+        public bool IsOpen { get; set; }
+
+        public bool IsWriter { get; set; }
+
+        public Head? Head { get; set; }
+
+        public IReadOnlyList<ListedVersion> Versions { get; set; } = [];
+
+        public ulong Floor { get; set; }
+
+        public long LogBytes { get; set; }
+
+        public long StateBytes { get; set; }
+
+        /// <summary>With this head it could not give what was asked for.</summary>
+        public Head? Useless { get; set; }
+
+        public HashSet<Cid> InFlight { get; } = [];
+
+        public long ProgressMs { get; set; } = now;
+
+        // The block that is coming in pieces.
+        public Cid Coming { get; set; }
+
+        public byte[] Bytes { get; set; } = [];
+
+        public int Filled { get; set; }
+
+        public ulong ToldTerm { get; set; }
+
+        public bool IsOldCounted { get; set; }
+
+        public long CheckedMs { get; set; } = long.MinValue / 2;
+
+        public long AcknowledgedMs { get; set; }
+    }
+
+    private static SourceProgress Picture(SourceStream source, bool isFollowed) =>
+        new(source.Stream, source.Peer, source.Head?.Position ?? default, source.IsWriter, isFollowed, null, source.HeardMs);
+
+    private SourceProgress Picture(SourceStream source) => Picture(source, source == _active);
+
+    // ------------------------------------------------------------------ streams
+
+    private void SourceConnected(long stream, PeerId peer)
+    {
+        if (_peers.IsRefused(peer, _now))
+        {
+            _port.Close(stream);
+            return;
+        }
+
+        if (_sources.Count >= _options.MaxSources)
+        {
+            // A new one takes the place of one that is of no use: a circle of followers that only know each other would never hear of the writer.
+            if (_sources.Values.Where(s => s != _active && !s.IsWriter && s.InFlight.Count == 0).MinBy(static s => (s.IsOpen, s.Head?.To ?? 0, s.Stream)) is not { } least)
+            {
+                _port.Close(stream);
+                return;
+            }
+
+            Leave(least, ByeCode.Closing, "another source takes the place");
+        }
+
+        _sources.Add(stream, new SourceStream(stream, peer, _now));
+        var chain = new List<Cid>();
+        for (Cid cid = _log.Previous; !cid.IsNone && chain.Count < LogProtocol.MaxChain && _log.FindNode(_store, cid) is { } segment; cid = segment.Node.Previous)
+        {
+            chain.Add(cid);
+        }
+
+        _port.Send(stream, new Hello(
+            LogProtocol.Format, _mid, new Position(_log.Segment.Epoch, _log.To), _log.Length == 0 ? null : _log.Place, chain, _options.Follows, _writers.Term, _port.ProofFor(peer)));
+    }
+
+    private void Drop(SourceStream source)
+    {
+        _sources.Remove(source.Stream);
+        foreach (Cid cid in source.InFlight)
+        {
+            if (_wants.TryGetValue(cid, out Want? want) && want.Stream == source.Stream)
+            {
+                want.Stream = 0;
+            }
+        }
+
+        if (_active == source)
+        {
+            LeavePlan();
+        }
+    }
+
+    /// <summary>A source did what it must not, or failed.</summary>
+    private void Fault(SourceStream source, FaultReason reason, string text)
+    {
+        if (!_sources.ContainsKey(source.Stream))
+        {
+            return;
+        }
+
+        long until = _peers.Add(source.Peer, reason, _now);
+        Drop(source);
+        _port.Send(source.Stream, new Bye(reason == FaultReason.Stalled ? ByeCode.Stalled : ByeCode.Fault, text));
+        _port.Close(source.Stream);
+        _port.Report(new PeerRefused(source.Peer, reason, text, until));
+        Save(isUrgent: false);
+    }
+
+    private void Leave(SourceStream source, ByeCode code, string text)
+    {
+        Drop(source);
+        _port.Send(source.Stream, new Bye(code, text));
+        _port.Close(source.Stream);
+    }
+
+    private void FromSource(SourceStream source, Message message)
+    {
+        if (!source.IsOpen)
+        {
+            switch (message)
+            {
+                case Welcome welcome:
+                    Welcomed(source, welcome);
+                    break;
+                case Refused refused:
+                    State = refused.Text;
+                    _peers.Add(source.Peer, FaultReason.Withheld, _now);
+                    Drop(source);
+                    _port.Close(source.Stream);
+                    break;
+                case Bye:
+                    Drop(source);
+                    _port.Close(source.Stream);
+                    break;
+                default:
+                    Fault(source, FaultReason.Protocol, "the first message is no answer to a greeting");
+                    break;
+            }
+
+            return;
+        }
+
+        switch (message)
+        {
+            case Tail tail:
+                Tailed(source, tail);
+                break;
+            case HeadTold told:
+                Told(source, told.Signed, isGreeting: false);
+                break;
+            case Block block:
+                Came(source, block);
+                break;
+            case Missing missing:
+                foreach (Cid cid in missing.Cids)
+                {
+                    NotThere(source, cid);
+                }
+
+                break;
+            case Nodes nodes:
+                Chained(source, nodes);
+                break;
+            case Mark mark:
+                Marked(mark.Number, mark.Position, default);
+                break;
+            case VersionTold version:
+                if (version.Cid.Codec == Multicodec.DagCbor && version.Cid.Verify(version.Block.Span))
+                {
+                    if (Read(version.Block) is { } told && told.Number == version.Number && (source.Versions.Count == 0 || source.Versions[^1].Number < told.Number))
+                    {
+                        source.Versions = [.. source.Versions.Skip(source.Versions.Count - LogProtocol.MaxVersions + 1), new ListedVersion(told.Number, version.Cid, told.Position)];
+                    }
+
+                    VersionCame(source, version.Number, version.Cid, version.Block.ToArray());
+                }
+                else
+                {
+                    Fault(source, FaultReason.WrongBytes, "a version's block has another hash");
+                }
+
+                break;
+            case CertificateTold told:
+                TakeCertificate(told.Signed, source, out string? problem);
+                if (problem is not null)
+                {
+                    Fault(source, FaultReason.Forged, problem);
+                }
+
+                break;
+            case UndoneTold:
+                source.Useless = source.Head;
+                if (_active == source)
+                {
+                    LeavePlan();
+                }
+
+                break;
+            case ProofTold proof when Proof is null:
+                Ask(proof.Cid, Equivocation.MaxBytes, isPlan: false, (from, bytes) =>
+                {
+                    if (from is not null && Proof is null)
+                    {
+                        try
+                        {
+                            Proved(Equivocation.Decode(bytes.Span, _mid, _writers.Author));
+                        }
+                        catch (MalformedBlockException e)
+                        {
+                            Fault(from, FaultReason.Forged, e.Message);
+                        }
+                    }
+                });
+                break;
+            case ProofTold:
+                break;
+            case Beat beat:
+                if (!beat.IsAnswer)
+                {
+                    _port.Send(source.Stream, new Beat(true));
+                }
+
+                break;
+            case Bye:
+                Drop(source);
+                _port.Close(source.Stream);
+                break;
+            default:
+                Fault(source, FaultReason.Protocol, $"{message.GetType().Name} is nothing that a source says at this point");
+                break;
+        }
+    }
+
+    private void Welcomed(SourceStream source, Welcome welcome)
+    {
+        if (!welcome.Info.Span.SequenceEqual(_info.Span))
+        {
+            Fault(source, FaultReason.Forged, "the MiMei's info has another hash");
+            return;
+        }
+
+        foreach (ReadOnlyMemory<byte> certificate in welcome.Certificates)
+        {
+            TakeCertificate(certificate, source, out string? problem);
+            if (problem is not null)
+            {
+                Fault(source, FaultReason.Forged, problem);
+                return;
+            }
+        }
+
+        source.IsOpen = true;
+        (source.Versions, source.Floor, source.LogBytes, source.StateBytes, source.IsWriter) = (welcome.Versions, welcome.Floor, welcome.LogBytes, welcome.StateBytes, welcome.IsWriter);
+        if (welcome.Certificates.Count < LogProtocol.MaxCertificates && _writers.Newest is { } newest
+            && !welcome.Certificates.Any(c => c.Span.SequenceEqual(newest.Block.Span)))
+        {
+            _port.Send(source.Stream, new CertificateTold(newest.Block));
+        }
+
+        if (!welcome.Head.IsEmpty)
+        {
+            Told(source, welcome.Head, isGreeting: true);
+        }
+
+        if (source.Versions is [.., var version] && Follows)
+        {
+            Marked(version.Number, version.Position, version.Block);
+        }
+
+        Acknowledge(true);
+    }
+
+    private bool Follows => Mode != ReplicaMode.Writer && _options.Follows && _takeover is null;
+
+    // ------------------------------------------------------------------ acknowledging
+
+    private void Acknowledge(bool isDue)
+    {
+        if (Mode == ReplicaMode.Writer || _isStopped)
+        {
+            return;
+        }
+
+        LogEnd end = _store.End;
+        var ack = new Ack(end.Segment.Epoch, end.WrittenSequence, Math.Min(end.SyncedSequence, end.WrittenSequence));
+        foreach (SourceStream source in _sources.Values)
+        {
+            bool isTime = source == _active || source.IsWriter || _now - source.AcknowledgedMs >= IdleHeadMs;
+            if (source.IsOpen && isTime && (isDue || ack != _acknowledged))
+            {
+                source.AcknowledgedMs = _now;
+                _port.Send(source.Stream, ack);
+            }
+        }
+
+        _acknowledged = ack;
+    }
+
+    // ------------------------------------------------------------------ time
+
+    private void TickSources()
+    {
+        foreach (SourceStream source in _sources.Values.ToArray())
+        {
+            long silent = _now - source.HeardMs;
+            if (!source.IsOpen)
+            {
+                if (silent > _options.StallMs)
+                {
+                    Fault(source, FaultReason.Stalled, "no answer to a greeting");
+                }
+
+                continue;
+            }
+
+            if (silent > 2 * _options.SilenceMs)
+            {
+                Fault(source, FaultReason.Stalled, "nothing was heard");
+                continue;
+            }
+
+            if (silent > _options.SilenceMs && !source.IsAsked)
+            {
+                source.IsAsked = true;
+                _port.Send(source.Stream, new Beat(false));
+            }
+
+            if (source.InFlight.Count > 0 && _now - source.ProgressMs > _options.StallMs)
+            {
+                Fault(source, FaultReason.Stalled, "blocks that were asked for did not come");
+                continue;
+            }
+
+            bool owes = source == _active && (_phase is Phase.Nodes or Phase.Audit
+                || (_phase == Phase.Riding && source.Head is { } head && !IsForked(head) && IsOfTerm(head) && head.Place != _log.Place && Head.Compare(head.Place, _log.Place) > 0));
+            if (owes && _now - source.ProgressMs > _options.StallMs && _now >= _retryAt && !_isExclusive && _appends == 0)
+            {
+                Fault(source, FaultReason.Stalled, "it does not give what its head covers");
+            }
+        }
+
+        // Another shows more, and the one that is followed does not come nearer.
+        if (_phase == Phase.Riding && _appends == 0 && _active is { } active && Best() is { Head: { } best } better && better != active && best.CompareTo(active.Head) > 0
+            && Head.Compare(best.Place, _log.Place) > 0)
+        {
+            if (_now - _progressMs > Math.Min(_options.StallMs, 1000))
+            {
+                LeavePlan();
+            }
+        }
+        else if (_phase == Phase.Riding && (_active?.Head is null || Best()?.Head is not { } other || other.CompareTo(_active.Head) <= 0))
+        {
+            _progressMs = _now;
+        }
+
+        if (_store.End is { } end && (end.SyncedSequence != _acknowledged.Synced || end.WrittenSequence != _acknowledged.Written))
+        {
+            Acknowledge(false);
+        }
+    }
+}

@@ -1,0 +1,170 @@
+// Segments that are missing here, as blocks: asked of all sources, a few ahead, and appended in order. Each is what a node says, and each node what a head covers.
+
+using Leither.Ipfs.Multiformats;
+using Leither.MmDb.Log;
+
+namespace Leither.Replication;
+
+public sealed partial class Replica
+{
+    // Segments that are asked for or wait for those before them.
+    private const int SegmentWindow = 8;
+
+    private readonly Dictionary<Cid, ReadOnlyMemory<byte>> _held = [];
+    private int _nextNode, _nextAsked, _appends;
+    private long _heldBytes, _unapplied;
+
+    private void StartSegments()
+    {
+        _phase = Phase.Segments;
+        State = "fetches the log";
+        _nextNode = _nextAsked = _chain.Count - 1;
+    }
+
+    private void Hold(in Cid cid, ReadOnlyMemory<byte> bytes)
+    {
+        if (_held.TryAdd(cid, bytes))
+        {
+            _heldBytes += bytes.Length;
+        }
+    }
+
+    private void AppendSegments()
+    {
+        while (_nextNode >= 0)
+        {
+            if (_unapplied >= _options.MaxUnappliedBytes)
+            {
+                return;
+            }
+
+            (Cid cid, SegmentNode node, _) = _chain[_nextNode];
+            if (!_held.Remove(node.Data, out ReadOnlyMemory<byte> bytes))
+            {
+                break;
+            }
+
+            _heldBytes -= bytes.Length;
+            if (!SegmentBytes.TryReadStart(bytes.Span, out SegmentStart start) || start.Epoch != node.Epoch || start.First != node.From || start.Offset != node.Offset)
+            {
+                _active!.Useless = _target;
+                State = "a segment of the log contradicts its node";
+                LeavePlan();
+                return;
+            }
+
+            long from = _log.Length > 0 && _log.Segment == start ? _log.Length : 0;
+            if (from == 0)
+            {
+                Boundary(start);
+                _log.Begin(start);
+            }
+
+            ReadOnlyMemory<byte> rest = bytes[(int)from..];
+            if (!rest.IsEmpty)
+            {
+                _log.Feed(rest.Span);
+                Append(start, from, rest, null);
+            }
+
+            _log.To = node.To;
+            _nextNode--;
+            _progressMs = _active!.ProgressMs = _now;
+            if (Cid.Of(Multicodec.DagCbor, _log.NodeUpTo(node.To).Encode()) != cid)
+            {
+                _active.Useless = _target;
+                State = "the chain of the log's segments contradicts itself";
+                LeavePlan();
+                _hasFailed = true;
+                return;
+            }
+        }
+
+        if (_nextNode < 0)
+        {
+            SourceStream source = _active!;
+            _chain.Clear();
+            Ride(source);
+            return;
+        }
+
+        _nextAsked = Math.Min(_nextAsked, _nextNode);
+        while (_nextAsked >= 0 && _nextNode - _nextAsked < SegmentWindow)
+        {
+            Cid data = _chain[_nextAsked--].Node.Data;
+            if (!_held.ContainsKey(data))
+            {
+                Ask(data, LogProtocol.MaxBlockBytes, isPlan: true, (from, bytes) =>
+                {
+                    if (from is null)
+                    {
+                        Withheld();
+                    }
+                    else
+                    {
+                        Hold(data, bytes);
+                    }
+                });
+            }
+        }
+    }
+
+    /// <summary>Nobody gave a block that a source's head covers.</summary>
+    private void Withheld()
+    {
+        if (_active is { } source)
+        {
+            Fault(source, FaultReason.Withheld, "it does not give what its head covers");
+        }
+
+        LeavePlan();
+    }
+
+    private void Append(in SegmentStart segment, long offset, ReadOnlyMemory<byte> bytes, Head? head)
+    {
+        _appends++;
+        _unapplied += bytes.Length;
+        int length = bytes.Length;
+        _store.Append(Begin(result => Appended(result, length, head)), segment, offset, bytes);
+    }
+
+    private void Appended(StoreResult result, int length, Head? head)
+    {
+        _appends--;
+        _unapplied -= length;
+        if (result.Failure is { } failure)
+        {
+            _isAheadOfLog |= failure is LogUndoneException;
+            Failed(failure);
+            return;
+        }
+
+        _retryMs = 0;
+        if (head is not null && !_hasFailed && (Head is null || head.CompareTo(Head) > 0))
+        {
+            Head = head;
+            if (_appends == 0)
+            {
+                Save(isUrgent: false);
+            }
+        }
+
+        Acknowledge(_appends == 0);
+        ServeAll();
+    }
+
+    /// <summary>The store failed: everything under way is left, and tried again after a while.</summary>
+    private void Failed(Exception failure)
+    {
+        if (!_hasFailed)
+        {
+            _port.Report(new StoreFailed(failure));
+            _retryMs = Math.Clamp(_retryMs * 2, 500, 30_000);
+            _retryAt = _now + _retryMs;
+            State = failure.Message;
+        }
+
+        _hasFailed = true;
+        LeavePlan();
+    }
+}

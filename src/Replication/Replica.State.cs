@@ -1,0 +1,278 @@
+// A version's state in place of the log: where the log does not reach back to what is here, or is longer. The version has to lie in the history of the source's
+// head; then its tree of blocks is walked, and what is not here is asked of all sources.
+
+using System.Buffers;
+using Leither.Ipfs;
+using Leither.Ipfs.Multiformats;
+using Leither.MmDb.Log;
+using Leither.MmDb.Versions;
+
+namespace Leither.Replication;
+
+public sealed partial class Replica
+{
+    // A byte of a state takes some three times as long as one of the log: it comes in many small blocks, each of which leads to others, and is walked twice. Who
+    // takes the log for that reason is sent at most twice as much.
+    private const int StateCost = 2;
+
+    private const int MaxWalkAtOnce = 2000, MaxStateWants = 128;
+
+    // The state that is being fetched.
+    private readonly Stack<Cid> _toWalk = [];
+    private readonly HashSet<Cid> _walked = [];
+    private MimeiVersion? _version;
+    private SegmentNode? _versionNode;
+    private Cid _versionBlock;
+    private IReadOnlyList<ListedVersion> _candidates = [];
+    private int _candidate, _stateWants, _puts;
+
+    /// <summary>Whether a version's state is so much less than the log from here on that it is here sooner, or the log does not reach.</summary>
+    private bool IsStateLess(SourceStream source)
+    {
+        if (source.Versions is not [.., var newest] || newest.Position.Sequence <= _log.To)
+        {
+            return false;
+        }
+
+        bool isBehind = source.Floor > _log.To + 1 || (source.Floor == _log.To + 1 && _log.Segment.Offset > 0);
+        return isBehind || (source.StateBytes > 0 && StateCost * source.StateBytes < source.LogBytes);
+    }
+
+    private bool ChooseVersion(SourceStream source)
+    {
+        _candidates = [.. source.Versions.Where(v => v.Position.Sequence <= source.Head!.To)];
+        _candidate = _candidates.Count;
+        if (_candidate == 0)
+        {
+            return false;
+        }
+
+        _phase = Phase.State;
+        State = "fetches a version";
+        NextVersion();
+        return true;
+    }
+
+    private void NextVersion()
+    {
+        _version = null;
+        _chain.Clear();
+        if (--_candidate < 0)
+        {
+            _active!.Useless = _target;
+            State = "no version lies in the log's history";
+            LeavePlan();
+            return;
+        }
+
+        _phase = Phase.State;
+        ListedVersion listed = _candidates[_candidate];
+        Ask(listed.Block, 16 << 10, isPlan: true, (from, bytes) =>
+        {
+            if (from is null)
+            {
+                NextVersion();
+                return;
+            }
+
+            if (Read(bytes) is not { } version || version.Number != listed.Number || version.Position != listed.Position)
+            {
+                BytesRefused += bytes.Length;
+                Fault(from, FaultReason.Forged, "a version that its author did not sign");
+                return;
+            }
+
+            (_version, _versionBlock) = (version, listed.Block);
+            _puts++;
+            _store.Put(
+                Begin(result =>
+                {
+                    _puts--;
+                    if (result.Failure is { } failure)
+                    {
+                        Failed(failure);
+                    }
+                }),
+                listed.Block,
+                bytes);
+            if (version.Segment.IsNone || version.Segment == _target!.Previous)
+            {
+                BeginState();
+                return;
+            }
+
+            _phase = Phase.Nodes;
+            _active!.ProgressMs = _now;
+            _port.Send(_active.Stream, new GetNodes(_target.Previous, version.Position.Sequence - 1, NodesAtOnce));
+        });
+    }
+
+    /// <summary>The version lies in the head's history: its blocks are fetched, as far as they are not here.</summary>
+    private void BeginState()
+    {
+        _phase = Phase.State;
+        State = $"fetches version {_version!.Number}";
+        _chain.Clear();
+        _versionNode = null;
+        _walked.Clear();
+        _toWalk.Clear();
+        _toWalk.Push(_version.State);
+        if (_version.Segment.IsNone)
+        {
+            return;
+        }
+
+        _stateWants++;
+        Cid node = _version.Segment;
+        Ask(node, SegmentNode.MaxBytes, isPlan: true, (from, bytes) =>
+        {
+            _stateWants--;
+            if (from is null)
+            {
+                Withheld();
+                return;
+            }
+
+            try
+            {
+                _versionNode = SegmentNode.Decode(bytes.Span);
+            }
+            catch (MalformedBlockException e)
+            {
+                State = e.Message;
+                _active!.Useless = _target;
+                LeavePlan();
+            }
+        });
+    }
+
+    private void LeaveState()
+    {
+        _version = null;
+        _versionNode = null;
+        _toWalk.Clear();
+        _walked.Clear();
+        _stateWants = 0;
+    }
+
+    /// <summary>Goes through the state's tree, depth first, so that little is remembered of where it has to go on.</summary>
+    private void WalkState()
+    {
+        if (_version is null)
+        {
+            return;
+        }
+
+        var block = new ArrayBufferWriter<byte>();
+        int steps = 0;
+        while (_stateWants < MaxStateWants && _unapplied < _options.MaxUnappliedBytes && _toWalk.TryPop(out Cid cid))
+        {
+            if (cid.Codec != Multicodec.Raw && !_walked.Add(cid))
+            {
+                continue;
+            }
+
+            if (_store.HasBlock(cid))
+            {
+                block.ResetWrittenCount();
+                if (cid.Codec != Multicodec.Raw && _store.TryGetBlock(cid, block))
+                {
+                    Branch(cid, block.WrittenSpan);
+                }
+
+                if (++steps >= MaxWalkAtOnce)
+                {
+                    _stepDueMs = _now;
+                    return;
+                }
+
+                continue;
+            }
+
+            _stateWants++;
+            MimeiVersion of = _version;
+            Ask(cid, LogProtocol.MaxBlockBytes, isPlan: true, (from, bytes) =>
+            {
+                _stateWants--;
+                if (from is null)
+                {
+                    Withheld();
+                    return;
+                }
+
+                _puts++;
+                _unapplied += bytes.Length;
+                _store.Put(
+                    Begin(result =>
+                    {
+                        _puts--;
+                        _unapplied -= bytes.Length;
+                        if (result.Failure is { } failure)
+                        {
+                            Failed(failure);
+                        }
+                    }),
+                    cid,
+                    bytes);
+                if (_version == of && cid.Codec != Multicodec.Raw)
+                {
+                    Branch(cid, bytes.Span);
+                }
+            });
+        }
+
+        if (_phase == Phase.State && _version is not null && _toWalk.Count == 0 && _stateWants == 0 && _puts == 0 && _appends == 0)
+        {
+            Load();
+        }
+    }
+
+    private void Branch(in Cid cid, ReadOnlySpan<byte> block)
+    {
+        try
+        {
+            var links = new List<Cid>();
+            Links.AddTo(links, cid.Codec, block);
+            for (int i = links.Count - 1; i >= 0; i--)
+            {
+                _toWalk.Push(links[i]);
+            }
+        }
+        catch (Exception e) when (e is MalformedBlockException or NotSupportedException)
+        {
+            State = e.Message; // signed so: no source can help
+            _active!.Useless = _target;
+            LeavePlan();
+        }
+    }
+
+    private void Load()
+    {
+        MimeiVersion version = _version!;
+        Cid block = _versionBlock;
+        SealedSegment? segment = _versionNode is { } node ? new SealedSegment(version.Segment, node, 0, 0) : null;
+        ulong epoch = _log.Segment.Epoch, last = _log.To;
+        LeavePlan();
+        _isExclusive = true;
+        State = $"loads version {version.Number}";
+        _store.Load(
+            Begin(result =>
+            {
+                _isExclusive = false;
+                if (result.Failure is { } failure)
+                {
+                    Failed(failure);
+                    return;
+                }
+
+                _mustLoad = false;
+                _adopted = Math.Max(_adopted, version.Number);
+                _marks.Clear();
+                TookBack(epoch, last);
+                Acknowledge(true);
+            }),
+            block,
+            version,
+            segment);
+    }
+}

@@ -1,0 +1,170 @@
+// Who may write, and the change of roles: a certificate fences who wrote before, a takeover makes the follower the writer, and a writer that ended uncleanly follows
+// until it has back what it signed. In each case the epoch is durably known before anything is signed in it.
+
+using Leither.Ipfs;
+using Leither.Ipfs.Keys;
+using Leither.MmDb.Log;
+
+namespace Leither.Replication;
+
+public sealed partial class Replica
+{
+    private WriterCertificate? _takeover;
+    private bool _isFenced, _isRecovered;
+    private long _recoverUntil, _recoverAtMost;
+
+    private void TakeCertificate(ReadOnlyMemory<byte> block, SourceStream? from, out string? problem)
+    {
+        problem = null;
+        try
+        {
+            if (!_writers.Add(block, out WriterCertificate? other))
+            {
+                if (other is not null && Proof is null)
+                {
+                    TryProve(new Equivocation { A = other.Block, B = block.ToArray() });
+                }
+
+                return;
+            }
+        }
+        catch (MalformedBlockException e)
+        {
+            problem = e.Message;
+            return;
+        }
+
+        Certificate = _writers.Newest;
+        Save(isUrgent: true);
+        Resume();
+        if (Mode != ReplicaMode.Follower && Certificate!.Node != _options.Node)
+        {
+            _isFenced = Mode == ReplicaMode.Writer;
+            Mode = ReplicaMode.Follower; // from this moment nothing is signed here
+            _headDueMs = long.MaxValue;
+            _port.Report(new WriterFenced(Certificate));
+            NeedsSources = true;
+        }
+
+        foreach (SourceStream source in _sources.Values)
+        {
+            if (source != from && source.IsOpen)
+            {
+                _port.Send(source.Stream, new CertificateTold(Certificate!.Block));
+            }
+        }
+
+        ServeAll();
+    }
+
+    /// <summary>
+    /// A takeover by this node that ended before it was done, is done: it fetches what others have of the writer before, in so far as that takes no longer than a
+    /// returning writer may take, and writes.
+    /// </summary>
+    private void Resume()
+    {
+        if (Mode == ReplicaMode.Follower && _takeover is null && Certificate is { } certificate && certificate.Node == _options.Node && _key is { } key
+            && certificate.Writer.Span.SequenceEqual(key.PublicKey.Bytes))
+        {
+            Mode = ReplicaMode.Recovering;
+            (_recoverUntil, _recoverAtMost) = (_now + _options.RecoverMs, _now + _options.RecoverAtMostMs);
+        }
+    }
+
+    /// <summary>Whether a head is of a writer who was not fenced. A node that is to write next takes what there is of the one before, as long as it wrote nothing itself.</summary>
+    private bool IsOfTerm(Head head) => head.Term >= _writers.Term || (Mode == ReplicaMode.Recovering && head.Segment.Epoch >= _log.Segment.Epoch);
+
+    private void StopFollowing()
+    {
+        LeavePlan();
+        foreach (SourceStream source in _sources.Values)
+        {
+            if (source.IsOpen && _writers.Newest is { } newest)
+            {
+                _port.Send(source.Stream, new CertificateTold(newest.Block));
+            }
+        }
+    }
+
+    /// <summary>The copy becomes the writer's log, or the writer's log a copy. Nothing is under way.</summary>
+    private void ChangeRole()
+    {
+        if (_isFenced)
+        {
+            _isFenced = false;
+            _isExclusive = true;
+            State = "was fenced";
+            _store.Demote(Begin(result =>
+            {
+                _isExclusive = false;
+                if (result.Failure is { } failure)
+                {
+                    _isFenced = true;
+                    _retryAt = _now + 1000;
+                    _port.Report(new StoreFailed(failure));
+                    return;
+                }
+
+                _log.Open(_store);
+                Head = Head is { } head && Head.Compare(head.Place, _log.Place) <= 0 ? head : null;
+            }));
+            return;
+        }
+
+        if (!_isRecovered && _takeover is null)
+        {
+            return;
+        }
+
+        // The epoch is durably known to be used before anything is signed in it.
+        if (_nextEpoch == 0)
+        {
+            _nextEpoch = Math.Max(Math.Max(Math.Max(_log.Segment.Epoch, _durableEpoch), Seen?.Segment.Epoch ?? 0) + 1, _writers.Newest?.Epoch ?? 0);
+        }
+
+        ulong least = _takeover?.Epoch ?? _nextEpoch;
+        if (_savingEpoch < least)
+        {
+            _savingEpoch = least;
+            Save(isUrgent: true);
+            return;
+        }
+
+        if (_durableEpoch < _savingEpoch)
+        {
+            return;
+        }
+
+        ulong epoch = _savingEpoch;
+        ulong abandoned = Seen is { } seen && _key is { } key && seen.Writer.Span.SequenceEqual(key.PublicKey.Bytes) && seen.To > _log.To ? seen.To - _log.To : 0;
+        _isExclusive = true;
+        var after = new Position(_log.Segment.Epoch, _log.To);
+        State = "begins to write";
+        _store.Promote(
+            Begin(result =>
+            {
+                _isExclusive = false;
+                if (result.Failure is { } failure)
+                {
+                    _port.Report(new StoreFailed(failure));
+                    _retryAt = _now + 1000;
+                    return;
+                }
+
+                (_takeover, _isRecovered, _nextEpoch) = (null, false, 0);
+                Certificate = _writers.Newest;
+                Mode = ReplicaMode.Writer;
+                NeedsSources = false;
+                IsLevel = true;
+                State = "writes";
+                Seen = Head = null;
+                _writeEpoch = epoch;
+                _log.Open(_store);
+                _port.Report(new BecameWriter(epoch, after, abandoned));
+                Save(isUrgent: false);
+                SignHead();
+                ServeAll();
+            }),
+            epoch);
+    }
+}
