@@ -19,6 +19,8 @@ public sealed class BlockedState
     public bool WakesOnLoss { get; init; }
     /// <summary>Whether what it waits for, which is no key, has come; null where it waits for keys.</summary>
     public Func<bool>? IsSatisfied { get; init; }
+    /// <summary>Whether what it waits for is the disk of this node, which does not say when it is through.</summary>
+    public bool WaitsForDisk { get; init; }
     /// <summary>When it gives up, in Unix milliseconds; 0: never.</summary>
     public required long DeadlineMs { get; init; }
     /// <summary>What it is told then.</summary>

@@ -33,6 +33,11 @@ internal static unsafe class CommandSecrets
             return index >= 2;
         }
 
+        if (PassportCommands.IsSecret(spec, index))
+        {
+            return true;
+        }
+
         if (spec == MigrateCommand.Migrate)
         {
             return MigrateCommand.IsCredential(args, index);

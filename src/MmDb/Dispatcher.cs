@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using System.Text;
+using Leither.Ipfs.Multiformats;
 using Leither.MmDb.Acl;
 using Leither.MmDb.Commands;
 using Leither.Resp;
@@ -338,7 +339,7 @@ public sealed unsafe class Dispatcher : IDisposable
     private CommandSpec? Resolve(Session session, CommandSpec? spec, Slice* args, int count)
     {
         _context.Start(session, spec ?? CommandList.Unknown, args, count, -1, 0);
-        if (session.IsRefused)
+        if (session.IsRefused && !PassportCommands.IsLogin(spec, args, count))
         {
             _server.RefuseProtected(session);
             return null;
@@ -408,7 +409,7 @@ public sealed unsafe class Dispatcher : IDisposable
     /// <summary>The checks that are seldom needed, or only by writes. False: an error was replied.</summary>
     private bool Allowed(Session session, CommandSpec spec, Slice* args, int count)
     {
-        if (session.IsRefused)
+        if (session.IsRefused && !PassportCommands.IsLogin(spec, args, count))
         {
             _server.RefuseProtected(session);
             return false;
@@ -590,6 +591,19 @@ public sealed unsafe class Dispatcher : IDisposable
         {
             spec.Handler(_context);
         }
+        catch (Versions.Tree.MissingBlockException e) when (session.Mimei.Fetch is { } fetch)
+        {
+            session.Output.Truncate(session.Output.Length - (session.Output.BytesWritten - mark));
+            if (_context.CannotBlock)
+            {
+                _context.Error("ERR what it reads is on other nodes and not here yet, which a transaction or script cannot wait for; read it by itself first"u8);
+                return;
+            }
+
+            // Others go on meanwhile; what it has read so far is here now, so that it gets further each time.
+            Cid block = e.Link;
+            _context.AsideAsync(cancellation => ReplicaWork.FetchAsync(fetch, block, cancellation), (c, _) => InvokeReading(spec));
+        }
         catch (IOException e)
         {
             session.Output.Truncate(session.Output.Length - (session.Output.BytesWritten - mark));
@@ -631,7 +645,11 @@ public sealed unsafe class Dispatcher : IDisposable
             return;
         }
 
-        keyspace.Effects.EndEntry();
+        if (keyspace.Effects.EndEntry())
+        {
+            _context.Session.Wrote();
+        }
+
         if (keyspace.Feed is { } feed && feed.EndUnit())
         {
             _context.Session.WriteOffset = _server.Replication.Offset;
@@ -762,7 +780,11 @@ public sealed unsafe class Dispatcher : IDisposable
             }
 
             stats.Failed += _context.Failed ? 1 : 0;
-            mimei.Keyspace.Effects.EndEntry();
+            if (mimei.Keyspace.Effects.EndEntry())
+            {
+                session.Wrote();
+            }
+
             if (mimei.Keyspace.HasReady)
             {
                 _server.Blocking.ServeReady(mimei.Keyspace);
@@ -797,7 +819,11 @@ public sealed unsafe class Dispatcher : IDisposable
         session.DatabaseIndex = selected;
         _context.SetRetry(false);
         bool served = !_context.DidBlock;
-        session.Mimei.Keyspace.Effects.EndEntry();
+        if (session.Mimei.Keyspace.Effects.EndEntry())
+        {
+            session.Wrote();
+        }
+
         session.Mimei.Keyspace.Feed?.EndUnit();
         session.Mimei.Keyspace.DeleteNotedExpired();
         _server.SendLaterPushes();

@@ -1,6 +1,7 @@
 using Leither.Ipfs.Blockstore;
 using Leither.Ipfs.Files;
 using Leither.Ipfs.Keys;
+using Leither.MmDb.Rights;
 
 namespace Leither.MmDb;
 
@@ -24,6 +25,10 @@ public interface IMimeiStore
     /// <exception cref="IOException">The disk failed.</exception>
     void Create(MimeiInfo info);
 
+    /// <summary>Makes the place of one that is to follow a writer elsewhere (<see cref="Mimei.Copy"/>), empty, durably; what is there already stays.</summary>
+    /// <exception cref="IOException">The disk failed.</exception>
+    void CreateCopy(MimeiInfo info);
+
     /// <summary>Makes a place where one is put together that comes from elsewhere: see <see cref="IMimeiDraft"/>.</summary>
     /// <exception cref="IOException">The disk failed.</exception>
     IMimeiDraft Draft();
@@ -41,14 +46,18 @@ public interface IMimeiStore
     /// <summary>Bytes that it takes on the disk.</summary>
     long BytesOf(LeitherId id);
 
-    /// <summary>What the node knew of one when it was here: what people called it, its rights. Null: nothing. (What it held or referred to went with its folder.)</summary>
+    /// <summary>What the node knew of one when it was here: what people called it. Null: nothing. (What it held or referred to, and who might use it, went with its folder.)</summary>
     MimeiRecord? Recall(LeitherId id);
 
     /// <summary>Keeps what one refers to, durably, in the place of what it referred to before.</summary>
     /// <exception cref="IOException">The disk failed.</exception>
     void KeepReferences(LeitherId id, IReadOnlyList<MimeiReference> references);
 
-    /// <summary>Keeps what the node knows of one, durably; what it refers to excepted.</summary>
+    /// <summary>Keeps who may do what with one, durably, in the place of what was said before.</summary>
+    /// <exception cref="IOException">The disk failed.</exception>
+    void KeepRights(LeitherId id, MimeiRights rights);
+
+    /// <summary>Keeps what the node knows of one, durably; what it refers to and who may use it excepted.</summary>
     /// <exception cref="IOException">The disk failed.</exception>
     void Keep(MimeiRecord record);
 }
@@ -79,8 +88,10 @@ public sealed record MimeiRecord(LeitherId Id)
     public string Name { get; init; } = "";
     /// <summary>When it was made here, in Unix milliseconds.</summary>
     public long CreatedMs { get; init; }
-    /// <summary>Its mask of rights.</summary>
-    public ulong Right { get; init; }
+    /// <summary>Who made it: a user's id; none where that is not known.</summary>
+    public LeitherId Author { get; init; }
+    /// <summary>Who may do what with it, besides its owner.</summary>
+    public MimeiRights Rights { get; init; } = MimeiRights.Private;
     /// <summary>What it refers to.</summary>
     public IReadOnlyList<MimeiReference> References { get; init; } = [];
     /// <summary>How many keys it had when it was last unloaded.</summary>

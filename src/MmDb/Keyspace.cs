@@ -56,13 +56,13 @@ public sealed unsafe class Keyspace : IDisposable
     /// <summary>Its databases by number.</summary>
     public Database[] Databases { get; }
     /// <summary>Where all its keys and values are.</summary>
-    public NativeHeap Heap { get; }
+    public NativeHeap Heap { get; private set; }
     /// <summary>Settings.</summary>
     public KeyspaceOptions Options { get; }
     /// <summary>Counters.</summary>
     public KeyspaceStats Stats { get; } = new();
     /// <summary>Removed values that are freed in slices.</summary>
-    public LazyFree LazyFree { get; }
+    public LazyFree LazyFree { get; private set; }
     /// <summary>Looks for expired keys that nobody asks for.</summary>
     internal Expiry Expiry { get; }
     /// <summary>Knows which hashes have fields that expire, and deletes those that are due.</summary>
@@ -70,7 +70,7 @@ public sealed unsafe class Keyspace : IDisposable
     /// <summary>Keeps memory below maxmemory.</summary>
     internal Eviction Eviction { get; }
     /// <summary>Gives memory back after many deletions.</summary>
-    internal Compactor Compactor { get; }
+    internal Compactor Compactor { get; private set; }
     /// <summary>The function libraries that belong to the data.</summary>
     public Scripting.FunctionCatalog Functions { get; } = new();
     /// <summary>The keyspace's chance.</summary>
@@ -114,7 +114,7 @@ public sealed unsafe class Keyspace : IDisposable
     /// <summary>The snapshot under way, or null: a value about to change is captured for it first.</summary>
     internal Snapshot? Snapshot { get; set; }
     /// <summary>The marks of snapshots.</summary>
-    internal SnapshotEpochs SnapshotEpochs { get; } = new();
+    internal SnapshotEpochs SnapshotEpochs { get; private set; } = new();
     /// <summary>Whether expired keys are looked for in the background (DEBUG SET-ACTIVE-EXPIRE).</summary>
     public bool ActiveExpireEnabled { get; set; } = true;
 
@@ -278,6 +278,48 @@ public sealed unsafe class Keyspace : IDisposable
 
     /// <summary>Bytes in use: values, keys and tables.</summary>
     public long UsedBytes => Heap.UsedBytes;
+
+    /// <summary>
+    /// Takes the contents of another keyspace in the place of its own, at once, and tells all whom that concerns; the other one has what was here, and is to be disposed
+    /// of. Both have the same seed and number of databases, and no snapshot runs; nothing of the other one waits to be freed.
+    /// </summary>
+    internal void Exchange(Keyspace other)
+    {
+        (Heap, other.Heap) = (other.Heap, Heap);
+        (SnapshotEpochs, other.SnapshotEpochs) = (other.SnapshotEpochs, SnapshotEpochs);
+        // What they have under way lies in the memory that goes.
+        (LazyFree, other.LazyFree) = (new LazyFree(this), new LazyFree(other));
+        (Compactor, other.Compactor) = (new Compactor(this), new Compactor(other));
+        for (int i = 0; i < Databases.Length; i++)
+        {
+            Databases[i].SwapTables(other.Databases[i]);
+            Databases[i].AverageTtlMs = 0;
+            Databases[i].ExpireCursor = 0;
+        }
+
+        Functions.Clear();
+        foreach ((string name, byte[] code) in other.Functions.Libraries)
+        {
+            Functions.Set(name, code);
+        }
+
+        Effects.MemoryExchanged();
+        other.Effects.MemoryExchanged();
+        _noted.Clear();
+        _notedFields.Clear();
+        Transactions.BreakAll(this);
+        Tracking?.Flushed();
+        foreach (Database database in Databases)
+        {
+            foreach (byte[] name in database.Waiting.Keys)
+            {
+                fixed (byte* p = name)
+                {
+                    SignalReady(database, KeyOf(p, name.Length));
+                }
+            }
+        }
+    }
 
     /// <inheritdoc/>
     public void Dispose()

@@ -24,6 +24,17 @@ public sealed class LatencyHistogram
         Count += weight;
     }
 
+    /// <summary>Takes over what another one recorded.</summary>
+    public void Add(LatencyHistogram other)
+    {
+        for (int i = 0; i < _counts.Length; i++)
+        {
+            _counts[i] += other._counts[i];
+        }
+
+        Count += other.Count;
+    }
+
     /// <summary>The time that so many percent of the events did not pass, in nanoseconds.</summary>
     public long Percentile(double percent)
     {

@@ -40,6 +40,8 @@ public sealed class Mimei : IDisposable
     internal bool IsActive { get; set; }
     /// <summary>Where it stands among those that are loaded.</summary>
     internal int OpenIndex { get; set; }
+    /// <summary>When it was opened, in Unix milliseconds.</summary>
+    internal long OpenedMs { get; set; }
     /// <summary>When it was last used, in Unix milliseconds.</summary>
     internal long UsedMs { get; set; }
     /// <summary>What the node was last told of its log's state.</summary>
@@ -77,11 +79,47 @@ public sealed class Mimei : IDisposable
     /// <summary>Why none of the versions that it would show can be read; null: it shows one.</summary>
     internal string? ShownProblem { get; private set; }
 
-    /// <summary>Whether nobody can write to it here: it once was so, or only its author writes to it.</summary>
-    public bool IsReadOnly => Current is not null || Versions is { IsAuthor: false };
+    /// <summary>What makes it follow a writer elsewhere; null: it does not.</summary>
+    public Replication.MimeiCopy? Copy { get; internal set; }
+
+    /// <summary>Where it lies; null: nowhere, or nobody said so.</summary>
+    public Replication.MimeiFiles? Files { get; set; }
+
+    /// <summary>Whether it is written here by a certificate of its author, whose key is elsewhere.</summary>
+    public bool IsCertified { get; set; }
+
+    /// <summary>Whether writes are refused while it changes from one that is written here to a copy.</summary>
+    internal bool IsFenced { get; set; }
+
+    /// <summary>Whether nobody can write to it here: it once was so, is not here, follows a writer elsewhere, or only its author writes to it.</summary>
+    public bool IsReadOnly => Current is not null || IsRemote || Copy is not null || IsFenced || (Versions is { IsAuthor: false } && !IsCertified);
+
+    /// <summary>Whether it is not here: what sessions read of it comes from other nodes, block by block.</summary>
+    internal bool IsRemote => Fetch is not null;
+
+    /// <summary>Of one that is not here, brings a block here.</summary>
+    internal Leither.MmDb.Versions.RemoteMimei.Fetch? Fetch { get; init; }
+
+    /// <summary>Of one that is not here, the state that it shows.</summary>
+    internal Leither.Ipfs.Multiformats.Cid RemoteState { get; init; }
 
     /// <summary>Shows the newest of its versions that can be read. (Behind the gate, or before anybody uses it.)</summary>
     public void ShowNewest() => Show(Leither.MmDb.Versions.VersionHistory.Newest(this));
+
+    /// <summary>Verifies every block, hash and signature of all versions, and the log, as MIMEI CHECK does. Nobody else may use the MiMei meanwhile.</summary>
+    /// <returns>How many blocks there are and their bytes, and what is wrong.</returns>
+    /// <exception cref="IOException">The disk failed.</exception>
+    public (long Blocks, long Bytes, IReadOnlyList<string> Problems) CheckAll()
+    {
+        if (Versions is null)
+        {
+            return (0, 0, []);
+        }
+
+        Log?.Flush();
+        Versions.CheckReport report = new Versions.VersionCheck(Versions, Log, new LongWork("check", 0)).Run(null);
+        return (report.Blocks, report.Bytes, report.Problems);
+    }
 
     /// <summary>Shows what <see cref="Versions.VersionHistory.Newest"/> found, in the place of what it showed before.</summary>
     internal void Show(Versions.VersionHistory.Found found)
@@ -124,6 +162,7 @@ public sealed class Mimei : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        Copy?.Close("the MiMei was closed");
         Functions?.Dispose();
         PubSub.Dispose();
         Tracking.Dispose();

@@ -3,24 +3,38 @@ using System.Diagnostics;
 using System.Diagnostics.CodeAnalysis;
 using Leither.Ipfs.Keys;
 using Leither.MmDb.Configuration;
+using Leither.MmDb.Rights;
 
 namespace Leither.MmDb;
 
-/// <summary>A MiMei of this node, loaded or not. All members are used on the loop thread.</summary>
+/// <summary>A MiMei of this node, loaded or not. All members are used on the loop thread, but for what is asked of rights, on any.</summary>
 public sealed class MimeiEntry
 {
-    internal MimeiEntry(MimeiRecord record) => Record = record;
+    private readonly LeitherId _nodeAuthor;
+
+    internal MimeiEntry(MimeiRecord record, LeitherId nodeAuthor) => (Record, _nodeAuthor) = (record, nodeAuthor);
 
     /// <summary>What is kept of it.</summary>
     public MimeiRecord Record { get; internal set; }
     /// <summary>Its id.</summary>
     public LeitherId Id => Record.Id;
+    /// <summary>Who may do what with it, besides its owner.</summary>
+    public MimeiRights Rights => Record.Rights;
     /// <summary>It as it is now; null while it is not loaded.</summary>
     public Mimei? Loaded { get; internal set; }
     /// <summary>Who wants it as soon as it is loaded; null while it is not being loaded.</summary>
     internal List<Action<Mimei?, Exception?>>? Awaited { get; set; }
     /// <summary>Being loaded, or being closed: either begins when the other is over.</summary>
     internal Task Work { get; set; } = Task.CompletedTask;
+
+    /// <summary>
+    /// What somebody may do with it: the one place that says so. Its author owns it, and so does whoever this node belongs to, who has its files anyway.
+    /// </summary>
+    public MimeiRight RightsOf(in MimeiCaller caller)
+    {
+        MimeiRecord record = Record;
+        return caller.User is { } user && (user == _nodeAuthor || user == record.Author) && user != default ? MimeiRight.All : record.Rights.Of(caller);
+    }
 }
 
 /// <summary>
@@ -41,8 +55,12 @@ public sealed class MimeiRegistry
     /// <summary>Everyone who rests is looked at once in about so long: their expired keys and save points wait no longer.</summary>
     private const int SweepMs = 5000;
 
+    /// <summary>For so long what other nodes had of a MiMei is what they have.</summary>
+    private const int RemoteFreshMs = 5000;
+
     private readonly Server _server;
     private readonly IMimeiStore? _store;
+    private readonly LeitherId _author;
     private readonly Dictionary<LeitherId, MimeiEntry> _all = [];
     private readonly Dictionary<string, MimeiEntry> _names = new(StringComparer.Ordinal);
     private readonly List<Mimei> _open = [];
@@ -54,13 +72,14 @@ public sealed class MimeiRegistry
     {
         _server = server;
         _store = store;
+        _author = store is null ? default : LeitherId.Of(store.Author.Span);
         foreach (MimeiRecord record in store?.List() ?? [])
         {
             Add(record);
         }
 
         Mimei first = server.DefaultMimei;
-        Default = _all.GetValueOrDefault(first.Id) ?? Add(new MimeiRecord(first.Id) { CreatedMs = server.StartedMs });
+        Default = _all.GetValueOrDefault(first.Id) ?? Add(new MimeiRecord(first.Id) { CreatedMs = server.StartedMs, Author = _author });
         Default.Loaded = first;
         first.Entry = Default;
         Attach(first);
@@ -90,7 +109,7 @@ public sealed class MimeiRegistry
     {
         if (!_all.TryGetValue(record.Id, out MimeiEntry? entry))
         {
-            _all.Add(record.Id, entry = new MimeiEntry(record));
+            _all.Add(record.Id, entry = new MimeiEntry(record, _author));
             if (record.Name.Length > 0 && !_names.TryAdd(record.Name, entry))
             {
                 entry.Record = record with { Name = "" };
@@ -122,6 +141,28 @@ public sealed class MimeiRegistry
         lock (entry)
         {
             _store?.Keep(entry.Record);
+        }
+    }
+
+    // ------------------------------------------------------------------ rights
+
+    /// <summary>Changes who may do what with one: at once here, for those who are connected too, and for the store when the caller has it kept (<see cref="KeepRights"/>).</summary>
+    /// <param name="entry">Which.</param>
+    /// <param name="rights">Who may do what from now on.</param>
+    /// <param name="by">Who changes it and waits for an answer; null: nobody.</param>
+    public void ChangeRights(MimeiEntry entry, MimeiRights rights, Session? by = null)
+    {
+        entry.Record = entry.Record with { Rights = rights };
+        _server.Users.RightsChanged(entry, by);
+    }
+
+    /// <summary>Keeps who may do what with one as it is by now, durably. On any thread; what is kept last is the newest.</summary>
+    /// <exception cref="IOException">The disk failed: what was changed holds until the node stops.</exception>
+    public void KeepRights(MimeiEntry entry)
+    {
+        lock (entry)
+        {
+            _store?.KeepRights(entry.Id, entry.Record.Rights);
         }
     }
 
@@ -209,6 +250,16 @@ public sealed class MimeiRegistry
         }
     }
 
+    /// <summary>Gives one loaded, which stays so until it is given back (<see cref="LetGo"/>). What is wrong is a <see cref="MimeiException"/> or an <see cref="IOException"/>.</summary>
+    public void Acquire(MimeiEntry entry, Action<Mimei?, Exception?> done) => Load(entry, default, (mimei, problem) =>
+    {
+        mimei?.Hold();
+        done(mimei, problem);
+    });
+
+    /// <summary>Ends one <see cref="Acquire"/>.</summary>
+    public static void LetGo(Mimei mimei) => mimei.Release();
+
     private void Loaded(MimeiEntry entry, Mimei? mimei, Exception? problem)
     {
         if (mimei is not null)
@@ -278,10 +329,33 @@ public sealed class MimeiRegistry
             });
     });
 
+    /// <summary>
+    /// Gives one that is not here as other nodes have it: the newest version, opened block by block. Sessions that come soon after one another share it.
+    /// </summary>
+    internal void LoadRemote(LeitherId id, Func<Task<Mimei>> open, Action<Mimei?, Exception?> done)
+    {
+        if (_open.Find(m => m.IsRemote && m.Id == id && _server.ClockMs - m.OpenedMs < RemoteFreshMs) is { } opened)
+        {
+            done(opened, null);
+            return;
+        }
+
+        _server.RunAsideAsync(open, (mimei, problem) =>
+        {
+            if (mimei is not null)
+            {
+                mimei.Entry = new MimeiEntry(new MimeiRecord(id), _author);
+                Attach(mimei);
+            }
+
+            done(mimei, problem);
+        });
+    }
+
     private void Attach(Mimei mimei)
     {
         mimei.Server = _server;
-        mimei.UsedMs = _server.ClockMs;
+        mimei.OpenedMs = mimei.UsedMs = _server.ClockMs;
         mimei.Keyspace.NowMs = _server.ClockMs;
         mimei.Keyspace.IsFrozen = _server.PausedUntilMs != 0;
         mimei.OpenIndex = _open.Count;
@@ -418,7 +492,7 @@ public sealed class MimeiRegistry
     {
         long seconds = _server.Settings.Get(ConfigKeys.MimeiIdleTimeout), limit = mimei.Keyspace.Options.MaxMemory;
         bool isWanted = limit != 0 && _usedBytes > limit;
-        if (mimei.Holders > 0 || mimei.IsTouched || (!isWanted && (seconds == 0 || nowMs - mimei.UsedMs < seconds * 1000)))
+        if (mimei.Holders > 0 || mimei.IsTouched || mimei.Copy is { IsIdle: false } || (!isWanted && (seconds == 0 || nowMs - mimei.UsedMs < seconds * 1000)))
         {
             return;
         }
@@ -449,7 +523,7 @@ public sealed class MimeiRegistry
         MimeiEntry entry = mimei.Entry!;
         if (isPast)
         {
-            mimei.Current!.Release();
+            mimei.Current?.Release();
             _server.RunAside(() => { mimei.Dispose(); return true; }, static (_, _) => { });
             return;
         }

@@ -40,6 +40,50 @@ public static unsafe class Persistence
         return new RecoveredState(log, checkpoint, position, damaged);
     }
 
+    /// <summary>
+    /// Brings a copy of what is written elsewhere back, which records nothing. Where a version was about to take the place of what there was, and was durable, it does now.
+    /// </summary>
+    /// <param name="keyspace">Empty.</param>
+    /// <param name="files">Where it lies.</param>
+    /// <param name="wasWritten">It was written here until now (<see cref="WriteLog.OpenCopy"/>).</param>
+    /// <exception cref="CheckpointCorruptedException">A checkpoint is damaged, and what is left does not give a state.</exception>
+    /// <exception cref="LogCorruptedException">The log does not go on from the checkpoint.</exception>
+    /// <exception cref="MimeiException">It is damaged; the text says how.</exception>
+    /// <exception cref="UnknownEffectException">An entry was written by a newer version.</exception>
+    public static RecoveredState RecoverCopy(Keyspace keyspace, Replication.MimeiFiles files, bool wasWritten = false)
+    {
+        var damaged = new List<CheckpointCorruptedException>();
+        (Position Position, SealedSegment Segment)? unfinished = Replication.CopyFile.IsIn(files.Folder) ? Replication.CopyFile.Unfinished(files.Folder) : null;
+        if (unfinished is { } begun)
+        {
+            CheckpointFiles.DeleteOthers(files.Folder, begun.Position);
+            foreach ((string name, _) in files.Log.List())
+            {
+                files.Log.Delete(name);
+            }
+        }
+
+        CheckpointInfo? checkpoint = LoadNewest(keyspace, files.Folder, damaged, out _);
+        if (checkpoint is null && damaged.Count > 0)
+        {
+            throw Lost(damaged[0], "there is no other", null);
+        }
+
+        keyspace.IsWriter = false;
+        ulong time = checkpoint?.Time ?? 0;
+        WriteLog log = WriteLog.OpenCopy(files.Log, files.LogOptions, checkpoint?.Position ?? default, (sequence, entry, length) => ReplayEntry(keyspace, sequence, entry, length), wasWritten);
+        if (unfinished is { } unended)
+        {
+            log.BeginCopyAt(unended.Segment, unended.Position.Sequence);
+            Replication.CopyFile.End(files.Folder);
+        }
+
+        keyspace.Effects.Follow(Math.Max(log.Recovery.LastTime, time));
+        keyspace.Dirty = 0;
+        Position position = checkpoint is { } loaded && loaded.Position.Sequence > log.LastSequence ? loaded.Position : log.LastPosition;
+        return new RecoveredState(log, checkpoint, position, damaged);
+    }
+
     private static CheckpointInfo? LoadNewest(Keyspace keyspace, IFolder files, List<CheckpointCorruptedException> damaged, out Position newest)
     {
         CheckpointFiles.DeleteTemporary(files);
@@ -86,6 +130,15 @@ public static unsafe class Persistence
 
     private static void ReplayEntry(Keyspace keyspace, ulong sequence, byte* entry, long length)
     {
+        byte* body = BodyOf(sequence, entry, length);
+        keyspace.NowMs = HybridClock.ToMilliseconds(BitConverter.ToUInt64(new ReadOnlySpan<byte>(entry + 2, 8)));
+        keyspace.Effects.Replay(body, length - (body - entry));
+    }
+
+    /// <summary>Where the effects of an entry begin.</summary>
+    /// <exception cref="UnknownEffectException">A newer version wrote it.</exception>
+    internal static byte* BodyOf(ulong sequence, byte* entry, long length)
+    {
         if (length < LogFormat.EntryHeaderBytes || entry[0] != LogFormat.EntryFormat)
         {
             throw new UnknownEffectException($"log entry {sequence} has format {(length > 0 ? entry[0] : 0)}, which this version does not know; a newer one wrote it");
@@ -103,8 +156,7 @@ public static unsafe class Persistence
             }
         }
 
-        keyspace.NowMs = HybridClock.ToMilliseconds(BitConverter.ToUInt64(new ReadOnlySpan<byte>(entry + 2, 8)));
-        keyspace.Effects.Replay(entry + body, length - body);
+        return entry + body;
     }
 }
 

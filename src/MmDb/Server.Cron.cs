@@ -14,6 +14,9 @@ public sealed unsafe partial class Server
     /// <summary>Rates are sampled, and clients looked over, at most so often.</summary>
     private const long SampleEveryMs = 100;
 
+    /// <summary>While clients wait for the disk (WAITAOF), it is looked so often whether it is through.</summary>
+    private const long SyncPollMs = 5;
+
     /// <summary>Every client is looked at once in so many milliseconds.</summary>
     private const long ClientSweepMs = 1000;
 
@@ -42,6 +45,7 @@ public sealed unsafe partial class Server
             EndPauseIfDue(nowMs);
             AbortLateTransactions(nowMs);
             nextReplicationStep = Math.Min(Replication.Step(nowMs), Migrator.Step(nowMs));
+            Replication.ServeWaiting();
             if (IsCronPaused)
             {
                 DefaultMimei.Log?.Tick(nowMs);
@@ -72,6 +76,8 @@ public sealed unsafe partial class Server
                     CloseIfIdle(session, nowMs);
                     CloseIfOverLimit(session, nowMs);
                 }
+
+                Users.DisconnectEnded(nowMs);
             }
 
             if (ClientMemory.IsLimited)
@@ -93,8 +99,40 @@ public sealed unsafe partial class Server
         next = Math.Min(next, nextOthers == 0 && !idle ? 1 : nextOthers);
         next = Math.Min(next, nextReplicationStep == 0 && !idle ? 1 : nextReplicationStep);
         next = Blocking.NextDeadlineMs is var deadline && deadline != 0 ? Math.Min(next, deadline - nowMs) : next;
+        next = Replication.AwaitsDisk ? Math.Min(next, SyncPollMs) : next;
         next = PausedUntilMs != 0 ? Math.Min(next, PausedUntilMs - nowMs) : next;
         return (int)Math.Max(0, next);
+    }
+
+    /// <summary>Begins to time parts of the work, for LATENCY; 0: nobody wants to know.</summary>
+    internal long BeginPart() => Options.LatencyThresholdMs > 0 ? System.Diagnostics.Stopwatch.GetTimestamp() : 0;
+
+    /// <summary>A part of the work is done: LATENCY has it if it took long. Returns when the next one began.</summary>
+    internal long EndPart(string kind, long began)
+    {
+        if (began == 0)
+        {
+            return 0;
+        }
+
+        long now = System.Diagnostics.Stopwatch.GetTimestamp();
+        long milliseconds = (long)System.Diagnostics.Stopwatch.GetElapsedTime(began, now).TotalMilliseconds;
+        if (milliseconds >= Options.LatencyThresholdMs)
+        {
+            Latency.Add(kind, milliseconds, NowMs / 1000);
+        }
+
+        return now;
+    }
+
+    /// <summary>What others than the loop did took so long: LATENCY has it, if that is long. (Any thread.)</summary>
+    public void NoteLatency(string kind, TimeSpan took)
+    {
+        long milliseconds = (long)took.TotalMilliseconds;
+        if (Options.LatencyThresholdMs > 0 && milliseconds >= Options.LatencyThresholdMs)
+        {
+            Post?.Invoke(() => Latency.Add(kind, milliseconds, NowMs / 1000));
+        }
     }
 
     /// <summary>
@@ -113,13 +151,22 @@ public sealed unsafe partial class Server
                 mimei.Tracking.Limit();
             }
 
+            long clock = BeginPart();
             int next = keyspace.Expiry.Step(slice) ? Expiry.RestMs : int.MaxValue;
+            clock = EndPart("expire-cycle", clock);
             bool moreToFree = keyspace.LazyFree.Step(slice);
+            clock = EndPart("lazyfree-cycle", clock);
             moreToFree |= keyspace.Eviction.IsNeeded && keyspace.MakeRoom() && keyspace.Eviction.IsNeeded;
+            clock = EndPart("eviction-cycle", clock);
             moreToFree |= keyspace.Compactor.Step(slice / 2);
+            clock = EndPart("active-defrag-cycle", clock);
             next = moreToFree ? 1 : next;
             next = Math.Min(next, mimei.Checkpointer?.Step(nowMs) ?? int.MaxValue);
+            clock = EndPart("checkpoint-slice", clock);
             next = Math.Min(next, mimei.Versions?.Step() ?? int.MaxValue);
+            clock = EndPart("version-slice", clock);
+            next = Math.Min(next, mimei.Copy?.Look() ?? int.MaxValue);
+            _ = EndPart("replication-slice", clock);
             if (mimei.Log is { } log)
             {
                 next = log.State != Log.LogState.Open ? Math.Min(next, 1000) : next;

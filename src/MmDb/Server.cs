@@ -54,6 +54,7 @@ public sealed unsafe partial class Server : IDisposable
         Settings = SettingsBinding.Bind(this, settings);
         Replication = new RedisReplication.Replicator(this);
         Migrator = new RedisReplication.Migrator(this);
+        Passports = new Passports.PassportOffice(this);
         Users = new AclUsers(this);
         Scripts = new Scripting.Scripts(this);
         ClientMemory.LimitAsNeeded();
@@ -67,6 +68,8 @@ public sealed unsafe partial class Server : IDisposable
     public Leither.Ipfs.Content.ContentRepo? Content { get; set; }
     /// <summary>The network that the node is part of; null: it is alone.</summary>
     public INodeNetwork? Network { get; set; }
+    /// <summary>MiMei on several nodes; null: this one is alone.</summary>
+    public INodeReplication? Replicas { get; set; }
     /// <summary>Settings.</summary>
     public ServerOptions Options { get; }
     /// <summary>The clock.</summary>
@@ -87,6 +90,10 @@ public sealed unsafe partial class Server : IDisposable
     public AclUsers Users { get; }
     /// <summary>What clients cost, and its limit.</summary>
     internal ClientMemory ClientMemory { get; }
+    /// <summary>Who is let in by a passport.</summary>
+    public Passports.PassportOffice Passports { get; }
+    /// <summary>Who this node is.</summary>
+    public Leither.Ipfs.Keys.LeitherId NodeId { get; set; }
     /// <summary>Counters.</summary>
     public ServerStats Stats { get; } = new();
     /// <summary>All sessions by id, in the order in which they came.</summary>
@@ -199,6 +206,9 @@ public sealed unsafe partial class Server : IDisposable
     /// <summary>Events that took long.</summary>
     internal LatencyMonitor Latency { get; } = new();
 
+    /// <summary>Named providers have acknowledged more than before: clients that wait for that (WAIT, WAITAOF) go on. On the loop thread.</summary>
+    public void Acknowledged() => Replication.ServeWaiting();
+
     /// <summary>Follows another server from now on, as REPLICAOF does.</summary>
     public void Follow(ReplicaSource source) => Replication.Follow(source.Host, source.Port);
 
@@ -220,12 +230,21 @@ public sealed unsafe partial class Server : IDisposable
     /// <summary>The clock's reading of late, for what may be old by a round of the periodic work: Unix milliseconds.</summary>
     internal long ClockMs => DefaultMimei.Keyspace.NowMs;
 
+    /// <summary>All that INFO says of the default MiMei and of the node. On the loop thread.</summary>
+    public string Describe()
+    {
+        lock (DefaultMimei.Gate)
+        {
+            DefaultMimei.Keyspace.NowMs = NowMs;
+            return InfoCommands.Everything(this);
+        }
+    }
+
     /// <summary>Makes the session of a new connection.</summary>
     public Session Open(IClientConnection connection)
     {
         var session = new Session(_nextSessionId++, connection, DefaultMimei, NowMs) { User = Users.Default, ReplyPeakMs = ClientMemory.ReplyPeakMs };
         Users.LogOut(session);
-        session.IsRefused = IsRefused(connection);
         Sessions.Add(session.Id, session);
         DefaultMimei.Hold();
         Stats.ConnectionsReceived++;
@@ -305,6 +324,7 @@ public sealed unsafe partial class Server : IDisposable
 
         Transactions.Unwatch(session);
         session.DatabaseIndex = 0;
+        Users.Adapt(session);
     }
 
     /// <summary>Ends all that ties a session to its MiMei but the session itself.</summary>
@@ -422,7 +442,9 @@ public sealed unsafe partial class Server : IDisposable
             {
                 if (log.HasUnwritten)
                 {
+                    long began = BeginPart();
                     log.Flush();
+                    _ = EndPart(log.Fsync == MmDb.Log.FsyncPolicy.Always ? "aof-fsync-always" : "aof-write", began);
                 }
 
                 if (log.AcknowledgeableSequence < log.LastSequence)
@@ -456,7 +478,9 @@ public sealed unsafe partial class Server : IDisposable
             {
                 if (log.HasUnwritten)
                 {
+                    long began = BeginPart();
                     log.Flush();
+                    _ = EndPart(log.Fsync == MmDb.Log.FsyncPolicy.Always ? "aof-fsync-always" : "aof-write", began);
                 }
 
                 if (log.AcknowledgeableSequence < log.LastSequence)
@@ -666,12 +690,12 @@ public sealed unsafe partial class Server : IDisposable
     {
         foreach (Session session in Sessions.Values)
         {
-            session.IsRefused = IsRefused(session.Connection);
             Users.Refresh(session);
         }
     }
 
-    private bool IsRefused(IClientConnection connection) => Options.ProtectedMode && Users.Default.NeedsNoPassword && !connection.IsLocal;
+    /// <summary>Whether protected mode keeps a client out: who shows a passport was let in by someone.</summary>
+    internal bool IsRefused(Session session) => Options.ProtectedMode && Users.Default.NeedsNoPassword && !session.Connection.IsLocal && session.User.Serial is null;
 
     /// <summary>Tells a client from elsewhere that protected mode keeps it out, and ends its connection.</summary>
     internal void RefuseProtected(Session session)

@@ -68,6 +68,7 @@ public sealed class Session(long id, IClientConnection connection, Mimei mimei, 
         {
             field = value;
             Keyspace = value.Keyspace;
+            WritePosition = default;
         }
     } = mimei;
 
@@ -113,6 +114,8 @@ public sealed class Session(long id, IClientConnection connection, Mimei mimei, 
         }
     }
 
+    /// <summary>What a passport's subject is to sign, and until when, in Unix milliseconds.</summary>
+    internal (byte[] Bytes, long EndMs)? Challenge { get; set; }
     /// <summary>Whether its user may not do everything, so that its commands are checked.</summary>
     public bool IsRestricted
     {
@@ -282,6 +285,12 @@ public sealed class Session(long id, IClientConnection connection, Mimei mimei, 
     internal RedisReplication.Replica? Replica { get; set; }
     /// <summary>The offset in the replicas' stream up to which its writes reach.</summary>
     internal long WriteOffset { get; set; }
+    /// <summary>The place in the log of its MiMei up to which its writes reach; it has written nothing there yet: the beginning.</summary>
+    internal Log.Position WritePosition { get; private set; }
+
+    /// <summary>An entry of its MiMei's log ended, which its command made.</summary>
+    internal void Wrote() => WritePosition = Mimei.Log?.LastPosition ?? default;
+
     /// <summary>CLIENT NO-EVICT.</summary>
     public bool NoEvict { get; set; }
     /// <summary>CLIENT NO-TOUCH.</summary>

@@ -3,6 +3,7 @@ using Leither.Ipfs.Files;
 using Leither.Ipfs.Keys;
 using Leither.MmDb.Checkpoints;
 using Leither.MmDb.Log;
+using Leither.MmDb.Rights;
 using Leither.MmDb.Versions;
 using Leither.TestKit;
 
@@ -39,6 +40,12 @@ internal sealed class FolderMimeiStore(TimeProvider time) : IMimeiStore, IDispos
     {
         Directory.CreateDirectory(PathOf(info.Id));
         File.WriteAllBytes(Path.Combine(PathOf(info.Id), "info"), info.Encode());
+    }
+
+    public void CreateCopy(MimeiInfo info)
+    {
+        Create(info);
+        File.WriteAllBytes(Path.Combine(PathOf(info.Id), "copy"), []);
     }
 
     public MimeiInfo ReadInfo(LeitherId id) => MimeiInfo.Decode(File.ReadAllBytes(Path.Combine(PathOf(id), "info")), id);
@@ -103,6 +110,8 @@ internal sealed class FolderMimeiStore(TimeProvider time) : IMimeiStore, IDispos
 
     public void KeepReferences(LeitherId id, IReadOnlyList<MimeiReference> references) =>
         File.WriteAllBytes(Path.Combine(Directory.CreateDirectory(PathOf(id)).FullName, "refs"), MimeiReference.Encode(references));
+
+    public void KeepRights(LeitherId id, MimeiRights rights) => File.WriteAllBytes(Path.Combine(Directory.CreateDirectory(PathOf(id)).FullName, "rights"), rights.Encode());
 
     public string PathOf(LeitherId id) => Path.Combine(_folder.Path, id.ToBase32());
 

@@ -74,6 +74,14 @@ internal sealed unsafe class InProcess : IDisposable
         return client;
     }
 
+    /// <summary>Another client, from elsewhere.</summary>
+    public Client ConnectFrom(string address)
+    {
+        var client = new Client(this, address);
+        _clients.Add(client);
+        return client;
+    }
+
     /// <summary>Runs one command of the default client and gives its reply as a line.</summary>
     public string Run(string command) => Default.Run(command);
 
@@ -232,17 +240,19 @@ internal sealed unsafe class InProcess : IDisposable
         private readonly InProcess _owner;
         private byte[] _unconsumed = [];
 
-        public Client(InProcess owner)
+        public Client(InProcess owner, string? elsewhere = null)
         {
             _owner = owner;
+            RemoteAddress = elsewhere ?? "127.0.0.1:1";
+            IsLocal = elsewhere is null;
             Session = owner.Server.Open(this);
         }
 
         public Session Session { get; }
-        public string RemoteAddress => "127.0.0.1:1";
+        public string RemoteAddress { get; }
         public string LocalAddress => "127.0.0.1:4800";
         public long Descriptor => 8;
-        public bool IsLocal => true;
+        public bool IsLocal { get; }
         public bool IsUnixSocket => false;
         public RespWriter Output { get; } = new();
         public long InputBytes => _unconsumed.Length;

@@ -44,7 +44,7 @@ public abstract class ServerProcess : IDisposable
 
     protected abstract IEnumerable<string> CommandLine();
 
-    public RespClient Connect() => RespClient.Connect(Port);
+    public virtual RespClient Connect() => RespClient.Connect(Port);
 
     /// <summary>Starts the process and waits until it answers with its data loaded.</summary>
     public void Start()

@@ -16,6 +16,7 @@ public sealed class SimulatedDisk : IFolder
     private Dictionary<string, Node> _durableNames = [];
     private readonly List<Action<Dictionary<string, Node>>> _pendingNames = [];
     private readonly HashSet<Handle> _open = [];
+    private readonly Lock _gate = new(); // a version's thread reads while the log's writes
 
     public SimulatedDisk(int seed) => _random = new Random(seed);
 
@@ -96,50 +97,68 @@ public sealed class SimulatedDisk : IFolder
 
     public IReadOnlyList<(string Name, long Length)> List()
     {
-        Call("list", "");
-        return [.. _names.Select(static n => (n.Key, (long)n.Value.Cached.Length))];
+        lock (_gate)
+        {
+            Call("list", "");
+            return [.. _names.Select(static n => (n.Key, (long)n.Value.Cached.Length))];
+        }
     }
 
     public IFile Open(string name)
     {
-        Call("open", name);
-        return _names.TryGetValue(name, out Node? node)
-            ? new Handle(this, node, name)
-            : throw new DiskException("open", name, "No such file or directory", isFull: false);
+        lock (_gate)
+        {
+            Call("open", name);
+            return _names.TryGetValue(name, out Node? node)
+                ? new Handle(this, node, name)
+                : throw new DiskException("open", name, "No such file or directory", isFull: false);
+        }
     }
 
     public IFile Create(string name)
     {
-        Call("create", name);
-        if (_names.ContainsKey(name)) throw new DiskException("create", name, "File exists", isFull: false);
-        if (FreeBytes <= 0) throw new DiskException("create", name, "No space left on device", isFull: true);
-        var node = new Node();
-        Change(names => names[name] = node);
-        return new Handle(this, node, name);
+        lock (_gate)
+        {
+            Call("create", name);
+            if (_names.ContainsKey(name)) throw new DiskException("create", name, "File exists", isFull: false);
+            if (FreeBytes <= 0) throw new DiskException("create", name, "No space left on device", isFull: true);
+            var node = new Node();
+            Change(names => names[name] = node);
+            return new Handle(this, node, name);
+        }
     }
 
     public void Rename(string from, string to)
     {
-        Call("rename", from);
-        if (!_names.TryGetValue(from, out Node? node)) throw new DiskException("rename", from, "No such file or directory", isFull: false);
-        Change(names =>
+        lock (_gate)
         {
-            names.Remove(from);
-            names[to] = node;
-        });
+            Call("rename", from);
+            if (!_names.TryGetValue(from, out Node? node)) throw new DiskException("rename", from, "No such file or directory", isFull: false);
+            Change(names =>
+            {
+                names.Remove(from);
+                names[to] = node;
+            });
+        }
     }
 
     public void Delete(string name)
     {
-        Call("delete", name);
-        if (_names.ContainsKey(name)) Change(names => names.Remove(name));
+        lock (_gate)
+        {
+            Call("delete", name);
+            if (_names.ContainsKey(name)) Change(names => names.Remove(name));
+        }
     }
 
     public void SyncDirectory()
     {
-        Call("sync directory", "");
-        foreach (Action<Dictionary<string, Node>> change in _pendingNames) change(_durableNames);
-        _pendingNames.Clear();
+        lock (_gate)
+        {
+            Call("sync directory", "");
+            foreach (Action<Dictionary<string, Node>> change in _pendingNames) change(_durableNames);
+            _pendingNames.Clear();
+        }
     }
 
     public string FullName(string name) => "/disk/" + name;
@@ -249,43 +268,55 @@ public sealed class SimulatedDisk : IFolder
 
         public int Read(long offset, Span<byte> bytes)
         {
-            Call("read");
-            int n = (int)Math.Clamp(_node.Cached.Length - offset, 0, bytes.Length);
-            if (n > 0) _node.Cached.AsSpan((int)offset, n).CopyTo(bytes);
-            return n;
+            lock (_disk._gate)
+            {
+                Call("read");
+                int n = (int)Math.Clamp(_node.Cached.Length - offset, 0, bytes.Length);
+                if (n > 0) _node.Cached.AsSpan((int)offset, n).CopyTo(bytes);
+                return n;
+            }
         }
 
         public int Write(long offset, ReadOnlySpan<byte> bytes)
         {
-            // A process that ends here, and a disk that fails, may have written a part; a full one takes what fits.
-            bool ends = _disk.OperationsLeft == 0, fails = !ends && Failing("write");
-            int count = bytes.Length;
-            if (_disk._random.NextDouble() < _disk.ShortWrites || fails || ends) count = _disk._random.Next(fails || ends ? 0 : 1, count + 1);
-            bool full = offset + count - _node.Cached.Length > _disk.FreeBytes;
-            if (full) count = (int)Math.Clamp(_node.Cached.Length + _disk.FreeBytes - offset, 0, count);
-            if (count > 0)
+            lock (_disk._gate)
             {
-                if (offset + count > _node.Cached.Length) _node.Resize(offset + count);
-                bytes[..count].CopyTo(_node.Cached.AsSpan((int)offset));
-                _node.Touch(offset, count);
+                // A process that ends here, and a disk that fails, may have written a part; a full one takes what fits.
+                bool ends = _disk.OperationsLeft == 0, fails = !ends && Failing("write");
+                int count = bytes.Length;
+                if (_disk._random.NextDouble() < _disk.ShortWrites || fails || ends) count = _disk._random.Next(fails || ends ? 0 : 1, count + 1);
+                bool full = offset + count - _node.Cached.Length > _disk.FreeBytes;
+                if (full) count = (int)Math.Clamp(_node.Cached.Length + _disk.FreeBytes - offset, 0, count);
+                if (count > 0)
+                {
+                    if (offset + count > _node.Cached.Length) _node.Resize(offset + count);
+                    bytes[..count].CopyTo(_node.Cached.AsSpan((int)offset));
+                    _node.Touch(offset, count);
+                }
+                if (ends) throw new ProcessEndedException();
+                if (full) throw new DiskException("write", _name, "No space left on device", isFull: true);
+                return fails ? throw Error("write") : count;
             }
-            if (ends) throw new ProcessEndedException();
-            if (full) throw new DiskException("write", _name, "No space left on device", isFull: true);
-            return fails ? throw Error("write") : count;
         }
 
         public void Allocate(long length)
         {
-            Call("allocate");
-            if (length <= _node.Cached.Length) return;
-            if (length - _node.Cached.Length > _disk.FreeBytes) throw new DiskException("allocate", _name, "No space left on device", isFull: true);
-            _node.Resize(length);
+            lock (_disk._gate)
+            {
+                Call("allocate");
+                if (length <= _node.Cached.Length) return;
+                if (length - _node.Cached.Length > _disk.FreeBytes) throw new DiskException("allocate", _name, "No space left on device", isFull: true);
+                _node.Resize(length);
+            }
         }
 
         public void Truncate(long length)
         {
-            Call("truncate");
-            _node.Resize(length);
+            lock (_disk._gate)
+            {
+                Call("truncate");
+                _node.Resize(length);
+            }
         }
 
         public void BeginWriteback()
@@ -294,15 +325,21 @@ public sealed class SimulatedDisk : IFolder
 
         public void Sync()
         {
-            if (Failing("sync"))
+            lock (_disk._gate)
             {
-                _node.FailSync(_disk._random);
-                throw Error("sync");
+                if (Failing("sync"))
+                {
+                    _node.FailSync(_disk._random);
+                    throw Error("sync");
+                }
+                _node.Sync();
             }
-            _node.Sync();
         }
 
-        public void Dispose() => _disk._open.Remove(this);
+        public void Dispose()
+        {
+            lock (_disk._gate) _disk._open.Remove(this);
+        }
 
         private bool Failing(string operation)
         {

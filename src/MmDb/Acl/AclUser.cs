@@ -1,6 +1,8 @@
 using System.Security.Cryptography;
 using System.Text;
+using Leither.Ipfs.Keys;
 using Leither.MmDb.Commands;
+using Leither.MmDb.Rights;
 using Leither.Resp;
 
 namespace Leither.MmDb.Acl;
@@ -36,6 +38,14 @@ public sealed class AclUser
     public IReadOnlyList<string> Passwords => _passwords;
     /// <summary>Its rights: the root first.</summary>
     public IReadOnlyList<AclSelector> Selectors => _selectors;
+    /// <summary>From when on it has no rights any more, in Unix milliseconds: when the passport that it was made of ends.</summary>
+    internal long EndsMs { get; init; } = long.MaxValue;
+    /// <summary>The serial number of that passport; null: it was made of none.</summary>
+    internal string? Serial { get; init; }
+    /// <summary>Who it is, where a passport proved that and no more: what he may do each MiMei says. Null: what it may do is its own.</summary>
+    internal LeitherId? Person { get; init; }
+    /// <summary>What the MiMei that its connection is bound to lets that person do.</summary>
+    internal MimeiRight Granted { get; set; }
     /// <summary>Whether none of its commands need be checked.</summary>
     public bool AllowsEverything { get; private set; }
     /// <summary>Its flags as words.</summary>

@@ -1,6 +1,8 @@
 using System.Text;
+using Leither.Ipfs.Keys;
 using Leither.MmDb.Commands;
 using Leither.MmDb.Configuration;
+using Leither.MmDb.Rights;
 using Leither.Resp;
 
 namespace Leither.MmDb.Acl;
@@ -13,6 +15,7 @@ public sealed unsafe class AclUsers
 {
     private readonly Server _server;
     private readonly AclKeys _keys = new();
+    private readonly Dictionary<MimeiRight, AclUser> _ofRights = [];
     private SortedDictionary<string, AclUser> _users = new(StringComparer.Ordinal);
 
     internal AclUsers(Server server)
@@ -34,6 +37,9 @@ public sealed unsafe class AclUsers
 
     /// <summary>What was refused.</summary>
     internal AclLog Log { get; } = new();
+
+    /// <summary>Who has to wait after failed logins.</summary>
+    internal LoginThrottle Throttle { get; } = new();
 
     /// <summary>Whether a connection must log in before anything else.</summary>
     public bool LoginIsNeeded => !Default.NeedsNoPassword || !Default.IsEnabled;
@@ -60,6 +66,7 @@ public sealed unsafe class AclUsers
     /// <summary>Logs a session in as a user who has been accepted.</summary>
     internal void LogIn(Session session, AclUser user)
     {
+        Throttle.Succeeded(session.Connection);
         session.IsLoggedIn = true;
         session.User = user;
         Refresh(session);
@@ -73,9 +80,16 @@ public sealed unsafe class AclUsers
             return user;
         }
 
-        _server.Stats.AuthenticationsDenied++;
-        AddToLog(session, AclDenial.Auth, session.Transaction is null ? AclContext.TopLevel : AclContext.Multi, command, name);
+        Refused(session, name, command);
         return null;
+    }
+
+    /// <summary>A login failed: the log says so, and who goes on failing has to wait.</summary>
+    internal void Refused(Session session, string name, string command)
+    {
+        _server.Stats.AuthenticationsDenied++;
+        Throttle.Failed(session.Connection, _server.NowMs);
+        AddToLog(session, AclDenial.Auth, session.Transaction is null ? AclContext.TopLevel : AclContext.Multi, command, name);
     }
 
     /// <summary>The state of a new connection, and after RESET: the default user's, logged in where that takes no password.</summary>
@@ -90,7 +104,8 @@ public sealed unsafe class AclUsers
     internal void Refresh(Session session)
     {
         session.NeedsLogin = LoginIsNeeded && !session.IsLoggedIn;
-        session.IsRestricted = !session.User.AllowsEverything;
+        session.IsRestricted = !session.User.AllowsEverything || session.User.Serial is not null;
+        session.IsRefused = _server.IsRefused(session);
     }
 
     // ------------------------------------------------------------------ checking
@@ -98,11 +113,24 @@ public sealed unsafe class AclUsers
     /// <summary>Whether a session's user may run a command; if not, the log has it and the refusal is what the client is told.</summary>
     internal bool Allows(Session session, CommandSpec spec, Slice* args, int count, AclContext context, out string refusal)
     {
+        if (IsOver(session) && !spec.Has(CommandFlags.NoAuth))
+        {
+            refusal = PassportIsOver;
+            return false;
+        }
+
         AclDenial denial = session.User.Check(spec, args, count, _keys, out int at);
         refusal = "";
         if (denial == AclDenial.None)
         {
-            return true;
+            if (spec.Need is not { } need || session.User.Person is not { } person || Meets(session, person, need, new ArgView(args, count)))
+            {
+                return true;
+            }
+
+            Deny(session, AclDenial.Command, context, spec, args[0]);
+            refusal = $"NOPERM User {session.User.Name} has no right to run the '{spec.FullName}' command in that MiMei";
+            return false;
         }
 
         Deny(session, denial, context, spec, args[at]);
@@ -113,6 +141,12 @@ public sealed unsafe class AclUsers
     /// <summary>As <see cref="Allows"/>, for a command that EXEC runs and that was allowed when it was queued.</summary>
     internal bool StillAllows(Session session, QueuedCommand command, out string refusal)
     {
+        if (IsOver(session))
+        {
+            refusal = PassportIsOver;
+            return false;
+        }
+
         AclDenial denial = session.User.Check(command.Spec, command.Args, command.Count, _keys, out int at);
         refusal = "";
         if (denial == AclDenial.None)
@@ -130,6 +164,60 @@ public sealed unsafe class AclUsers
         refusal = "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. "
             + $"This command is no longer allowed for the following reason: {reason}";
         return false;
+    }
+
+    // ------------------------------------------------------------------ people, and what MiMei let them do
+
+    /// <summary>Whether the MiMei that a command is about gives somebody the right to that. One that is not here gives none: whether it is here is nobody's business.</summary>
+    private bool Meets(Session session, LeitherId person, MimeiNeed need, ArgView words)
+    {
+        MimeiEntry? entry = session.Mimei.Entry;
+        if (need.MidAt != 0 && words.Count > need.MidAt)
+        {
+            _server.Mimeis.TryFind(Encoding.Latin1.GetString(words[need.MidAt].Span), out entry);
+        }
+
+        return entry is not null && (entry.RightsOf(MimeiCaller.Of(person)) & need.Of(words)) != MimeiRight.None;
+    }
+
+    /// <summary>Gives a session whose user is let in by lists the rights that the MiMei which it is bound to gives him at present.</summary>
+    internal void Adapt(Session session)
+    {
+        if (session.User.Person is not { } person)
+        {
+            return;
+        }
+
+        MimeiRight rights = session.Mimei.Entry!.RightsOf(MimeiCaller.Of(person));
+        if (!_ofRights.TryGetValue(rights, out AclUser? template))
+        {
+            template = Passports.PassportOffice.UserOf(rights);
+            _ofRights.Add(rights, template);
+        }
+
+        session.User.TakeFrom(template);
+        session.User.Granted = rights;
+    }
+
+    /// <summary>
+    /// A MiMei's list of rights is another: who is connected by it has the new ones from the next command on. Who lost all is disconnected, and so is who lost some while it
+    /// has something under way that no command would be checked for: subscriptions, a cache, a transaction.
+    /// </summary>
+    /// <param name="entry">The MiMei.</param>
+    /// <param name="by">Who changed the list, and waits for the answer.</param>
+    internal void RightsChanged(MimeiEntry entry, Session? by)
+    {
+        foreach (Session session in _server.Sessions.Values.Where(s => s.User.Person is not null && s.Mimei.Entry == entry).ToArray())
+        {
+            MimeiRight before = session.User.Granted;
+            Adapt(session);
+            MimeiRight lost = before & ~session.User.Granted;
+            bool isEngaged = session.SubscriptionCount > 0 || session.Tracking is not null || session.Interactive is not null;
+            if (session != by && lost != MimeiRight.None && (session.User.Granted == MimeiRight.None || isEngaged))
+            {
+                Disconnect(session.User, null);
+            }
+        }
     }
 
     /// <summary>What stands in the way of a user that would run a command; null: nothing.</summary>
@@ -228,9 +316,21 @@ public sealed unsafe class AclUsers
         _ = Default.Set(password.Length == 0 ? "nopass" : ">" + password, ChannelsByDefault);
     }
 
-    private void Disconnect(AclUser user, Session? by)
+    /// <summary>Disconnects who came with a passport that was revoked.</summary>
+    internal void DisconnectPassport(string serial, Session by) => Disconnect(user => user.Serial == serial, by);
+
+    /// <summary>Disconnects who came with a passport that is over.</summary>
+    internal void DisconnectEnded(long nowMs) => Disconnect(user => user.EndsMs <= nowMs, null);
+
+    private bool IsOver(Session session) => session.User.Serial is not null && _server.Passports.IsOver(session.User, _server.NowMs);
+
+    private const string PassportIsOver = "NOPERM the passport that this connection came with does not hold any more";
+
+    private void Disconnect(AclUser user, Session? by) => Disconnect(u => u == user, by);
+
+    private void Disconnect(Predicate<AclUser> which, Session? by)
     {
-        foreach (Session session in _server.Sessions.Values.Where(s => s.User == user).ToArray())
+        foreach (Session session in _server.Sessions.Values.Where(s => which(s.User)).ToArray())
         {
             session.User = Default;
             session.IsLoggedIn = false;

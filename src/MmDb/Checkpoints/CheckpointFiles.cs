@@ -62,6 +62,25 @@ internal static class CheckpointFiles
         return freed;
     }
 
+    /// <summary>Deletes all but that of a position, durably.</summary>
+    public static void DeleteOthers(IFolder files, Position kept) => DeleteAll(files, position => position != kept);
+
+    /// <summary>Deletes all that hold an entry behind one, durably.</summary>
+    public static void DeleteBehind(IFolder files, ulong sequence) => DeleteAll(files, position => position.Sequence > sequence);
+
+    private static void DeleteAll(IFolder files, Predicate<Position> which)
+    {
+        foreach ((string name, Position position) in List(files))
+        {
+            if (which(position))
+            {
+                files.Delete(name);
+            }
+        }
+
+        files.SyncDirectory();
+    }
+
     /// <summary>Deletes what unfinished ones left.</summary>
     public static void DeleteTemporary(IFolder files)
     {

@@ -13,13 +13,18 @@ internal sealed unsafe class CheckpointWriter : SnapshotThread
 
     private readonly IFolder _files;
     private readonly CheckpointHeader _header;
+    private readonly WriteLog? _log;
     private long _keys = -1;
 
-    public CheckpointWriter(IFolder files, CheckpointHeader header)
+    /// <param name="files">Where it goes.</param>
+    /// <param name="header">What it begins with.</param>
+    /// <param name="log">The log whose entries it holds the outcome of; null: there is none.</param>
+    public CheckpointWriter(IFolder files, CheckpointHeader header, WriteLog? log = null)
         : base("checkpoint", BehindBytes)
     {
         _files = files;
         _header = header;
+        _log = log;
         Start();
     }
 
@@ -57,6 +62,9 @@ internal sealed unsafe class CheckpointWriter : SnapshotThread
                 return;
             }
 
+            // A checkpoint is not durable before the log is up to there: else a loss of power left a log with a gap, which nobody who follows it could close. Where the
+            // log's disk fails a checkpoint is all the better.
+            _ = _log?.Sync(_header.Position.Sequence);
             _files.Rename(temporary, name);
             _files.SyncDirectory();
             Result = new CheckpointInfo(name, _header.Position, _header.Time, _header.BegunMs, _header.Keys, bytes);

@@ -53,7 +53,7 @@ public sealed class Checkpointer : ICheckpointer, IDisposable
     private CheckpointInfo? _last;
     private Snapshot? _snapshot;
     private CheckpointWriter? _writer;
-    private bool _wanted;
+    private bool _wanted, _isHalted, _hasYielded;
 
     // Who asked for a purge, and whom of them the running one is for.
     private readonly List<Action<CheckpointPurge?, string?>> _purges = [];
@@ -113,7 +113,7 @@ public sealed class Checkpointer : ICheckpointer, IDisposable
     private bool InEntry => _mimei.Log is { InEntry: true };
 
     /// <summary>Whether no other snapshot runs (a version's, a replica's), and no entry.</summary>
-    private bool MayBegin => !InEntry && _mimei.Keyspace.Snapshot is null;
+    private bool MayBegin => !InEntry && !_isHalted && _mimei.Keyspace.Snapshot is null && _mimei.Copy is not { IsApartFromLog: true };
 
     /// <inheritdoc/>
     public string? Save()
@@ -123,9 +123,47 @@ public sealed class Checkpointer : ICheckpointer, IDisposable
             return "a checkpoint cannot be made in the middle of an entry of the log";
         }
 
+        if (_isHalted || _mimei.Copy is { IsApartFromLog: true })
+        {
+            return "another state is about to take the place of this one";
+        }
+
         Cancel();
         _mimei.Versions?.Yield();
         return SaveNow();
+    }
+
+    /// <summary>Lets go of the snapshot under way, since another one is wanted at once; the checkpoint is begun again afterwards. Not twice for the same one.</summary>
+    internal void Yield()
+    {
+        if (_snapshot is not null && !_hasYielded)
+        {
+            Cancel();
+            _wanted = _hasYielded = true;
+        }
+    }
+
+    /// <summary>No checkpoint is made until <see cref="GoOn"/>: another state takes the place of this one. What is asked for waits.</summary>
+    internal void Halt()
+    {
+        if (_snapshot is not null || _writer is not null)
+        {
+            Cancel();
+            _wanted = true;
+        }
+
+        _isHalted = true;
+    }
+
+    /// <summary>Ends <see cref="Halt"/>.</summary>
+    internal void GoOn() => _isHalted = false;
+
+    /// <summary>The state is another from now on: that of a checkpoint, or of what the log has after one; null: there is none.</summary>
+    internal void Rebase(CheckpointInfo? last)
+    {
+        _last = last;
+        _logBytesAtLast = LogBytes;
+        LastSavedMs = last is null ? LastSavedMs : NowMs;
     }
 
     private string? SaveNow()
@@ -287,7 +325,10 @@ public sealed class Checkpointer : ICheckpointer, IDisposable
         {
             _purging = [.. _purges];
             _purges.Clear();
-            _mimei.Log?.Cut();
+            if (_mimei.Copy is null)
+            {
+                _mimei.Log?.Cut();
+            }
         }
 
         _begunTicks = Stopwatch.GetTimestamp();
@@ -303,7 +344,7 @@ public sealed class Checkpointer : ICheckpointer, IDisposable
             largest = databases[i].Count > databases[largest].Count ? i : largest;
         }
 
-        _writer = new CheckpointWriter(_files, new CheckpointHeader(CurrentPosition, keyspace.Effects.LastTime, StartedMs, databases.Length, keys, largest));
+        _writer = new CheckpointWriter(_files, new CheckpointHeader(CurrentPosition, keyspace.Effects.LastTime, StartedMs, databases.Length, keys, largest), _mimei.Log);
         _snapshot = Snapshot.Begin(keyspace, _writer);
     }
 
@@ -323,6 +364,7 @@ public sealed class Checkpointer : ICheckpointer, IDisposable
         }
 
         LastSucceeded = true;
+        _hasYielded = false;
         LastSavedMs = NowMs;
         Count++;
         _last = made;

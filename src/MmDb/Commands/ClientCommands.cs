@@ -313,6 +313,11 @@ public static unsafe class ClientCommands
             }
         }
 
+        if (type is null or ClientType.Replica)
+        {
+            DescribeFollowers(text, c.Server);
+        }
+
         c.Reply.Verbatim("txt"u8, Encoding.Latin1.GetBytes(text.ToString()));
     }
 
@@ -368,6 +373,31 @@ public static unsafe class ClientCommands
             .Append(CultureInfo.InvariantCulture, $"rbs={replyRoom} rbp={session.ReplyPeak} obl={(large ? 0 : waiting)} oll={(large ? 1 : 0)} omem={(large ? waiting : 0)} tot-mem={ClientMemory.Of(session, nowMs)} events=r ")
             .Append(CultureInfo.InvariantCulture, $"cmd={session.LastCommand?.FullName ?? "NULL"} user={session.User.Name} redir={session.Tracking?.Redirect ?? -1} resp={session.Output.Version} ")
             .Append(CultureInfo.InvariantCulture, $"lib-name={Encoding.Latin1.GetString(session.LibraryName)} lib-ver={Encoding.Latin1.GetString(session.LibraryVersion)} mimei={session.Mimei.Id}\n");
+    }
+
+    /// <summary>Nodes that follow a MiMei of this one stand where Redis shows replicas. They are no clients, so they have no id, and nothing of a client's.</summary>
+    private static void DescribeFollowers(StringBuilder text, Server server)
+    {
+        if (server.Replicas is not { } nodes)
+        {
+            return;
+        }
+
+        foreach (Mimei mimei in server.Mimeis.Open)
+        {
+            if (mimei.Current is not null)
+            {
+                continue; // an old version of one
+            }
+
+            foreach (FollowerStatus follower in nodes.Status(mimei.Id)?.Followers ?? [])
+            {
+                (string host, int port) = ReplicationCommands.HostOf(follower.Address);
+                text.Append(CultureInfo.InvariantCulture, $"id=0 addr={host}:{port} laddr= fd=-1 name={follower.Peer} age=0 idle={Math.Max(0, follower.SilentMs) / 1000} flags=S db=0 sub=0 psub=0 ssub=0 ")
+                    .Append("multi=-1 qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=rw cmd=replconf user= redir=-1 resp=2 lib-name= lib-ver= ")
+                    .Append(CultureInfo.InvariantCulture, $"mimei={mimei.Id}\n");
+            }
+        }
     }
 
     private static string Flags(Session session)

@@ -51,5 +51,6 @@ public static class CommandList
         .. IpfsCommands.All,
         .. SwarmCommands.All,
         .. DhtCommands.All,
+        .. PassportCommands.All,
     ];
 }

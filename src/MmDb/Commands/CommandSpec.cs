@@ -323,6 +323,9 @@ public sealed unsafe class CommandSpec(string name, int arity)
     /// <summary>How many there are so far.</summary>
     internal static int Count => Volatile.Read(ref _count);
 
+    /// <summary>What a user whom a MiMei's list of rights let in needs for it; null: it is about no MiMei, or not for such users.</summary>
+    internal Rights.MimeiNeed? Need { get; init; }
+
     /// <summary>May be run by a RESP2 client that has subscribed.</summary>
     public bool AllowedWhileSubscribed { get; init; }
     /// <summary>Whether a flag is set.</summary>

@@ -140,6 +140,12 @@ public static unsafe class ConfigCommands
             string text = File.Exists(file) ? File.ReadAllText(file, Encoding.Latin1) : "";
             bool hasUserFile = c.Server.Settings.Get(ConfigKeys.AclFile).Length > 0;
             string temporary = file + ".new";
+            File.Delete(temporary);
+            using (FileStream made = new(temporary, Privately(file)))
+            {
+                // It has passwords: nobody may read it who could not read the old one, not even while it is written.
+            }
+
             File.WriteAllText(temporary, ConfigRewriter.Rewrite(text, c.Server.Settings, hasUserFile ? [] : c.Server.Users.Lines), Encoding.Latin1);
             File.Move(temporary, file, overwrite: true);
             c.Reply.Ok();
@@ -148,6 +154,17 @@ public static unsafe class ConfigCommands
         {
             c.Error($"ERR Rewriting config file: {e.Message}");
         }
+    }
+
+    private static FileStreamOptions Privately(string like)
+    {
+        FileStreamOptions options = new() { Mode = FileMode.CreateNew, Access = FileAccess.Write };
+        if (!OperatingSystem.IsWindows())
+        {
+            options.UnixCreateMode = File.Exists(like) ? File.GetUnixFileMode(like) : UnixFileMode.UserRead | UnixFileMode.UserWrite;
+        }
+
+        return options;
     }
 
     private static void RunHelp(CommandContext c) => c.Help(

@@ -1,4 +1,5 @@
 using Leither.MmDb.Acl;
+using Leither.MmDb.Passports;
 
 namespace Leither.MmDb.Commands;
 
@@ -261,6 +262,18 @@ public static unsafe class ConnectionCommands
     {
         AclUsers users = c.Server.Users;
         string whole = System.Text.Encoding.Latin1.GetString(user);
+        if (users.Throttle.WaitMs(c.Session.Connection, c.Server.NowMs) is > 0 and var wait)
+        {
+            c.Error($"ERR too many failed logins from this address, try again in {(wait + 999) / 1000} s");
+            return;
+        }
+
+        if (whole.Equals(PassportOffice.UserName, StringComparison.OrdinalIgnoreCase) && users.Find(whole) is null)
+        {
+            LogInByPassport(c, System.Text.Encoding.Latin1.GetString(password), then);
+            return;
+        }
+
         int at = whole.LastIndexOf('@');
         if (at < 0 || users.Find(whole) is not null)
         {
@@ -286,7 +299,7 @@ public static unsafe class ConnectionCommands
 
         string[] place = whole[(at + 1)..].Split('/', 2);
         MimeiPlace version = default;
-        if (!c.Server.Mimeis.TryFind(place[0], out MimeiEntry? entry) || (place.Length > 1 && !MimeiPlace.TryParseVersion(place[1], out version)))
+        if (place.Length > 1 && !MimeiPlace.TryParseVersion(place[1], out version))
         {
             c.Error($"ERR no such MiMei '{Shown(whole[(at + 1)..])}'");
         }
@@ -296,13 +309,54 @@ public static unsafe class ConnectionCommands
         }
         else
         {
-            c.UseMimei(entry, version, (c, mimei) =>
+            MimeiCommands.Use(c, place[0], version, (c, mimei) =>
             {
                 c.Server.Users.LogIn(c.Session, accepted);
                 c.Server.Bind(c.Session, mimei);
                 then(c);
             });
         }
+    }
+
+    /// <summary>
+    /// Logs the session in as what a passport says, and binds it to the MiMei that it names. Checking takes a signature or two and may read the disk, so it happens aside.
+    /// </summary>
+    private static void LogInByPassport(CommandContext c, string text, Action<CommandContext> then)
+    {
+        PassportOffice office = c.Server.Passports;
+        byte[]? challenge = office.TakeChallenge(c.Session);
+        long now = c.Server.NowMs;
+        c.Aside(
+            () => office.Examine(text, challenge, now),
+            (c, check) =>
+            {
+                MimeiEntry? entry = c.Server.Mimeis.Default;
+                if (check is { Refusal: PassportRefusal.None, Passport: { IsLogin: true } login } && (entry = c.Server.Passports.PlaceOf(login)) is null)
+                {
+                    check = check with { Refusal = PassportRefusal.NoRight };
+                }
+
+                if (check.Refusal != PassportRefusal.None)
+                {
+                    c.Server.Users.Refused(c.Session, PassportOffice.UserName, c.Text(0));
+                    c.Error(PassportCommands.Text(check.Refusal));
+                    return;
+                }
+
+                Passport passport = check.Passport!;
+                if (passport is { IsLogin: false, Mid: { } mid } && !c.Server.Mimeis.TryFind(mid, out entry))
+                {
+                    c.Error($"ERR no such MiMei '{mid}'");
+                    return;
+                }
+
+                c.UseMimei(entry!, default, (c, mimei) =>
+                {
+                    c.Server.Users.LogIn(c.Session, PassportOffice.UserOf(passport));
+                    c.Server.Bind(c.Session, mimei);
+                    then(c);
+                });
+            });
     }
 
     private static string Shown(string text)

@@ -41,7 +41,22 @@ public static unsafe class InfoCommands
             wanted.Add(c.Text(i));
         }
 
-        bool all = wanted.Contains("all") || wanted.Contains("everything"), usual = c.Count == 1 || wanted.Contains("default");
+        c.Reply.Verbatim("txt"u8, Encoding.Latin1.GetBytes(Write(c, wanted, usual: c.Count == 1)));
+    }
+
+    /// <summary>All that INFO says of the default MiMei and of the node. Behind the gate.</summary>
+    internal static string Everything(Server server)
+    {
+        using var connection = new SilentConnection();
+        var context = new CommandContext(server);
+        context.Start(server.OpenScriptSession(connection), Info, null, 0, -1, 0);
+        return Write(context, new HashSet<string>(["everything"]), usual: false);
+    }
+
+    private static string Write(CommandContext c, HashSet<string> wanted, bool usual)
+    {
+        usual |= wanted.Contains("default");
+        bool all = wanted.Contains("all") || wanted.Contains("everything");
         var text = new StringBuilder();
         foreach (string section in _sections)
         {
@@ -53,7 +68,7 @@ public static unsafe class InfoCommands
             }
         }
 
-        c.Reply.Verbatim("txt"u8, Encoding.Latin1.GetBytes(text.ToString()));
+        return text.ToString();
     }
 
     /// <summary>Lines of name and value.</summary>
@@ -386,12 +401,19 @@ public static unsafe class InfoCommands
         f.Add("acl_access_denied_channel", stats.ChannelsDenied);
     }
 
+    /// <summary>
+    /// What Redis's tools read, about the connection's MiMei: a copy is a slave of the node that it comes from, nodes that follow are slaves of a writer beside Redis
+    /// replicas. What Redis has no word for follows under names of its own.
+    /// </summary>
     private static void Replication(CommandContext c, Fields f)
     {
         f.Title("Replication");
         RedisReplication.Replicator replication = c.Server.Replication;
-        f.Add("role", replication.Master is null ? "master" : "slave");
-        if (replication.Master is { } master)
+        bool isOfRedis = replication.Concerns(c.Session);
+        RedisReplication.MasterLink? master = isOfRedis ? replication.Master : null;
+        ReplicaStatus? copy = master is null ? ReplicationCommands.CopyStatus(c) : null;
+        f.Add("role", master is null && copy is null ? "master" : "slave");
+        if (master is not null)
         {
             f.Add("master_host", master.Host);
             f.Add("master_port", master.Port);
@@ -409,10 +431,32 @@ public static unsafe class InfoCommands
             f.Add("slave_read_only", c.Server.Settings.Get(Configuration.ConfigKeys.ReplicaReadOnly) ? 1 : 0);
             f.Add("replica_announced", 1);
         }
+        else if (copy is not null)
+        {
+            (string host, int port) = ReplicationCommands.WriterOf(copy);
+            long silent = copy.SilentMs < 0 ? -1 : copy.SilentMs / 1000;
+            f.Add("master_host", host);
+            f.Add("master_port", port);
+            f.Add("master_link_status", copy.Source is null ? "down" : "up");
+            f.Add("master_last_io_seconds_ago", silent);
+            f.Add("master_sync_in_progress", copy.Source is not null && !copy.IsLevel ? 1 : 0);
+            f.Add("slave_read_repl_offset", (long)copy.Position.Sequence);
+            f.Add("slave_repl_offset", (long)copy.Position.Sequence);
+            if (copy.Source is null)
+            {
+                f.Add("master_link_down_since_seconds", silent);
+            }
 
-        Session[] replicas = [.. replication.Replicas.Where(static r => r.Replica!.State is not null)];
-        f.Add("connected_slaves", replicas.Length);
-        if (c.Server.Settings.Get(Configuration.ConfigKeys.MinReplicasToWrite) > 0)
+            f.Add("slave_priority", c.Server.Settings.Get(Configuration.ConfigKeys.ReplicaPriority));
+            f.Add("slave_read_only", 1);
+            f.Add("replica_announced", 1);
+        }
+
+        Session[] replicas = isOfRedis ? [.. replication.Replicas.Where(static r => r.Replica!.State is not null)] : [];
+        IReadOnlyList<FollowerStatus> followers = ReplicationCommands.FollowersOf(c);
+        long offset = copy is null ? ReplicationCommands.OffsetOf(c) : (long)copy.Position.Sequence;
+        f.Add("connected_slaves", replicas.Length + followers.Count);
+        if (isOfRedis && c.Server.Settings.Get(Configuration.ConfigKeys.MinReplicasToWrite) > 0)
         {
             f.Add("min_slaves_good_slaves", replication.GoodReplicas);
         }
@@ -431,15 +475,73 @@ public static unsafe class InfoCommands
             f.Add($"slave{i}", $"ip={address},port={port},state={state},offset={replica.AcknowledgedOffset},lag={lag}");
         }
 
-        f.Add("master_failover_state", replication.Failover is not { } failover ? "no-failover" : failover.IsHandedOver ? "failover-in-progress" : "waiting-for-sync");
-        f.Add("master_replid", replication.Id);
-        f.Add("master_replid2", replication.SecondId);
-        f.Add("master_repl_offset", replication.Offset);
-        f.Add("second_repl_offset", replication.SecondOffset);
-        f.Add("repl_backlog_active", replication.Backlog is null ? 0 : 1);
-        f.Add("repl_backlog_size", c.Server.Settings.Get(Configuration.ConfigKeys.ReplBacklogSize));
-        f.Add("repl_backlog_first_byte_offset", replication.Backlog?.FirstOffset ?? 0);
-        f.Add("repl_backlog_histlen", replication.Backlog?.Length ?? 0);
+        ulong written = copy?.Position.Sequence ?? c.Mimei.Log?.LastSequence ?? 0;
+        for (int i = 0; i < followers.Count; i++)
+        {
+            FollowerStatus follower = followers[i];
+            (string address, int port) = ReplicationCommands.HostOf(follower.Address);
+            string state = follower.State == ReplicationCommands.OnlineState ? "online" : "send_bulk";
+            f.Add(
+                $"slave{replicas.Length + i}",
+                $"ip={address},port={port},state={state},offset={follower.Written},lag={Math.Max(0, follower.SilentMs) / 1000},"
+                + $"peer={follower.Peer},synced={follower.Synced},behind={ReplicaReplies.Lag(follower.Written, written)},named={(follower.IsNamed ? 1 : 0)}");
+        }
+
+        f.Add("master_failover_state", replication.Failover is not { } failover || !isOfRedis ? "no-failover" : failover.IsHandedOver ? "failover-in-progress" : "waiting-for-sync");
+        if (isOfRedis && copy is null)
+        {
+            f.Add("master_replid", replication.Id);
+            f.Add("master_replid2", replication.SecondId);
+            f.Add("master_repl_offset", offset);
+            f.Add("second_repl_offset", replication.SecondOffset);
+            f.Add("repl_backlog_active", replication.Backlog is null ? 0 : 1);
+            f.Add("repl_backlog_size", c.Server.Settings.Get(Configuration.ConfigKeys.ReplBacklogSize));
+            f.Add("repl_backlog_first_byte_offset", replication.Backlog?.FirstOffset ?? 0);
+            f.Add("repl_backlog_histlen", replication.Backlog?.Length ?? 0);
+        }
+        else
+        {
+            // The id of a MiMei has as many bytes as that of a stream, and the same is followed under it everywhere.
+            byte[] id = new byte[Leither.Ipfs.Keys.LeitherId.Length];
+            c.Mimei.Id.CopyTo(id);
+            f.Add("master_replid", Convert.ToHexStringLower(id));
+            f.Add("master_replid2", new string('0', 40));
+            f.Add("master_repl_offset", offset);
+            f.Add("second_repl_offset", -1);
+            f.Zeros("repl_backlog_active", "repl_backlog_size", "repl_backlog_first_byte_offset", "repl_backlog_histlen");
+        }
+
+        if (c.Mimei.Current is null && c.Server.Replicas?.Status(c.Mimei.Id) is { } status)
+        {
+            Replicas(c, f, status, written);
+        }
+    }
+
+    /// <summary>How the connection's MiMei stands with other nodes.</summary>
+    private static void Replicas(CommandContext c, Fields f, ReplicaStatus status, ulong written)
+    {
+        ulong epoch = status.Role == ReplicaRole.Writer ? c.Mimei.Log?.Epoch ?? status.Position.Epoch : status.Position.Epoch;
+        f.Add("leither_mid", c.Mimei.Id.ToString());
+        f.Add("leither_role", status.Role switch { ReplicaRole.Writer => "writer", ReplicaRole.Follower => "follower", _ => "idle" });
+        f.Add("leither_state", status.State.ReplaceLineEndings(" "));
+        f.Add("leither_public", status.IsPublic);
+        f.Add("leither_users", status.Users.Count);
+        f.Add("leither_provided", status.IsProvided);
+        f.Add("leither_term", ReplicaReplies.Term(epoch));
+        f.Add("leither_epoch", ReplicaReplies.Epoch(epoch));
+        f.Add("leither_position", (long)written);
+        f.Add("leither_head", (long)Math.Max(status.Head.Sequence, status.Role == ReplicaRole.Writer ? written : 0));
+        f.Add("leither_lag", status.Role == ReplicaRole.Writer ? 0 : ReplicaReplies.Lag(written, status.Head.Sequence));
+        f.Add("leither_level", status.Role == ReplicaRole.Writer || status.IsLevel);
+        f.Add("leither_writer", status.Writer?.ToString() ?? "");
+        f.Add("leither_source", status.Source?.ToString() ?? "");
+        f.Add("leither_followers", status.Followers.Count);
+        f.Add("leither_named_providers", status.Named.Count);
+        f.Add("leither_bytes_received", status.BytesReceived);
+        f.Add("leither_bytes_sent", status.BytesSent);
+        f.Add("leither_undone_entries", status.Undone);
+        f.Add("leither_refused_bytes", status.Refused);
+        f.Add("leither_proof", status.Proof?.ReplaceLineEndings(" ") ?? "");
     }
 
     private static void Mimei(CommandContext c, Fields f)

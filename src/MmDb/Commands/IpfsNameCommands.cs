@@ -16,7 +16,8 @@ internal static unsafe class IpfsNameCommands
         Group = CommandGroup.Mimei,
         Complexity = "PUBLISH, RESOLVE: O(log(N)) messages where N is the size of the network.",
         Summary = "Makes the node's name stand for a path, or tells what a name stands for.",
-        Flags = CommandFlags.NoScript | CommandFlags.NoMulti | CommandFlags.EndsBatch,
+        // What it publishes is signed with the node's key.
+        Flags = CommandFlags.Admin | CommandFlags.NoScript | CommandFlags.NoMulti | CommandFlags.EndsBatch,
         Args =
         [
             Arg.OneOf("action",

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using Leither.Ipfs.Keys;
+using Leither.MmDb.Rights;
 
 namespace Leither.MmDb.Commands;
 
@@ -21,6 +22,7 @@ public static unsafe class MimeiCommands
         Summary = "Binds the connection to a MiMei.",
         Flags = CommandFlags.NoScript | CommandFlags.NoMulti | CommandFlags.Loading | CommandFlags.Stale | CommandFlags.EndsBatch,
         Categories = ["connection"],
+        Need = new MimeiNeed(MimeiRight.All, 2),
         Args =
         [
             Arg.String("mid").Shown("mid|name"),
@@ -76,6 +78,7 @@ public static unsafe class MimeiCommands
                 Complexity = "O(N) where N is the number of the MiMei's files.",
                 Summary = "Returns what is known of a MiMei.",
                 Flags = CommandFlags.NoScript | CommandFlags.NoMulti | CommandFlags.Loading | CommandFlags.Stale,
+                Need = new MimeiNeed(MimeiRight.Read, 2),
                 Args = [Arg.String("mid").Shown("mid|name")],
                 Handler = &RunInfo,
             },
@@ -106,6 +109,8 @@ public static unsafe class MimeiCommands
             },
             Open,
             .. VersionCommands.All,
+            .. ReplicaCommands.All,
+            .. RightCommands.All,
         ],
     };
 
@@ -120,17 +125,25 @@ public static unsafe class MimeiCommands
         "CHECK [PURGE]",
         "    Verify every block, hash and signature of all versions, and the log; repair what can be repaired. PURGE makes",
         "    a checkpoint and leaves no byte of deleted versions and keys in any file, and says who else may have it.",
+        "CID [<mid|name>]",
+        "    Return the CID of the state that there is now: equal on two nodes exactly when they hold the same.",
         "CREATE <DB|FILE> [MARK <mark>] [APP <id>] [EXT <ext>] [RIGHT <mask>]",
         "    Make a MiMei and return its id. The same author, app, ext, mark and type always give the same one;",
-        "    the mark {{auto}} gives a new one each time.",
+        "    the mark {{auto}} gives a new one each time. It is its owner's alone, unless a mask of rights says otherwise.",
         "DELVERS <version> [<version> ...]",
         "    Delete versions and return how many. Whoever has one open keeps it; its blocks go in the background.",
         "DIFF <a> <b> [MATCH <pattern>] [CURSOR <cursor>] [COUNT <count>]",
         "    Return the keys that differ between two versions, and where to go on (0: no more).",
         "EXPORT <path> [VERSION <version> ...]",
         "    Write versions, or all, with all that they need into a CAR file. Relative paths begin in the data folder.",
+        "FINDPROVS <mid|name>",
+        "    Return which nodes have a MiMei, where they are, and how far each has it.",
+        "FOLLOWERS [<mid|name>]",
+        "    Return which nodes follow a MiMei here, how far each is, and by how many entries it lags.",
         "FORK [<cur|last|release|n>]",
         "    Make a MiMei of its own of a version and return its id.",
+        "GROUP ADD <mid|name> <group> [<user> ...], GROUP DEL <mid|name> <group> [<user> ...], GROUP LIST <mid|name> [<group>]",
+        "    Make a group of users (peer ids, node ids or user ids), change who is in it, or list groups. DEL without users deletes it.",
         "ID",
         "    Return the MiMei of this connection: id, name, version, database.",
         "IMPORT <path> [VERSION <version> ...]",
@@ -145,12 +158,39 @@ public static unsafe class MimeiCommands
         "    Give a MiMei a name on this node. NAME <name> '' takes the name away.",
         "OPEN <mid|name> [VERSION <cur|last|release|n> | AT <time|sequence>]",
         "    Bind this connection to a MiMei, in database 0.",
+        "PROVIDE <mid|name> [FROM <multiaddr> [<multiaddr> ...]]",
+        "    Follow a MiMei for as long as the node lives, over restarts too, and serve it to others. One of this node's own is",
+        "    only announced.",
+        "PROVIDERS [<mid|name> [ADD|DEL <peerid|nodeid> [<peerid|nodeid> ...]]]",
+        "    Return or change the named providers: those whose acknowledgements WAIT and WAITAOF count.",
+        "PUBLISH <mid|name> [TO <user> [<user> ...]]",
+        "    Make a MiMei known to everybody, and announce its newest version: everyone may read it. Or, with TO, give these users",
+        "    (peer ids, node ids or user ids) the right to read it, take it from everyone, and announce nothing.",
         "REF <ADD|DEL> <mid|name|mid/version|cid> [...], REF LIST [<mid|name>]",
         "    Make the MiMei refer to others, to versions, or to blocks of its own versions, so that they are kept; or list what it refers to.",
         "RELEASE <version|''>",
         "    Make it the version that VERSION release opens; '' makes it none.",
         "RESTORE <last|release|n>",
         "    Bring back what there was at a version, as one change.",
+        "RIGHT GET <mid|name> [USER <user>]",
+        "    Return who may do what with a MiMei, or what one user may.",
+        "RIGHT SET <mid|name> <EVERYONE|GROUPS|MEMBERS|GROUP <group>|USER <user>> <right> [<right> ...], RIGHT SET <mid|name> <mask>",
+        "    Say what they may do: read, write, backup, publish, grant, messages, scripts, all, none; or default, which is what is",
+        "    said of all GROUPS or MEMBERS. The owner may do everything.",
+        "RIGHT DEL <mid|name> <EVERYONE|GROUPS|MEMBERS|GROUP <group>|USER <user>>",
+        "    Take their rights back.",
+        "SHOW [<mid|name>]",
+        "    Return what is here of a MiMei beside what other nodes have of it, whether they contradict each other, and which",
+        "    is newer. One that nobody else knows of is not asked for.",
+        "SYNC <mid|name> [FROM <multiaddr> [<multiaddr> ...]] [FOLLOW]",
+        "    Bring a MiMei here from other nodes, or what is new of it; with FOLLOW, go on following it until the node ends.",
+        "TAKEOVER <mid|name> [CERT <certificate> | PREPARE]",
+        "    Make this node the one that writes a MiMei. Where the author's key is elsewhere, PREPARE returns what is to be",
+        "    signed with it, and CERT takes the certificate that was made of that.",
+        "UNPROVIDE <mid|name>",
+        "    Follow and announce it no longer. What is here stays.",
+        "UNPUBLISH <mid|name>",
+        "    Take the right to read it from all but its owner. What others have they keep.",
         "VERSIONS [<mid|name>]",
         "    Return the versions of a MiMei, newest first.",
         "WORK",
@@ -243,17 +283,28 @@ public static unsafe class MimeiCommands
             return;
         }
 
-        var record = new MimeiRecord(id) { CreatedMs = c.Server.NowMs, Right = right };
+        var record = new MimeiRecord(id) { CreatedMs = c.Server.NowMs, Author = LeitherId.Of(store.Author.Span), Rights = MimeiRights.Private.WithMask(right) };
         c.Aside(
             () =>
             {
                 store.Create(info);
                 store.Keep(record);
+                if (!record.Rights.IsPlain)
+                {
+                    store.KeepRights(record.Id, record.Rights);
+                }
+
                 return record;
             },
             static (c, made) =>
             {
                 c.Server.Mimeis.Add(made);
+                if (made.Rights.IsShared && c.Server.Replicas is { } replicas)
+                {
+                    c.AsideAsync(_ => ReplicaWork.RightsChangedAsync(replicas, made.Id), (c, _) => c.Reply.Bulk(Ascii(made.Id)));
+                    return;
+                }
+
                 c.Reply.Bulk(Ascii(made.Id));
             });
     }
@@ -274,14 +325,39 @@ public static unsafe class MimeiCommands
             }
         }
 
-        if (TryFind(c, 2, out MimeiEntry entry))
+        Use(c, c.Text(2), place, static (c, mimei) =>
         {
-            c.UseMimei(entry, place, static (c, mimei) =>
-            {
-                c.Server.Bind(c.Session, mimei);
-                c.Reply.Ok();
-            });
+            c.Server.Bind(c.Session, mimei);
+            c.Reply.Ok();
+        });
+    }
+
+    /// <summary>Gives the answer a MiMei, as soon as it is loaded; one that is not here as other nodes have it. Or replies why it cannot be had.</summary>
+    internal static void Use(CommandContext c, string idOrName, MimeiPlace place, Action<CommandContext, Mimei> answer)
+    {
+        if (c.Server.Mimeis.TryFind(idOrName, out MimeiEntry? entry))
+        {
+            c.UseMimei(entry, place, answer);
+            return;
         }
+
+        if (!LeitherId.TryParse(idOrName, out LeitherId mid) || c.Server.Replicas is not { } replicas)
+        {
+            int zero = idOrName.IndexOf('\0', StringComparison.Ordinal);
+            c.Error(NoSuch((zero < 0 ? idOrName : idOrName[..zero])[..Math.Min(zero < 0 ? idOrName.Length : zero, 128)]));
+            return;
+        }
+
+        if (place.Kind is not (MimeiPlaceKind.Current or MimeiPlaceKind.Last))
+        {
+            c.Error($"ERR MiMei {mid} is not on this node, and of one that is read from other nodes only the newest version can be opened; MIMEI SYNC brings it here");
+            return;
+        }
+
+        c.Session.Work = new LongWork("open", c.Session.Id);
+        Server server = c.Server;
+        var gone = new CancellationTokenSource();
+        c.Await<Mimei>(done => server.Mimeis.LoadRemote(mid, () => replicas.OpenRemoteAsync(mid, gone.Token), done), answer, ended: gone.Cancel);
     }
 
     private static void RunId(CommandContext c)
@@ -325,7 +401,7 @@ public static unsafe class MimeiCommands
                 Field(reply, "ext", info.Ext);
                 Field(reply, "mark", info.Mark);
                 Field(reply, "created", DateTimeOffset.FromUnixTimeMilliseconds(entry.Record.CreatedMs).ToString("yyyy-MM-ddTHH:mm:ssZ", CultureInfo.InvariantCulture));
-                Field(reply, "right", entry.Record.Right.ToString(CultureInfo.InvariantCulture));
+                Field(reply, "right", entry.Rights.Mask.ToString(CultureInfo.InvariantCulture));
                 Field(reply, "open", entry.Loaded is null ? 0 : 1);
                 Field(reply, "clients", c.Server.Sessions.Values.Count(s => s.Mimei.Entry == entry));
                 Field(reply, "keys", KeysOf(entry));
@@ -458,9 +534,12 @@ public static unsafe class MimeiCommands
             return true;
         }
 
-        c.Error($"ERR no such MiMei '{c.TextToZero(index, 128)}'");
+        c.Error(NoSuch(c.TextToZero(index, 128)));
         return false;
     }
+
+    /// <summary>The error for a MiMei that is not here.</summary>
+    internal static string NoSuch(string shown) => $"ERR no such MiMei '{shown}'";
 
     private static byte[] Ascii<T>(T value) where T : notnull => Encoding.ASCII.GetBytes(value.ToString()!);
 }

@@ -1,5 +1,7 @@
 using System.Globalization;
 using System.Text;
+using Leither.Ipfs.Keys;
+using Leither.Ipfs.Multiformats;
 using Leither.MmDb.Configuration;
 using Leither.MmDb.RedisReplication;
 using Leither.MmDb.Values;
@@ -144,7 +146,8 @@ public static unsafe class ReplicationCommands
     private static void RunRole(CommandContext c)
     {
         Replicator replication = c.Server.Replication;
-        if (replication.Master is { } master)
+        bool isOfRedis = replication.Concerns(c.Session);
+        if (isOfRedis && replication.Master is { } master)
         {
             c.Reply.Array(5);
             c.Reply.Bulk("slave"u8);
@@ -155,11 +158,24 @@ public static unsafe class ReplicationCommands
             return;
         }
 
+        if (CopyStatus(c) is { } copy)
+        {
+            (string host, int writerPort) = WriterOf(copy);
+            c.Reply.Array(5);
+            c.Reply.Bulk("slave"u8);
+            c.Reply.Bulk(Encoding.UTF8.GetBytes(host));
+            c.Reply.Integer(writerPort);
+            c.Reply.Bulk(copy.Source is null ? "connect"u8 : copy.IsLevel ? "connected"u8 : "sync"u8);
+            c.Reply.Integer(copy.Source is null ? -1 : (long)copy.Position.Sequence);
+            return;
+        }
+
+        Session[] online = isOfRedis ? [.. replication.Replicas.Where(static r => r.Replica!.State == ReplicaState.Online)] : [];
+        FollowerStatus[] followers = [.. FollowersOf(c).Where(static f => f.State == OnlineState)];
         c.Reply.Array(3);
         c.Reply.Bulk("master"u8);
-        c.Reply.Integer(replication.Offset);
-        Session[] online = [.. replication.Replicas.Where(static r => r.Replica!.State == ReplicaState.Online)];
-        c.Reply.Array(online.Length);
+        c.Reply.Integer(OffsetOf(c));
+        c.Reply.Array(online.Length + followers.Length);
         foreach (Session session in online)
         {
             (string address, int port) = Replicator.AddressOf(session);
@@ -168,11 +184,79 @@ public static unsafe class ReplicationCommands
             c.Reply.Bulk(Encoding.ASCII.GetBytes(port.ToString(CultureInfo.InvariantCulture)));
             c.Reply.Bulk(Encoding.ASCII.GetBytes(session.Replica!.AcknowledgedOffset.ToString(CultureInfo.InvariantCulture)));
         }
+
+        foreach (FollowerStatus follower in followers)
+        {
+            (string address, int port) = HostOf(follower.Address);
+            c.Reply.Array(3);
+            c.Reply.Bulk(Encoding.UTF8.GetBytes(address));
+            c.Reply.Bulk(Encoding.ASCII.GetBytes(port.ToString(CultureInfo.InvariantCulture)));
+            c.Reply.Bulk(Encoding.ASCII.GetBytes(follower.Written.ToString(CultureInfo.InvariantCulture)));
+        }
+    }
+
+    /// <summary>The state of a follower that has everything but what was written a moment ago.</summary>
+    internal const string OnlineState = "online";
+
+    /// <summary>The nodes that follow the connection's MiMei.</summary>
+    internal static IReadOnlyList<FollowerStatus> FollowersOf(CommandContext c) => c.Mimei.Current is null ? c.Server.Replicas?.Status(c.Mimei.Id)?.Followers ?? [] : [];
+
+    /// <summary>
+    /// How far the connection's MiMei is, in the one number that Redis has for that: while Redis replicas follow, bytes of their stream; otherwise entries of the log.
+    /// </summary>
+    internal static long OffsetOf(CommandContext c) =>
+        c.Server.Replication.Concerns(c.Session) && (c.Server.Replication.Offset > 0 || FollowersOf(c).Count == 0)
+            ? c.Server.Replication.Offset
+            : (long)(c.Mimei.Log?.LastSequence ?? 0);
+
+    /// <summary>Where the node is that a copy comes from: that which writes it, if that is known, or whom it follows.</summary>
+    internal static (string Host, int Port) WriterOf(ReplicaStatus copy)
+    {
+        foreach (Multiaddr address in copy.WriterAddresses)
+        {
+            if (HostOf(address) is { Port: > 0 } place)
+            {
+                return place;
+            }
+        }
+
+        return ((copy.Writer ?? copy.Source)?.ToString() ?? "", 0);
+    }
+
+    /// <summary>Host and port of a node's address; port 0 where it has none.</summary>
+    internal static (string Host, int Port) HostOf(Multiaddr? address)
+    {
+        string host = "";
+        if (address is null)
+        {
+            return (host, 0);
+        }
+
+        foreach (MultiaddrComponent part in address)
+        {
+            if (part.Protocol.Name is "ip4" or "ip6" or "dns" or "dns4" or "dns6")
+            {
+                host = part.Text;
+            }
+            else if (part.Protocol.Name == "tcp" && int.TryParse(part.Text, NumberStyles.None, CultureInfo.InvariantCulture, out int port))
+            {
+                return (host, port);
+            }
+        }
+
+        return (host, 0);
     }
 
     /// <summary>Redis's replication is about what one Redis server holds: a connection that is bound to another MiMei is told so.</summary>
     private static bool IsOfDefault(CommandContext c)
     {
+        if (CopyStatus(c) is { } copy)
+        {
+            string writer = (copy.Writer ?? copy.Source) is { } node ? $"node {node}" : "another node";
+            c.Error($"ERR this MiMei is written by {writer}, so it takes no part in Redis replication; MIMEI TAKEOVER makes this node the one that writes it");
+            return false;
+        }
+
         if (c.Server.Replication.Concerns(c.Session))
         {
             return true;
@@ -375,7 +459,8 @@ public static unsafe class ReplicationCommands
             return;
         }
 
-        if (c.Server.Replication.Master is { IsUp: false })
+        // A copy's changes are no commands, which is what a Redis replica would be fed with.
+        if (c.Server.Replication.Master is { IsUp: false } || c.Server.DefaultMimei.Copy is not null)
         {
             c.Error("NOMASTERLINK Can't SYNC while not connected with my master"u8);
             return;
@@ -465,7 +550,7 @@ public static unsafe class ReplicationCommands
     private static void RunWait(CommandContext c)
     {
         Replicator replication = c.Server.Replication;
-        if (replication.Master is not null && replication.Concerns(c.Session))
+        if (IsCopy(c))
         {
             c.Error("ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is configured to be writable (which is not the default) writes to replicas are just local and are not propagated."u8);
             return;
@@ -483,16 +568,20 @@ public static unsafe class ReplicationCommands
             return;
         }
 
-        // Only the default MiMei has replicas.
+        // Only the default MiMei has Redis replicas; any may have named providers.
         long offset = replication.Concerns(c.Session) ? c.Session.WriteOffset : long.MaxValue;
-        int reached = replication.CountAt(offset);
+        INodeReplication? providers = c.Server.Replicas;
+        LeitherId mid = c.Mimei.Id;
+        Log.Position position = c.Session.WritePosition;
+        int Reached() => replication.CountAt(offset) + (providers?.CountWritten(mid, position) ?? 0);
+        int reached = Reached();
         if (reached >= replicas || c.CannotBlock)
         {
             c.Reply.Integer(reached);
             return;
         }
 
-        Await(c, timeout, () => replication.CountAt(offset) >= replicas, reply => reply.Integer(replication.CountAt(offset)));
+        Await(c, timeout, () => Reached() >= replicas, reply => reply.Integer(Reached()), waitsForDisk: false);
     }
 
     private static void RunWaitAof(CommandContext c)
@@ -510,7 +599,7 @@ public static unsafe class ReplicationCommands
             return;
         }
 
-        if (replication.Master is not null && replication.Concerns(c.Session))
+        if (IsCopy(c))
         {
             c.Error("ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just local and are not propagated."u8);
             return;
@@ -523,15 +612,19 @@ public static unsafe class ReplicationCommands
         }
 
         long offset = replication.Concerns(c.Session) ? c.Session.WriteOffset : long.MaxValue;
+        INodeReplication? providers = c.Server.Replicas;
+        LeitherId mid = c.Mimei.Id;
+        Log.Position position = c.Session.WritePosition;
         Log.WriteLog? log = c.Mimei.Log;
         ulong sequence = log?.LastSequence ?? 0;
         long Locally() => log is not null && log.SyncedSequence >= sequence ? 1 : 0;
-        bool IsReached() => Locally() >= local && replication.CountSyncedAt(offset) >= replicas;
+        int Remotely() => replication.CountSyncedAt(offset) + (providers?.CountSynced(mid, position) ?? 0);
+        bool IsReached() => Locally() >= local && Remotely() >= replicas;
         void Tell(RespWriter reply)
         {
             reply.Array(2);
             reply.Integer(Locally());
-            reply.Integer(replication.CountSyncedAt(offset));
+            reply.Integer(Remotely());
         }
 
         if (IsReached() || c.CannotBlock)
@@ -540,10 +633,26 @@ public static unsafe class ReplicationCommands
             return;
         }
 
-        Await(c, timeout, IsReached, Tell);
+        Await(c, timeout, IsReached, Tell, waitsForDisk: Locally() < local);
     }
 
-    private static void Await(CommandContext c, long timeout, Func<bool> isReached, Action<RespWriter> tell)
+    /// <summary>Whether the connection's MiMei is written elsewhere: by a Redis master, or by another node.</summary>
+    private static bool IsCopy(CommandContext c) =>
+        (c.Server.Replication.Master is not null && c.Server.Replication.Concerns(c.Session)) || CopyStatus(c) is not null;
+
+    /// <summary>How the connection's MiMei stands where another node writes it, whether or not this one follows at present; null otherwise.</summary>
+    internal static ReplicaStatus? CopyStatus(CommandContext c)
+    {
+        if (c.Mimei is not { IsReadOnly: true, Current: null })
+        {
+            return null;
+        }
+
+        ReplicaStatus status = c.Server.Replicas?.Status(c.Mimei.Id) ?? new ReplicaStatus { Role = ReplicaRole.Idle, Position = c.Mimei.Copy?.Applied ?? c.Mimei.Shown?.Position ?? default };
+        return status.Role == ReplicaRole.Writer ? null : status;
+    }
+
+    private static void Await(CommandContext c, long timeout, Func<bool> isReached, Action<RespWriter> tell, bool waitsForDisk)
     {
         c.DidBlock = true;
         c.Server.Blocking.Block(c.Session, new BlockedState
@@ -555,6 +664,7 @@ public static unsafe class ReplicationCommands
             DeadlineMs = timeout == 0 ? 0 : c.NowMs + timeout,
             OnTimeout = tell,
             IsSatisfied = isReached,
+            WaitsForDisk = waitsForDisk,
         });
         c.Server.Replication.AwaitAcknowledgements(c.Session);
     }

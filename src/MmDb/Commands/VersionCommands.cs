@@ -1,4 +1,5 @@
 using Leither.Ipfs.Multiformats;
+using Leither.MmDb.Rights;
 using Leither.MmDb.Versions;
 
 namespace Leither.MmDb.Commands;
@@ -12,6 +13,7 @@ public static unsafe class VersionCommands
         Complexity = "O(N) where N is what changed since the version before; of the first one, all keys. Clients wait for none of it.",
         Summary = "Makes a version of what there is now, and returns its number.",
         Flags = CommandFlags.Admin | CommandFlags.NoScript | CommandFlags.NoMulti,
+        Need = new MimeiNeed(MimeiRight.Backup),
         Args = [Arg.String("text").Token("MEMO").Optional()],
         Handler = &RunBackup,
     };
@@ -22,6 +24,7 @@ public static unsafe class VersionCommands
         Complexity = "O(N) where N is the number of versions.",
         Summary = "Lists the versions of a MiMei.",
         Flags = CommandFlags.NoScript | CommandFlags.NoMulti,
+        Need = new MimeiNeed(MimeiRight.Read, 2),
         Args = [Arg.String("mid").Shown("mid|name").Optional()],
         Handler = &RunVersions,
     };
@@ -32,6 +35,7 @@ public static unsafe class VersionCommands
         Complexity = "O(N) where N is the number of keys that differ, up to the count.",
         Summary = "Compares two versions.",
         Flags = CommandFlags.NoScript | CommandFlags.NoMulti,
+        Need = new MimeiNeed(MimeiRight.Read),
         Args =
         [
             Arg.String("a").Shown("cur|last|release|n"),
@@ -49,6 +53,7 @@ public static unsafe class VersionCommands
         Complexity = "O(N) where N is the number of entries, and the size of the segments that they lie in.",
         Summary = "Lists entries of the log: what was changed, and when.",
         Flags = CommandFlags.Admin | CommandFlags.NoScript | CommandFlags.NoMulti,
+        Need = new MimeiNeed(MimeiRight.Read),
         Args = [Arg.Integer("sequence").Token("FROM").Optional(), Arg.Integer("count").Token("COUNT").Optional()],
         Handler = &RunLog,
     };
@@ -59,6 +64,7 @@ public static unsafe class VersionCommands
         Complexity = "O(N) where N is what differs from the version.",
         Summary = "Brings back what there was at a version, as one change.",
         Flags = CommandFlags.Write | CommandFlags.DenyOom | CommandFlags.Admin | CommandFlags.NoScript | CommandFlags.NoMulti,
+        Need = new MimeiNeed(MimeiRight.Write),
         Args = [Arg.String("version").Shown("last|release|n")],
         Handler = &RunRestore,
     };
@@ -419,7 +425,6 @@ public static unsafe class VersionCommands
 
         Server server = c.Server;
         Begin(c, "fork", () => versions.Progress);
-        ulong right = mimei.Entry!.Record.Right;
         long nowMs = c.NowMs;
         Working<MimeiRecord>(
             c,
@@ -432,7 +437,7 @@ public static unsafe class VersionCommands
                     return;
                 }
 
-                server.RunAside(() => VersionFork.Make(files, versions, place, now?.State, right, nowMs), done);
+                server.RunAside(() => VersionFork.Make(files, versions, place, now?.State, nowMs), done);
             }),
             static (c, record) =>
             {
@@ -490,7 +495,7 @@ public static unsafe class VersionCommands
     internal static bool TryVersions(CommandContext c, Mimei mimei, out Versioner versions)
     {
         versions = mimei.Versions!;
-        if (mimei.Current is not null)
+        if (mimei.Current is not null || mimei.IsRemote)
         {
             c.Error(VersionHistory.WriteRefusal(mimei));
             return false;

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Leither.MmDb.Rights;
 using Leither.MmDb.Versions;
 
 namespace Leither.MmDb.Commands;
@@ -12,6 +13,7 @@ public static unsafe class VersionListCommands
         Complexity = "O(N) where N is the number of versions.",
         Summary = "Says which version its author stands for: the one that VERSION release opens.",
         Flags = CommandFlags.Admin | CommandFlags.NoScript | CommandFlags.NoMulti,
+        Need = new MimeiNeed(MimeiRight.Publish),
         Args = [Arg.String("version").Shown("version|''")],
         Handler = &RunRelease,
     };

@@ -26,6 +26,9 @@ public enum ConfigFlags
 
     /// <summary>Accepted, kept and shown, so that files and tools made for Redis work, but nothing here depends on it.</summary>
     NoMeaning = 32,
+
+    /// <summary>A secret that CONFIG GET shows as stars. Setting it to these stars leaves it as it is: what was read can be written back.</summary>
+    Masked = 64,
 }
 
 /// <summary>A key of the configuration: its name, its type, its default, and how its values are read and written.</summary>

@@ -44,6 +44,9 @@ public static class ConfigKeys
     /// <summary>Length of the queue of connections not accepted yet.</summary>
     public static readonly NumberKey TcpBacklog = Number("tcp-backlog", 511, 0, IntMax, Immutable);
 
+    /// <summary>Networks to which MIGRATE, REPLICAOF and FAILOVER may connect; none: to any. Whoever may run these must not be able to lift it, so it is fixed at start.</summary>
+    public static readonly WordsKey OutboundNetworks = Add(new WordsKey("outbound-networks", Immutable, [], 1024, "Too many networks specified.", CheckNetwork));
+
     /// <summary>Seconds of silence before TCP probes a client.</summary>
     public static readonly NumberKey TcpKeepAlive = Number("tcp-keepalive", 300, 0, IntMax);
 
@@ -68,6 +71,41 @@ public static class ConfigKeys
     public static readonly NumberKey MaxMemoryClients =
         Number("maxmemory-clients", 0, -100, LongMax, notation: NumberNotation.MemoryOrPercent);
 
+    // ---- TLS ----
+
+    /// <summary>One more port, beside <c>port</c>; alone, with <c>port 0</c>, it takes TLS and no plain connections. On every port TLS is told by its first byte.</summary>
+    public static readonly NumberKey TlsPort = Number("tls-port", 0, 0, 65535);
+
+    /// <summary>The certificate, with those between it and its authority, in PEM. Empty: the node makes one of its own.</summary>
+    public static readonly StringKey TlsCertFile = Text("tls-cert-file", "", emptyIsUnset: true);
+
+    /// <summary>Its private key, in PEM.</summary>
+    public static readonly StringKey TlsKeyFile = Text("tls-key-file", "", emptyIsUnset: true);
+
+    /// <summary>What the private key is encrypted with.</summary>
+    public static readonly StringKey TlsKeyFilePassword = Text("tls-key-file-pass", "", Sensitive | Masked, emptyIsUnset: true);
+
+    /// <summary>The authorities whose clients' certificates count, in one file.</summary>
+    public static readonly StringKey TlsCaCertFile = Text("tls-ca-cert-file", "", emptyIsUnset: true);
+
+    /// <summary>The same, as a folder of files.</summary>
+    public static readonly StringKey TlsCaCertDir = Text("tls-ca-cert-dir", "", emptyIsUnset: true);
+
+    /// <summary>Whether clients have to show a certificate, or may. Redis asks for one unless told otherwise; there TLS is off until authorities are named, here it is on.</summary>
+    public static readonly EnumKey TlsAuthClients = Choice("tls-auth-clients", "no", ["no", "yes", "optional"]);
+
+    /// <summary>Versions with blanks between them: TLSv1.2, TLSv1.3. Empty: both.</summary>
+    public static readonly StringKey TlsProtocols = Text("tls-protocols", "", emptyIsUnset: true);
+
+    /// <summary>Ciphers of TLS 1.2, with colons between them.</summary>
+    public static readonly StringKey TlsCiphers = Text("tls-ciphers", "", emptyIsUnset: true);
+
+    /// <summary>Ciphers of TLS 1.3, likewise.</summary>
+    public static readonly StringKey TlsCipherSuites = Text("tls-ciphersuites", "", emptyIsUnset: true);
+
+    /// <summary>Whether a client that comes back may leave out most of the handshake.</summary>
+    public static readonly BooleanKey TlsSessionCaching = Boolean("tls-session-caching", true);
+
     // ---- The process ----
 
     /// <summary>The data folder.</summary>
@@ -78,6 +116,9 @@ public static class ConfigKeys
 
     /// <summary>The file the log goes to; the console when empty.</summary>
     public static readonly StringKey LogFile = Text("logfile", "", Immutable);
+
+    /// <summary>How a line of the log looks: Redis's text, or an object of JSON.</summary>
+    public static readonly EnumKey LogFormat = Choice("log-format", "text", ["text", "json"]);
 
     /// <summary>A file that names the process.</summary>
     public static readonly StringKey PidFile = Text("pidfile", "", Immutable, emptyIsUnset: true);
@@ -97,7 +138,7 @@ public static class ConfigKeys
     // ---- Security ----
 
     /// <summary>The default user's password.</summary>
-    public static readonly StringKey RequirePass = Text("requirepass", "", Sensitive, emptyIsUnset: true);
+    public static readonly StringKey RequirePass = Text("requirepass", "", Sensitive | Masked, emptyIsUnset: true);
 
     /// <summary>Who may change protected keys.</summary>
     public static readonly EnumKey EnableProtectedConfigs = Choice("enable-protected-configs", "no", ["no", "yes", "local"], Immutable);
@@ -253,7 +294,7 @@ public static class ConfigKeys
     public static readonly StringKey MasterUser = Text("masteruser", "", Sensitive, emptyIsUnset: true);
 
     /// <summary>The password to log in with at the master.</summary>
-    public static readonly StringKey MasterAuth = Text("masterauth", "", Sensitive, emptyIsUnset: true);
+    public static readonly StringKey MasterAuth = Text("masterauth", "", Sensitive | Masked, emptyIsUnset: true);
 
     /// <summary>The address that a replica tells its master.</summary>
     public static readonly StringKey ReplicaAnnounceIp = Text("replica-announce-ip", "", emptyIsUnset: true, alias: "slave-announce-ip");
@@ -326,6 +367,12 @@ public static class ConfigKeys
     /// <summary>Seconds that one block may take that comes from the network.</summary>
     public static readonly NumberKey FetchTimeout = Number("ipfs-fetch-timeout", 30, 1, 86400);
 
+    /// <summary>Seconds for which a writer whose machine lost its power looks among followers for what it signed and lost; 0: it does not look.</summary>
+    public static readonly NumberKey ReplicationRecoverTimeout = Number("replication-recover-timeout", 3, 0, 3600);
+
+    /// <summary>How much of a log stays for followers that are behind, beyond what stays anyway: who is further behind begins with a version.</summary>
+    public static readonly NumberKey ReplicationLogMax = Memory("replication-log-max", 1024 * Mb, 0, LongMax);
+
     // ---- MiMei ----
 
     /// <summary>Seconds after which a MiMei that nobody uses is unloaded; 0 never.</summary>
@@ -352,6 +399,48 @@ public static class ConfigKeys
     /// <summary>Finds a key by its name or older name, in letters of any case.</summary>
     public static ConfigKey? Find(string name) => _byName.GetValueOrDefault(name);
 
+    /// <summary>The key that somebody may have meant who wrote a name that is none; null where none is near.</summary>
+    public static ConfigKey? Nearest(string name)
+    {
+        string written = name.ToLowerInvariant().Replace('_', '-');
+        // Up to so many letters wrong, left out or too many; the shorter a name, the fewer.
+        int best = Math.Min(3, written.Length / 4) + 1;
+        ConfigKey? nearest = null;
+        foreach (ConfigKey key in All)
+        {
+            int distance = Math.Abs(key.Name.Length - written.Length) < best ? Distance(key.Name, written) : best;
+            if (distance < best)
+            {
+                (best, nearest) = (distance, key);
+            }
+        }
+
+        return nearest;
+    }
+
+    /// <summary>Letters to change, add, leave out or swap with their neighbour to get from one name to another (restricted Damerau-Levenshtein).</summary>
+    private static int Distance(string a, string b)
+    {
+        int[] before = new int[b.Length + 1], last = [.. Enumerable.Range(0, b.Length + 1)];
+        for (int i = 1; i <= a.Length; i++)
+        {
+            int[] row = new int[b.Length + 1];
+            row[0] = i;
+            for (int j = 1; j <= b.Length; j++)
+            {
+                row[j] = Math.Min(Math.Min(last[j], row[j - 1]) + 1, last[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1));
+                if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                {
+                    row[j] = Math.Min(row[j], before[j - 2] + 1);
+                }
+            }
+
+            (before, last) = (last, row);
+        }
+
+        return last[b.Length];
+    }
+
     /// <summary>
     /// Keys that Redis knows and nothing here depends on: how it uses threads, forks, its files, its replication and cluster, TLS. Memory is freed in
     /// slices whoever asks (lazyfree-lazy-user-…), periodic work comes when there is some (dynamic-hz), a torn end of the log is always cut and told
@@ -363,7 +452,7 @@ public static class ConfigKeys
         [
             "activerehashing", "aof-load-truncated", "dynamic-hz", "rdbcompression", "repl-diskless-sync", "aof-rewrite-incremental-fsync", "cluster-require-full-coverage",
             "rdb-save-incremental-fsync", "aof-use-rdb-preamble", "jemalloc-bg-thread", "cluster-allow-pubsubshard-when-down",
-            "crash-log-enabled", "crash-memcheck-enabled", "cluster-allow-replica-migration", "replica-announced", "tls-session-caching",
+            "crash-log-enabled", "crash-memcheck-enabled", "cluster-allow-replica-migration", "replica-announced",
         ])
         {
             Boolean(on, true, NoMeaning);
@@ -399,8 +488,7 @@ public static class ConfigKeys
 
         foreach (string name in (string[])
         [
-            "cluster-announce-ip", "bind-source-addr", "tls-cert-file", "tls-key-file", "tls-client-cert-file",
-            "tls-client-key-file", "tls-dh-params-file", "tls-ca-cert-file", "tls-ca-cert-dir", "tls-protocols", "tls-ciphers", "tls-ciphersuites",
+            "cluster-announce-ip", "bind-source-addr", "tls-client-cert-file", "tls-client-key-file", "tls-dh-params-file",
         ])
         {
             Text(name, "", NoMeaning, emptyIsUnset: true);
@@ -411,8 +499,7 @@ public static class ConfigKeys
             Text(name, "", NoMeaning | Immutable, emptyIsUnset: true);
         }
 
-        Text("tls-key-file-pass", "", NoMeaning | Sensitive, emptyIsUnset: true);
-        Text("tls-client-key-file-pass", "", NoMeaning | Sensitive, emptyIsUnset: true);
+        Text("tls-client-key-file-pass", "", NoMeaning | Sensitive | Masked, emptyIsUnset: true);
         Text("cluster-announce-hostname", "", NoMeaning, emptyIsUnset: true, check: CheckHostname);
         Text("cluster-announce-human-nodename", "", NoMeaning, emptyIsUnset: true, check: CheckNodename);
         Text("cluster-config-file", "nodes.conf", NoMeaning | Immutable);
@@ -435,7 +522,6 @@ public static class ConfigKeys
         Choice("enable-module-command", "no", ["no", "yes", "local"], NoMeaning | Immutable);
         Choice("cluster-preferred-endpoint-type", "ip", ["ip", "hostname", "unknown-endpoint"], NoMeaning);
         Choice("propagation-error-behavior", "ignore", ["ignore", "panic", "panic-on-replicas"], NoMeaning);
-        Choice("tls-auth-clients", "yes", ["no", "yes", "optional"], NoMeaning);
 
         Number("io-threads", 1, 1, 128, NoMeaning | Immutable);
         Number("cluster-port", 0, 0, 65535, NoMeaning | Immutable);
@@ -462,7 +548,6 @@ public static class ConfigKeys
         Number("watchdog-period", 0, 0, IntMax, NoMeaning | Hidden);
         Number("cluster-ping-interval", 0, 0, LongMax, NoMeaning | Hidden);
         Number("loading-process-events-interval-bytes", 2 * Mb, 1024, IntMax, NoMeaning | Hidden);
-        Number("tls-port", 0, 0, 65535, NoMeaning);
         Number("tls-session-cache-size", 20 * 1024, 0, IntMax, NoMeaning);
         Number("tls-session-cache-timeout", 300, 0, IntMax, NoMeaning);
 

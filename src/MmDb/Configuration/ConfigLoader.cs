@@ -147,7 +147,9 @@ public sealed class ConfigLoader
             return words.Count < 2 ? "Module config specified without value" : null;
         }
 
-        return "Bad directive or wrong number of arguments";
+        return ConfigKeys.Nearest(name) is { } nearest
+            ? $"Bad directive or wrong number of arguments. Did you mean '{nearest.Name}'?"
+            : "Bad directive or wrong number of arguments";
     }
 
     private string? Include(string path)

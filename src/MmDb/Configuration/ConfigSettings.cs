@@ -49,7 +49,7 @@ public sealed class ConfigSettings
             {
                 if (ConfigKeys.Find(pattern) is { } key && seen.Add(pattern))
                 {
-                    found.Add((pattern, Show(key)));
+                    found.Add((pattern, Reveal(key)));
                 }
 
                 continue;
@@ -61,7 +61,7 @@ public sealed class ConfigSettings
                 {
                     if (name is not null && !key.Is(ConfigFlags.Hidden) && matches(pattern, name) && seen.Add(name))
                     {
-                        found.Add((name, Show(key)));
+                        found.Add((name, Reveal(key)));
                     }
                 }
             }
@@ -69,6 +69,14 @@ public sealed class ConfigSettings
 
         return found;
     }
+
+    /// <summary>What stands for a secret.</summary>
+    private const string Mask = "********";
+
+    /// <summary>The value as clients see it.</summary>
+    private string Reveal(ConfigKey key) => IsMasked(key) ? Mask : Show(key);
+
+    private bool IsMasked(ConfigKey key) => key.Is(ConfigFlags.Masked) && Show(key).Length > 0;
 
     /// <summary>CONFIG SET: all of the pairs, or none.</summary>
     /// <param name="pairs">Names and values.</param>
@@ -87,6 +95,11 @@ public sealed class ConfigSettings
         {
             ConfigKey key = keys[i];
             string value = pairs[i].Value;
+            if (value == Mask && IsMasked(key))
+            {
+                continue;
+            }
+
             string[] arguments = !key.Is(ConfigFlags.MultipleArguments) ? [value] : value.Length == 0 ? [] : value.Split(' ');
             object? read = key.Read(arguments, _values[key.Index], adds: false, out string? error);
             if (read is null)

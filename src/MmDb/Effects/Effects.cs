@@ -63,13 +63,17 @@ public sealed unsafe partial class Effects
     /// Ends the entry of the command, EXEC or script that just ran: all its effects, or none after a crash. Nothing is written
     /// where there were none.
     /// </summary>
+    /// <returns>Whether there was one, so that the log is longer now.</returns>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void EndEntry()
+    public bool EndEntry()
     {
         if (_log is { InEntry: true } log)
         {
             log.End();
+            return true;
         }
+
+        return false;
     }
 
     // ------------------------------------------------------------------ the steps that all effects share

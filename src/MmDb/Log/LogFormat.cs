@@ -76,6 +76,8 @@ internal static class LogFormat
     public const string PreparedPrefix = "prepared-";
     public const string RewritePrefix = "rewrite-";
 
+    public const string UndonePrefix = "undone-";
+
     public const string SetAsideSuffix = ".lost";
 
     /// <summary>Whether a file of that name may hold entries.</summary>
@@ -102,6 +104,9 @@ internal record struct SegmentHeader
 
     /// <summary>The header's checksum, which seeds those of the groups.</summary>
     public uint Crc;
+
+    /// <summary>Which segment it begins.</summary>
+    public readonly SegmentStart Start => new(Epoch, Generation, FirstSequence, EntryOffset);
 
     /// <summary>Writes the 128 bytes and notes their checksum.</summary>
     public unsafe void Encode(byte* to)

@@ -37,7 +37,7 @@ public enum LogState
 public readonly record struct LogError(LogState State, string Text);
 
 /// <summary>How a log is kept.</summary>
-public sealed class LogOptions
+public sealed record LogOptions
 {
     /// <summary>The smallest legal <see cref="SegmentBytes"/>.</summary>
     public const int MinSegmentBytes = 4096;
@@ -63,6 +63,9 @@ public sealed class LogOptions
 
     /// <summary>Whose log it is: then its segments are sealed (<see cref="SegmentChain"/>). Null: they are not.</summary>
     public SegmentOrigin? Origin { get; init; }
+
+    /// <summary>A writer's entries are of this epoch at least: that of its term, once it took over writing. Its segments say so from the first one on.</summary>
+    public ulong FirstEpoch { get; init; }
 
     /// <summary>How long after a failure the log waits before it tries the disk again.</summary>
     public TimeSpan RetryInterval { get; init; } = TimeSpan.FromSeconds(1);

@@ -20,13 +20,13 @@ internal sealed unsafe class LogRecovery : IDisposable
     private const int SectorBytes = 512;
 
     private readonly IFolder _files;
-    private readonly bool _allowLoss;
+    private readonly bool _allowLoss, _isCopy;
     private readonly Position _checkpoint;
     private readonly EntryVisitor? _visitor;
 
     // Segments in the order in which they are read, and those that others took the place of.
     private readonly List<Found> _chain = [];
-    private readonly List<string> _superseded = [], _empty = [];
+    private readonly List<string> _superseded = [], _empty = [], _undone = [];
 
     // The file being read, and the large entry being put together.
     private byte* _file;
@@ -48,8 +48,9 @@ internal sealed unsafe class LogRecovery : IDisposable
     private long _cutOffset, _cutBytes;
     private int _cutWholeGroups;
 
-    public LogRecovery(IFolder files, bool allowLoss, Position checkpoint, EntryVisitor? visitor)
+    public LogRecovery(IFolder files, bool allowLoss, Position checkpoint, EntryVisitor? visitor, bool isCopy)
     {
+        _isCopy = isCopy;
         _files = files;
         _allowLoss = allowLoss;
         _checkpoint = checkpoint;
@@ -80,12 +81,21 @@ internal sealed unsafe class LogRecovery : IDisposable
     /// <summary>Files to delete once the new segment is durable.</summary>
     public IEnumerable<string> Superseded => _superseded.Concat(_empty);
 
+    /// <summary>Whether the last thing in it is the mark of a clean end.</summary>
     public bool CleanEnd => _cleanEnd;
 
     /// <summary>Whether there was no log at all, nor a checkpoint.</summary>
     public bool IsNew { get; private set; }
 
     public ulong LastSequence => _sequence - 1;
+
+    /// <summary>Of a copy: how many bytes of the next entry are there.</summary>
+    public ulong PartOffset => _offset;
+
+    /// <summary>Of a copy: whole groups that follow what cannot be read, to be kept for a while.</summary>
+    public IReadOnlyList<string> Undone => _undone;
+
+    public ulong LastTime => _lastTime;
 
     public ulong MaxEpoch { get; private set; }
 
@@ -124,6 +134,7 @@ internal sealed unsafe class LogRecovery : IDisposable
         _sequence = _checkpoint.Sequence + 1;
         if (_chain.Count > 0) Replay();
         else _cleanEnd = IsNew;
+        if (_isCopy) return; // what it lacks comes again from where it is copied
         if (_checkpoint.Epoch > MaxEpoch) (MaxEpoch, _cleanEnd) = (_checkpoint.Epoch, false);
         if (_sequence <= _checkpoint.Sequence)
         {
@@ -270,15 +281,29 @@ internal sealed unsafe class LogRecovery : IDisposable
         _offset = first.Header.EntryOffset;
         if (first.First > needed || first.First == needed && _offset != 0)
         {
-            Corrupt(start, 0, needed, $"entries from {needed} to {first.First - (_offset == 0 ? 1u : 0u)} are missing: the log begins here");
+            string problem = $"entries from {needed} to {first.First - (_offset == 0 ? 1u : 0u)} are missing: the log begins here";
+            if (_isCopy) throw new LogCorruptedException(_files.FullName(first.Name), 0, needed, problem);
+            Corrupt(start, 0, needed, problem);
             return;
         }
 
         for (int i = start; i < _chain.Count; i++)
         {
-            if (!ReplaySegment(i)) return;
+            if (ReplaySegment(i)) continue;
+            if (_isCopy) ReadNewest();
+            return;
         }
-        if (_offset != 0) Cut(_largeSegment, _largeAt, 0);
+        if (_offset != 0 && !_isCopy) Cut(_largeSegment, _largeAt, 0);
+    }
+
+    /// <summary>A copy goes on in its newest segment, so that one is read, also where it lies below the checkpoint.</summary>
+    private void ReadNewest()
+    {
+        while (_chain.Count > 0 && !_chain[^1].WasRead)
+        {
+            (_sequence, _offset) = (_chain[^1].First, _chain[^1].Header.EntryOffset);
+            if (ReplaySegment(_chain.Count - 1)) return;
+        }
     }
 
     /// <summary>Reads one segment; false when the log was cut in it and ends there.</summary>
@@ -423,6 +448,7 @@ internal sealed unsafe class LogRecovery : IDisposable
     /// </summary>
     private bool Damaged(int index, long at)
     {
+        if (_isCopy) return CutCopy(index, at, at >= _chain[index].FileLength ? "it ends too early" : "it cannot be read");
         Found segment = _chain[index];
         ulong lost = _sequence;
 
@@ -539,6 +565,36 @@ internal sealed unsafe class LogRecovery : IDisposable
         segment.LastSequence = _sequence - 1;
     }
 
+    /// <summary>
+    /// A copy ends before the first thing that cannot be read, whatever it is: what its groups say to be durable is so at the writer, and all of it can be had again. Whole
+    /// groups behind it are kept aside. Always false.
+    /// </summary>
+    private bool CutCopy(int index, long at, string problem)
+    {
+        Found segment = _chain[index];
+        Load(segment);
+        (int groups, _) = segment.FileLength > at ? Scan(segment, Math.Max(at, LogFormat.SegmentHeaderBytes), out _) : (0, 0);
+        (_cutFile, _cutOffset, _cutWholeGroups) = (_files.FullName(segment.Name), at, groups);
+        _cutBytes = ContentLength(segment, at);
+        int keep = at > LogFormat.SegmentHeaderBytes ? index + 1 : index;
+        for (int i = _chain.Count - 1; i >= keep; i--)
+        {
+            if (i > index) _cutBytes += ContentLength(_chain[i], 0);
+            if (_chain[i].FileLength > LogFormat.SegmentHeaderBytes && (i > index || groups > 0)) _undone.Add(_chain[i].Name);
+            else _superseded.Add(_chain[i].Name);
+        }
+        _chain.RemoveRange(keep, _chain.Count - keep);
+        _cleanEnd = false;
+        if (_cutBytes == 0) _cutFile = null;
+        else if (groups > 0) _corruption = $"{_cutFile}, offset {at}, entry {_sequence}: {problem}, and {groups} whole groups follow. It is taken again";
+        if (keep > index)
+        {
+            segment.Length = at;
+            segment.LastSequence = _sequence - 1;
+        }
+        return false;
+    }
+
     /// <summary>The bytes from an offset on, without the zeros at the end.</summary>
     private long ContentLength(Found segment, long from)
     {
@@ -550,6 +606,7 @@ internal sealed unsafe class LogRecovery : IDisposable
     /// <summary>The log is corrupt: says so, or, when losing data was allowed, keeps the bytes aside and ends the log there.</summary>
     private bool Corrupt(int index, long at, ulong sequence, string problem)
     {
+        if (_isCopy) return CutCopy(index, at, problem);
         Found segment = _chain[index];
         var exception = new LogCorruptedException(_files.FullName(segment.Name), at, sequence, problem);
         if (!_allowLoss) throw exception;

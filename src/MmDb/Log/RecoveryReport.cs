@@ -66,6 +66,19 @@ public sealed class LogCorruptedException : IOException
         Problem = problem;
     }
 
+    private LogCorruptedException(string message, string file, long offset, ulong sequence, string problem)
+        : base(message)
+    {
+        File = file;
+        Offset = offset;
+        Sequence = sequence;
+        Problem = problem;
+    }
+
+    /// <summary>What a source sent to be copied does not continue the log.</summary>
+    internal static LogCorruptedException OfSource(string file, long offset, ulong sequence, string problem) =>
+        new($"What was sent does not continue the log at {file}, offset {offset}, entry {sequence}: {problem}.", file, offset, sequence, problem);
+
     /// <summary>The damaged (or missing) file.</summary>
     public string File { get; }
 
@@ -77,6 +90,24 @@ public sealed class LogCorruptedException : IOException
 
     /// <summary>What is wrong there.</summary>
     public string Problem { get; }
+}
+
+/// <summary>The log that is copied goes on before what the owner of the copy has: a new epoch undid that.</summary>
+public sealed class LogUndoneException : IOException
+{
+    /// <summary>Names what comes next, and what there is.</summary>
+    public LogUndoneException(Position next, ulong have)
+        : base($"The log goes on with entry {next}, and what was applied ends with entry {have}: it has to be given up back to there.")
+    {
+        Next = next;
+        Have = have;
+    }
+
+    /// <summary>The first entry of the new epoch.</summary>
+    public Position Next { get; }
+
+    /// <summary>The last entry that was applied.</summary>
+    public ulong Have { get; }
 }
 
 /// <summary>Receives the entries of a log in order; the bytes are gone when it returns.</summary>

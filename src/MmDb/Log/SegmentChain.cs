@@ -1,8 +1,10 @@
 // The sealed segments of a log, and the file that remembers them.
 //
 //   chain file   ┌──────────────┬────────┬────────┬─────┐      header   0  8  magic "LeithSeg"
-//                │ header, 16 B │ record │ record │  …  │               8  2  version, 1      10  6  0
-//                └──────────────┴────────┴────────┴─────┘      record   0  4  length of the node
+//                │ header, 16 B │ record │ record │  …  │               8  2  version, 1
+//                └──────────────┴────────┴────────┴─────┘                10  2  flags; 1: there are nodes before the first, and they were never here
+//                                                                      12  4  0
+//                                                              record   0  4  length of the node
 //                                                                       4  4  CRC-32C of the rest of the record
 //                                                                       8  4  length of the segment's data
 //                                                                      12  4  generation of its file
@@ -32,7 +34,11 @@ public sealed class SegmentChain : IBlockSource
     private const string ChainFile = "chain", NewChainFile = "chain.new";
     private const ulong Magic = 0x6765_5368_7469_654C; // "LeithSeg"
     private const ushort Version = 1;
-    private const int HeaderBytes = 16, RecordHeaderBytes = 16;
+    private const int HeaderBytes = 16, RecordHeaderBytes = 16, FlagsOffset = 10;
+    private const ushort FlagFloor = 1;
+
+    /// <summary>Of so many segments it is remembered what others hashed.</summary>
+    private const int MaxOffered = 16;
 
     /// <summary>A chain of more bytes is not read: that of a log of four terabytes.</summary>
     private const long MaxFileBytes = 1 << 30;
@@ -50,6 +56,12 @@ public sealed class SegmentChain : IBlockSource
     // this process or one before, may have called pages clean that never got to the disk); and whether all of it is durable.
     private long _fileLength;
     private bool _isTorn, _isSuspect, _isSynced = true;
+
+    // Whether the nodes before the first one were never here.
+    private volatile bool _hasFloor;
+
+    // What others hashed of segments that are not sealed yet.
+    private readonly List<(SegmentStart Segment, long Length, Cid Data)> _offered = [];
 
     internal SegmentChain(IFolder files, SegmentOrigin origin, Action load, Func<SealedSegment, bool> isThere)
     {
@@ -115,10 +127,24 @@ public sealed class SegmentChain : IBlockSource
         }
     }
 
+    /// <summary>Whether it begins with a node that links to one which was never here: the log began at a version.</summary>
+    /// <exception cref="IOException">The nodes cannot be read.</exception>
+    public bool HasFloor
+    {
+        get
+        {
+            EnsureLoaded();
+            return _hasFloor;
+        }
+    }
+
     /// <summary>Whether the file of a segment is there, and not trimmed.</summary>
     public bool IsThere(SealedSegment segment) => _isThere(segment);
 
     // ------------------------------------------------------------------ as blocks
+
+    /// <summary>The segment whose node has this name; null: there is none. (Any thread.)</summary>
+    public SealedSegment? FindNode(in Cid cid) => TryFind(cid, out SealedSegment segment, out bool isData) && !isData ? segment : null;
 
     /// <inheritdoc/>
     public bool Has(in Cid cid) => TryFind(cid, out SealedSegment segment, out bool isData) && (!isData || _isThere(segment));
@@ -257,8 +283,9 @@ public sealed class SegmentChain : IBlockSource
     /// <param name="present">The log's segments that hold anything, oldest first; whether their length is at most that.</param>
     /// <param name="measure">Gives the length of one of them, if nothing else tells it.</param>
     /// <param name="last">The last entry that recovery found.</param>
+    /// <param name="isCopy">Whether the log ends with that entry for sure: it goes on behind the newest node.</param>
     /// <returns>Of each segment its length, as far as nothing more can be done for it; 0: it is to be sealed; <see cref="LeftOver"/>: it is none of the log any more.</returns>
-    internal long[] Load(IReadOnlyList<(SegmentHeader Header, ulong LastSequence, long Length, bool MayBeShorter)> present, Func<int, long> measure, ulong last)
+    internal long[] Load(IReadOnlyList<(SegmentHeader Header, ulong LastSequence, long Length, bool MayBeShorter)> present, Func<int, long> measure, ulong last, bool isCopy)
     {
         var damage = new List<string>();
         List<SealedSegment> found = Read();
@@ -267,7 +294,7 @@ public sealed class SegmentChain : IBlockSource
         int at = 0, healed = 0;
         foreach (SealedSegment record in found)
         {
-            if (record.Node.From > last)
+            if (record.Node.From > last || (isCopy && record.Node.To > last))
             {
                 break;
             }
@@ -329,7 +356,7 @@ public sealed class SegmentChain : IBlockSource
                 break;
             }
 
-            if ((kept is [.., var link] ? link.Cid : default) != record.Node.Previous)
+            if (kept is [.., var link] ? link.Cid != record.Node.Previous : !record.Node.Previous.IsNone && !_hasFloor)
             {
                 damage.Add($"the chain has no node between entries {(kept is [.., var end] ? end.Node.To : 0)} and {record.Node.From}");
             }
@@ -383,6 +410,115 @@ public sealed class SegmentChain : IBlockSource
         }
     }
 
+    /// <summary>The newest node of a segment that ends where another begins.</summary>
+    internal SealedSegment? Before(ulong from, ulong offset)
+    {
+        lock (_gate) return _segments.FindLast(s => s.CompareStart(from, offset) < 0);
+    }
+
+    /// <summary>Takes a segment's node out, and all that follow it.</summary>
+    internal void CutFrom(in SegmentStart start)
+    {
+        SegmentStart from = start;
+        int keep = _segments.FindIndex(s => s.Start >= from);
+        if (keep < 0) return;
+        List<SealedSegment> kept = _segments[..keep];
+        WriteAnew(kept);
+        Replace(kept);
+    }
+
+    /// <summary>Forgets all nodes but one, with which it begins, durably.</summary>
+    internal void BeginAt(SealedSegment segment)
+    {
+        (_hasFloor, bool had) = (!segment.Node.Previous.IsNone, _hasFloor);
+        try
+        {
+            WriteAnew([segment]);
+        }
+        catch (DiskException)
+        {
+            _hasFloor = had;
+            throw;
+        }
+
+        _isLoaded = true;
+        Damage = [];
+        Replace([segment]);
+    }
+
+    /// <summary>Adds nodes from before the first, each the one that the one after it links to.</summary>
+    internal int AddOlder(IReadOnlyList<ReadOnlyMemory<byte>> blocks)
+    {
+        if (!_hasFloor || _segments is not [var oldest, ..] || blocks.Count == 0)
+        {
+            return 0;
+        }
+
+        var older = new List<SealedSegment>();
+        SegmentNode after = oldest.Node;
+        foreach (ReadOnlyMemory<byte> block in blocks)
+        {
+            var node = SegmentNode.Decode(block.Span);
+            var cid = Cid.Of(Multicodec.DagCbor, block.Span);
+            if (cid != after.Previous || node.Mid != _origin.Mid || node.To + 1 != after.From || node.Epoch > after.Epoch)
+            {
+                throw new MalformedBlockException($"It is not the node of the segment before entry {after.From}.");
+            }
+
+            older.Add(new SealedSegment(cid, node, 0, 0));
+            after = node;
+        }
+
+        older.Reverse();
+        older.AddRange(_segments);
+        (_hasFloor, bool had) = (!older[0].Node.Previous.IsNone, _hasFloor);
+        try
+        {
+            WriteAnew(older);
+        }
+        catch (DiskException)
+        {
+            _hasFloor = had;
+            throw;
+        }
+
+        Replace(older);
+        return blocks.Count;
+    }
+
+    private void Replace(List<SealedSegment> segments)
+    {
+        lock (_gate)
+        {
+            _segments = segments;
+            _blocks = null;
+        }
+    }
+
+    /// <summary>Remembers what somebody hashed.</summary>
+    internal void OfferDigest(in SegmentStart segment, long length, ReadOnlySpan<byte> sha256)
+    {
+        var data = Cid.OfSha256(Multicodec.Raw, sha256);
+        lock (_gate)
+        {
+            if (_offered.Count == MaxOffered) _offered.RemoveAt(0);
+            _offered.Add((segment, length, data));
+        }
+    }
+
+    private Cid TakeOffered(in SegmentHeader header, long length)
+    {
+        SegmentStart start = header.Start;
+        lock (_gate)
+        {
+            int at = _offered.FindIndex(o => o.Segment == start && o.Length == length);
+            if (at < 0) return default;
+            Cid data = _offered[at].Data;
+            _offered.RemoveAt(at);
+            return data;
+        }
+    }
+
     /// <summary>Makes all of the chain durable.</summary>
     internal void Sync()
     {
@@ -411,13 +547,13 @@ public sealed class SegmentChain : IBlockSource
         var node = new SegmentNode
         {
             Mid = _origin.Mid,
-            Writer = _origin.Writer,
+            Writer = _origin.WriterOf(header.Epoch),
             Epoch = header.Epoch,
             From = header.FirstSequence,
             Offset = header.EntryOffset,
             To = lastSequence,
             Previous = previous,
-            Data = Hash(header.FileName(), length),
+            Data = TakeOffered(header, length) is { IsNone: false } offered ? offered : Hash(header.FileName(), length),
         };
         return new SealedSegment(Cid.Of(Multicodec.DagCbor, node.Encode()), node, header.Generation, (int)length);
     }
@@ -471,7 +607,7 @@ public sealed class SegmentChain : IBlockSource
     /// <summary>The records of the file. Those that are damaged are left out; behind the last whole one there may be what a crash left.</summary>
     private List<SealedSegment> Read()
     {
-        (_fileLength, _isTorn, _isSuspect, _isSynced) = (0, false, false, true);
+        (_fileLength, _isTorn, _isSuspect, _isSynced, _hasFloor) = (0, false, false, true, false);
         var found = new List<SealedSegment>();
         if (!_files.List().Any(static f => f.Name == ChainFile))
         {
@@ -504,6 +640,7 @@ public sealed class SegmentChain : IBlockSource
             throw new LogCorruptedException(_files.FullName(ChainFile), 8, 0, $"its format version is {version}, and this program knows {Version}");
         }
 
+        _hasFloor = (BinaryPrimitives.ReadUInt16LittleEndian(bytes.AsSpan(FlagsOffset)) & FlagFloor) != 0;
         int end = HeaderBytes;
         for (int at = HeaderBytes; at < bytes.Length;)
         {
@@ -570,6 +707,7 @@ public sealed class SegmentChain : IBlockSource
         header.Clear();
         BinaryPrimitives.WriteUInt64LittleEndian(header, Magic);
         BinaryPrimitives.WriteUInt16LittleEndian(header[8..], Version);
+        BinaryPrimitives.WriteUInt16LittleEndian(header[FlagsOffset..], _hasFloor ? FlagFloor : (ushort)0);
         piece.Advance(HeaderBytes);
         _files.Delete(NewChainFile);
         _isTorn = true; // until all of this is done

@@ -8,7 +8,14 @@ namespace Leither.MmDb.Log;
 /// <summary>Whose log it is, and who writes it: what the nodes of its segments say.</summary>
 /// <param name="Mid">The MiMei.</param>
 /// <param name="Writer">The writer's public key (Ed25519), 32 bytes.</param>
-public sealed record SegmentOrigin(LeitherId Mid, ReadOnlyMemory<byte> Writer);
+public sealed record SegmentOrigin(LeitherId Mid, ReadOnlyMemory<byte> Writer)
+{
+    /// <summary>The writer's key of each epoch, where there were several; called by any thread. Null: <see cref="Writer"/> wrote all of them.</summary>
+    public Func<ulong, ReadOnlyMemory<byte>>? Writers { get; init; }
+
+    /// <summary>The key of who wrote the entries of an epoch.</summary>
+    public ReadOnlyMemory<byte> WriterOf(ulong epoch) => Writers is null ? Writer : Writers(epoch);
+}
 
 /// <summary>
 /// What a sealed segment of a log is, to everybody: one block of DAG-CBOR that links to the segment's bytes and to the node of the segment before.
@@ -69,14 +76,7 @@ public sealed record SegmentNode
         writer.WriteKey("from"u8);
         writer.WriteUInt64(From);
         writer.WriteKey("prev"u8);
-        if (Previous.IsNone)
-        {
-            writer.WriteNull();
-        }
-        else
-        {
-            writer.WriteCid(Previous);
-        }
+        writer.WriteCidOrNull(Previous);
 
         writer.WriteKey("epoch"u8);
         writer.WriteUInt64(Epoch);
@@ -104,7 +104,7 @@ public sealed record SegmentNode
         reader.ReadKey("from"u8);
         ulong from = reader.ReadUInt64();
         reader.ReadKey("prev"u8);
-        Cid previous = reader.TryReadNull() ? default : reader.ReadCid();
+        Cid previous = reader.ReadCidOrNull();
         reader.ReadKey("epoch"u8);
         ulong epoch = reader.ReadUInt64();
         reader.ReadKey("format"u8);
@@ -130,6 +130,9 @@ public sealed record SegmentNode
 /// <param name="Length">The bytes of its data.</param>
 public sealed record SealedSegment(Cid Cid, SegmentNode Node, uint Generation, int Length)
 {
+    /// <summary>Where it begins.</summary>
+    public SegmentStart Start => new(Node.Epoch, Generation, Node.From, Node.Offset);
+
     /// <summary>The name of its file.</summary>
     internal string FileName => new SegmentHeader { Epoch = Node.Epoch, FirstSequence = Node.From, EntryOffset = Node.Offset, Generation = Generation }.FileName();
 

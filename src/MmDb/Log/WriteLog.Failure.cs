@@ -74,6 +74,11 @@ public sealed unsafe partial class WriteLog
     /// </summary>
     public void Tick(long nowMs)
     {
+        if (IsCopy)
+        {
+            TickCopy(nowMs);
+            return;
+        }
         if (_phase == Phase.Failed || _phase == Phase.Open && (_full || BackgroundError is not null || SealError is not null))
         {
             if (_retryAtMs == 0) _retryAtMs = nowMs + (long)_options.RetryInterval.TotalMilliseconds;
@@ -99,9 +104,9 @@ public sealed unsafe partial class WriteLog
     [MethodImpl(MethodImplOptions.NoInlining)]
     private bool CanAcceptSlow(long bytes, out LogError error)
     {
-        if (_phase != Phase.Open)
+        if (_phase != Phase.Open || IsCopy)
         {
-            error = _phase == Phase.Closed ? new LogError(LogState.Closed, "the log is closed") : Error;
+            error = IsCopy ? new LogError(LogState.Open, "the log is a copy") : _phase == Phase.Closed ? new LogError(LogState.Closed, "the log is closed") : Error;
             return false;
         }
 
@@ -290,8 +295,7 @@ public sealed unsafe partial class WriteLog
                 bool isMark = made.Count == 0 && segment.SyncedLength > 0;
                 if (segment.StreamStart >= start && !isMark)
                 {
-                    _segments.Remove(segment);
-                    _settled = _sealedSegments = 0;
+                    RemoveSegments(_segments.IndexOf(segment), 1);
                     _toDelete.Enqueue(segment.Name);
                     cut.Add(segment);
                 }

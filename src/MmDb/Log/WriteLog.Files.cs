@@ -118,6 +118,11 @@ public sealed unsafe partial class WriteLog
     public void Flush()
     {
         ObjectDisposedException.ThrowIf(_phase == Phase.Closed, this);
+        if (IsCopy)
+        {
+            SyncAsSaid();
+            return;
+        }
         if (_groupEntries > 0)
         {
             long carried = _entry == null ? 0 : _cursor - _entry;
@@ -129,17 +134,22 @@ public sealed unsafe partial class WriteLog
         }
         else Emit();
 
-        if (_phase == Phase.Open && _synced < _written)
-        {
-            if (_fsync == FsyncPolicy.Always) TrySync(finishedOnly: false);
-            else if (_fsync == FsyncPolicy.EverySecond
-                && (!Volatile.Read(ref _syncScheduled) || _written - Volatile.Read(ref _synced) > _options.RetainedTailBytes / 2))
-            {
-                Volatile.Write(ref _syncScheduled, true);
-                _worker.WantSync();
-            }
-        }
+        SyncAsSaid();
         ReleaseChunks();
+        if (Written is not null) TellWritten();
+    }
+
+    /// <summary>Syncs what was written, or has it synced, as the policy says.</summary>
+    private void SyncAsSaid()
+    {
+        if (_phase != Phase.Open || _synced >= _written) return;
+        if (_fsync == FsyncPolicy.Always) TrySync(finishedOnly: false);
+        else if (_fsync == FsyncPolicy.EverySecond
+            && (!Volatile.Read(ref _syncScheduled) || _written - Volatile.Read(ref _synced) > _options.RetainedTailBytes / 2))
+        {
+            Volatile.Write(ref _syncScheduled, true);
+            _worker.WantSync();
+        }
     }
 
     /// <summary>Makes everything up to <paramref name="sequence"/>, which was written, durable; false when the disk fails. (Any thread.)</summary>
@@ -188,9 +198,10 @@ public sealed unsafe partial class WriteLog
             while (drop < below && bytes > keepBytes) bytes -= Math.Max(_segments[drop++].Length, fileBytes);
             if (drop == 0) return;
             for (int i = 0; i < drop; i++) _toDelete.Enqueue(_segments[i].Name);
-            _segments.RemoveRange(0, drop);
-            _settled = Math.Max(0, _settled - drop);
-            _sealedSegments = Math.Max(0, _sealedSegments - drop);
+            (int settled, int sealedOnes) = (_settled, _sealedSegments);
+            RemoveSegments(0, drop);
+            _settled = Math.Max(0, settled - drop);
+            _sealedSegments = Math.Max(0, sealedOnes - drop);
         }
         _worker.WantFileWork();
     }
@@ -234,6 +245,7 @@ public sealed unsafe partial class WriteLog
                     segment.LastSequence = last;
                     _written += bytes;
                     Volatile.Write(ref _writtenSequence, last);
+                    _writtenTime = _time;
                 }
                 if (!segment.AskedForNext && segment.Room < SegmentRoom / 2)
                 {
@@ -530,7 +542,7 @@ public sealed unsafe partial class WriteLog
         if (_phase != Phase.Open) return;
         string? error = null;
         Try(DeleteDropped); // before more space is asked for
-        Try(PrepareAhead); // before what nobody waits for
+        if (!IsCopy) Try(PrepareAhead); // before what nobody waits for
         Segment[] work;
         lock (_gate) work = [.. _segments.Skip(FirstUnsettled()).Where(NeedsWork)];
         foreach (Segment segment in work)
@@ -642,6 +654,7 @@ public sealed unsafe partial class WriteLog
 
     private void DeleteDropped()
     {
+        lock (_readGate) CloseUnread();
         bool deleted = false;
         while (true)
         {
@@ -663,7 +676,7 @@ public sealed unsafe partial class WriteLog
     {
         lock (_fileWorkGate)
         {
-            if (_phase is Phase.Failed or Phase.Rewriting)
+            if (!IsCopy && _phase is Phase.Failed or Phase.Rewriting)
             {
                 _phase = Phase.Rewriting;
                 Rewrite();
@@ -676,13 +689,13 @@ public sealed unsafe partial class WriteLog
                 Segment segment = _current!;
                 lock (_gate)
                 {
-                    _segments.Remove(segment);
-                    _settled = _sealedSegments = 0;
+                    RemoveSegments(_segments.IndexOf(segment), 1);
                     _toDelete.Enqueue(segment.Name);
                     _current = null;
                 }
                 segment.File!.Dispose();
             }
+            else if (IsCopy) TrySync(finishedOnly: false);
             else if (_hasBegun || _written < _sealed)
             {
                 // First what the mark vouches for, then the mark. Should it be torn, the end was not a clean one.
@@ -696,6 +709,7 @@ public sealed unsafe partial class WriteLog
             }
             if (_phase != Phase.Open) throw new DiskException("close", _files.FullName(""), Error.Text, Error.State == LogState.Full);
 
+            Segment? running = IsCopy ? _current : null; // which is not finished: its bytes go on
             lock (_gate)
             {
                 _current = null;
@@ -707,6 +721,7 @@ public sealed unsafe partial class WriteLog
             }
             foreach (Segment segment in _segments)
             {
+                if (segment == running) continue;
                 Name(segment);
                 Finish(segment);
             }
@@ -799,6 +814,9 @@ public sealed unsafe partial class WriteLog
         public bool IsInDirectory;
         public bool IsFinished;
 
+        /// <summary>Whether the log has it no more.</summary>
+        public bool IsGone;
+
         /// <summary>Whether its node is in the chain, or there is nothing to seal.</summary>
         public bool IsSealed;
 
@@ -807,6 +825,8 @@ public sealed unsafe partial class WriteLog
         public bool AskedForNext;
 
         public long Room => Capacity - Length;
+
+        public SegmentStart Start => Header.Start;
 
         public bool IsNamed;
     }

@@ -21,7 +21,7 @@ public sealed unsafe partial class WriteLog
     /// <exception cref="DiskException">The disk failed.</exception>
     public static WriteLog Open(IFolder files, LogOptions options, Position startAfter, EntryVisitor? onEntry)
     {
-        using var recovery = new LogRecovery(files, options.AllowDataLossAfterCorruption, startAfter, onEntry);
+        using var recovery = new LogRecovery(files, options.AllowDataLossAfterCorruption, startAfter, onEntry, isCopy: false);
         recovery.Run();
         return new WriteLog(files, options, recovery);
     }
@@ -30,12 +30,16 @@ public sealed unsafe partial class WriteLog
     public static WriteLog Open(IFolder files, LogOptions options, ulong startAfter, EntryVisitor? onEntry) =>
         Open(files, options, new Position(0, startAfter), onEntry);
 
-    private WriteLog(IFolder files, LogOptions options, LogRecovery recovery)
+    private static void Check(LogOptions options)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(options.SegmentBytes, LogOptions.MinSegmentBytes);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(options.SegmentBytes, LogOptions.MaxSegmentBytes);
         if (!BitConverter.IsLittleEndian) throw new PlatformNotSupportedException("The log is written on little-endian machines only.");
+    }
 
+    private WriteLog(IFolder files, LogOptions options, LogRecovery recovery)
+    {
+        Check(options);
         _files = files;
         _options = options;
         _worker = options.Worker;
@@ -45,7 +49,7 @@ public sealed unsafe partial class WriteLog
 
         _last = _writtenSequence = _syncedSequence = recovery.LastSequence;
         LogRecovery.Found? newest = recovery.Chain.Count > 0 ? recovery.Chain[^1] : null;
-        Epoch = recovery.CleanEnd ? Math.Max(recovery.MaxEpoch, 1) : recovery.MaxEpoch + 1;
+        Epoch = Math.Max(recovery.CleanEnd ? Math.Max(recovery.MaxEpoch, 1) : recovery.MaxEpoch + 1, options.FirstEpoch);
         LogRecovery.Found? sameEpoch = recovery.Chain.FirstOrDefault(s => s.Header.Epoch == Epoch);
         _epochFirst = sameEpoch?.First ?? _last + 1;
         _previousEpoch = sameEpoch?.Header.PreviousEpoch ?? newest?.Header.Epoch ?? 0;
@@ -57,23 +61,8 @@ public sealed unsafe partial class WriteLog
         }
         _cleanEndRemains = recovery.CleanEnd && !recovery.IsNew && _replaced is null;
 
-        foreach (LogRecovery.Found found in recovery.Chain)
-        {
-            _segments.Add(new Segment
-            {
-                Name = found.Name,
-                Header = found.Header,
-                Capacity = found.Length,
-                Length = found.Length,
-                SyncedLength = found.Length,
-                LastSequence = found.LastSequence,
-                StreamStart = -1,
-                IsInDirectory = true,
-                IsNamed = true,
-                IsFinished = true,
-                MayBeLonger = !found.WasRead,
-            });
-        }
+        foreach (LogRecovery.Found found in recovery.Chain) _segments.Add(SegmentOf(found));
+        _writtenTime = _time = recovery.LastTime;
 
         _preparedCounter = recovery.PreparedFiles;
         _hasBegun = !options.IsThrifty || !recovery.IsNew || recovery.Superseded.Any();
@@ -93,6 +82,22 @@ public sealed unsafe partial class WriteLog
         _worker.Add(this);
         if (_chain is not null) _worker.WantSeal();
     }
+
+    /// <summary>A segment of an earlier life.</summary>
+    private static Segment SegmentOf(LogRecovery.Found found) => new()
+    {
+        Name = found.Name,
+        Header = found.Header,
+        Capacity = found.Length,
+        Length = found.Length,
+        SyncedLength = found.Length,
+        LastSequence = found.LastSequence,
+        StreamStart = -1,
+        IsInDirectory = true,
+        IsNamed = true,
+        IsFinished = true,
+        MayBeLonger = !found.WasRead,
+    };
 
     /// <summary>
     /// The segment that we write to is durable before anything is written to it: whatever happens later, the next start sees that the log

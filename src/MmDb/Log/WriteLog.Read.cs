@@ -73,12 +73,17 @@ public sealed unsafe partial class WriteLog
         }
     }
 
-    /// <summary>The last entry that nobody reads any more. (Under the gate.)</summary>
+    /// <summary>The last entry that nobody reads, or keeps, any more. (Under the gate.)</summary>
     private ulong Unread(ulong sequence)
     {
         foreach (LogReader reader in _readers)
         {
             sequence = Math.Min(sequence, reader.After);
+        }
+
+        foreach (Kept kept in _kept)
+        {
+            sequence = Math.Min(sequence, kept.Sequence == 0 ? 0 : kept.Sequence - 1);
         }
 
         return sequence;

@@ -46,6 +46,7 @@ public sealed unsafe partial class WriteLog
     public void Cut()
     {
         if (_entry != null) throw new InvalidOperationException("The entry in progress must be ended first.");
+        if (IsCopy) throw new InvalidOperationException("A copy is cut where the log it copies is.");
         Flush();
         _lastCut = _sealed; // should the tail have to be written again, the cut is made then
         lock (_gate)
@@ -57,6 +58,7 @@ public sealed unsafe partial class WriteLog
         Cuts++;
         _room = SegmentRoom;
         OpenGroup(null, 0, EntryOverheadBytes);
+        Written?.Invoke();
         _worker.WantSync();
         _worker.WantFileWork();
     }
@@ -135,7 +137,8 @@ public sealed unsafe partial class WriteLog
                 if (!BeginsWithEntries(segment)) Empty(segment);
             }
             found.RemoveAll(static s => !HoldsEntries(s));
-            long[] lengths = _chain.Load([.. found.Select(static s => (s.Header, s.LastSequence, s.Length, s.MayBeLonger))], at => Measure(found[at]), Recovery.LastSequence);
+            ulong last = IsCopy && found.Count == 0 ? _given : Recovery.LastSequence;
+            long[] lengths = _chain.Load([.. found.Select(static s => (s.Header, s.LastSequence, s.Length, s.MayBeLonger))], at => Measure(found[at]), last, IsCopy);
             for (int i = 0; i < lengths.Length; i++)
             {
                 if (lengths[i] == 0)
@@ -193,23 +196,27 @@ public sealed unsafe partial class WriteLog
         int length;
         using (IFile file = _files.Open(segment.Name)) length = file.Read(0, bytes);
         long end = LogFormat.SegmentHeaderBytes;
-        bool isNext = false;
+        // Whatever lies behind the place where the next segment goes on, it was cut off.
+        (ulong sequence, ulong part) = (segment.Header.FirstSequence, segment.Header.EntryOffset);
         fixed (byte* start = bytes)
         {
             while (end < length && Group.TryRead(start + end, length - end, segment.Header.Crc, out Group group))
             {
-                isNext = group.Kind != GroupKind.End && group.FirstSequence == next?.FirstSequence && group.PartOffset == next?.EntryOffset;
-                if (isNext) break;
+                if (IsNext() && (group.Kind != GroupKind.End || group.FirstSequence != sequence)) break;
+                part = group.Kind is GroupKind.First or GroupKind.Middle ? part + group.PayloadBytes - LogFormat.PartOffsetBytes : 0;
+                sequence = group.NextSequence;
                 end += group.TotalBytes;
             }
         }
-        if (!isNext && bytes.AsSpan((int)end).ContainsAnyExcept((byte)0)) return segment.Length; // damaged: CHECK tells
+        if (!IsNext() && bytes.AsSpan((int)end).ContainsAnyExcept((byte)0)) return segment.Length; // damaged: CHECK tells
         lock (_gate)
         {
             segment.MayBeLonger = false;
             segment.Length = segment.SyncedLength = end;
         }
         return end;
+
+        bool IsNext() => next is { } header && header.FirstSequence == sequence && header.EntryOffset == part;
     }
 
     /// <summary>Makes the chain durable, before something relies on it.</summary>

@@ -19,7 +19,8 @@ namespace Leither.MmDb.Log;
 /// truncate, seal and delete files, and write the tail again after a failure.</item>
 /// </list>
 /// This file holds the public face and the building of entries; <c>WriteLog.Files.cs</c> segments, writing and syncing;
-/// <c>WriteLog.Failure.cs</c> what happens when the disk fails; <c>WriteLog.Seal.cs</c> how segments become blocks; <c>LogRecovery.cs</c> opening; <c>LogFormat.cs</c> the bytes.
+/// <c>WriteLog.Failure.cs</c> what happens when the disk fails; <c>WriteLog.Seal.cs</c> how segments become blocks; <c>WriteLog.Places.cs</c> the log as bytes for those who copy it;
+/// <c>WriteLog.Copy.cs</c> a log that is such a copy; <c>LogRecovery.cs</c> opening; <c>LogFormat.cs</c> the bytes.
 /// </remarks>
 public sealed unsafe partial class WriteLog : IDisposable
 {
@@ -58,8 +59,8 @@ public sealed unsafe partial class WriteLog : IDisposable
     /// <summary>Where the last ended entry stands.</summary>
     public Position LastPosition => new(Epoch, _last);
 
-    /// <summary>The epoch of the entries written now.</summary>
-    public ulong Epoch { get; }
+    /// <summary>The epoch of the entries written now; of a copy: of the newest segment.</summary>
+    public ulong Epoch { get; private set; }
 
     /// <summary>Whether an entry was begun and not ended.</summary>
     public bool InEntry => _entry != null;
@@ -81,6 +82,7 @@ public sealed unsafe partial class WriteLog : IDisposable
         Unsafe.WriteUnaligned(entry + LogFormat.LengthPrefixBytes, (ushort)LogFormat.EntryFormat);
         Unsafe.WriteUnaligned(entry + LogFormat.LengthPrefixBytes + 2, time);
         _entry = entry;
+        _time = time;
         _cursor = entry + EntryOverheadBytes;
     }
 
@@ -192,6 +194,11 @@ public sealed unsafe partial class WriteLog : IDisposable
                     _spare?.Free();
                 }
             }
+        lock (_readGate)
+        {
+            foreach ((_, IFile file) in _open) file.Dispose();
+            _open.Clear();
+        }
         _cursor = _limit = _entry = _group = _promised = null;
     }
 
@@ -235,6 +242,7 @@ public sealed unsafe partial class WriteLog : IDisposable
     private void MakeRoom(int bytes)
     {
         ObjectDisposedException.ThrowIf(_phase == Phase.Closed, this);
+        if (IsCopy) throw new InvalidOperationException("A copy of a log takes bytes of the log it copies, not entries.");
         ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes, _streamThreshold);
         if (_streaming) NextPart(bytes);
         else if (_entry != null && EntryBytes + bytes > _streamThreshold) BeginStreaming(bytes);

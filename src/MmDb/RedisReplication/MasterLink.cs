@@ -37,6 +37,7 @@ internal sealed unsafe class MasterLink : IOutboundHandler, IDisposable
     private State _state = State.Waiting;
     private long _lastHeardMs, _lastSentMs, _retryAtMs, _downSinceMs;
     private bool _isAskedForPlace, _waitsForScript;
+    private string _unreachable = "";
     private string _fullId = "";
     private long _fullOffset, _fileLeft;
     private byte[]? _eofMark;
@@ -198,6 +199,7 @@ internal sealed unsafe class MasterLink : IOutboundHandler, IDisposable
     /// <inheritdoc/>
     public void OnConnected(IOutboundConnection connection)
     {
+        _unreachable = "";
         if (_isDisposed)
         {
             connection.Close();
@@ -240,6 +242,12 @@ internal sealed unsafe class MasterLink : IOutboundHandler, IDisposable
         {
             _server.Warn?.Invoke($"Connection with master lost: {reason}");
             _downSinceMs = _server.NowMs;
+        }
+        else if (_state == State.Connecting && _unreachable != reason)
+        {
+            // It is tried again each second: once is enough for each reason.
+            _server.Warn?.Invoke($"Following {Host}:{Port}: it cannot be reached: {reason}");
+            _unreachable = reason;
         }
 
         DropTransfer();

@@ -247,7 +247,7 @@ internal sealed unsafe class Replicator : IDisposable
     }
 
     /// <summary>Ends all replicas' connections: they come again, and learn where they stand.</summary>
-    private void CloseReplicas()
+    internal void CloseReplicas()
     {
         foreach (Session session in _replicas.ToArray())
         {
@@ -272,7 +272,16 @@ internal sealed unsafe class Replicator : IDisposable
             _server.WakeWithin?.Invoke(0);
         }
 
-        foreach (Session waiting in _waitingForAcknowledgement.ToArray())
+        ServeWaiting();
+    }
+
+    /// <summary>Whether a client waits for the disk.</summary>
+    public bool AwaitsDisk => _waitingForAcknowledgement.Exists(static s => s.Blocked is { WaitsForDisk: true });
+
+    /// <summary>Somebody has more than before, or it is safe: those who waited for that go on.</summary>
+    public void ServeWaiting()
+    {
+        foreach (Session waiting in _waitingForAcknowledgement.Count == 0 ? [] : _waitingForAcknowledgement.ToArray())
         {
             if (waiting.Blocked?.IsSatisfied?.Invoke() == true)
             {
@@ -292,11 +301,11 @@ internal sealed unsafe class Replicator : IDisposable
     /// <summary>Replicas whose append-only files have everything up to an offset on disk.</summary>
     public int CountSyncedAt(long offset) => _replicas.Count(r => r.Replica!.State == ReplicaState.Online && r.Replica.SyncedOffset >= offset);
 
-    /// <summary>A session waits until replicas have said enough; they are asked now.</summary>
+    /// <summary>A session waits until replicas and providers have said enough; Redis replicas, which must be, are asked now.</summary>
     public void AwaitAcknowledgements(Session session)
     {
         _waitingForAcknowledgement.Add(session);
-        if (_feed is not null && Keyspace.Feed is not null)
+        if (_feed is not null && Keyspace.Feed is not null && Concerns(session))
         {
             Emit("*3\r\n$8\r\nREPLCONF\r\n$6\r\nGETACK\r\n$1\r\n*\r\n"u8);
         }
@@ -320,13 +329,14 @@ internal sealed unsafe class Replicator : IDisposable
     /// <summary>Whether its data may be old, and the configuration says that nobody is to see it then (replica-serve-stale-data).</summary>
     public bool IsStale => Master is { IsUp: false } && !_server.Settings.Get(ConfigKeys.ReplicaServeStaleData);
 
-    /// <summary>Replicas that were heard of lately.</summary>
+    /// <summary>Replicas, and providers whose acknowledgements count (MIMEI PROVIDERS), that were heard of lately.</summary>
     public int GoodReplicas
     {
         get
         {
             long maxLag = _server.Settings.Get(ConfigKeys.MinReplicasMaxLag) * 1000;
-            return _replicas.Count(r => r.Replica!.State == ReplicaState.Online && _server.NowMs - HeardMs(r) <= maxLag);
+            return _replicas.Count(r => r.Replica!.State == ReplicaState.Online && _server.NowMs - HeardMs(r) <= maxLag)
+                + (_server.Replicas?.CountInTouch(_server.DefaultMimei.Id, maxLag) ?? 0);
         }
     }
 

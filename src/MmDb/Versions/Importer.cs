@@ -56,7 +56,7 @@ internal sealed class Importer(Server server, IMimeiStore store, string path, IR
             () =>
             {
                 MimeiRecord record = import.Complete(isAuthor, _options, _nowMs);
-                record = store.Recall(record.Id) is { } known ? known with { Keys = record.Keys } : record;
+                record = store.Recall(record.Id) is { } known ? known with { Author = record.Author, Rights = record.Rights, Keys = record.Keys } : record;
                 store.Keep(record);
                 return record;
             },

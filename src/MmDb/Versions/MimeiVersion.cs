@@ -61,15 +61,7 @@ public sealed record MimeiVersion
     public long TimeMs => HybridClock.ToMilliseconds(Time);
 
     /// <summary>The block, signed.</summary>
-    public byte[] Sign(PrivateKey author)
-    {
-        var writer = new DagCborWriter();
-        Write(writer, default);
-        byte[] signature = author.Sign([.. SignaturePrefix, .. writer.Written]);
-        writer.Clear();
-        Write(writer, signature);
-        return writer.ToArray();
-    }
+    public byte[] Sign(PrivateKey author) => SignedMap.Sign(SignaturePrefix, Write, author);
 
     /// <summary>Reads a version's block, and checks that the author signed it.</summary>
     /// <exception cref="MimeiException">It is none, of another MiMei, of a newer format, or not signed by the author.</exception>
@@ -91,9 +83,7 @@ public sealed record MimeiVersion
             throw new MimeiException($"ERR version {version.Number} is one of the MiMei {version.Mid}, not of {mid}");
         }
 
-        var unsigned = new DagCborWriter();
-        version.Write(unsigned, default);
-        return author.Verify([.. SignaturePrefix, .. unsigned.Written], signature) ? version
+        return SignedMap.Verify(SignaturePrefix, version.Write, signature, author) ? version
             : throw new MimeiException($"ERR version {version.Number} was not signed by the author of the MiMei {mid}");
     }
 
@@ -150,7 +140,7 @@ public sealed record MimeiVersion
         writer.WriteBytes(Writer.Span);
         writer.WriteUInt64(Position.Epoch);
         writer.WriteUInt64(Position.Sequence);
-        WriteLink(writer, Segment);
+        writer.WriteCidOrNull(Segment);
         writer.WriteKey("mid"u8);
         writer.WriteBytes(Mid.ToArray());
         if (!signature.IsEmpty)
@@ -162,7 +152,7 @@ public sealed record MimeiVersion
         writer.WriteKey("memo"u8);
         writer.WriteText(Memo);
         writer.WriteKey("prev"u8);
-        WriteLink(writer, Previous);
+        writer.WriteCidOrNull(Previous);
         writer.WriteKey("time"u8);
         writer.WriteUInt64(Time);
         writer.WriteKey("state"u8);
@@ -183,7 +173,7 @@ public sealed record MimeiVersion
         reader.ReadArrayStart(4);
         byte[] writer = reader.ReadBytes(Ed25519.PublicKeyLength).ToArray();
         var position = new Position(reader.ReadUInt64(), reader.ReadUInt64());
-        Cid segment = ReadLink(ref reader);
+        Cid segment = reader.ReadCidOrNull();
         reader.ReadKey("mid"u8);
         var mid = new LeitherId(reader.ReadBytes(LeitherId.Length));
         reader.ReadKey("sig"u8);
@@ -191,7 +181,7 @@ public sealed record MimeiVersion
         reader.ReadKey("memo"u8);
         string memo = reader.ReadText();
         reader.ReadKey("prev"u8);
-        Cid previous = ReadLink(ref reader);
+        Cid previous = reader.ReadCidOrNull();
         reader.ReadKey("time"u8);
         ulong time = reader.ReadUInt64();
         reader.ReadKey("state"u8);
@@ -221,18 +211,4 @@ public sealed record MimeiVersion
             Memo = memo,
         };
     }
-
-    private static void WriteLink(DagCborWriter writer, in Cid link)
-    {
-        if (link.IsNone)
-        {
-            writer.WriteNull();
-        }
-        else
-        {
-            writer.WriteCid(link);
-        }
-    }
-
-    private static Cid ReadLink(ref DagCborReader reader) => reader.TryReadNull() ? default : reader.ReadCid();
 }

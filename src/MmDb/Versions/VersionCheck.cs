@@ -118,7 +118,7 @@ internal sealed class VersionCheck(Versioner versions, WriteLog? log, LongWork w
     {
         if (chain.Segments is [var first, ..])
         {
-            return first.Node.Previous.IsNone && first.Node.From > sequence;
+            return (first.Node.Previous.IsNone || chain.HasFloor) && first.Node.From > sequence;
         }
 
         using LogReader? reader = sequence == 0 ? null : log!.Read(sequence - 1);
@@ -204,7 +204,7 @@ internal sealed class VersionCheck(Versioner versions, WriteLog? log, LongWork w
         {
             versions.ThrowIfClosing();
             string entries = $"entries {segment.Node.From} to {segment.Node.To}";
-            if (segment.Node.Previous != (before?.Cid ?? default))
+            if (before is null ? !segment.Node.Previous.IsNone && !chain.HasFloor : segment.Node.Previous != before.Cid)
             {
                 Add($"log: the chain has no node between entries {before?.Node.To ?? 0} and {segment.Node.From}: what was there cannot be verified. Bring back the file chain from a copy of the folder");
             }

@@ -2,7 +2,7 @@ using Leither.MmDb.Versions.Tree;
 
 namespace Leither.MmDb.Versions;
 
-/// <summary>Makes a MiMei of its own of what another one holds or held. Its history begins with that.</summary>
+/// <summary>Makes a MiMei of its own of what another one holds or held. Its history begins with that, and it is its owner's alone.</summary>
 internal static class VersionFork
 {
     /// <summary>Makes it: what it holds is one entry of its log, so that after a crash it is empty or whole. (Any thread.)</summary>
@@ -10,16 +10,15 @@ internal static class VersionFork
     /// <param name="versions">The versions of the one that is forked.</param>
     /// <param name="place">The version.</param>
     /// <param name="now">Its state, if it is what there is now.</param>
-    /// <param name="right">The mask of rights.</param>
     /// <param name="nowMs">Unix milliseconds.</param>
     /// <exception cref="MimeiException">There is no such version.</exception>
     /// <exception cref="IOException">The disk failed.</exception>
-    public static MimeiRecord Make(IMimeiStore files, Versioner versions, MimeiPlace place, StateRoot? now, ulong right, long nowMs)
+    public static MimeiRecord Make(IMimeiStore files, Versioner versions, MimeiPlace place, StateRoot? now, long nowMs)
     {
         var store = new NodeStore(versions.Blocks);
         StateRoot state = now ?? StateRoot.Read(store, versions.Read(versions.NumberOf(place)).State);
         var info = new MimeiInfo(files.Author, versions.Info.App, versions.Info.Ext, MimeiInfo.DrawMark(), versions.Info.Type);
-        var record = new MimeiRecord(info.Id) { CreatedMs = nowMs, Right = right, Keys = state.KeyCount };
+        var record = new MimeiRecord(info.Id) { CreatedMs = nowMs, Author = Leither.Ipfs.Keys.LeitherId.Of(files.Author.Span), Keys = state.KeyCount };
         files.Create(info);
         using Mimei mimei = files.Open(info.Id);
         mimei.Keyspace.NowMs = nowMs;

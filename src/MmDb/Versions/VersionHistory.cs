@@ -97,12 +97,34 @@ internal static unsafe class VersionHistory
     }
 
     /// <summary>The error for a command that would write to what once was, or to what only its author writes to.</summary>
-    public static string WriteRefusal(Mimei mimei) => mimei.Current is null
+    public static string WriteRefusal(Mimei mimei) => mimei.IsRemote
+        ? $"READONLY MiMei {mimei.Id} is not on this node: version {mimei.Place} is read from other nodes. MIMEI SYNC {mimei.Id} brings it here"
+        : mimei.Copy is not null || mimei.IsFenced
+        ? "READONLY You can't write against a read only replica." + WriterOf(mimei)
+        : mimei.Current is null
         ? $"READONLY MiMei {mimei.Id} is written to by its author, whose key is not on this node. MIMEI FORK makes a copy that can be written to here"
         : $"READONLY MiMei {mimei.Id} is open at {(mimei.Place.Kind == MimeiPlaceKind.Version ? "version " : "")}{mimei.Place}, which never changes. "
         + (mimei.Place.Kind == MimeiPlaceKind.Version
             ? $"MIMEI OPEN {mimei.Id} is what can be written to; MIMEI FORK {mimei.Place} makes a copy that can, MIMEI RESTORE {mimei.Place} brings it back"
             : $"MIMEI OPEN {mimei.Id} is what can be written to");
+
+    /// <summary>Where to write instead.</summary>
+    private static string WriterOf(Mimei mimei)
+    {
+        if (mimei.Server?.Replicas?.Status(mimei.Id) is not { Writer: { } writer } status)
+        {
+            return "";
+        }
+
+        if (status.Role == ReplicaRole.Writer)
+        {
+            return " This node writes again once those who followed it were asked for what it may have lost";
+        }
+
+        // Enough to go there; MIMEI SHOW lists all.
+        string addresses = string.Join(", ", status.WriterAddresses.Where(static a => !a.Has(MultiaddrProtocol.Ws) && !a.Has(MultiaddrProtocol.Wss)).Take(2));
+        return $" The author's node is {writer}{(addresses.Length > 0 ? $" ({addresses})" : "")}";
+    }
 
     private static Versioner VersionsOf(Mimei mimei) => mimei.Versions ?? throw new MimeiException("ERR this server keeps no files, so there are no versions");
 

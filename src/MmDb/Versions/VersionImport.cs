@@ -99,7 +99,7 @@ internal sealed class VersionImport : IDisposable
         // With the checkpoint the newest one's position is one of the log that begins here.
         _ = new VersionList(_draft.Files, _versions.Select(v => new ListedVersion(v.Version.Number, v.Block, IsOwn: isAuthor && v.Version == newest)));
         _draft.Complete(Info);
-        return new MimeiRecord(Info.Id) { CreatedMs = nowMs, Keys = state.KeyCount };
+        return new MimeiRecord(Info.Id) { CreatedMs = nowMs, Author = Leither.Ipfs.Keys.LeitherId.Of(Info.Author.Span), Keys = state.KeyCount };
     }
 
     /// <summary>Adds the versions to those of the MiMei that is on this node already, all or none. (No collection begins meanwhile.)</summary>

@@ -96,6 +96,12 @@ public sealed partial class Versioner : IDisposable
     /// <summary>Whether a version is being made, or is to be, or other work goes on in the background.</summary>
     public bool IsRunning => _writer is not null || _asked.Count > 0 || HasJobs;
 
+    /// <summary>Is told that a version begins, which number it will have and the last entry that will be in it: the log was just cut there. Behind the gate.</summary>
+    public Action<ulong, Position>? Begun { get; set; }
+
+    /// <summary>Is told that a version is listed. On any thread.</summary>
+    public Action<ulong, Cid>? Listed { get; set; }
+
     /// <summary>Keys that the version under way has, and how many it will have; 0: what changed is still being looked for, or written.</summary>
     internal (long Done, long Total) Progress => _snapshot is { } snapshot && _isWhole ? (snapshot.CapturedKeys, snapshot.KeyCount) : default;
 
@@ -163,6 +169,12 @@ public sealed partial class Versioner : IDisposable
             return;
         }
 
+        if (_mimei.IsReadOnly)
+        {
+            done(null, new MimeiException(VersionHistory.WriteRefusal(_mimei)));
+            return;
+        }
+
         Ask(memo, (made, problem) => done(made?.Version, problem));
     }
 
@@ -178,6 +190,36 @@ public sealed partial class Versioner : IDisposable
         {
             Ask(null, done);
         }
+    }
+
+    /// <summary>Whether a state is being made, or is to be.</summary>
+    internal bool IsMaking => IsUnderWay || _asked.Count > 0;
+
+    /// <summary>Whether a state is being made. One that was only asked for can wait.</summary>
+    internal bool IsUnderWay => _writer is not null;
+
+    /// <summary>Whether a version is to be made, and not only a state looked at.</summary>
+    internal bool IsMakingVersion => _asked.Any(static r => r.Memo is not null);
+
+    /// <summary>What the list said before is no more: a number may be that of another version now.</summary>
+    internal void Forget() => _last = null;
+
+    /// <summary>Stores the state of a keyspace that nobody else uses, and gives its name. (Any thread.)</summary>
+    /// <exception cref="IOException">The disk failed.</exception>
+    internal Cid StoreState(Keyspace keyspace, Position position, int databases)
+    {
+        var store = new NodeStore(Blocks);
+        using var writer = new VersionWriter(
+            store, WorkFolder, null, null, databases, state => new StateAt(state, state.Write(store), position, 0, null), static () => { });
+        Snapshot snapshot = Snapshot.Begin(keyspace, writer);
+        while (!snapshot.Step(Stopwatch.GetTimestamp() + (10 * _sliceTicks)))
+        {
+            writer.WaitUntilNotBehind();
+        }
+
+        writer.Complete();
+        writer.Wait();
+        return writer.Result?.Link ?? throw new IOException($"the state of entry {position} could not be made: {writer.Error?.Message}", writer.Error);
     }
 
     /// <summary>Tells the node's own log something.</summary>
@@ -210,7 +252,7 @@ public sealed partial class Versioner : IDisposable
                 return int.MaxValue;
             }
 
-            if (_mimei.Keyspace.Snapshot is not null || _mimei.Log is { InEntry: true })
+            if (_mimei.Keyspace.Snapshot is not null || _mimei.Log is { InEntry: true } || _mimei.Copy is { IsApartFromLog: true })
             {
                 return PollMs;
             }
@@ -246,7 +288,7 @@ public sealed partial class Versioner : IDisposable
     private bool AskIfDue()
     {
         const long lookEveryMs = 1000, retryMs = 60_000;
-        if (_options.AutoBackup() is not { Count: > 0 } points || _options.Author is null)
+        if (_options.AutoBackup() is not { Count: > 0 } points || _options.Author is null || _mimei.IsReadOnly)
         {
             return false;
         }
@@ -395,6 +437,11 @@ public sealed partial class Versioner : IDisposable
         }
 
         Position position = log?.LastPosition ?? default;
+        if (memo is not null)
+        {
+            Begun?.Invoke(number, position);
+        }
+
         LogReader? reader = last is not null && log is not null && IsNear(last.Value.Version, position) ? log.Read(last.Value.Version.Position.Sequence) : null;
         ulong time = keyspace.Effects.LastTime;
         long applied = keyspace.Effects.Applied;
@@ -487,6 +534,7 @@ public sealed partial class Versioner : IDisposable
         Cid block = store.Write(Multicodec.DagCbor, version.Sign(_options.Author!));
         Blocks.Flush();
         List.Add(number, block);
+        Listed?.Invoke(number, block);
         if (memo == VersionSchedule.Memo)
         {
             DeleteExpired();

@@ -1,0 +1,53 @@
+using Leither.Ipfs.Keys;
+
+namespace Leither.MmDb.Rights;
+
+/// <summary>Who asks for something: by the ids that he has proved to have. A user comes on a node of his, so there may be several.</summary>
+public readonly record struct MimeiCaller
+{
+    private readonly string? _peer;
+
+    private MimeiCaller(LeitherId? user, LeitherId? node, string? peer) => (User, Node, _peer) = (user, node, peer);
+
+    /// <summary>Somebody of whom nothing is known.</summary>
+    public static MimeiCaller Nobody => default;
+
+    /// <summary>The user, if he proved who he is.</summary>
+    public LeitherId? User { get; }
+
+    /// <summary>The id of the node that asks.</summary>
+    public LeitherId? Node { get; }
+
+    /// <summary>All his ids, as lists of members have them.</summary>
+    public IEnumerable<string> Ids
+    {
+        get
+        {
+            if (User is { } user)
+            {
+                yield return user.ToString();
+            }
+
+            if (Node is { } node)
+            {
+                yield return node.ToString();
+            }
+
+            if (_peer is not null)
+            {
+                yield return _peer;
+            }
+        }
+    }
+
+    /// <summary>A user who proved that he has a key.</summary>
+    public static MimeiCaller Of(LeitherId user) => new(user, null, null);
+
+    /// <summary>A node at the other end of a connection, and its user, if that was proved.</summary>
+    public static MimeiCaller Of(PeerId peer, LeitherId? user = null) =>
+        new(user, peer.TryGetPublicKey(out PublicKey? key) ? LeitherId.Of(key.Protobuf) : null, peer.ToString());
+
+    /// <summary>The one way to write an id of a user, a node or a peer; null: it is none.</summary>
+    public static string? Normalize(string id) =>
+        LeitherId.TryParse(id, out LeitherId known) ? known.ToString() : PeerId.TryParse(id, out PeerId peer) && !peer.IsNone ? peer.ToString() : null;
+}
