@@ -1,3 +1,4 @@
+using System.Net;
 using Leither.Ipfs.Blockstore;
 using Leither.Ipfs.Content;
 using Leither.Ipfs.Files;
@@ -6,10 +7,13 @@ using Leither.MmDb.Configuration;
 using Leither.Node.Configuration;
 using Leither.Node.Http;
 using Leither.Node.Http.Gateway;
+using Leither.Node.Http.Page;
 using Leither.Node.Logging;
 using Leither.Node.Network;
+using Leither.Node.Replication;
 using Leither.Node.Storage;
 using Leither.Node.Transport;
+using Leither.Node.Transport.Tls;
 
 namespace Leither.Node;
 
@@ -23,10 +27,13 @@ public sealed class NodeHost : INodeStatus, IDisposable
     private readonly Server _server;
     private readonly ITransport _transport;
     private readonly HttpGateway _http;
+    private readonly LocalClients _localClients;
     private readonly OomScore _oomScore;
     private readonly FileBlockstore _blocks;
     private readonly ContentRepo _content;
     private readonly NodeNetwork _network;
+    private readonly TlsAcceptor _tls;
+    private readonly ReplicationService _replication;
 
     /// <summary>Creates a node from its configuration; nothing listens yet.</summary>
     public NodeHost(NodeConfig config, DataFolder folder, NodeLog log)
@@ -35,6 +42,8 @@ public sealed class NodeHost : INodeStatus, IDisposable
         _folder = folder;
         _log = log;
         _mimeis = new MimeiFolders(folder.Path, config, log);
+        _mimeis.WriterOf = (mid, epoch) => ReplicationService.WriterOf(_replication, _mimeis, mid, epoch);
+        _mimeis.Recovers = mid => ReplicationService.Recovers(_mimeis, mid, config.Settings);
         Mimei mimei = _mimeis.OpenDefault();
         LimitClients();
         _server = new Server(mimei, SettingsBinding.ServerOptions(config.Settings), TimeProvider.System, config.Settings, _mimeis)
@@ -44,9 +53,26 @@ public sealed class NodeHost : INodeStatus, IDisposable
         _blocks = new FileBlockstore(Path.Combine(folder.Path, "ipfs", "blocks"));
         _server.Content = _content = new ContentRepo(new WatchedBlockstore(_blocks, cid => _network?.Added(cid)), new DiskFolder(Path.Combine(folder.Path, "ipfs")));
         _server.Network = _network = new NodeNetwork(_mimeis.Keys.Node, _content, Path.Combine(folder.Path, "swarm"), config.Settings, log);
-        _http = new HttpGateway(this, log, new IpfsGateway(_blocks, cancellation => _network.OpenRead(cancellation: cancellation), new NetworkNames(_network.Routing), log: log)) { Peers = () => _network.AcceptsOnThePort ? _network.AcceptAsync : null };
+        _server.Replicas = _replication = new ReplicationService(_server, _mimeis, _network, log);
+        _localClients = new LocalClients(_server, action => _transport!.Post(action));
+        _http = new HttpGateway(this, log, new IpfsGateway(_network.PublicBlocks, cancellation => _network.OpenRead(cancellation: cancellation), new NetworkNames(_network.Routing), log: log))
+        {
+            Peers = () => _network.AcceptsOnThePort ? _network.AcceptAsync : null,
+            Clients = _localClients,
+        };
         _oomScore = new OomScore(log);
-        _transport = TransportFactory.Create(new PortHandler(new SessionHandler(_server, () => _transport!.Stop(), log), _http.Take, () => _network.AcceptsOnThePort ? _network.Accept : null, log), log);
+        _tls = new TlsAcceptor(config.Settings, folder.Path, log, TimeProvider.System);
+        if (_tls.Reload() is { } error)
+        {
+            throw new IOException(error);
+        }
+
+        PortHandler port = new(new SessionHandler(_server, () => _transport!.Stop(), log) { LocalClients = _localClients }, _http.Take, () => _network.AcceptsOnThePort ? _network.Accept : null, log)
+        {
+            Tls = _tls,
+            Https = _http.Take,
+        };
+        _transport = TransportFactory.Create(port, log);
         _server.WakeWithin = _transport.TickWithin;
         _server.RunNestedTurn = _transport.CanNest ? _transport.RunNestedTurn : null;
         _server.Post = _transport.Post;
@@ -57,6 +83,12 @@ public sealed class NodeHost : INodeStatus, IDisposable
             return new LoopCounters(counters.Reads, counters.Writes, counters.Turns, counters.BusyMicroseconds);
         };
         _server.Connector = _transport;
+        if (config.Settings.Get(ConfigKeys.OutboundNetworks) is { Count: > 0 } allowed)
+        {
+            IPNetwork[] networks = [.. allowed.Select(static text => PeerAddress.TryParseNetwork(text, out IPNetwork network) ? network : default)];
+            _transport.MayReach = address => networks.Any(n => n.Contains(address));
+        }
+
         _server.WorkFolder = folder.Path;
         DeleteLeftovers(folder.Path);
         if (config.Settings.Get(ConfigKeys.ReplicaOf) is { Host.Length: > 0 } source)
@@ -64,7 +96,9 @@ public sealed class NodeHost : INodeStatus, IDisposable
             _server.Follow(source);
         }
 
+        _server.NodeId = _mimeis.Keys.Node.PublicKey.Id;
         _server.Users.Load();
+        _server.Passports.Load();
         LimitInput();
         FollowSettings();
         _ = AdjustOomScore();
@@ -84,12 +118,26 @@ public sealed class NodeHost : INodeStatus, IDisposable
             Environment.ProcessId, _config.LocalHost, Port, socket is null ? null : Path.GetFullPath(socket), ProductVersion.Text));
     }
 
+    /// <summary>Reads anew what lies in files beside the configuration: certificates. From any thread.</summary>
+    public void Reload() => Task.Run(() =>
+    {
+        // Why it failed, if it did, was told.
+        if (_tls.Reload() is null)
+        {
+            _log.Notice("Certificates are read anew");
+        }
+    });
+
     /// <summary>Serves until asked to stop; returns the exit code.</summary>
     public int Run()
     {
         _log.Notice("Ready to accept connections");
         _network.Begin();
+        _replication.Begin();
         _transport.Run();
+        _localClients.Close();
+        // Followers are told before the logs end.
+        _replication.StopAsync().GetAwaiter().GetResult();
         _server.Mimeis.CloseLogs();
         return 0;
     }
@@ -105,16 +153,9 @@ public sealed class NodeHost : INodeStatus, IDisposable
     });
 
     /// <inheritdoc/>
-    public Task<NodeStatus> ReadAsync(CancellationToken cancellation)
-    {
-        TaskCompletionSource<NodeStatus> read = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        _transport.Post(() => read.SetResult(Status()));
-        return read.Task.WaitAsync(cancellation);
-    }
-
-    /// <inheritdoc/>
     public void Dispose()
     {
+        _replication.DisposeAsync().AsTask().GetAwaiter().GetResult();
         _http.DisposeAsync().AsTask().GetAwaiter().GetResult();
         _network.DisposeAsync().AsTask().GetAwaiter().GetResult();
         _transport.Dispose();
@@ -150,14 +191,79 @@ public sealed class NodeHost : INodeStatus, IDisposable
         }
     }
 
-    private NodeStatus Status()
+    /// <inheritdoc/>
+    public Task<NodeFigures?> ReadFiguresAsync(CancellationToken cancellation) => AskLoop<NodeFigures?>(Figures, cancellation);
+
+    /// <inheritdoc/>
+    public void NoteRequest(TimeSpan took) => _server.NoteLatency("gateway-request", took);
+
+    /// <inheritdoc/>
+    public async Task<IReadOnlyList<string>> ReadProblemsAsync(CancellationToken cancellation)
     {
-        return new NodeStatus(
-            ProductVersion.Text,
-            TimeSpan.FromMilliseconds(_server.NowMs - _server.StartedMs),
-            _server.Sessions.Count,
-            _server.Mimeis.Open.Sum(static m => m.KeyCount),
-            _server.Mimeis.UsedBytes);
+        List<string> problems = await AskLoop(Problems, cancellation);
+        try
+        {
+            // Below this a log soon has no room left, and refuses writes.
+            if (new DriveInfo(_folder.Path).AvailableFreeSpace is var free && free < LeastFreeBytes)
+            {
+                problems.Add($"the disk of the data folder is nearly full: {free >> 20} MiB are left");
+            }
+        }
+        catch (IOException e)
+        {
+            problems.Add($"the disk of the data folder cannot be asked: {e.Message}");
+        }
+
+        return problems;
+    }
+
+    private const long LeastFreeBytes = 64 << 20;
+
+    private Task<T> AskLoop<T>(Func<T> question, CancellationToken cancellation)
+    {
+        TaskCompletionSource<T> answer = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        _transport.Post(() =>
+        {
+            try
+            {
+                answer.SetResult(question());
+            }
+            catch (Exception e)
+            {
+                // It belongs to who asked, not to the loop.
+                answer.SetException(e);
+            }
+        });
+        return answer.Task.WaitAsync(cancellation);
+    }
+
+    private NodeFigures Figures() => new(
+        _server.Describe(),
+        ProductVersion.Text,
+        [
+            .. _server.Mimeis.Open.Where(static m => m.Current is null).OrderByDescending(static m => m.Keyspace.UsedBytes).Take(Metrics.MaxMimei)
+                .Select(static m => new MimeiFigures(m.Id.ToString(), m.Entry?.Record.Name ?? "", m.KeyCount, m.Keyspace.UsedBytes, m.Log?.TotalBytes ?? 0)),
+        ],
+        _tls.Accepted,
+        _tls.Refused);
+
+    private List<string> Problems()
+    {
+        List<string> problems = [];
+        if (_server.Shutdown is not null)
+        {
+            problems.Add("the node is stopping");
+        }
+
+        foreach (Mimei mimei in _server.Mimeis.Open)
+        {
+            if (mimei.Log is { State: not MmDb.Log.LogState.Open } log)
+            {
+                problems.Add($"the log of MiMei {mimei.Id} takes no writes: {log.Error.Text}");
+            }
+        }
+
+        return problems;
     }
 
     /// <summary>What CONFIG SET changes in the program; what it changes in the server is tied there.</summary>
@@ -167,6 +273,11 @@ public sealed class NodeHost : INodeStatus, IDisposable
         settings.OnChange(() => Relisten("Failed to bind to specified addresses."), ConfigKeys.Bind);
         settings.OnChange(() => Relisten("Unable to listen on this port. Check server logs."), ConfigKeys.Port);
         settings.OnChange(() => Relisten("Failed to set the keepalive. Check server logs."), ConfigKeys.TcpKeepAlive);
+        settings.OnChange(() => Relisten("Unable to listen on this port. Check server logs."), ConfigKeys.TlsPort);
+        settings.OnChange(
+            () => _tls.Reload() is null ? null : "Unable to update TLS configuration. Check server logs.",
+            ConfigKeys.TlsCertFile, ConfigKeys.TlsKeyFile, ConfigKeys.TlsKeyFilePassword, ConfigKeys.TlsCaCertFile, ConfigKeys.TlsCaCertDir, ConfigKeys.TlsAuthClients,
+            ConfigKeys.TlsProtocols, ConfigKeys.TlsCiphers, ConfigKeys.TlsCipherSuites, ConfigKeys.TlsSessionCaching);
         settings.OnChange(KeepFolder, ConfigKeys.Directory);
         settings.OnChange(FollowFsync, ConfigKeys.AppendFsync);
         settings.OnChange(static () => "the log is turned on or off when the node starts", ConfigKeys.AppendOnly);
@@ -177,9 +288,10 @@ public sealed class NodeHost : INodeStatus, IDisposable
             () =>
             {
                 _log.Level = (NodeLogLevel)settings.Get(ConfigKeys.LogLevel);
+                _log.Format = (NodeLogFormat)settings.Get(ConfigKeys.LogFormat);
                 return null;
             },
-            ConfigKeys.LogLevel);
+            ConfigKeys.LogLevel, ConfigKeys.LogFormat);
     }
 
     private string? FollowFsync()

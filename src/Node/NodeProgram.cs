@@ -15,6 +15,12 @@ internal static class NodeProgram
     /// <summary>Runs a node until it is told to stop; returns the exit code.</summary>
     public static int Run(string[] arguments)
     {
+        if (BackgroundNode.IsAskedFor(ref arguments))
+        {
+            return BackgroundNode.Start(arguments);
+        }
+
+        bool isDetached = BackgroundNode.IsOne(ref arguments);
         NodeLog log = new(TimeProvider.System, Console.Out);
         try
         {
@@ -24,11 +30,16 @@ internal static class NodeProgram
             }
 
             NodeConfig config = NodeConfig.Load(arguments, Console.OpenStandardInput);
+            if (isDetached)
+            {
+                BackgroundNode.Settle(config);
+            }
+
             using DataFolder folder = DataFolder.Open(config.DataFolder);
             // As in Redis, relative paths of the configuration mean the data folder.
             Environment.CurrentDirectory = folder.Path;
             config.Configure(log);
-            return Run(config, folder, log);
+            return Run(config, folder, log, isDetached);
         }
         catch (Exception e) when (e is ConfigException or AclException or DataFolderException or ListenException or IOException)
         {
@@ -37,13 +48,18 @@ internal static class NodeProgram
         }
     }
 
-    private static int Run(NodeConfig config, DataFolder folder, NodeLog log)
+    private static int Run(NodeConfig config, DataFolder folder, NodeLog log, bool isDetached)
     {
         log.Notice($"Leither version={ProductVersion.Text}, pid={Environment.ProcessId}, just started");
         log.Notice(config.File is null ? "No configuration file: defaults and arguments are used" : $"Configuration loaded from {config.File}");
         if (config.WithoutMeaning.Count > 0)
         {
             log.Warning($"Accepted, but without meaning here: {string.Join(", ", config.WithoutMeaning)}");
+        }
+
+        foreach (string warning in config.Warnings)
+        {
+            log.Warning(warning);
         }
 
         if (RedisFilesIn(folder.Path) is { } files)
@@ -54,7 +70,11 @@ internal static class NodeProgram
         using NodeHost host = new(config, folder, log);
         using PosixSignalRegistration interrupt = OnSignal(PosixSignal.SIGINT, ConfigKeys.ShutdownOnSigint, config, host, log);
         using PosixSignalRegistration terminate = OnSignal(PosixSignal.SIGTERM, ConfigKeys.ShutdownOnSigterm, config, host, log);
-        using PosixSignalRegistration hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, context => context.Cancel = true);
+        using PosixSignalRegistration hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, context =>
+        {
+            context.Cancel = true;
+            host.Reload();
+        });
         host.Listen();
         string pidFile = ConfigText.ToText(config.Settings.Get(ConfigKeys.PidFile));
         if (pidFile.Length > 0)
@@ -65,6 +85,12 @@ internal static class NodeProgram
         if (log.File is null)
         {
             Console.WriteLine(Banner(config, host));
+        }
+
+        ServiceManager.Notify($"READY=1\nSTATUS=Listening on port {host.Port}", log);
+        if (isDetached)
+        {
+            BackgroundNode.LetGoOfTheTerminal(log);
         }
 
         try
@@ -120,6 +146,7 @@ internal static class NodeProgram
             }
 
             log.Warning($"Received {signal}, scheduling shutdown...");
+            ServiceManager.Notify("STOPPING=1", log);
             string flags = config.Settings.Show(key);
             bool? save = flags.Contains("nosave", StringComparison.Ordinal) ? false : flags.Contains("save", StringComparison.Ordinal) ? true : null;
             host.RequestShutdown(new ShutdownRequest(

@@ -1,5 +1,6 @@
 using Leither.MmDb;
 using Leither.MmDb.Log;
+using Leither.Node.Http.Page;
 using Leither.Node.Logging;
 using Leither.Node.Transport;
 using Leither.Resp;
@@ -74,10 +75,14 @@ public sealed unsafe class SessionHandler : IConnectionHandler
         }
     }
 
+    /// <summary>Clients without connections, whose replies leave at the end of a turn like those of others; null: there are none.</summary>
+    internal LocalClients? LocalClients { get; init; }
+
     /// <inheritdoc/>
     public bool EndTurn()
     {
         bool mayLeave = _server.EndTurn();
+        LocalClients?.EndTurn(mayLeave);
         if (_server.Shutdown is not null)
         {
             _stop();

@@ -7,7 +7,7 @@ namespace Leither.Node.Tests;
 public sealed class ConfigKeysTests
 {
     /// <summary>Where Leither decided otherwise, or where a redis-server made for a test was told otherwise.</summary>
-    private static readonly string[] OwnDefaults = ["port", "appendonly", "dir", "bind", "save"];
+    private static readonly string[] OwnDefaults = ["port", "appendonly", "dir", "bind", "save", "tls-auth-clients"];
 
     /// <summary>What depends on how Debian built or started its server.</summary>
     private static readonly string[] OfTheBuild = ["tcp-keepalive", "oom-score-adj", "supervised", "logfile", "pidfile"];

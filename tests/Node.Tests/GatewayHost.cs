@@ -111,10 +111,7 @@ internal sealed class GatewayHost : IAsyncDisposable
         }
     }
 
-    private sealed class FixedStatus : INodeStatus
-    {
-        public Task<NodeStatus> ReadAsync(CancellationToken cancellation) => Task.FromResult(new NodeStatus("9.8.7", TimeSpan.FromDays(1), 1, 2, 3));
-    }
+    private sealed class FixedStatus : INodeStatus;
 }
 
 /// <summary>What a response was.</summary>
@@ -142,6 +139,8 @@ internal sealed class FakeNetwork(MemoryBlockstore store) : IContentRead
     public Dictionary<Multihash, byte[]> Blocks { get; } = [];
 
     public List<Cid> Asked { get; } = [];
+
+    private int _ended;
 
     public bool HasPeers { get; set; } = true;
 
@@ -178,9 +177,10 @@ internal sealed class FakeNetwork(MemoryBlockstore store) : IContentRead
         return Give(cid) ? true : throw new BlockTimeoutException(cid, TimeSpan.FromSeconds(30));
     }
 
-    public void Dispose()
-    {
-    }
+    /// <summary>How many requests are done with it.</summary>
+    public int Ended => Volatile.Read(ref _ended);
+
+    public void Dispose() => Interlocked.Increment(ref _ended);
 
     private bool Give(Cid cid)
     {

@@ -67,7 +67,7 @@ public sealed class MimeiCommandTests
         Assert.Equal(0, code);
         Assert.Contains("Next: leither mimei backup --data", error, StringComparison.Ordinal);
         string[] facts = ["MiMeiShow mid= ", "Name    : default", "Type    : db", "Author  : ", "AppType : ", "Ext     : ", "Mark    : ", "Create  : 2", "Right   : 0", "Keys    : 1",
-            "Clients : ", "Memory  : ", "Disk    : ", "Write   : yes", "from local      no version yet", "from net        this node is not on the network yet", "conflict        no conflict", "compare version "];
+            "Clients : ", "Memory  : ", "Disk    : ", "Write   : yes", "from local      no version yet", "from net        not asked: it is not published", "position        1:1", "conflict        no conflict", "compare version only this node has it"];
         string[] lines = output.TrimEnd('\n').Split('\n');
         Assert.Equal(facts.Length, lines.Length);
         Assert.All(facts.Zip(lines), static pair => Assert.StartsWith(pair.First, pair.Second, StringComparison.Ordinal));
@@ -425,7 +425,7 @@ public sealed class MimeiCommandTests
 
         // Letters of options at the head of an id mean nothing.
         string unknown = "-pnmtae" + new string('A', 20);
-        Assert.StartsWith($"No such MiMei '{unknown}'", Mimei(server, "versions", unknown).Error, StringComparison.Ordinal);
+        Assert.StartsWith($"MiMei {unknown} cannot be had", Mimei(server, "versions", unknown).Error, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -455,7 +455,9 @@ public sealed class MimeiCommandTests
         int port = server.Port;
         Assert.Equal(0, LeitherProgram.Run("mimei", "list", "-p", $"{port}").Code);
         Call(server, "CONFIG", "SET", "requirepass", "secret");
-        (code, _, error) = Mimei(server, "list");
+        // Who can read the node's keys needs no password.
+        Assert.Equal(0, Mimei(server, "list").Code);
+        (code, _, error) = LeitherProgram.Run("mimei", "list", "-p", $"{port}");
         Assert.Equal(1, code);
         Assert.Contains("REDISCLI_AUTH", error, StringComparison.Ordinal);
         server.Stop();

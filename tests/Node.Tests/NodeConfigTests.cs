@@ -113,7 +113,7 @@ public sealed class NodeConfigTests
             held.Announce(node);
             Assert.Equal(node, DataFolder.Find(path));
             string message = Assert.Throws<DataFolderException>(() => DataFolder.Open(path)).Message;
-            Assert.Contains($"in use by another node (process {Environment.ProcessId})", message, StringComparison.Ordinal);
+            Assert.Contains($"in use by another node (process {Environment.ProcessId}", message, StringComparison.Ordinal);
         }
 
         Assert.Null(DataFolder.Find(path));

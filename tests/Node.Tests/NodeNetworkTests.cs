@@ -151,10 +151,7 @@ public sealed class NodeNetworkTests
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => reading.WaitAsync(_patience));
     }
 
-    private sealed class NoStatus : INodeStatus
-    {
-        public Task<NodeStatus> ReadAsync(CancellationToken cancellation) => throw new InvalidOperationException();
-    }
+    private sealed class NoStatus : INodeStatus;
 
     [Fact]
     public async Task Who_waits_for_a_block_gets_it_when_it_comes()

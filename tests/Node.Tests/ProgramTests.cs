@@ -38,7 +38,7 @@ public sealed class ProgramTests
         using LeitherServer server = LeitherServer.StartNew();
         (int code, _, string error) = Leither("run", "-p", "0", "--unixsocket", "s", "--data", server.DataDir);
         Assert.Equal(1, code);
-        Assert.Contains($"in use by another node (process {server.ProcessId})", error, StringComparison.Ordinal);
+        Assert.Contains($"in use by another node (process {server.ProcessId}", error, StringComparison.Ordinal);
 
         using TempDir other = new();
         (code, _, error) = Leither("run", "--port", $"{server.Port}", "--bind", "127.0.0.1", "--data", other.Path);

@@ -50,7 +50,7 @@ internal static class DhtCommand
             if (found.IsNull) throw new CommandLineException($"No peer that was asked knows {peer}");
             if (output.AsJson)
             {
-                MimeiOutput.Json(new JsonObject { ["peer"] = peer, ["addresses"] = Texts(found) });
+                MimeiOutput.Json(new JsonObject { ["peer"] = peer, ["addresses"] = MimeiOutput.Texts(found) });
                 return;
             }
 
@@ -79,7 +79,7 @@ internal static class DhtCommand
             {
                 MimeiOutput.Json(new JsonObject
                 {
-                    ["providers"] = new JsonArray([.. found.Elements.Select(static p => new JsonObject { ["peer"] = p[0].Text, ["addresses"] = Texts(p[1]) })]),
+                    ["providers"] = new JsonArray([.. found.Elements.Select(static p => new JsonObject { ["peer"] = p[0].Text, ["addresses"] = MimeiOutput.Texts(p[1]) })]),
                 });
                 return;
             }
@@ -118,7 +118,7 @@ internal static class DhtCommand
             foreach (string cid in verb.Words(result, 1, int.MaxValue))
             {
                 long told = session.Wait(output, $"Providing {cid}", () => session.Call("DHT", "PROVIDE", cid)).Integer;
-                provided.Add(new JsonObject { ["cid"] = cid, ["told"] = told });
+                provided.Add((JsonNode)new JsonObject { ["cid"] = cid, ["told"] = told });
                 isUntold |= told == 0;
                 if (!output.AsJson) MimeiOutput.Plain($"provided {cid}  told {MimeiOutput.Count(told, "peer")}");
             }
@@ -150,7 +150,7 @@ internal static class DhtCommand
         {
             verb.Words(result, 0, 0);
             RespReply all = session.Call("DHT", "PROVIDED");
-            if (output.AsJson) MimeiOutput.Json(new JsonObject { ["provided"] = Texts(all) });
+            if (output.AsJson) MimeiOutput.Json(new JsonObject { ["provided"] = MimeiOutput.Texts(all) });
             else foreach (RespReply one in all.Elements) MimeiOutput.Plain(one.Text);
         });
     }
@@ -248,6 +248,4 @@ internal static class DhtCommand
             else MimeiOutput.Plain(MimeiOutput.Number(size));
         });
     }
-
-    private static JsonArray Texts(RespReply texts) => new([.. texts.Elements.Select(static t => JsonValue.Create(t.Text))]);
 }

@@ -1,7 +1,7 @@
 using System.CommandLine;
 using System.Diagnostics;
 using System.Globalization;
-using System.Text.Json;
+using System.Text.Json.Nodes;
 using Leither.MmDb.Configuration;
 using Leither.MmDb.Log;
 using Leither.MmDb.Rdb;
@@ -24,7 +24,7 @@ internal static class ImportCommand
         {
             Description = "dump.rdb, an append-only file, an appendonlydir (or its manifest), or a data folder of Redis",
         };
-        Option<string?> data = new("--data") { Description = $"The data folder to fill; no node may run on it [default: {DataFolder.Default}]", HelpName = "DIR" };
+        Option<string?> data = new("--data") { Description = $"The data folder to fill; no node may run on it [default: {DataFolder.DefaultName}]", HelpName = "DIR" };
         Option<string?> to = new("--to") { Description = "A running server to fill instead, Leither or Redis; a password is taken from $REDISCLI_AUTH", HelpName = "HOST:PORT" };
         Option<string?> user = new("--user") { Description = "The user to log in as at that server", HelpName = "NAME" };
         Option<bool> keep = new("--keep-existing") { Description = "Leave keys alone that are there already; otherwise they are replaced" };
@@ -90,7 +90,14 @@ internal static class ImportCommand
             EndBar();
             if (asJson)
             {
-                Console.WriteLine(JsonSerializer.Serialize(new Dictionary<string, object>(figures) { ["seconds"] = Math.Round(time.TotalSeconds, 3) }));
+                JsonObject all = [];
+                foreach ((string name, object figure) in figures)
+                {
+                    all[name] = figure is long number ? number : figure.ToString();
+                }
+
+                all["seconds"] = Math.Round(time.TotalSeconds, 3);
+                Console.WriteLine(all.ToJsonString());
                 return;
             }
 
@@ -104,7 +111,7 @@ internal static class ImportCommand
             EndBar();
             if (asJson)
             {
-                Console.WriteLine(JsonSerializer.Serialize(new Dictionary<string, object> { ["error"] = message, ["bytes"] = _bytes }));
+                Console.WriteLine(new JsonObject { ["error"] = message, ["bytes"] = _bytes }.ToJsonString());
             }
             else
             {

@@ -8,7 +8,7 @@ using Leither.Resp;
 namespace Leither.Node.CommandLine;
 
 /// <summary>
-/// The command line: <c>run</c>, whose arguments are redis-server's and so are not parsed here, <c>import</c>, <c>mimei</c>, <c>ipfs</c>, <c>swarm</c>, <c>dht</c>, and every other
+/// The command line: <c>run</c> and <c>init</c>, whose arguments are redis-server's and so are not parsed here, <c>stop</c>, <c>status</c>, <c>doctor</c>, <c>bench</c>, <c>import</c>, <c>mimei</c>, <c>ipfs</c>, <c>swarm</c>, <c>dht</c>, <c>lpki</c>, and every other
 /// word as a RESP command to the node that runs on a folder (so are <c>MIMEI</c>, <c>IPFS</c>, <c>SWARM</c> and <c>DHT</c> in capitals).
 /// </summary>
 internal static class LeitherCommand
@@ -28,7 +28,7 @@ internal static class LeitherCommand
         (string[] own, string[] command) = Split(arguments);
         Option<string?> data = new("--data")
         {
-            Description = $"The data folder of the node to talk to [default: {DataFolder.Default}]",
+            Description = $"The data folder of the node to talk to [default: {DataFolder.DefaultName}]",
             HelpName = "DIR",
         };
         Argument<string[]> words = new("COMMAND")
@@ -37,12 +37,19 @@ internal static class LeitherCommand
             Arity = ArgumentArity.ZeroOrMore,
         };
         RootCommand root = new("A MiMei node: Redis commands over versioned, content-addressed data.") { data, words };
-        root.Subcommands.Add(RunForHelp());
+        root.Subcommands.Add(RunCommand.Create());
+        root.Subcommands.Add(InitCommand.Create());
+        root.Subcommands.Add(StopCommand.Create(data));
+        root.Subcommands.Add(StatusCommand.Create(data));
+        root.Subcommands.Add(DoctorCommand.Create(data));
+        root.Subcommands.Add(BenchCommand.Create(data));
+        root.Subcommands.Add(DocsCommand.Create(root));
         root.Subcommands.Add(ImportCommand.Create(data));
         root.Subcommands.Add(MimeiCommand.Create(data));
         root.Subcommands.Add(IpfsCommand.Create(data));
         root.Subcommands.Add(SwarmCommand.Create(data));
         root.Subcommands.Add(DhtCommand.Create(data));
+        root.Subcommands.Add(LpkiCommand.Create(data));
         HelpOption help = root.Options.OfType<HelpOption>().Single();
         help.Action = new MimeiHelp((HelpAction)help.Action!);
         root.SetAction(result =>
@@ -52,7 +59,7 @@ internal static class LeitherCommand
                 return Send(result.GetValue(data) ?? DataFolder.Default, command);
             }
 
-            return new HelpAction().Invoke(result);
+            return ((MimeiHelp)help.Action).Invoke(result);
         });
 
         // Ids may begin with a dash and a letter that an option has, and a text may begin with '@': neither is taken apart.
@@ -86,46 +93,11 @@ internal static class LeitherCommand
             }
             else if (!arguments[i].StartsWith('-'))
             {
-                return arguments[i] is "run" or "import" or "mimei" or "ipfs" or "swarm" or "dht" ? (arguments, []) : (arguments[..i], arguments[i..]);
+                return arguments[i] is "run" or "init" or "stop" or "status" or "doctor" or "bench" or "docs" or "import" or "mimei" or "ipfs" or "swarm" or "dht" or "lpki" ? (arguments, []) : (arguments[..i], arguments[i..]);
             }
         }
 
         return (arguments, []);
-    }
-
-    private static Command RunForHelp()
-    {
-        Command run = new("run", """
-            Runs a node until it is told to stop (SIGINT, SIGTERM, SHUTDOWN).
-
-            Takes what redis-server takes: a configuration file, - for the standard input, and --KEY VALUE… for every key of
-            redis.conf, such as --appendfsync always, --maxmemory 2gb, --requirepass SECRET.
-            """);
-        run.Arguments.Add(new Argument<string?>("redis.conf")
-        {
-            Description = "A configuration file in the syntax of redis.conf",
-            Arity = ArgumentArity.ZeroOrOne,
-        });
-        run.Options.Add(new Option<int?>("-p")
-        {
-            Description = $"The port, short for --port [default: {MmDb.Configuration.ConfigKeys.DefaultPort}]",
-            HelpName = "PORT",
-        });
-        run.Options.Add(new Option<string?>("-b", "--bootstrap")
-        {
-            Description = "A peer that leads into a network: HOST, HOST:PORT or a multiaddr; may be given again. Short for --swarm-bootstrap",
-            HelpName = "HOST",
-        });
-        run.Options.Add(new Option<string?>("--data")
-        {
-            Description = $"The data folder, the same as --dir; $XDG_DATA_HOME/leither or ~/.leither [default: {DataFolder.Default}]",
-            HelpName = "DIR",
-        });
-        run.Options.Add(new Option<bool>(NodeConfig.AllowDataLossOption)
-        {
-            Description = "Start once although the log is damaged, without what follows the damage",
-        });
-        return run;
     }
 
     private static int Send(string folder, string[] command)
@@ -145,6 +117,10 @@ internal static class LeitherCommand
                 {
                     Console.Error.WriteLine($"AUTH failed: {refused.Text}");
                 }
+            }
+            else
+            {
+                OwnPassport.LogIn(client, folder);
             }
 
             return Talk(client, command);

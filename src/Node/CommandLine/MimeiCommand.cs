@@ -23,11 +23,12 @@ internal static partial class MimeiCommand
             The MiMei of a node and their versions.
 
             A MiMei is what one Redis server holds, with git's history: backup makes a version, versions lists them,
-            diff compares, restore brings back.
+            diff compares, restore brings back. publish gives it to other nodes, and provide follows one of theirs, live.
             """) { options.Data, options.Port, options.User, options.Json };
         foreach (MimeiVerb verb in (MimeiVerb[])[
             Make(options), List(options), Show(options), Name(options), Backup(options), Versions(options), Diff(options), Log(options), Restore(options),
-            Fork(options), Release(options), DelVers(options), Check(options), Export(options), Import(options), Ref(options)])
+            Fork(options), Release(options), DelVers(options), Check(options), Export(options), Import(options), Ref(options), Cid(options), Publish(options), Unpublish(options), Right(options), Group(options),
+            Provide(options), Unprovide(options), Sync(options), FindProvs(options), Followers(options), Providers(options), Takeover(options)])
         {
             mimei.Subcommands.Add(verb);
         }
@@ -137,94 +138,6 @@ internal static partial class MimeiCommand
                 found.Select(static f => (string[])[
                     f.Text("name"), f.Text("mid"), f.Number("open") != 0 ? "yes" : "no", MimeiOutput.Number(f.Number("keys")), MimeiOutput.Bytes(f.Number("disk"))]));
             output.Next(session.Place.Leither("mimei show NAME"), session.Place.Leither("mimei create -m MARK -n NAME"));
-        });
-    }
-
-    private static MimeiVerb Show(MimeiOptions options)
-    {
-        MimeiVerb verb = new("show", "[MID]", "Shows what is known of a MiMei.")
-        {
-            Json = """
-                {"mid", "name", "type", "author", "app", "ext", "mark", "created": texts, "right": number, "open": bool, "clients": number,
-                 "keys": number, "memory": bytes, "disk": bytes, "local": {"versions": number, "last": number, "release": number, "cid": text},
-                 "net": null, "conflict": bool, "compare": null, "writable": bool, "references": [text], "referrers": [mid]}
-                last, release: 0 where there is none. net and compare are null while the node is not on the network.
-                """,
-            Examples = ["show", "show diary", "show -tUy0oE3vP5Y1yXq9C0SMHxXh7A --json"],
-        };
-        return verb.Runs(options, (result, session, output) =>
-        {
-            string? mid = verb.Words(result, 0, 1).FirstOrDefault();
-            Fields info = new(session.Call("MIMEI", "INFO", mid ?? session.Bound().Mid));
-            VersionLine[] versions = VersionLine.Of(session.Call("MIMEI", "VERSIONS", info.Text("mid")));
-            VersionLine? last = versions.FirstOrDefault(), released = versions.FirstOrDefault(static v => v.Released);
-            DateTimeOffset created = DateTimeOffset.Parse(info.Text("created"), CultureInfo.InvariantCulture);
-            ulong right = ulong.Parse(info.Text("right"), CultureInfo.InvariantCulture);
-            if (output.AsJson)
-            {
-                MimeiOutput.Json(new JsonObject
-                {
-                    ["mid"] = info.Text("mid"),
-                    ["name"] = info.Text("name"),
-                    ["type"] = info.Text("type"),
-                    ["author"] = info.Text("author"),
-                    ["app"] = info.Text("app"),
-                    ["ext"] = info.Text("ext"),
-                    ["mark"] = info.Text("mark"),
-                    ["created"] = MimeiOutput.UtcTime(created),
-                    ["right"] = right,
-                    ["open"] = info.Number("open") != 0,
-                    ["clients"] = info.Number("clients"),
-                    ["keys"] = info.Number("keys"),
-                    ["memory"] = info.Number("memory"),
-                    ["disk"] = info.Number("disk"),
-                    ["local"] = new JsonObject
-                    {
-                        ["versions"] = versions.Length,
-                        ["last"] = last?.Number ?? 0,
-                        ["release"] = released?.Number ?? 0,
-                        ["cid"] = last?.Cid ?? "",
-                    },
-                    ["net"] = null,
-                    ["conflict"] = false,
-                    ["compare"] = null,
-                    ["writable"] = info.Number("writable") != 0,
-                    ["references"] = new JsonArray([.. info.Lines("references").Select(static r => JsonValue.Create(r))]),
-                    ["referrers"] = new JsonArray([.. info.Lines("referrers").Select(static r => JsonValue.Create(r))]),
-                });
-                return;
-            }
-
-            output.Line($"MiMeiShow mid= [bold]{info.Text("mid")}[/]");
-            output.Line($"Name    : {info.Text("name")}");
-            output.Line($"Type    : {info.Text("type")}");
-            output.Line($"Author  : {info.Text("author")}");
-            output.Line($"AppType : {info.Text("app")}");
-            output.Line($"Ext     : {info.Text("ext")}");
-            output.Line($"Mark    : {info.Text("mark")}");
-            output.Line($"Create  : {MimeiOutput.LocalTime(created)}");
-            output.Line($"Right   : {right}");
-            output.Line($"Keys    : {info.Number("keys"):N0}");
-            output.Line($"Clients : {info.Number("clients"):N0}");
-            output.Line($"Memory  : {(info.Number("open") != 0 ? MimeiOutput.Bytes(info.Number("memory")) : "not loaded")}");
-            output.Line($"Disk    : {MimeiOutput.Bytes(info.Number("disk"))}");
-            output.Line($"Write   : {(info.Number("writable") != 0 ? "yes" : "no, its author's key is not on this node")}");
-            foreach ((string title, string[] mids) in ((string, string[])[])[("Refs    : ", info.Lines("references")), ("Kept for: ", info.Lines("referrers"))])
-            {
-                if (mids.Length > 0)
-                {
-                    output.Line($"{title}{string.Join(' ', mids)}");
-                }
-            }
-
-            output.Line(last is null
-                ? (FormattableString)$"from local      no version yet"
-                : $"from local      {versions.Length}  {output.Cid(last.Cid)}   last {last.Number}{(released is null ? "" : $"   release {released.Number}")}");
-            output.Line($"from net        this node is not on the network yet");
-            output.Line($"conflict        no conflict");
-            output.Line($"compare version only this node has it");
-            string named = mid is null ? "" : " " + mid;
-            output.Next(last is null ? session.Place.Leither($"mimei backup{named}") : session.Place.Leither($"mimei versions{named}"));
         });
     }
 
@@ -763,6 +676,10 @@ internal static partial class MimeiCommand
         public string Text(string name) => _values[name].Text;
 
         public long Number(string name) => _values[name].Integer;
+
+        public RespReply Reply(string name) => _values[name];
+
+        public bool Flag(string name) => _values[name].Integer != 0;
 
         public string[] Lines(string name) => [.. _values[name].Elements.Select(static e => e.Text)];
     }

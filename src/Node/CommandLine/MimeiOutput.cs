@@ -5,6 +5,7 @@ using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.Unicode;
+using Leither.Resp;
 using Spectre.Console;
 using Spectre.Console.Rendering;
 
@@ -53,6 +54,9 @@ internal sealed class MimeiOutput
 
     /// <summary>Writes a result for programs.</summary>
     public static void Json(JsonObject result) => _out.WriteLine(result.ToJsonString(_jsonOptions));
+
+    /// <summary>An array reply's texts.</summary>
+    public static JsonArray Texts(RespReply texts) => new([.. texts.Elements.Select(static t => JsonValue.Create(t.Text))]);
 
     /// <summary>A writer of JSON that is too long to be held; whoever gets it flushes and disposes it.</summary>
     public static Utf8JsonWriter JsonWriter() => new(Console.OpenStandardOutput(), _writerOptions);
@@ -119,6 +123,33 @@ internal sealed class MimeiOutput
 
         _console.Write(table);
     }
+
+    /// <summary>Shows a table of what is now, again and again until Ctrl-C, where a person watches.</summary>
+    /// <param name="now">What is to be shown.</param>
+    /// <param name="every">How long it stands.</param>
+    public void Watch(Func<IRenderable> now, TimeSpan every)
+    {
+        using ManualResetEventSlim isOver = new();
+        using PosixSignalRegistration interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, context =>
+        {
+            context.Cancel = true;
+            isOver.Set();
+        });
+        _console.Live(now()).Start(live =>
+        {
+            do
+            {
+                live.UpdateTarget(now());
+            }
+            while (!isOver.Wait(every));
+        });
+    }
+
+    /// <summary>Writes what Spectre draws.</summary>
+    public void Write(IRenderable drawn) => _console.Write(drawn);
+
+    /// <summary>Whether the standard output is a terminal.</summary>
+    public bool IsTerminal => _isTerminal;
 
     /// <summary>Waits for something; where a person watches, with a bar that shows how far it is.</summary>
     /// <param name="what">What is done.</param>
@@ -210,7 +241,10 @@ internal sealed class MimeiOutput
     };
 
     /// <summary>So many of something: "1 version", "2 versions".</summary>
-    public static string Count(long count, string one) => $"{Number(count)} {one}{(count == 1 ? "" : "s")}";
+    public static string Count(long count, string one) => Count(count, one, one + "s");
+
+    /// <summary>So many of something whose plural has a form of its own: "1 entry", "2 entries".</summary>
+    public static string Count(long count, string one, string more) => $"{Number(count)} {(count == 1 ? one : more)}";
 
     /// <summary>A number with its thousands apart.</summary>
     public static string Number(long number) => number.ToString("N0", CultureInfo.InvariantCulture);

@@ -257,6 +257,10 @@ internal sealed class MimeiSession : IDisposable
         {
             Call("AUTH", password);
         }
+        else if (Place.Port is null || Place.Folder is not null)
+        {
+            OwnPassport.LogIn(_client, Place.Folder ?? DataFolder.Default);
+        }
     }
 
     /// <summary>What the node says, for people at a command line.</summary>

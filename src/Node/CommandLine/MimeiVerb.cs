@@ -25,8 +25,11 @@ internal sealed class MimeiVerb : Command
         Arguments.Add(_words);
     }
 
-    /// <summary>The command that it belongs to.</summary>
+    /// <summary>The command that it belongs to; empty: it stands alone.</summary>
     public string Of { get; init; } = "mimei";
+
+    /// <summary>It as people write it behind the program's name.</summary>
+    public string FullName => Of.Length == 0 ? Name : $"{Of} {Name}";
 
     /// <summary>The words that it takes.</summary>
     public string Usage { get; }
@@ -34,8 +37,11 @@ internal sealed class MimeiVerb : Command
     /// <summary>What else there is to say about it.</summary>
     public string Details { get; init; } = "";
 
-    /// <summary>The fields that <c>--json</c> prints. They stay as they are; others may join them.</summary>
+    /// <summary>The fields that <c>--json</c> prints. They stay as they are; others may join them. Empty: it prints none.</summary>
     public required string Json { get; init; }
+
+    /// <summary>What its exit codes mean.</summary>
+    public string ExitCodes { get; init; } = "0 done, 1 it could not be done, 2 the command line is wrong";
 
     /// <summary>Command lines as examples.</summary>
     public required string[] Examples { get; init; }
@@ -55,7 +61,7 @@ internal sealed class MimeiVerb : Command
 
     /// <summary>The error of a wrong command line.</summary>
     public CommandLineException Misused(string problem) =>
-        new($"{problem}.\nUsage: leither {Of} {Name}{(Usage.Length == 0 ? "" : " ")}{Usage}\nMore:  leither {Of} {Name} --help", isUsage: true);
+        new($"{problem}.\nUsage: leither {FullName}{(Usage.Length == 0 ? "" : " ")}{Usage}\nMore:  leither {FullName} --help", isUsage: true);
 
     /// <summary>Whether a word means a version: cur, last, release or a number.</summary>
     public static bool IsVersion(string word) =>
@@ -79,15 +85,22 @@ internal sealed class MimeiHelp(HelpAction usual) : SynchronousCommandLineAction
         Command command = parseResult.CommandResult.Command;
         if (command.Subcommands.Any(static c => c is MimeiVerb))
         {
-            output.WriteLine($"{command.Description}\n\nUsage:\n  leither {command.Name} COMMAND …\n\nCommands:");
+            string name = command is RootCommand ? "leither" : $"leither {command.Name}";
+            output.WriteLine($"{command.Description}\n\nUsage:\n  {name} COMMAND …\n\nCommands:");
             foreach (Command one in command.Subcommands)
             {
-                output.WriteLine($"  {one.Name,-10} {one.Description}");
+                // What follows an empty line is for its own help.
+                output.WriteLine($"  {one.Name,-10} {one.Description?.ReplaceLineEndings("\n").Split('\n')[0]}");
             }
 
-            output.WriteLine("\nOptions of all commands:");
+            output.WriteLine(command is RootCommand ? "\nOptions:" : "\nOptions of all commands:");
             WriteOptions(output, command.Options);
-            output.WriteLine($"\nMore of each: leither {command.Name} COMMAND --help");
+            output.WriteLine($"\nMore of each: {name} COMMAND --help");
+            if (command is RootCommand)
+            {
+                output.WriteLine("Any other word is a Redis command for the running node: leither SET greeting hello");
+            }
+
             return 0;
         }
 
@@ -103,7 +116,7 @@ internal sealed class MimeiHelp(HelpAction usual) : SynchronousCommandLineAction
             output.WriteLine(verb.Details);
         }
 
-        output.WriteLine($"\nUsage:\n  leither {verb.Of} {verb.Name}{(verb.Usage.Length == 0 ? "" : " ")}{verb.Usage}");
+        output.WriteLine($"\nUsage:\n  leither {verb.FullName}{(verb.Usage.Length == 0 ? "" : " ")}{verb.Usage}");
         if (verb.Of == "mimei" && verb.Usage.Contains("MID", StringComparison.Ordinal))
         {
             output.WriteLine("\n  MID is the id of a MiMei (27 characters, the first of which may be '-') or its name on this node.");
@@ -116,13 +129,17 @@ internal sealed class MimeiHelp(HelpAction usual) : SynchronousCommandLineAction
         output.WriteLine("\nOptions:");
         WriteOptions(output, verb.Options.Concat(verb.Parents.OfType<Command>().SelectMany(static c => c.Options).Where(static o => o.Recursive && o is not HelpOption and not VersionOption)));
 
-        output.WriteLine($"\nJSON (--json):\n  {verb.Json.ReplaceLineEndings("\n  ")}");
-        output.WriteLine("""  Where it fails: {"error": text}""");
-        output.WriteLine("\nExit codes:\n  0 done, 1 it could not be done, 2 the command line is wrong");
+        if (verb.Json.Length > 0)
+        {
+            output.WriteLine($"\nJSON (--json):\n  {verb.Json.ReplaceLineEndings("\n  ")}");
+            output.WriteLine("""  Where it fails: {"error": text}""");
+        }
+
+        output.WriteLine($"\nExit codes:\n  {verb.ExitCodes}");
         output.WriteLine("\nExamples:");
         foreach (string example in verb.Examples)
         {
-            output.WriteLine($"  leither {verb.Of} {example}");
+            output.WriteLine($"  leither {(verb.Of.Length == 0 ? "" : verb.Of + " ")}{example}");
         }
 
         return 0;
@@ -132,7 +149,8 @@ internal sealed class MimeiHelp(HelpAction usual) : SynchronousCommandLineAction
     {
         foreach (Option option in options)
         {
-            string names = string.Join(", ", option.Aliases.Prepend(option.Name).Distinct().OrderBy(static n => n.Length));
+            // The parser knows more ways to ask for help than anybody needs.
+            string names = option is HelpOption ? "-h, --help" : string.Join(", ", option.Aliases.Prepend(option.Name).Distinct().OrderBy(static n => n.Length));
             string left = $"  {names}{(option.HelpName is { } value ? " " + value : "")}";
             output.WriteLine(left.Length < Column ? left.PadRight(Column) + option.Description : $"{left}\n{"",Column}{option.Description}");
         }
@@ -144,7 +162,7 @@ internal sealed class MimeiHelp(HelpAction usual) : SynchronousCommandLineAction
 internal sealed class MimeiOptions(Option<string?> outer)
 {
     /// <summary>Which node.</summary>
-    public Option<string?> Data { get; } = new("--data") { Description = $"The data folder of the node [default: {DataFolder.Default}]", HelpName = "DIR", Recursive = true };
+    public Option<string?> Data { get; } = new("--data") { Description = $"The data folder of the node [default: {DataFolder.DefaultName}]", HelpName = "DIR", Recursive = true };
 
     /// <summary>Which node, by its port.</summary>
     public Option<long?> Port { get; } = Number(new("--port", "-p")

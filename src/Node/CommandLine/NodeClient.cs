@@ -19,6 +19,24 @@ internal sealed class NodeClient : IDisposable
 
     private NodeClient(Socket socket) => _socket = socket;
 
+    /// <summary>The connection itself, for who reads it in another way.</summary>
+    public Socket Socket => _socket;
+
+    /// <summary>Whether a node answers, be it with a refusal.</summary>
+    public static bool Answers(RunningNode node)
+    {
+        try
+        {
+            using NodeClient client = Connect(node);
+            client.Send(["PING"]);
+            return client.Read() is not null;
+        }
+        catch (Exception e) when (e is SocketException or InvalidDataException)
+        {
+            return false;
+        }
+    }
+
     /// <summary>Connects, and logs in where the environment holds a password.</summary>
     /// <exception cref="SocketException">Nobody listens there any more.</exception>
     public static NodeClient Connect(RunningNode node)

@@ -50,7 +50,7 @@ internal static class SwarmCommand
                 JsonObject json = [];
                 foreach ((string name, RespReply value) in found)
                 {
-                    if (name is "addresses" or "protocols") json[name] = Texts(value);
+                    if (name is "addresses" or "protocols") json[name] = MimeiOutput.Texts(value);
                     else json[name] = value.Text;
                 }
 
@@ -120,7 +120,7 @@ internal static class SwarmCommand
             {
                 MimeiOutput.Json(new JsonObject
                 {
-                    ["peers"] = new JsonArray([.. peers.Select(static p => new JsonObject { ["peer"] = p[0].Text, ["connected"] = p[1].Integer == 1, ["addresses"] = Texts(p[2]) })]),
+                    ["peers"] = new JsonArray([.. peers.Select(static p => new JsonObject { ["peer"] = p[0].Text, ["connected"] = p[1].Integer == 1, ["addresses"] = MimeiOutput.Texts(p[2]) })]),
                 });
                 return;
             }
@@ -208,7 +208,7 @@ internal static class SwarmCommand
                 try
                 {
                     string peer = session.Wait(output, $"Connecting with {address}", () => session.Call("SWARM", "CONNECT", address)).Text;
-                    connected.Add(new JsonObject { ["address"] = address, ["peer"] = peer });
+                    connected.Add((JsonNode)new JsonObject { ["address"] = address, ["peer"] = peer });
                     if (!output.AsJson) MimeiOutput.Plain($"connected {peer}");
                 }
                 catch (CommandLineException e) when (addresses.Length > 1)
@@ -262,7 +262,7 @@ internal static class SwarmCommand
             if (words is [] or ["ls"])
             {
                 RespReply filters = session.Call("SWARM", "FILTERS");
-                if (output.AsJson) MimeiOutput.Json(new JsonObject { ["filters"] = Texts(filters) });
+                if (output.AsJson) MimeiOutput.Json(new JsonObject { ["filters"] = MimeiOutput.Texts(filters) });
                 else foreach (RespReply filter in filters.Elements) MimeiOutput.Plain(filter.Text);
                 return;
             }
@@ -290,7 +290,7 @@ internal static class SwarmCommand
 
     private static void PrintAddresses(RespReply addresses, MimeiOutput output)
     {
-        if (output.AsJson) MimeiOutput.Json(new JsonObject { ["addresses"] = Texts(addresses) });
+        if (output.AsJson) MimeiOutput.Json(new JsonObject { ["addresses"] = MimeiOutput.Texts(addresses) });
         else foreach (RespReply address in addresses.Elements) MimeiOutput.Plain(address.Text);
     }
 
@@ -298,6 +298,4 @@ internal static class SwarmCommand
     {
         for (int i = 0; i < texts.Elements.Count; i++) MimeiOutput.Plain($"{(i == 0 ? title : ""),-9}  {MimeiOutput.OneLine(texts[i].Text)}");
     }
-
-    private static JsonArray Texts(RespReply texts) => new([.. texts.Elements.Select(static t => JsonValue.Create(t.Text))]);
 }

@@ -39,11 +39,19 @@ public sealed class DataFolder : IDisposable
     /// <summary>Where it is.</summary>
     public string Path { get; }
 
-    /// <summary><c>$XDG_DATA_HOME/leither</c> where that variable is set, otherwise <c>~/.leither</c>.</summary>
+    /// <summary><see cref="Default"/> in help texts, which are the same on every machine.</summary>
+    public const string DefaultName = "~/.leither";
+
+    /// <summary><c>$LEITHER_DATA</c>, or <c>$XDG_DATA_HOME/leither</c>, where such a variable is set, otherwise <c>~/.leither</c>.</summary>
     public static string Default
     {
         get
         {
+            if ((Environment.GetEnvironmentVariable("LEITHER_DATA") ?? Environment.GetEnvironmentVariable("LEITHER_DIR")) is { Length: > 0 } given)
+            {
+                return given;
+            }
+
             string? shared = Environment.GetEnvironmentVariable("XDG_DATA_HOME");
             return string.IsNullOrEmpty(shared)
                 ? System.IO.Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".leither")
@@ -68,11 +76,50 @@ public sealed class DataFolder : IDisposable
         }
         catch (IOException e) when (Directory.Exists(full) && Find(full) is { } other)
         {
-            throw new DataFolderException($"The data folder {full} is in use by another node (process {other.Pid}). Stop it, or choose a folder with --data", e);
+            throw new DataFolderException($"""
+                The data folder {full} is in use by another node (process {other.Pid}{(other.Port > 0 ? $", port {other.Port}" : "")}).
+                Stop that one:          leither stop --data {full}
+                or use another folder:  leither run --data DIR -p PORT
+                """, e);
+        }
+        catch (IOException e) when (IsHeld(full))
+        {
+            // Who holds it has not said yet where it listens.
+            throw new DataFolderException($"The data folder {full} is in use by another process: a node that starts or stops just now, or leither import. Try again, or choose a folder with --data", e);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new DataFolderException($"The data folder {full} cannot be used: {e.Message}", e);
+        }
+    }
+
+    /// <summary>Whether a node, or a command that has a folder for itself, holds it now.</summary>
+    public static bool IsHeld(string path)
+    {
+        string file = System.IO.Path.Combine(path, LockFile);
+        if (!File.Exists(file))
+        {
+            return false;
+        }
+
+        try
+        {
+            // Shared with others who only look; who holds the folder shares with nobody.
+            using FileStream look = new(file, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0);
+            return false;
+        }
+        catch (FileNotFoundException)
+        {
+            return false;
+        }
+        catch (IOException)
+        {
+            return true;
+        }
+        catch (UnauthorizedAccessException)
+        {
+            // Somebody else's folder: its node says where it listens, if it does.
+            return Find(path) is not null;
         }
     }
 

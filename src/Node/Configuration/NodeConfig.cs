@@ -1,3 +1,4 @@
+using System.Collections;
 using System.Text;
 using Leither.MmDb.Configuration;
 using Leither.Node.Logging;
@@ -8,12 +9,19 @@ namespace Leither.Node.Configuration;
 /// <summary>
 /// The configuration of one node: a file in the syntax of redis.conf and the arguments of <c>leither run</c>, which are those of
 /// redis-server, with <c>-p PORT</c> for <c>--port PORT</c>, <c>--data DIR</c> for <c>--dir DIR</c>
-/// and <c>-b PEER</c>, once or more often, for <c>--swarm-bootstrap PEER…</c>.
+/// and <c>-b PEER</c>, once or more often, for <c>--swarm-bootstrap PEER…</c>. Where no file is named, it is leither.conf of the data folder, if that is there.
+/// Arguments win over environment variables (<c>LEITHER_APPENDFSYNC=always</c>), and these over the file.
 /// </summary>
 public sealed class NodeConfig
 {
     /// <summary>The option of <see cref="AllowsDataLossAfterCorruption"/>.</summary>
     public const string AllowDataLossOption = "--allow-data-loss-after-corruption";
+
+    /// <summary>The configuration file of a data folder.</summary>
+    public const string FileName = "leither.conf";
+
+    /// <summary>What the names of environment variables begin with that set keys: LEITHER_MAXMEMORY_POLICY sets maxmemory-policy.</summary>
+    public const string VariablePrefix = "LEITHER_";
 
     private NodeConfig(ConfigSettings settings, string? file, string dataFolder, ConfigLoader loader)
     {
@@ -31,6 +39,9 @@ public sealed class NodeConfig
 
     /// <summary>Full path of the data folder.</summary>
     public string DataFolder { get; }
+
+    /// <summary>What an operator should know of how the configuration was given.</summary>
+    public IReadOnlyList<string> Warnings { get; private init; } = [];
 
     /// <summary>Keys that were given and have no meaning here.</summary>
     public IReadOnlyCollection<string> WithoutMeaning { get; }
@@ -53,7 +64,8 @@ public sealed class NodeConfig
                 socket.Length == 0 ? null : ConfigText.ToText(socket),
                 (int)Settings.Get(ConfigKeys.UnixSocketPermissions),
                 (int)Settings.Get(ConfigKeys.TcpBacklog),
-                (int)Settings.Get(ConfigKeys.TcpKeepAlive));
+                (int)Settings.Get(ConfigKeys.TcpKeepAlive),
+                (int)Settings.Get(ConfigKeys.TlsPort));
         }
     }
 
@@ -85,7 +97,9 @@ public sealed class NodeConfig
         ConfigSettings settings = new();
         settings.Put(ConfigKeys.Directory, ConfigText.FromText(Configuration.DataFolder.Default));
         ConfigLoader loader = new(settings, ReadIncluded, $"Leither {ProductVersion.Text}");
-        string? file = parsed.File is null ? null : Path.GetFullPath(ConfigText.ToText(parsed.File));
+        string? file = parsed.File is not null ? Path.GetFullPath(ConfigText.ToText(parsed.File))
+            : parsed.FromStandardInput ? null
+            : FileOf(FolderIn(parsed.Options) ?? Configuration.DataFolder.Default);
 
         StringBuilder text = new();
         if (file is not null)
@@ -99,11 +113,75 @@ public sealed class NodeConfig
             text.Append(reader.ReadToEnd());
         }
 
-        loader.Load(text.Append('\n').Append(parsed.Options).ToString());
+        loader.Load(text.Append('\n').ToString());
+        List<string> warnings = LoadVariables(loader);
+        loader.Load(parsed.Options);
 
         string folder = Path.GetFullPath(ConfigText.ToText(settings.Get(ConfigKeys.Directory)));
         settings.Put(ConfigKeys.Directory, ConfigText.FromText(folder));
-        return new NodeConfig(settings, file, folder, loader) { AllowsDataLossAfterCorruption = allowsLoss };
+        return new NodeConfig(settings, file, folder, loader) { AllowsDataLossAfterCorruption = allowsLoss, Warnings = warnings };
+    }
+
+    /// <summary>The configuration file of a data folder, or null where it has none.</summary>
+    private static string? FileOf(string folder)
+    {
+        string file = Path.Combine(Path.GetFullPath(folder), FileName);
+        return System.IO.File.Exists(file) ? file : null;
+    }
+
+    /// <summary>The data folder that the arguments name: it decides which file is read before them.</summary>
+    private static string? FolderIn(string options)
+    {
+        string? folder = null;
+        foreach (string line in options.Split('\n'))
+        {
+            if (ConfigText.Split(line) is [var name, var value] && name.Equals(ConfigKeys.Directory.Name, StringComparison.OrdinalIgnoreCase))
+            {
+                folder = ConfigText.ToText(value);
+            }
+        }
+
+        return folder;
+    }
+
+    /// <summary>Takes the keys that environment variables set; returns what looks like one and is none.</summary>
+    /// <exception cref="IOException">A value cannot be used.</exception>
+    private static List<string> LoadVariables(ConfigLoader loader)
+    {
+        List<string> warnings = [];
+        foreach (DictionaryEntry variable in Environment.GetEnvironmentVariables().Cast<DictionaryEntry>().OrderBy(static v => (string)v.Key, StringComparer.Ordinal))
+        {
+            string name = (string)variable.Key;
+            // The data folder's is asked for before any file is read.
+            if (!name.StartsWith(VariablePrefix, StringComparison.Ordinal) || name is "LEITHER_DATA" or "LEITHER_DIR")
+            {
+                continue;
+            }
+
+            string written = name[VariablePrefix.Length..].ToLowerInvariant();
+            ConfigKey? key = ConfigKeys.Find(written.Replace('_', '-')) ?? ConfigKeys.Find(written);
+            if (key is null)
+            {
+                // Others may have variables of such names, too: only what is nearly a key is told.
+                if (ConfigKeys.Nearest(written) is { } nearest)
+                {
+                    warnings.Add($"The environment variable {name} sets nothing. Did you mean {ConfigReference.VariableOf(nearest)}?");
+                }
+
+                continue;
+            }
+
+            try
+            {
+                loader.Load($"{key.Name} {ConfigText.Quote(ConfigText.FromText((string?)variable.Value ?? ""))}");
+            }
+            catch (ConfigException e)
+            {
+                throw new IOException($"The environment variable {name} cannot be used: {e.Error}", e);
+            }
+        }
+
+        return warnings;
     }
 
     /// <summary>Puts loglevel and logfile into force.</summary>
@@ -111,6 +189,7 @@ public sealed class NodeConfig
     public void Configure(NodeLog log)
     {
         log.Level = (NodeLogLevel)Settings.Get(ConfigKeys.LogLevel);
+        log.Format = (NodeLogFormat)Settings.Get(ConfigKeys.LogFormat);
         string file = ConfigText.ToText(Settings.Get(ConfigKeys.LogFile));
         log.File = file.Length == 0 ? null : Path.Combine(DataFolder, file);
         if (log.File is null)

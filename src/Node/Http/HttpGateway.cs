@@ -2,7 +2,9 @@ using System.Net.Sockets;
 using System.Threading.Channels;
 using Leither.Libp2p.Transport;
 using Leither.Node.Http.Gateway;
+using Leither.Node.Http.Page;
 using Leither.Node.Logging;
+using Leither.Node.Transport.Tls;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
@@ -20,6 +22,15 @@ public sealed class HttpGateway : IAsyncDisposable
     /// <summary>Connections that wait for Kestrel to take them; more are turned away.</summary>
     private const int MaxWaiting = 1024;
 
+    /// <summary>Connections at a time; more are turned away.</summary>
+    private const int MaxConnections = 4096;
+
+    /// <summary>How long a request's line and headers may take to come.</summary>
+    private static readonly TimeSpan _headersLimit = TimeSpan.FromSeconds(10);
+
+    /// <summary>How long a connection may be silent between requests, or before its first one over HTTP/2.</summary>
+    private static readonly TimeSpan _silenceLimit = TimeSpan.FromSeconds(30);
+
     /// <summary>How long requests under way get to finish when the node stops.</summary>
     private static readonly TimeSpan _stopLimit = TimeSpan.FromSeconds(2);
 
@@ -33,7 +44,7 @@ public sealed class HttpGateway : IAsyncDisposable
     private Task<KestrelServer>? _server;
 
     /// <summary>Creates the gateway; nothing is started.</summary>
-    /// <param name="status">What the status page shows.</param>
+    /// <param name="status">Tells of the node.</param>
     /// <param name="log">Where is told what goes wrong.</param>
     /// <param name="content">Serves content; null: there is none.</param>
     public HttpGateway(INodeStatus status, NodeLog log, IpfsGateway? content = null)
@@ -46,20 +57,30 @@ public sealed class HttpGateway : IAsyncDisposable
     /// <summary>Who takes over the connections of peers that come over WebSocket, until they end; null: they are turned away.</summary>
     public Func<Func<RawConnection, Task>?> Peers { get; init; } = static () => null;
 
+    /// <summary>Runs commands of requests; null: none are.</summary>
+    internal LocalClients? Clients { get; init; }
+
     /// <summary>Whether an HTTP request was ever seen.</summary>
     public bool IsStarted => _server is not null;
 
     /// <summary>Takes over a connection. Returns at once; on any thread.</summary>
     /// <param name="socket">The socket, owned from now on.</param>
     /// <param name="received">What was received from it.</param>
-    public void Take(Socket socket, byte[] received)
+    public void Take(Socket socket, byte[] received) => Take(new HandedConnection(socket, null, received));
+
+    /// <summary>Takes over a connection over TLS, likewise.</summary>
+    /// <param name="connection">The connection, owned from now on.</param>
+    /// <param name="received">What was received from it, opened.</param>
+    public void Take(SecureConnection connection, byte[] received) => Take(new HandedConnection(null, connection, received));
+
+    private void Take(HandedConnection connection)
     {
-        // Without TLS Kestrel takes either version on an endpoint, never both; HTTP/2's preface tells them apart.
-        Channel<HandedConnection> handed = received.AsSpan().StartsWith("PRI"u8) ? _http2 : _http1;
-        if (!handed.Writer.TryWrite(new HandedConnection(socket, received)))
+        // Kestrel takes either version on an endpoint, never both; HTTP/2's preface tells them apart, within TLS as without.
+        Channel<HandedConnection> handed = connection.Received.AsSpan().StartsWith("PRI"u8) ? _http2 : _http1;
+        if (!handed.Writer.TryWrite(connection))
         {
             _log.Verbose("Closing an HTTP connection: too many wait");
-            socket.Dispose();
+            connection.Dispose();
             return;
         }
 
@@ -85,7 +106,7 @@ public sealed class HttpGateway : IAsyncDisposable
 
         while (_http1.Reader.TryRead(out HandedConnection waiting) || _http2.Reader.TryRead(out waiting))
         {
-            waiting.Socket.Dispose();
+            waiting.Dispose();
         }
 
         _stopping.Dispose();
@@ -95,11 +116,16 @@ public sealed class HttpGateway : IAsyncDisposable
     {
         try
         {
+            // A line ends as the standard says, and not where a proxy in between may not see its end.
+            AppContext.SetSwitch("Microsoft.AspNetCore.Server.Kestrel.DisableHttp1LineFeedTerminators", true);
             KestrelServerOptions options = new() { AddServerHeader = false };
+            options.Limits.MaxConcurrentConnections = MaxConnections;
+            options.Limits.RequestHeadersTimeout = _headersLimit;
+            options.Limits.KeepAliveTimeout = _silenceLimit;
             options.Listen(new HandoffPlace("http1", _http1.Reader), listen => listen.Protocols = HttpProtocols.Http1);
             options.Listen(new HandoffPlace("http2", _http2.Reader), listen => listen.Protocols = HttpProtocols.Http2);
             KestrelServer server = new(Options.Create(options), new HandoffListenerFactory(), NullLoggerFactory.Instance);
-            await server.StartAsync(new PeerSockets(new NodeApplication(_status, _content, _log), Peers, _stopping.Token), CancellationToken.None);
+            await server.StartAsync(new PeerSockets(new NodeApplication(_status, Clients, _content, _log), Peers, _stopping.Token), CancellationToken.None);
             _log.Verbose("HTTP is served");
             return server;
         }
@@ -112,8 +138,15 @@ public sealed class HttpGateway : IAsyncDisposable
     }
 }
 
-/// <summary>A socket with the bytes that were read from it.</summary>
-internal readonly record struct HandedConnection(Socket Socket, byte[] Received);
+/// <summary>A socket, or what TLS made of one, with the bytes that were read from it.</summary>
+internal readonly record struct HandedConnection(Socket? Socket, SecureConnection? Secure, byte[] Received) : IDisposable
+{
+    public void Dispose()
+    {
+        Socket?.Dispose();
+        Secure?.Stream.Dispose();
+    }
+}
 
 /// <summary>Stands for an address where Kestrel asks for one: a queue of handed connections.</summary>
 internal sealed class HandoffPlace(string name, ChannelReader<HandedConnection> handed) : System.Net.EndPoint
@@ -162,14 +195,14 @@ internal sealed class HandoffListener(HandoffPlace place) : IConnectionListener
 
             try
             {
-                ConnectionContext context = _contexts.Create(next.Socket);
+                ConnectionContext context = next.Secure is { } secure ? new SecureContext(secure) : _contexts.Create(next.Socket!);
                 context.Transport = new ReplayedPipe(next.Received, context.Transport);
                 return context;
             }
             catch (Exception e) when (e is SocketException or ObjectDisposedException)
             {
                 // The client is gone already.
-                next.Socket.Dispose();
+                next.Dispose();
             }
         }
     }

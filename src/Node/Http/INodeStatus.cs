@@ -1,16 +1,16 @@
 namespace Leither.Node.Http;
 
-/// <summary>What the status page shows.</summary>
-/// <param name="Version">The product's version.</param>
-/// <param name="Uptime">How long the node runs.</param>
-/// <param name="ConnectedClients">RESP clients connected.</param>
-/// <param name="Keys">Keys in all databases.</param>
-/// <param name="UsedMemoryBytes">Memory used by data.</param>
-public sealed record NodeStatus(string Version, TimeSpan Uptime, int ConnectedClients, long Keys, long UsedMemoryBytes);
-
-/// <summary>Where the status page learns about the node. Asked on any thread.</summary>
+/// <summary>Where pages for machines learn about the node. Asked on any thread.</summary>
 public interface INodeStatus
 {
-    /// <summary>The state as of now.</summary>
-    Task<NodeStatus> ReadAsync(CancellationToken cancellation);
+    /// <summary>All figures, for machines; null: there are none.</summary>
+    Task<NodeFigures?> ReadFiguresAsync(CancellationToken cancellation) => Task.FromResult<NodeFigures?>(null);
+
+    /// <summary>A request for content took so long.</summary>
+    void NoteRequest(TimeSpan took)
+    {
+    }
+
+    /// <summary>What keeps the node from doing all of its work, a line each; empty: nothing.</summary>
+    Task<IReadOnlyList<string>> ReadProblemsAsync(CancellationToken cancellation) => Task.FromResult<IReadOnlyList<string>>([]);
 }

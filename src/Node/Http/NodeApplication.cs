@@ -7,11 +7,13 @@
 //    link to them is allowed, and they stand in no frame.
 //  - A browser that asks for content at "localhost" is sent to CID.ipfs.localhost, which is an origin for that content alone.
 
+using System.Diagnostics;
 using System.Net;
 using Leither.Ipfs.Ipns;
 using Leither.Ipfs.Keys;
 using Leither.Ipfs.Multiformats;
 using Leither.Node.Http.Gateway;
+using Leither.Node.Http.Page;
 using Leither.Node.Logging;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Abstractions;
@@ -22,12 +24,12 @@ using Microsoft.Extensions.Primitives;
 namespace Leither.Node.Http;
 
 /// <summary>The application that Kestrel runs.</summary>
-internal sealed class NodeApplication(INodeStatus status, IpfsGateway? content, NodeLog log) : IHttpApplication<HttpContext>
+internal sealed class NodeApplication(INodeStatus status, LocalClients? clients, IpfsGateway? content, NodeLog log) : IHttpApplication<HttpContext>
 {
     /// <summary>A label of the DNS has no more characters.</summary>
     private const int MaxLabel = 63;
 
-    private readonly StatusPages _pages = new(status);
+    private readonly StatusPages _pages = new(status, clients);
 
     public HttpContext CreateContext(IFeatureCollection contextFeatures)
     {
@@ -50,14 +52,27 @@ internal sealed class NodeApplication(INodeStatus status, IpfsGateway? content, 
         string host = context.Request.Host.Host;
         string path = GatewayTarget.PathOf(context.Features.GetRequiredFeature<IHttpRequestFeature>().RawTarget);
         if (!IsLocalPeer(context)) return PlainText.AnswerAsync(context, StatusCodes.Status403Forbidden, "This page is for clients on the node's own machine.");
-        if (content is not null && TryReadSubdomain(host, out bool isIpns, out string root)) return ServeSubdomain(context, isIpns, root, path);
+        if (content is not null && TryReadSubdomain(host, out bool isIpns, out string root)) return TimeAsync(ServeSubdomain(context, isIpns, root, path));
         if (!IsLocalName(host)) return PlainText.AnswerAsync(context, StatusCodes.Status403Forbidden, "This page is for clients on the node's own machine, under a name of it: localhost.");
         if (content is not null && GatewayTarget.IsContent(path))
         {
-            return TryIsolate(context, host, path) ? Task.CompletedTask : content.ServeAsync(context, null, "", path);
+            return TryIsolate(context, host, path) ? Task.CompletedTask : TimeAsync(content.ServeAsync(context, null, "", path));
         }
 
         return IsStranger(context.Request) ? PlainText.AnswerAsync(context, StatusCodes.Status403Forbidden, "The node's own pages are not for other pages.") : _pages.AnswerAsync(context, path);
+    }
+
+    private async Task TimeAsync(Task serving)
+    {
+        long began = Stopwatch.GetTimestamp();
+        try
+        {
+            await serving.ConfigureAwait(false);
+        }
+        finally
+        {
+            status.NoteRequest(Stopwatch.GetElapsedTime(began));
+        }
     }
 
     /// <summary>Whether a request was made by a page that is not the node's own.</summary>

@@ -43,7 +43,8 @@ internal sealed class PeerSockets : IHttpApplication<HttpContext>
 
     /// <inheritdoc/>
     public Task ProcessRequestAsync(HttpContext context) =>
-        context.Request.Path == "/" && HttpMethods.IsGet(context.Request.Method) && context.Request.Headers.Upgrade.Contains("websocket", StringComparer.OrdinalIgnoreCase)
+        !RequestFraming.IsCertain(context) ? PlainText.AnswerAsync(context, StatusCodes.Status400BadRequest, "Where this request ends is not certain.")
+        : context.Request.Path == "/" && HttpMethods.IsGet(context.Request.Method) && context.Request.Headers.Upgrade.Contains("websocket", StringComparer.OrdinalIgnoreCase)
             ? _webSockets.Invoke(context) : _application.ProcessRequestAsync(context);
 
     private async Task AcceptAsync(HttpContext context)

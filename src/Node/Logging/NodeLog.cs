@@ -1,4 +1,7 @@
+using System.Buffers;
 using System.Globalization;
+using System.Text;
+using System.Text.Json;
 
 namespace Leither.Node.Logging;
 
@@ -21,9 +24,20 @@ public enum NodeLogLevel
     Nothing,
 }
 
+/// <summary>How a line looks; the names are those of <c>log-format</c>.</summary>
+public enum NodeLogFormat
+{
+    /// <summary>As Redis's.</summary>
+    Text,
+
+    /// <summary>An object of JSON.</summary>
+    Json,
+}
+
 /// <summary>
 /// The node's log, in the line format that operators of Redis and their tools know:
-/// <c>pid:role day month year time level message</c>. To the console, or appended to a file that is opened for each line, so that
+/// <c>pid:role day month year time level message</c>, or as objects of JSON: <c>{"time":…,"level":…,"pid":…,"msg":…}</c>. A message is one line whoever wrote what it quotes:
+/// what would begin another is indented, so nobody can forge an entry. To the console, or appended to a file that is opened for each line, so that
 /// log rotation needs no signal.
 /// </summary>
 public sealed class NodeLog
@@ -47,6 +61,9 @@ public sealed class NodeLog
     /// <summary>The lowest level that is written.</summary>
     public NodeLogLevel Level { get; set; } = NodeLogLevel.Notice;
 
+    /// <summary>How lines look.</summary>
+    public NodeLogFormat Format { get; set; }
+
     /// <summary>The file lines are appended to; null or empty means the console.</summary>
     public string? File { get; set; }
 
@@ -69,8 +86,7 @@ public sealed class NodeLog
             return;
         }
 
-        string time = _clock.GetLocalNow().ToString("dd MMM yyyy HH:mm:ss.fff", CultureInfo.InvariantCulture);
-        string line = $"{Environment.ProcessId}:M {time} {mark} {message}";
+        string line = Line(level, mark, message);
         lock (_gate)
         {
             if (string.IsNullOrEmpty(File))
@@ -86,8 +102,40 @@ public sealed class NodeLog
             catch (Exception e) when (e is IOException or UnauthorizedAccessException)
             {
                 _console?.WriteLine(line);
-                _console?.WriteLine($"{Environment.ProcessId}:M {time} # The log file {File} cannot be written: {e.Message}");
+                _console?.WriteLine(Line(NodeLogLevel.Warning, '#', $"The log file {File} cannot be written: {e.Message}"));
             }
         }
     }
+
+    private string Line(NodeLogLevel level, char mark, string message)
+    {
+        DateTimeOffset now = _clock.GetLocalNow();
+        if (Format == NodeLogFormat.Text)
+        {
+            return $"{Environment.ProcessId}:M {now.ToString("dd MMM yyyy HH:mm:ss.fff", CultureInfo.InvariantCulture)} {mark} {OneEntry(message)}";
+        }
+
+        ArrayBufferWriter<byte> text = new();
+        using (Utf8JsonWriter json = new(text))
+        {
+            json.WriteStartObject();
+            json.WriteString("time", now.ToString("yyyy-MM-ddTHH:mm:ss.fffzzz", CultureInfo.InvariantCulture));
+            json.WriteString("level", level switch
+            {
+                NodeLogLevel.Debug => "debug",
+                NodeLogLevel.Verbose => "verbose",
+                NodeLogLevel.Notice => "notice",
+                _ => "warning",
+            });
+            json.WriteNumber("pid", Environment.ProcessId);
+            json.WriteString("msg", message);
+            json.WriteEndObject();
+        }
+
+        return Encoding.UTF8.GetString(text.WrittenSpan);
+    }
+
+    private static string OneEntry(string message) =>
+        !message.Any(char.IsControl) ? message
+        : string.Concat(message.ReplaceLineEndings("\n").Select(static c => c == '\n' ? "\n    " : char.IsControl(c) && c != '\t' ? "?" : c.ToString()));
 }

@@ -22,6 +22,7 @@ internal sealed class NetworkRead : IContentRead
 
     private readonly NodeNetwork _network;
     private readonly ContentRepo _content;
+    private readonly IBlockSource _blocks;
     private readonly TimeSpan _limit;
     private readonly CancellationTokenSource _ended;
     private readonly ConcurrentDictionary<Multihash, Task<ReadOnlyMemory<byte>>> _coming = new();
@@ -30,24 +31,30 @@ internal sealed class NetworkRead : IContentRead
     private int _ahead = 2;
     private long _held;
 
-    public NetworkRead(NodeNetwork network, ContentRepo content, TimeSpan limit, CancellationToken cancellation)
+    /// <param name="network">Where peers are asked.</param>
+    /// <param name="content">Where what they send is put.</param>
+    /// <param name="blocks">What is here.</param>
+    /// <param name="limit">How long a block may take.</param>
+    /// <param name="cancellation">Ends the reading.</param>
+    public NetworkRead(NodeNetwork network, ContentRepo content, IBlockSource blocks, TimeSpan limit, CancellationToken cancellation)
     {
         _network = network;
         _content = content;
+        _blocks = blocks;
         _limit = limit;
         _ended = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
     }
 
-    public bool Has(in Cid cid) => _content.Blocks.Has(cid);
+    public bool Has(in Cid cid) => _blocks.Has(cid);
 
-    public bool TryGetLength(in Cid cid, out int length) => _content.Blocks.TryGetLength(cid, out length);
+    public bool TryGetLength(in Cid cid, out int length) => _blocks.TryGetLength(cid, out length);
 
-    public IEnumerable<Cid> Cids() => _content.Blocks.Cids();
+    public IEnumerable<Cid> Cids() => _blocks.Cids();
 
     public bool TryGet(in Cid cid, IBufferWriter<byte> destination)
     {
         _ended.Token.ThrowIfCancellationRequested();
-        if (!_coming.ContainsKey(cid.Multihash) && _content.Blocks.TryGet(cid, destination)) return true;
+        if (!_coming.ContainsKey(cid.Multihash) && _blocks.TryGet(cid, destination)) return true;
         if (Obtain(cid) is not { } block) return false;
         destination.Write(block.Span);
         return true;
@@ -60,7 +67,7 @@ internal sealed class NetworkRead : IContentRead
         foreach (Cid cid in cids[..Math.Min(cids.Length, ahead)])
         {
             if (_coming.Count >= MaxAhead) return;
-            if (!_content.Blocks.Has(cid)) Start(cid);
+            if (!_blocks.Has(cid)) Start(cid);
         }
 
         _ahead = Math.Min(2 * ahead, MaxAhead);
@@ -68,7 +75,7 @@ internal sealed class NetworkRead : IContentRead
 
     public async Task<bool> HaveAsync(Cid cid, CancellationToken cancellation = default)
     {
-        if (_content.Blocks.Has(cid))
+        if (_blocks.Has(cid))
         {
             Take(cid);
             return true;
@@ -101,7 +108,7 @@ internal sealed class NetworkRead : IContentRead
     private ReadOnlyMemory<byte>? Obtain(Cid cid)
     {
         bool isComing = _coming.ContainsKey(cid.Multihash);
-        if (!isComing && _content.Blocks.Get(cid) is { } here) return here;
+        if (!isComing && _blocks.Get(cid) is { } here) return here;
         if (!isComing && !_network.CanAsk) return null;
         Task<ReadOnlyMemory<byte>> coming = Start(cid);
         try
@@ -125,7 +132,7 @@ internal sealed class NetworkRead : IContentRead
         }
 
         // One that came when enough was held is in the store.
-        return coming.Result.IsEmpty ? _content.Blocks.Get(cid) ?? throw new BlockMissingException(cid) : coming.Result;
+        return coming.Result.IsEmpty ? _blocks.Get(cid) ?? throw new BlockMissingException(cid) : coming.Result;
     }
 
     private Task<ReadOnlyMemory<byte>> Start(Cid cid) => _coming.GetOrAdd(cid.Multihash, static (_, asked) => asked.Read.FetchAsync(asked.Cid), (Read: this, Cid: cid));

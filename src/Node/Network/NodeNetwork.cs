@@ -42,6 +42,7 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
     private readonly NodeLog _log;
     private readonly SwarmKey? _swarmKey;
     private readonly Lock _gate = new();
+    private readonly PublicBlocks _public;
     private readonly SwarmFolder _folder;
     private readonly RoutingStores _stores;
     private List<IPNetwork>? _filters; // those that commands added
@@ -67,6 +68,7 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
         _stores = new RoutingStores(folder);
         _identity = identity;
         _content = content;
+        _public = new PublicBlocks(content.Blocks);
         _settings = settings;
         _log = log;
         _swarmKey = ReadSwarmKey(ConfigText.ToText(settings.Get(ConfigKeys.SwarmKeyFile)));
@@ -96,6 +98,15 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
 
     /// <summary>The node's key.</summary>
     internal PrivateKey Identity => _identity;
+
+    /// <summary>What peers and the gateway can read.</summary>
+    internal PublicBlocks PublicBlocks => _public;
+
+    /// <summary>Is told of a host before it meets anybody: who speaks a protocol on it says so then. Called on any thread.</summary>
+    internal Action<Host>? Prepare { get; set; }
+
+    /// <summary>The keys of the names that this node publishes besides its own.</summary>
+    internal Func<PeerId, PrivateKey?>? NameKeys { get; set; }
 
     /// <summary>What runs; null before it was needed.</summary>
     public NetworkServices? Services
@@ -240,8 +251,8 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
 
     /// <inheritdoc/>
     public IContentRead OpenRead(TimeSpan? limit = null, CancellationToken cancellation = default) => IsOn
-        ? new NetworkRead(this, _content, limit ?? TimeSpan.FromSeconds(_settings.Get(ConfigKeys.FetchTimeout)), cancellation)
-        : new LocalRead(_content.Blocks);
+        ? new NetworkRead(this, _content, _public, limit ?? TimeSpan.FromSeconds(_settings.Get(ConfigKeys.FetchTimeout)), cancellation)
+        : new LocalRead(_public);
 
     /// <inheritdoc/>
     public async Task<IReadOnlyList<Multiaddr>> AddressesAsync() => (await StartAsync().ConfigureAwait(false)).Host.Addresses;
@@ -441,6 +452,7 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
         if (_swarmKey is null) host.ListensElsewhere(listening, webSocketToo: true);
         else await ListenAsync(host, listening).ConfigureAwait(false);
         foreach (Multiaddr address in announced) host.Announce(address);
+        Prepare?.Invoke(host);
         KademliaDht? dht = null;
         IpnsNames? names = null;
         if (_settings.Show(ConfigKeys.DhtMode) is not "off" and var mode)
@@ -459,7 +471,7 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
                     },
                     records);
                 dht.StoreFailed += failure => _log.Warning($"Records of the DHT cannot be written down: {failure.Message}");
-                names = new IpnsNames(dht, published, name => name == Id ? _identity : null, TimeProvider.System);
+                names = new IpnsNames(dht, published, name => name == Id ? _identity : NameKeys?.Invoke(name), TimeProvider.System);
                 names.Failed += _log.Warning;
             }
             catch
@@ -470,7 +482,7 @@ public sealed class NodeNetwork : INodeNetwork, IAsyncDisposable
             }
         }
 
-        var bitswap = new BitswapExchange(host, _content.Blocks, null, dht);
+        var bitswap = new BitswapExchange(host, _public, null, dht);
         var reachability = new AutoNatClient(host);
         reachability.Changed += now =>
         {

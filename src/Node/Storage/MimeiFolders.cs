@@ -6,9 +6,12 @@ using Leither.MmDb;
 using Leither.MmDb.Checkpoints;
 using Leither.MmDb.Configuration;
 using Leither.MmDb.Log;
+using Leither.MmDb.Replication;
+using Leither.MmDb.Rights;
 using Leither.MmDb.Versions;
 using Leither.Node.Configuration;
 using Leither.Node.Logging;
+using Leither.Node.Replication;
 
 namespace Leither.Node.Storage;
 
@@ -22,6 +25,10 @@ namespace Leither.Node.Storage;
 /// DIR/mimei/ID/log/                  its log
 /// DIR/mimei/ID/versions              which versions there are
 /// DIR/mimei/ID/refs                  what it refers to
+/// DIR/mimei/ID/copy, certified       whether it follows a writer elsewhere, or is written here by another author's certificate
+/// DIR/mimei/ID/rights                who may do what with it, besides its owner (MimeiRights)
+/// DIR/mimei/ID/replica               whether it is followed, and from whom (SharingFacts)
+/// DIR/mimei/ID/replica-state         what was seen of its other nodes: heads, certificates, proofs (ReplicaState)
 /// DIR/mimei/ID/blocks/               the blocks of the versions
 /// DIR/ipfs/blocks/, roots            public content, apart from all that, and what of it is kept (ContentRepo)
 /// DIR/mimei/draft-*/                 one that is being imported; what is left of such goes at the next start
@@ -29,7 +36,7 @@ namespace Leither.Node.Storage;
 /// </summary>
 public sealed class MimeiFolders : IMimeiStore, IDisposable
 {
-    private const string MimeiFolder = "mimei", InfoFile = "info", LogFolder = "log", BlocksFolder = "blocks", ReferencesFile = "refs", CheckpointFiles = "checkpoint-*", DraftFolders = "draft-*";
+    private const string MimeiFolder = "mimei", InfoFile = "info", LogFolder = "log", BlocksFolder = "blocks", ReferencesFile = "refs", RightsFile = "rights", CheckpointFiles = "checkpoint-*", DraftFolders = "draft-*";
 
     /// <summary>Segments of a log that has not come to this size yet are smaller than others, since each is taken from the disk whole.</summary>
     private const int SmallLogBytes = 1 << 20, SmallSegmentBytes = 256 << 10;
@@ -40,6 +47,8 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
     private readonly NodeKeys _keys;
     private readonly MimeiList _list;
     private readonly KeyspaceOptions _options;
+    private readonly bool _isLook;
+    private readonly List<OverlayFolder> _looked = [];
 
     /// <summary>Opens the MiMei of a data folder, and makes the default one where it is missing: with all that an older version kept there.</summary>
     /// <exception cref="DataFolderException">The folder cannot be used as it is.</exception>
@@ -65,11 +74,29 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
         {
             Create(first);
             bool isTaken = _list.Records.Values.Any(static r => r.Name == MimeiInfo.DefaultMark);
-            Keep(new MimeiRecord(DefaultId) { Name = isTaken ? "" : MimeiInfo.DefaultMark, CreatedMs = TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds() });
+            Keep(new MimeiRecord(DefaultId) { Name = isTaken ? "" : MimeiInfo.DefaultMark, CreatedMs = TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds(), Author = LeitherId.Of(Author.Span) });
         }
 
         MoveOldData();
     }
+
+    private MimeiFolders(string folder, NodeConfig config, NodeLog log, NodeKeys keys)
+    {
+        _folder = folder;
+        _config = config;
+        _log = log;
+        _options = SettingsBinding.KeyspaceOptions(config.Settings);
+        _keys = keys;
+        _list = MimeiList.Empty;
+        _isLook = true;
+        DefaultId = new MimeiInfo(Author, "", "", MimeiInfo.DefaultMark, MimeiType.Database).Id;
+    }
+
+    /// <summary>Opens what is there only to look at it: nothing on the disk changes, and what recovery would change is in memory alone. Null: there are no keys or no MiMei yet.</summary>
+    /// <exception cref="DataFolderException">A key is damaged.</exception>
+    /// <exception cref="IOException">The disk failed.</exception>
+    public static MimeiFolders? Look(string folder, NodeConfig config, NodeLog log) =>
+        Directory.Exists(Path.Combine(folder, MimeiFolder)) && NodeKeys.Find(folder) is { } keys ? new MimeiFolders(folder, config, log, keys) : null;
 
     /// <summary>The MiMei that connections start in.</summary>
     public LeitherId DefaultId { get; }
@@ -82,6 +109,17 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
 
     /// <inheritdoc/>
     public ReadOnlyMemory<byte> Author => _keys.Author.PublicKey.Protobuf.ToArray();
+
+    /// <summary>
+    /// Asks who wrote the entries of an epoch of a MiMei: a public key (Ed25519, 32 bytes); none: its author. Called by any thread. Null: authors wrote everything.
+    /// </summary>
+    public Func<LeitherId, ulong, ReadOnlyMemory<byte>>? WriterOf { get; set; }
+
+    /// <summary>
+    /// Asks whether one that is written here is to be opened as a copy first, since others may have more of it than a loss of power left here; it is
+    /// promoted when they were asked. Called by any thread. Null: none is.
+    /// </summary>
+    public Func<LeitherId, bool>? Recovers { get; set; }
 
     /// <summary>Whether a data folder holds anything of a node's, of this version or an older one.</summary>
     public static bool HoldAnything(string folder) =>
@@ -97,7 +135,7 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
             if (LeitherId.TryParseBase32(name, out LeitherId id) && id.ToBase32() == name && File.Exists(Path.Combine(path, InfoFile)))
             {
                 MimeiRecord record = _list.Records.GetValueOrDefault(id) ?? new MimeiRecord(id) { CreatedMs = new DateTimeOffset(Directory.GetCreationTimeUtc(path)).ToUnixTimeMilliseconds() };
-                found.Add(record with { References = ReadReferences(Path.Combine(path, ReferencesFile)) });
+                found.Add(record with { References = ReadReferences(Path.Combine(path, ReferencesFile)), Rights = ReadRights(path), Author = AuthorOf(id) });
             }
         }
 
@@ -109,6 +147,17 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
     {
         // The info comes last: a folder without one is no MiMei, and is made whole by the next try.
         WriteInfo(PathOf(info.Id), info);
+    }
+
+    /// <inheritdoc/>
+    public void CreateCopy(MimeiInfo info)
+    {
+        DiskFolder folder = DiskFolder.Make(PathOf(info.Id));
+        if (!File.Exists(folder.FullName(InfoFile)))
+        {
+            CopyFile.Create(folder);
+            WriteInfo(PathOf(info.Id), info);
+        }
     }
 
     /// <inheritdoc/>
@@ -197,6 +246,53 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
     }
 
     /// <inheritdoc/>
+    public void KeepRights(LeitherId id, MimeiRights rights) => CheckedFile.Write(PathOf(id), RightsFile, rights.Encode());
+
+    /// <summary>
+    /// Who may do what with a MiMei. Where the file is damaged that is nobody but its owner: what was given is not guessed, and the node serves all others.
+    /// </summary>
+    /// <exception cref="IOException">The disk failed.</exception>
+    private MimeiRights ReadRights(string folder)
+    {
+        string path = Path.Combine(folder, RightsFile);
+        try
+        {
+            if (CheckedFile.Read(path) is { } block)
+            {
+                return MimeiRights.Decode(block);
+            }
+        }
+        catch (Leither.Ipfs.MalformedBlockException e)
+        {
+            _log.Warning($"{path}, which says who may do what with the MiMei, is damaged, so nobody but its owner may: {e.Message} Restore it from a copy, or give rights again (MIMEI RIGHT)");
+            return MimeiRights.Private;
+        }
+
+        // Versions before rights had one list, of who may have it. It is moved before anything else writes that file.
+        if (SharingFacts.ReadOldRights(folder) is not { } old)
+        {
+            return MimeiRights.Private;
+        }
+
+        CheckedFile.Write(folder, RightsFile, old.Encode());
+        _log.Notice($"Who may read the MiMei in {folder} stands in its file {RightsFile} from now on");
+        return old;
+    }
+
+    /// <summary>Who made a MiMei; none where its info is damaged, which is told when it is opened.</summary>
+    private LeitherId AuthorOf(LeitherId id)
+    {
+        try
+        {
+            return LeitherId.Of(ReadInfo(id).Author.Span);
+        }
+        catch (Exception e) when (e is MimeiException or IOException)
+        {
+            return default;
+        }
+    }
+
+    /// <inheritdoc/>
     public void Keep(MimeiRecord record) => _list.Keep(record);
 
     /// <summary>What appendfsync says.</summary>
@@ -210,41 +306,70 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        _looked.ForEach(static f => f.Dispose());
         _list.Dispose();
         _keys.Dispose();
     }
 
-    private string PathOf(LeitherId id) => Path.Combine(_folder, MimeiFolder, id.ToBase32());
+    /// <summary>Where the folders of MiMei are.</summary>
+    public string MimeiRoot => Path.Combine(_folder, MimeiFolder);
+
+    /// <summary>The folder of a MiMei.</summary>
+    public string PathOf(LeitherId id) => Path.Combine(_folder, MimeiFolder, id.ToBase32());
+
+    private IFolder At(string path) => _isLook ? Over(path) : DiskFolder.Make(path);
+
+    private OverlayFolder Over(string path)
+    {
+        OverlayFolder over = new(new DiskFolder(path));
+        _looked.Add(over);
+        return over;
+    }
 
     /// <summary>Brings a MiMei back from its folder, and lets it make checkpoints there.</summary>
     private Mimei Recover(LeitherId id, out string found)
     {
         MimeiInfo info = ReadInfo(id);
-        DiskFolder checkpoints = DiskFolder.Make(PathOf(id));
+        IFolder checkpoints = At(PathOf(id));
         string logFolder = Path.Combine(PathOf(id), LogFolder);
         bool isAuthor = info.Author.Span.SequenceEqual(Author.Span);
-        if (!isAuthor && !Directory.Exists(logFolder) && !Directory.EnumerateFiles(PathOf(id), CheckpointFiles).Any())
+        WriterTerm? term = isAuthor ? null : CopyFile.Certified(checkpoints);
+        bool isCertified = term is not null, isMarked = CopyFile.IsIn(checkpoints), hasLog = Directory.Exists(logFolder);
+        bool recovers = !isMarked && hasLog && (isAuthor || isCertified) && Recovers?.Invoke(id) == true;
+        bool isCopy = isMarked || recovers || (!isAuthor && hasLog && !isCertified);
+        if (!isAuthor && !isCopy && !hasLog && !Directory.EnumerateFiles(PathOf(id), CheckpointFiles).Any())
         {
             return OpenVersions(info, checkpoints, out found);
         }
 
-        bool keepsLog = _config.Settings.Get(ConfigKeys.AppendOnly), isDefault = id == DefaultId;
+        bool keepsLog = isCopy || isCertified || _config.Settings.Get(ConfigKeys.AppendOnly), isDefault = id == DefaultId;
         Mimei mimei = new(new Keyspace(_options, _keys.HashSeed(id)), id);
 
         // A log that was kept once is read even where none is kept any more: it may hold what no checkpoint does.
-        DiskFolder? log = keepsLog || Directory.Exists(logFolder) ? DiskFolder.Make(logFolder) : null;
+        IFolder? log = keepsLog || hasLog ? At(logFolder) : null;
         bool isSmall = log is not null && !isDefault && log.List().Sum(static f => f.Length) < SmallLogBytes;
+        MimeiFiles? files = null;
+        var options = new LogOptions
+        {
+            Fsync = Fsync,
+            IsThrifty = !isDefault,
+            Origin = OriginOf(info, () => files?.Term),
+            SegmentBytes = isSmall ? SmallSegmentBytes : new LogOptions().SegmentBytes,
+            AllowDataLossAfterCorruption = _config.AllowsDataLossAfterCorruption,
+        };
+        files = log is null ? null : new MimeiFiles
+        {
+            Folder = checkpoints,
+            Log = log,
+            LogOptions = options,
+            Store = this,
+            Term = isCopy && !recovers ? null : term,
+            Report = text => _log.Notice(text),
+        };
         RecoveredState state;
         try
         {
-            state = Persistence.Recover(mimei.Keyspace, checkpoints, log, new LogOptions
-            {
-                Fsync = Fsync,
-                IsThrifty = !isDefault,
-                Origin = isAuthor ? new SegmentOrigin(id, _keys.Author.PublicKey.Bytes.ToArray()) : null,
-                SegmentBytes = isSmall ? SmallSegmentBytes : new LogOptions().SegmentBytes,
-                AllowDataLossAfterCorruption = _config.AllowsDataLossAfterCorruption,
-            });
+            state = isCopy ? Persistence.RecoverCopy(mimei.Keyspace, files!, wasWritten: recovers) : Persistence.Recover(mimei.Keyspace, checkpoints, log, options);
         }
         catch
         {
@@ -281,12 +406,32 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
             Report = text => _log.Notice(isDefault ? text : $"MiMei {id}: {text}"),
         });
         mimei.Versions = VersionsOf(mimei, info, checkpoints);
-        mimei.Keyspace.IsWriter = isAuthor;
+        mimei.Files = keepsLog ? files : null;
+        mimei.Keyspace.IsWriter = isAuthor || isCertified;
+        mimei.IsCertified = isCertified && !isCopy;
+        if (isCopy)
+        {
+            _ = new MimeiCopy(mimei, files!, state.Position);
+            found += recovers ? $"; at entry {state.Position}, and others are asked for what may be lost" : $"; a copy, at entry {state.Position}";
+        }
+
         return mimei;
     }
 
+    /// <summary>Whose log it is: each epoch has a writer, the author as long as nobody else was certified.</summary>
+    private SegmentOrigin OriginOf(MimeiInfo info, Func<WriterTerm?> own)
+    {
+        byte[] author = PublicKey.TryFromProtobuf(info.Author.Span, out PublicKey? key) ? key.Bytes.ToArray() : throw new MimeiException("ERR the author's key of the MiMei is none");
+        return new SegmentOrigin(info.Id, author)
+        {
+            Writers = epoch => own() is { } term && epoch >= term.Epoch ? term.Writer
+                : WriterOf?.Invoke(info.Id, epoch) is { IsEmpty: false } writer ? writer
+                : author,
+        };
+    }
+
     /// <summary>Opens one that came as versions, of an author whose key is elsewhere: it has no log here, and what it holds is what its newest version does.</summary>
-    private Mimei OpenVersions(MimeiInfo info, DiskFolder files, out string found)
+    private Mimei OpenVersions(MimeiInfo info, IFolder files, out string found)
     {
         Mimei mimei = new(new Keyspace(_options, _keys.HashSeed(info.Id)) { IsWriter = false }, info.Id);
         try
@@ -306,11 +451,13 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
     /// <summary>An index file for each few versions rather than for each: writing one is a good part of what a small version costs.</summary>
     private static readonly FileBlockstoreOptions _blockstoreOptions = new() { MaxRecentBlocks = 8192 };
 
-    private Versioner VersionsOf(Mimei mimei, MimeiInfo info, DiskFolder files) => new(mimei, new VersionerOptions
+    private Versioner VersionsOf(Mimei mimei, MimeiInfo info, IFolder files) => new(mimei, new VersionerOptions
     {
         Info = info,
         Author = info.Author.Span.SequenceEqual(Author.Span) ? _keys.Author : null,
-        OpenBlocks = () => new FileBlockstore(Path.Combine(PathOf(info.Id), BlocksFolder), _blockstoreOptions),
+        OpenBlocks = () => _isLook
+            ? new FileBlockstore(Over(Path.Combine(PathOf(info.Id), BlocksFolder)), _blockstoreOptions)
+            : new FileBlockstore(Path.Combine(PathOf(info.Id), BlocksFolder), _blockstoreOptions),
         Files = files,
         WorkFolder = PathOf(info.Id),
         Time = TimeProvider.System,

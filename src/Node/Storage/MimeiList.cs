@@ -9,35 +9,42 @@ using Leither.Node.Logging;
 namespace Leither.Node.Storage;
 
 /// <summary>
-/// What a node knows of its MiMei without opening them: names, rights, when they were made, how many keys they had. A file of lines, one for each change,
+/// What a node knows of its MiMei without opening them: names, when they were made, how many keys they had. A file of lines, one for each change,
 /// of which the last about a MiMei counts:
 /// <code>mid created=1795276800000 right=0 keys=12 name=shop</code>
 /// </summary>
 /// <remarks>
 /// A line is durable when <see cref="Keep"/> returns. A crash may leave a part of the last one, which is dropped. At the start the file is written anew when
-/// most of its lines are old, in one step. Which MiMei there are is not its business: their folders say that.
+/// most of its lines are old, in one step. Which MiMei there are is not its business, nor what may be done with them: their folders say that. (<c>right</c> is for
+/// people who look, and for older versions, in which it had no meaning.)
 /// </remarks>
 internal sealed class MimeiList : IDisposable
 {
     private const string FileName = "mimei.list", Head = "leither mimei list 1";
 
     private readonly Lock _gate = new();
-    private readonly DiskFolder _files;
     private readonly Dictionary<LeitherId, MimeiRecord> _records = [];
-    private readonly FileStream _stream;
+    private readonly FileStream? _stream;
+
+    private MimeiList()
+    {
+    }
+
+    /// <summary>One of which nothing is known and that keeps nothing.</summary>
+    public static MimeiList Empty { get; } = new();
 
     /// <summary>Reads the list of a folder, or begins one.</summary>
     /// <exception cref="IOException">It cannot be read or written.</exception>
     public MimeiList(string folder, NodeLog log)
     {
-        _files = DiskFolder.Make(folder);
-        int lines = File.Exists(_files.FullName(FileName)) ? Read(log) : int.MaxValue;
+        DiskFolder files = DiskFolder.Make(folder);
+        int lines = File.Exists(files.FullName(FileName)) ? Read(files, log) : int.MaxValue;
         if (lines > (_records.Count * 2) + 100)
         {
-            Rewrite();
+            Rewrite(files);
         }
 
-        _stream = new FileStream(_files.FullName(FileName), FileMode.Append, FileAccess.Write, FileShare.Read, bufferSize: 0);
+        _stream = new FileStream(files.FullName(FileName), FileMode.Append, FileAccess.Write, FileShare.Read, bufferSize: 0);
     }
 
     /// <summary>Everything that is known. Not to be looked at while others keep something.</summary>
@@ -58,18 +65,19 @@ internal sealed class MimeiList : IDisposable
     {
         lock (_gate)
         {
-            _stream.Write(Encoding.UTF8.GetBytes(Line(record)));
-            _stream.Flush(flushToDisk: true);
+            FileStream stream = _stream ?? throw new InvalidOperationException("This list keeps nothing");
+            stream.Write(Encoding.UTF8.GetBytes(Line(record)));
+            stream.Flush(flushToDisk: true);
             _records[record.Id] = record;
         }
     }
 
     /// <inheritdoc/>
-    public void Dispose() => _stream.Dispose();
+    public void Dispose() => _stream?.Dispose();
 
-    private int Read(NodeLog log)
+    private int Read(DiskFolder files, NodeLog log)
     {
-        string path = _files.FullName(FileName), text = File.ReadAllText(path);
+        string path = files.FullName(FileName), text = File.ReadAllText(path);
         int whole = text.LastIndexOf('\n') + 1, count = 0;
         if (whole < text.Length)
         {
@@ -98,32 +106,32 @@ internal sealed class MimeiList : IDisposable
         return whole == 0 ? int.MaxValue : count;
     }
 
-    private void Rewrite()
+    private void Rewrite(DiskFolder files)
     {
-        using (FileStream stream = File.Create(_files.FullName(FileName + ".new")))
+        using (FileStream stream = File.Create(files.FullName(FileName + ".new")))
         {
             stream.Write(Encoding.UTF8.GetBytes(Head + "\n" + string.Concat(_records.Values.Select(Line))));
             stream.Flush(flushToDisk: true);
         }
 
-        _files.Rename(FileName + ".new", FileName);
-        _files.SyncDirectory();
+        files.Rename(FileName + ".new", FileName);
+        files.SyncDirectory();
     }
 
     private static string Line(MimeiRecord record) =>
-        string.Create(CultureInfo.InvariantCulture, $"{record.Id} created={record.CreatedMs} right={record.Right} keys={record.Keys} name={record.Name}\n");
+        string.Create(CultureInfo.InvariantCulture, $"{record.Id} created={record.CreatedMs} right={record.Rights.Mask} keys={record.Keys} name={record.Name}\n");
 
     private static MimeiRecord? Parse(string line)
     {
         string[] words = line.Split(' ');
         if (words.Length < 5 || !LeitherId.TryParse(words[0], out LeitherId id)
-            || !TryNumber(words[1], "created=", out ulong created) || !TryNumber(words[2], "right=", out ulong right) || !TryNumber(words[3], "keys=", out ulong keys)
+            || !TryNumber(words[1], "created=", out ulong created) || !TryNumber(words[2], "right=", out _) || !TryNumber(words[3], "keys=", out ulong keys)
             || !words[4].StartsWith("name=", StringComparison.Ordinal))
         {
             return null;
         }
 
-        return new MimeiRecord(id) { CreatedMs = (long)created, Right = right, Keys = (long)keys, Name = words[4]["name=".Length..] };
+        return new MimeiRecord(id) { CreatedMs = (long)created, Keys = (long)keys, Name = words[4]["name=".Length..] };
     }
 
     private static bool TryNumber(string word, string name, out ulong number)

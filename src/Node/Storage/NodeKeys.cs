@@ -56,6 +56,20 @@ public sealed class NodeKeys : IDisposable
         return new NodeKeys(author, node);
     }
 
+    /// <summary>Reads the keys of a data folder, and changes nothing; null: one is missing.</summary>
+    /// <exception cref="DataFolderException">One is damaged.</exception>
+    /// <exception cref="IOException">One cannot be read.</exception>
+    public static NodeKeys? Find(string dataFolder)
+    {
+        PrivateKey? Of(string name)
+        {
+            string path = Path.Combine(dataFolder, "keys", name);
+            return File.Exists(path) ? ReadFile(path) ?? throw new DataFolderException($"{path} is not a private key, or it is damaged") : null;
+        }
+
+        return Of(AuthorFile) is { } author && Of(NodeFile) is { } node ? new NodeKeys(author, node) : null;
+    }
+
     /// <summary>
     /// The seed of a MiMei's key hashes on this node (HKDF, RFC 5869, of the node key): the same at every start, so that a checkpoint, whose keys come in the order of their hashes,
     /// goes into the key table from one end to the other, and a SCAN goes on after a restart. Nobody knows it who does not know the key.
@@ -68,6 +82,26 @@ public sealed class NodeKeys : IDisposable
         HKDF.DeriveKey(HashAlgorithmName.SHA256, secret, seed, salt, info: "leither hash seed"u8);
         CryptographicOperations.ZeroMemory(secret);
         return BinaryPrimitives.ReadUInt64LittleEndian(seed);
+    }
+
+    /// <summary>
+    /// The key of a MiMei's name in IPNS (HKDF, RFC 5869, of the author key): the same on each node that has that key, another for each MiMei, and no way leads from one to another.
+    /// </summary>
+    public PrivateKey NameKey(LeitherId mimei)
+    {
+        Span<byte> secret = stackalloc byte[Ed25519.SeedLength], salt = stackalloc byte[LeitherId.Length], seed = stackalloc byte[Ed25519.SeedLength];
+        Author.CopySeed(secret);
+        mimei.CopyTo(salt);
+        HKDF.DeriveKey(HashAlgorithmName.SHA256, secret, seed, salt, info: "leither ipns name"u8);
+        try
+        {
+            return PrivateKey.FromSeed(seed);
+        }
+        finally
+        {
+            CryptographicOperations.ZeroMemory(secret);
+            CryptographicOperations.ZeroMemory(seed);
+        }
     }
 
     /// <inheritdoc/>
@@ -90,6 +124,19 @@ public sealed class NodeKeys : IDisposable
             CloseToOthers(path, File.GetUnixFileMode(path), File.SetUnixFileMode, PrivateFile, log);
         }
 
+        return ReadFile(path) ?? throw new DataFolderException($"{path} is not a private key, or it is damaged. Restore it from a copy: without it this node is not who it was");
+    }
+
+    /// <summary>Reads a file with a private key; null if it holds none.</summary>
+    /// <exception cref="IOException">It cannot be read.</exception>
+    public static PrivateKey? ReadFile(string path)
+    {
+        const int maxBytes = 4096;
+        if (new FileInfo(path).Length > maxBytes)
+        {
+            return null;
+        }
+
         byte[] text = File.ReadAllBytes(path);
         byte[] key = new byte[text.Length];
         try
@@ -97,7 +144,7 @@ public sealed class NodeKeys : IDisposable
             return Convert.TryFromBase64Chars(System.Text.Encoding.ASCII.GetString(text).TrimEnd(), key, out int length)
                 && PrivateKey.TryFromProtobuf(key.AsSpan(0, length), out PrivateKey? read)
                 ? read
-                : throw new DataFolderException($"{path} is not a private key, or it is damaged. Restore it from a copy: without it this node is not who it was");
+                : null;
         }
         finally
         {

@@ -1,5 +1,6 @@
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
+using Leither.Node.Transport.Tls;
 using Leither.Resp;
 
 namespace Leither.Node.Transport;
@@ -81,7 +82,7 @@ public abstract unsafe class Connection
     public long InputCapacity { get; private set; }
 
     /// <summary>Memory held for replies.</summary>
-    public long OutputMemory => Output.Capacity;
+    public long OutputMemory => Output.Capacity + (Tls?.Sealed.Capacity ?? 0);
 
     /// <summary>Whether <see cref="Pause"/> is in force.</summary>
     public bool IsPaused { get; private set; }
@@ -115,6 +116,18 @@ public abstract unsafe class Connection
 
     /// <summary>Its unconsumed input reached the bound for a paused connection, so it is not read from.</summary>
     internal bool IsReadStopped { get; set; }
+
+    /// <summary>What stands between it and the socket; null: nothing.</summary>
+    internal TlsChannel? Tls { get; set; }
+
+    /// <summary>Whether it speaks TLS.</summary>
+    public bool IsSecure => Tls is not null;
+
+    /// <summary>Opened input waits, of which no event of the socket tells.</summary>
+    internal bool IsUnreadQueued { get; set; }
+
+    /// <summary>What goes to the socket next.</summary>
+    internal RespWriter WireOutput => Tls?.Sealed ?? Output;
 
     /// <summary>What the connection speaks, once its first bytes have told.</summary>
     internal PortProtocol Protocol { get; set; }
@@ -185,6 +198,27 @@ public abstract unsafe class Connection
         return socket;
     }
 
+    /// <summary>Begins TLS, with what was received of it. Call it in <see cref="IConnectionHandler.OnReceive"/>.</summary>
+    internal void BeginTls(TlsAcceptor acceptor, byte* data, long length)
+    {
+        if (!acceptor.TryBegin())
+        {
+            Close(afterOutput: false);
+            return;
+        }
+
+        Tls = new TlsChannel(acceptor, Transport, this);
+        Protocol = PortProtocol.Unknown;
+        Tls.Begin();
+        if (!Tls.FeedHandshake(data, length))
+        {
+            Close(afterOutput: false);
+        }
+    }
+
+    /// <summary>As <see cref="Detach"/>, with TLS between; null: the client has gone.</summary>
+    internal SecureConnection? DetachSecure() => Tls!.Detach(Detach());
+
     internal void ReserveInput(long capacity)
     {
         if (capacity <= InputCapacity)
@@ -222,6 +256,7 @@ public abstract unsafe class Connection
     {
         ReleaseInput();
         Output.Release();
+        Tls?.Release();
     }
 }
 

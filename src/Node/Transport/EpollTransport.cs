@@ -220,12 +220,11 @@ public sealed unsafe class EpollTransport : LoopTransport
         }
     }
 
-    private protected override Connection Adopt(Socket socket)
+    private protected override Connection? Adopt(Socket socket, in PeerNames names)
     {
-        PeerNames names = new(Listener.Show((IPEndPoint)socket.RemoteEndPoint!), Listener.Show((IPEndPoint)socket.LocalEndPoint!), false, false);
         int descriptor = (int)socket.SafeHandle.DangerousGetHandle();
         socket.SafeHandle.SetHandleAsInvalid();
-        return Watch(descriptor, names) ?? throw new IOException("The event loop takes no more connections");
+        return Watch(descriptor, names);
     }
 
     private EpollConnection? Watch(int descriptor, in PeerNames names)

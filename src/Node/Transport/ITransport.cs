@@ -11,13 +11,15 @@ namespace Leither.Node.Transport;
 /// <param name="UnixSocketPermissions">Mode bits of the Unix socket; 0 leaves what the umask gives.</param>
 /// <param name="Backlog">Length of the queue of connections that wait to be accepted.</param>
 /// <param name="KeepAliveSeconds">Seconds of silence after which TCP probes a peer; 0 turns probing off.</param>
+/// <param name="MorePort">One more TCP port; 0 is none.</param>
 public sealed record ListenOptions(
     IReadOnlyList<string> Bind,
     int Port,
     string? UnixSocket = null,
     int UnixSocketPermissions = 0,
     int Backlog = 511,
-    int KeepAliveSeconds = 300);
+    int KeepAliveSeconds = 300,
+    int MorePort = 0);
 
 /// <summary>
 /// Sockets in, sockets out: accepts connections and runs an <see cref="IConnectionHandler"/> on one loop thread.
@@ -61,6 +63,9 @@ public interface ITransport : IConnector, IDisposable
 
     /// <summary>The longest unconsumed input a connection may pile up before it is closed (<c>client-query-buffer-limit</c>).</summary>
     long MaxInputBytes { get; set; }
+
+    /// <summary>Which addresses <see cref="IConnector.Connect"/> may reach, whatever name they were found by; null: any. Called by any thread.</summary>
+    Func<IPAddress, bool>? MayReach { get; set; }
 
     /// <summary>What it has done so far.</summary>
     TransportCounters Counters { get; }

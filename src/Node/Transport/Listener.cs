@@ -36,6 +36,11 @@ internal sealed class Listener
                 OpenTcp(options, old, opened, log);
             }
 
+            if (options.MorePort != 0 && options.MorePort != options.Port)
+            {
+                OpenTcp(options with { Port = options.MorePort }, old, opened, log);
+            }
+
             if (options.UnixSocket is not null)
             {
                 opened.Add(Reuse(old, "unix:" + options.UnixSocket) ?? OpenUnix(options));

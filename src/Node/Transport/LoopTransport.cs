@@ -5,6 +5,7 @@ using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using Leither.MmDb;
 using Leither.Node.Logging;
+using Leither.Node.Transport.Tls;
 using Leither.Resp;
 
 namespace Leither.Node.Transport;
@@ -47,6 +48,8 @@ public abstract unsafe class LoopTransport : ITransport
     private List<Connection> _sends = [];
     private List<Connection> _sending = [];
     private readonly List<Connection> _resumes = [];
+    private List<Connection> _unread = [], _reading = [];
+    private byte* _sealedBuffer;
     private List<Connection> _closes = [];
     private List<Connection> _closing = [];
     private long _lastConnectionId;
@@ -96,6 +99,9 @@ public abstract unsafe class LoopTransport : ITransport
     }
 
     /// <inheritdoc/>
+    public Func<IPAddress, bool>? MayReach { get; set; }
+
+    /// <inheritdoc/>
     public void Connect(string host, int port, int timeoutMs, IOutboundHandler handler)
     {
         var attempt = new ConnectAttempt(this, host, port, handler);
@@ -116,10 +122,26 @@ public abstract unsafe class LoopTransport : ITransport
             Socket socket = new(SocketType.Stream, ProtocolType.Tcp);
             try
             {
-                socket.Connect(host, port);
+                // What was looked at is what is connected to: a name that is asked for twice may mean two things.
+                IPAddress[] addresses = Dns.GetHostAddresses(host);
+                if (transport.MayReach is { } mayReach)
+                {
+                    addresses = [.. addresses.Where(a => mayReach(a.IsIPv4MappedToIPv6 ? a.MapToIPv4() : a))];
+                }
+
+                if (addresses.Length == 0)
+                {
+                    socket.Dispose();
+                    transport.Post(() => Fail(OutboundEnd.Unreachable, $"{host} is in none of the networks that outbound-networks names"));
+                    return;
+                }
+
+                socket.Connect(addresses, port);
                 socket.NoDelay = true;
                 socket.Blocking = false;
-                transport.Post(() => Succeed(socket));
+                // Here, where it is no more than a connect that failed: a socket that was reset meanwhile has no other end.
+                PeerNames names = new(Listener.Show((IPEndPoint)socket.RemoteEndPoint!), Listener.Show((IPEndPoint)socket.LocalEndPoint!), false, false);
+                transport.Post(() => Succeed(socket, names));
             }
             catch (SocketException e)
             {
@@ -140,7 +162,7 @@ public abstract unsafe class LoopTransport : ITransport
             }
         }
 
-        private void Succeed(Socket socket)
+        private void Succeed(Socket socket, in PeerNames names)
         {
             if (_isOver || transport._stopping)
             {
@@ -148,8 +170,13 @@ public abstract unsafe class LoopTransport : ITransport
                 return;
             }
 
+            if (transport.Adopt(socket, names) is not { } connection)
+            {
+                Fail(OutboundEnd.Unreachable, "the event loop takes no more connections");
+                return;
+            }
+
             _isOver = true;
-            Connection connection = transport.Adopt(socket);
             connection.Protocol = PortProtocol.Resp;
             var outbound = new OutboundConnection(connection, handler);
             connection.Session = outbound;
@@ -171,6 +198,7 @@ public abstract unsafe class LoopTransport : ITransport
         while (!_stopping)
         {
             WaitForEvents(NextTimeoutMs());
+            ReadQueued();
             EndTurn();
             if (++_turns % TimedTurns == 0)
             {
@@ -193,6 +221,7 @@ public abstract unsafe class LoopTransport : ITransport
         DisposeCore();
         NativeMemory.AlignedFree(_receiveBuffer);
         NativeMemory.AlignedFree(_nestedBuffer);
+        NativeMemory.Free(_sealedBuffer);
         GC.SuppressFinalize(this);
     }
 
@@ -216,6 +245,7 @@ public abstract unsafe class LoopTransport : ITransport
         try
         {
             WaitForEvents(0);
+            ReadQueued();
             CloseQueued();
             SendQueued();
         }
@@ -256,6 +286,28 @@ public abstract unsafe class LoopTransport : ITransport
 
     internal void QueueResume(Connection connection) => _resumes.Add(connection);
 
+    /// <summary>It has input that lies here already, so that no event is going to tell of it.</summary>
+    internal void QueueUnread(Connection connection)
+    {
+        if (!connection.IsUnreadQueued)
+        {
+            connection.IsUnreadQueued = true;
+            _unread.Add(connection);
+        }
+    }
+
+    /// <summary>What the socket of a TLS connection has, in a buffer that holds it until the next call.</summary>
+    internal long ReceiveSealed(Connection connection, out byte* data)
+    {
+        if (_sealedBuffer == null)
+        {
+            _sealedBuffer = (byte*)NativeMemory.Alloc(ReceiveBufferBytes);
+        }
+
+        data = _sealedBuffer;
+        return Receive(connection, data, ReceiveBufferBytes);
+    }
+
     internal void QueueClose(Connection connection)
     {
         if (!connection.IsCloseQueued)
@@ -273,10 +325,10 @@ public abstract unsafe class LoopTransport : ITransport
     }
 
     /// <summary>Outcome of a receive or send that moved nothing since it would have had to wait.</summary>
-    private protected const long WouldBlock = -1;
+    internal const long WouldBlock = -1;
 
     /// <summary>Outcome of a receive or send on a connection that is broken.</summary>
-    private protected const long Broken = -2;
+    internal const long Broken = -2;
 
     /// <summary>Waits at most so long (-1: for ever), dispatches what happened to the members below, and calls <see cref="BeginTurn"/> first.</summary>
     private protected abstract void WaitForEvents(int timeoutMs);
@@ -303,8 +355,8 @@ public abstract unsafe class LoopTransport : ITransport
 
     private protected abstract void CloseHandle(Connection connection);
 
-    /// <summary>Takes a connected socket, which does not block, into the loop.</summary>
-    private protected abstract Connection Adopt(Socket socket);
+    /// <summary>Takes a connected socket, which does not block, into the loop; null: the loop takes no more, and the socket is closed.</summary>
+    private protected abstract Connection? Adopt(Socket socket, in PeerNames names);
 
     private protected abstract Socket Detach(Connection connection);
 
@@ -339,6 +391,12 @@ public abstract unsafe class LoopTransport : ITransport
             return;
         }
 
+        if (connection.Tls is { IsOpen: false } handshake)
+        {
+            ReceiveHandshake(connection, handshake);
+            return;
+        }
+
         if (connection.IsPaused)
         {
             ReceiveWhilePaused(connection);
@@ -369,7 +427,7 @@ public abstract unsafe class LoopTransport : ITransport
             room = ReceiveBufferBytes - have;
         }
 
-        long received = Receive(connection, buffer + have, room);
+        long received = Take(connection, buffer + have, room);
         if (received <= 0)
         {
             EndOfInput(connection, received);
@@ -380,6 +438,55 @@ public abstract unsafe class LoopTransport : ITransport
         _reads++;
         connection.BytesReceived += received;
         Present(connection, buffer, have + received);
+    }
+
+    private long Take(Connection connection, byte* buffer, long length) =>
+        connection.Tls is { } tls ? tls.Receive(buffer, length) : Receive(connection, buffer, length);
+
+    private void ReceiveHandshake(Connection connection, TlsChannel handshake)
+    {
+        long received = ReceiveSealed(connection, out byte* data);
+        if (received > 0)
+        {
+            connection.LastInteractionMs = NowMs;
+            connection.BytesReceived += received;
+            if (!handshake.FeedHandshake(data, received))
+            {
+                Log.Verbose($"Closing {connection.RemoteAddress}: it sent more than a TLS handshake needs");
+                connection.Close(afterOutput: false);
+            }
+        }
+        else if (received != WouldBlock)
+        {
+            handshake.EndHandshake();
+            connection.Close(afterOutput: false);
+        }
+    }
+
+    /// <summary>Receives from those whose input lies here already.</summary>
+    private void ReadQueued()
+    {
+        if (_unread.Count == 0)
+        {
+            return;
+        }
+
+        (_unread, _reading) = (_reading, _unread);
+        foreach (Connection connection in _reading)
+        {
+            connection.IsUnreadQueued = false;
+            if (connection.IsPresenting)
+            {
+                // Its command runs, while others have a turn.
+                QueueUnread(connection);
+            }
+            else
+            {
+                OnReadable(connection);
+            }
+        }
+
+        _reading.Clear();
     }
 
     private protected void OnWritable(Connection connection)
@@ -483,7 +590,7 @@ public abstract unsafe class LoopTransport : ITransport
             return;
         }
 
-        long received = Receive(connection, _receiveBuffer, PausedInputBytes - have);
+        long received = Take(connection, _receiveBuffer, PausedInputBytes - have);
         if (received <= 0)
         {
             EndOfInput(connection, received);
@@ -521,7 +628,7 @@ public abstract unsafe class LoopTransport : ITransport
 
     private int NextTimeoutMs()
     {
-        if ((_sends.Count > 0 && !_outputHeld) || _resumes.Count + _closes.Count > 0 || !_posted.IsEmpty)
+        if ((_sends.Count > 0 && !_outputHeld) || _resumes.Count + _closes.Count + _unread.Count > 0 || !_posted.IsEmpty)
         {
             return 0;
         }
@@ -574,6 +681,10 @@ public abstract unsafe class LoopTransport : ITransport
             {
                 connection.IsReadStopped = false;
                 WatchReadable(connection, true);
+                if (connection.IsSecure)
+                {
+                    QueueUnread(connection);
+                }
             }
 
             if (connection.InputLength > 0)
@@ -602,7 +713,13 @@ public abstract unsafe class LoopTransport : ITransport
 
     private void SendOutput(Connection connection)
     {
-        RespWriter output = connection.Output;
+        RespWriter output = connection.WireOutput;
+        if (connection.Tls is { } tls && !tls.TrySeal(connection.Output))
+        {
+            connection.Close(afterOutput: false);
+            return;
+        }
+
         if (output.Length > 0)
         {
             long sent = Send(connection, output.Data, output.Length);
@@ -619,6 +736,13 @@ public abstract unsafe class LoopTransport : ITransport
                 connection.BytesSent += sent;
                 output.Consume(sent);
             }
+        }
+
+        if (output.Length == 0 && connection.Tls is { IsOpen: true } && connection.Output.Length > 0)
+        {
+            // More than is sealed at once; others have a turn first.
+            connection.SendOutput();
+            return;
         }
 
         if (output.Length == 0)
@@ -658,6 +782,7 @@ public abstract unsafe class LoopTransport : ITransport
 
                 if (!connection.IsGone)
                 {
+                    SayGoodbye(connection);
                     CloseHandle(connection);
                     connection.IsGone = true;
                 }
@@ -671,6 +796,19 @@ public abstract unsafe class LoopTransport : ITransport
 
         _closes.AddRange(_closeLater);
         _closeLater.Clear();
+    }
+
+    /// <summary>A TLS client is told that what it got is all, as far as the socket takes that at once.</summary>
+    private void SayGoodbye(Connection connection)
+    {
+        if (connection.Tls is { } tls)
+        {
+            tls.Close();
+            if (tls.Sealed.Length > 0)
+            {
+                _ = Send(connection, tls.Sealed.Data, tls.Sealed.Length);
+            }
+        }
     }
 
     private void CloseEverything()

@@ -1,11 +1,12 @@
 using System.Net.Sockets;
 using Leither.Node.Logging;
+using Leither.Node.Transport.Tls;
 
 namespace Leither.Node.Transport;
 
 /// <summary>
 /// Stands on the one port: looks at the first bytes of each connection and lets RESP through to its handler, hands HTTP and
-/// libp2p on with their sockets, and turns away what is recognised but not served.
+/// libp2p on with their sockets, and turns away what is recognised but not served. TLS is begun, and then what is said inside is looked at likewise.
 /// </summary>
 public sealed unsafe class PortHandler : IConnectionHandler
 {
@@ -27,6 +28,12 @@ public sealed unsafe class PortHandler : IConnectionHandler
         _log = log;
     }
 
+    /// <summary>What TLS is begun with; null: it is not served.</summary>
+    public TlsAcceptor? Tls { get; init; }
+
+    /// <summary>Takes over a connection that speaks HTTP over TLS; null: it is not served.</summary>
+    public Action<SecureConnection, byte[]>? Https { get; init; }
+
     /// <inheritdoc/>
     public void OnOpen(Connection connection) => _resp.OnOpen(connection);
 
@@ -44,13 +51,25 @@ public sealed unsafe class PortHandler : IConnectionHandler
         {
             case PortProtocol.Unknown:
                 return 0;
+            case PortProtocol.Tls when Tls is not null && !connection.IsSecure:
+                connection.BeginTls(Tls, data, length);
+                return length;
+            case PortProtocol.Resp or PortProtocol.Http when Tls is { IsRequired: true } && !connection.IsSecure && !connection.IsUnix:
+                _log.Verbose($"Closing {connection.RemoteAddress}: only TLS is served on this port");
+                connection.Close(afterOutput: false);
+                return length;
             case PortProtocol.Resp:
                 return _resp.OnReceive(connection, data, length);
-            case PortProtocol.Http:
+            case PortProtocol.Http when !connection.IsSecure:
                 Hand(connection, data, length, _http);
                 return length;
+            case PortProtocol.Http when Https is not null:
+                byte[] received = new ReadOnlySpan<byte>(data, checked((int)length)).ToArray();
+                if (connection.DetachSecure() is { } secure) Https(secure, received);
+                return length;
             // Over a Unix socket nobody has an address, which peers must have.
-            case PortProtocol.Libp2p when !connection.IsUnix && _libp2p() is { } peers:
+            // Peers have a handshake of their own, and need none around it.
+            case PortProtocol.Libp2p when !connection.IsUnix && !connection.IsSecure && _libp2p() is { } peers:
                 Hand(connection, data, length, peers);
                 return length;
             default:

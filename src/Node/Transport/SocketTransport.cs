@@ -163,9 +163,8 @@ public sealed unsafe class SocketTransport : LoopTransport
         connection.AwaitReadable();
     }
 
-    private protected override Connection Adopt(Socket socket)
+    private protected override Connection? Adopt(Socket socket, in PeerNames names)
     {
-        PeerNames names = new(Listener.Show((IPEndPoint)socket.RemoteEndPoint!), Listener.Show((IPEndPoint)socket.LocalEndPoint!), false, false);
         SocketConnection connection = new(this, names, socket);
         _connections[connection.Id] = connection;
         connection.AwaitReadable();
@@ -338,9 +337,9 @@ public sealed unsafe class SocketTransport : LoopTransport
             }
 
             _writable ??= new Waiter(this, c => c.Sent());
-            int length = (int)Math.Min(Output.Length, SlowSendBytes);
+            int length = (int)Math.Min(WireOutput.Length, SlowSendBytes);
             _writable.Reserve(length);
-            new ReadOnlySpan<byte>(Output.Data, length).CopyTo(_writable.Buffer);
+            new ReadOnlySpan<byte>(WireOutput.Data, length).CopyTo(_writable.Buffer);
             _writable.Start(Socket, receive: false, length);
         }
 
@@ -361,8 +360,8 @@ public sealed unsafe class SocketTransport : LoopTransport
 
             LastInteractionMs = _transport.NowMs;
             BytesSent += writable.BytesTransferred;
-            Output.Consume(writable.BytesTransferred);
-            if (Output.Length > SlowSendBytes)
+            WireOutput.Consume(writable.BytesTransferred);
+            if (WireOutput.Length > SlowSendBytes)
             {
                 SendSlowly();
                 return;

@@ -78,7 +78,7 @@ internal static class DagPage
         {
             html.Append(any ? ",\n" : "\n").Append(' ', Math.Min(2 * (depth + 1), 200));
             any = true;
-            if (name is not null) html.Append(Page.Encode(JsonSerializer.Serialize(name))).Append(": ");
+            if (name is not null) html.Append(Page.Encode($"\"{JsonEncodedText.Encode(name)}\"")).Append(": ");
         }
     }
 }

@@ -1,0 +1,447 @@
+// POST /api/command: commands in JSON, for the page and for whoever has HTTP and no Redis client.
+//
+//   { "mimei": "diary", "version": "3", "database": 0, "commands": [["GET", "greeting"], ["HGETALL", {"base64": "/w=="}]] }
+//   { "replies": ["hello", ["field", "value", "raw", {"base64": "/w=="}], 42, null, {"error": "WRONGTYPE …"}] }
+//
+// Who asks is who an Authorization header says: Basic with a user's name and password, or Passport with a passport; without one, the default user, as over
+// RESP. There are no cookies and nothing is kept between requests, so there is nothing that another page could borrow; that such pages are refused
+// altogether (Host, Origin, Sec-Fetch-Site) was decided before, and a request of type application/json is none that a form or a link can make.
+
+using System.Buffers;
+using System.Globalization;
+using System.Net;
+using System.Text;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Unicode;
+using Leither.MmDb.Commands;
+using Leither.Resp;
+using Microsoft.AspNetCore.Http;
+
+namespace Leither.Node.Http.Page;
+
+/// <summary>Commands over HTTP.</summary>
+internal sealed class CommandApi(LocalClients clients)
+{
+    /// <summary>Bytes of a request's body.</summary>
+    internal const int MaxRequestBytes = 1 << 20;
+
+    /// <summary>Bytes of all replies of a request, as RESP has them. A large value is to be read in pieces (GETRANGE, HSCAN, …).</summary>
+    internal const int MaxReplyBytes = 8 << 20;
+
+    /// <summary>Commands of a request.</summary>
+    internal const int MaxCommands = 1000;
+
+    /// <summary>Requests under way; each may hold as much memory as its reply.</summary>
+    private const int MaxRequests = 32;
+
+    /// <summary>Replies that hold others do so this deep at most.</summary>
+    private const int MaxDepth = 32;
+
+    /// <summary>How long a request may take: making a version of much data takes a while.</summary>
+    private static readonly TimeSpan _limit = TimeSpan.FromMinutes(5);
+
+    private static readonly JsonWriterOptions _json = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
+    /// <summary>What makes no sense where a request has one reply to each command and then is over: what waits, what goes on, what changes how is replied; and logging in, which has its header.</summary>
+    private static readonly HashSet<string> _refused =
+    [
+        "auth", "hello", "quit", "reset", "monitor", "wait", "waitaof", "sync", "psync", "replconf", "subscribe", "psubscribe", "ssubscribe", "unsubscribe", "punsubscribe", "sunsubscribe",
+        "client|reply", "client|tracking", "client|caching", "client|pause", "debug|sleep",
+    ];
+
+    private int _underWay;
+
+    /// <summary>Answers a request.</summary>
+    public async Task AnswerAsync(HttpContext context)
+    {
+        HttpRequest request = context.Request;
+        if (!HttpMethods.IsPost(request.Method))
+        {
+            context.Response.Headers.Allow = "POST";
+            await FailAsync(context, StatusCodes.Status405MethodNotAllowed, "only POST is answered here");
+            return;
+        }
+
+        if (!IsJson(request.ContentType))
+        {
+            await FailAsync(context, StatusCodes.Status415UnsupportedMediaType, "the body is to be of type application/json");
+            return;
+        }
+
+        if (Interlocked.Increment(ref _underWay) > MaxRequests)
+        {
+            Interlocked.Decrement(ref _underWay);
+            await FailAsync(context, StatusCodes.Status503ServiceUnavailable, "too many requests are under way");
+            return;
+        }
+
+        try
+        {
+            await RunAsync(context);
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _underWay);
+        }
+    }
+
+    private async Task RunAsync(HttpContext context)
+    {
+        if (await ReadAsync(context.Request) is not { } body)
+        {
+            await FailAsync(context, StatusCodes.Status413PayloadTooLarge, $"a request has up to {MaxRequestBytes} bytes");
+            return;
+        }
+
+        LocalRequest request;
+        try
+        {
+            request = Read(context, body);
+        }
+        catch (Exception e) when (e is JsonException or FormatException)
+        {
+            await FailAsync(context, StatusCodes.Status400BadRequest, e is JsonException ? "the body is no JSON" : e.Message);
+            return;
+        }
+
+        using CancellationTokenSource limit = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted);
+        limit.CancelAfter(_limit);
+        LocalReplies replies;
+        try
+        {
+            replies = await clients.RunAsync(request, limit.Token);
+        }
+        catch (OperationCanceledException) when (!context.RequestAborted.IsCancellationRequested)
+        {
+            await FailAsync(context, StatusCodes.Status504GatewayTimeout, "the commands took too long");
+            return;
+        }
+
+        await (replies.Outcome switch
+        {
+            LocalOutcome.Done => ReplyAsync(context, request, replies.Replies),
+            LocalOutcome.TooLarge => FailAsync(context, StatusCodes.Status413PayloadTooLarge, $"the replies are more than {MaxReplyBytes} bytes: ask for less at once"),
+            LocalOutcome.Refused => FailAsync(context, StatusCodes.Status503ServiceUnavailable, "the node takes no more clients"),
+            _ => FailAsync(context, StatusCodes.Status503ServiceUnavailable, "the node ended the connection"),
+        });
+    }
+
+    // ------------------------------------------------------------------ the request
+
+    private static bool IsJson(string? type) => type is not null && type.Split(';')[0].Trim().Equals("application/json", StringComparison.OrdinalIgnoreCase);
+
+    /// <summary>The body; null: it is too large.</summary>
+    private static async Task<byte[]?> ReadAsync(HttpRequest request)
+    {
+        if (request.ContentLength > MaxRequestBytes)
+        {
+            return null;
+        }
+
+        byte[] buffer = new byte[Math.Min(request.ContentLength ?? 4096, MaxRequestBytes) + 1];
+        int length = 0;
+        while (await request.Body.ReadAsync(buffer.AsMemory(length), request.HttpContext.RequestAborted) is > 0 and var read)
+        {
+            length += read;
+            if (length > MaxRequestBytes)
+            {
+                return null;
+            }
+
+            if (length == buffer.Length)
+            {
+                Array.Resize(ref buffer, Math.Min(2 * length, MaxRequestBytes + 1));
+            }
+        }
+
+        return buffer[..length];
+    }
+
+    /// <exception cref="FormatException">It asks for what there is not.</exception>
+    private static LocalRequest Read(HttpContext context, byte[] body)
+    {
+        using JsonDocument document = JsonDocument.Parse(body, new JsonDocumentOptions { MaxDepth = 8 });
+        JsonElement root = document.RootElement;
+        if (root.ValueKind != JsonValueKind.Object || !root.TryGetProperty("commands", out JsonElement commands) || commands.ValueKind != JsonValueKind.Array)
+        {
+            throw new FormatException("the body is to be an object with an array of commands");
+        }
+
+        using RespWriter written = new();
+        List<int> ends = [];
+        void Add(params ReadOnlySpan<byte[]> words)
+        {
+            written.Array(words.Length);
+            foreach (byte[] word in words)
+            {
+                written.Bulk(word);
+            }
+
+            ends.Add(checked((int)written.Length));
+        }
+
+        if (ReadLogin(context.Request) is { } login)
+        {
+            Add(login);
+        }
+
+        if (Text(root, "mimei") is { } mimei)
+        {
+            byte[] name = Encoding.UTF8.GetBytes(mimei);
+            if (Text(root, "version") is { } version)
+            {
+                Add("MIMEI"u8.ToArray(), "OPEN"u8.ToArray(), name, "VERSION"u8.ToArray(), Encoding.UTF8.GetBytes(version));
+            }
+            else
+            {
+                Add("MIMEI"u8.ToArray(), "OPEN"u8.ToArray(), name);
+            }
+        }
+
+        if (root.TryGetProperty("database", out JsonElement database))
+        {
+            if (database.ValueKind != JsonValueKind.Number || !database.TryGetInt32(out int number))
+            {
+                throw new FormatException("the database is to be a number");
+            }
+
+            if (number != 0)
+            {
+                Add("SELECT"u8.ToArray(), Encoding.ASCII.GetBytes(number.ToString(CultureInfo.InvariantCulture)));
+            }
+        }
+
+        int required = ends.Count;
+        if (commands.GetArrayLength() is 0 or > MaxCommands)
+        {
+            throw new FormatException($"a request has 1 to {MaxCommands} commands");
+        }
+
+        foreach (JsonElement command in commands.EnumerateArray())
+        {
+            if (command.ValueKind != JsonValueKind.Array || command.GetArrayLength() == 0)
+            {
+                throw new FormatException("a command is to be an array of words");
+            }
+
+            byte[][] words = [.. command.EnumerateArray().Select(Word)];
+            if (Refusal(words) is { } refused)
+            {
+                throw new FormatException($"'{refused}' cannot be had over HTTP");
+            }
+
+            Add(words);
+        }
+
+        ConnectionInfo connection = context.Connection;
+        return new LocalRequest(
+            Address(connection.RemoteIpAddress, connection.RemotePort),
+            Address(connection.LocalIpAddress, connection.LocalPort),
+            connection.RemoteIpAddress is null || IPAddress.IsLoopback(connection.RemoteIpAddress),
+            written.Span.ToArray(),
+            ends,
+            required,
+            MaxReplyBytes);
+    }
+
+    private static string Address(IPAddress? address, int port) => address is null ? "" : new IPEndPoint(address, port).ToString();
+
+    private static string? Text(JsonElement root, string name) =>
+        !root.TryGetProperty(name, out JsonElement value) || value.ValueKind == JsonValueKind.Null ? null
+        : value.ValueKind == JsonValueKind.String ? value.GetString() : throw new FormatException($"{name} is to be a text");
+
+    private static byte[] Word(JsonElement word) => word.ValueKind switch
+    {
+        JsonValueKind.String => Encoding.UTF8.GetBytes(word.GetString()!),
+        JsonValueKind.Number => Encoding.ASCII.GetBytes(word.GetRawText()),
+        JsonValueKind.Object when word.TryGetProperty("base64", out JsonElement bytes) && bytes.ValueKind == JsonValueKind.String && bytes.TryGetBytesFromBase64(out byte[]? value) => value,
+        _ => throw new FormatException("a word is to be a text, a number or {\"base64\": text}"),
+    };
+
+    /// <summary>What logs in as the Authorization header says; null: there is none.</summary>
+    private static byte[][]? ReadLogin(HttpRequest request)
+    {
+        string header = request.Headers.Authorization.ToString();
+        if (header.Length == 0)
+        {
+            return null;
+        }
+
+        int space = header.IndexOf(' ', StringComparison.Ordinal);
+        string scheme = space < 0 ? header : header[..space], given = space < 0 ? "" : header[(space + 1)..].Trim();
+        if (scheme.Equals("Passport", StringComparison.OrdinalIgnoreCase))
+        {
+            return ["AUTH"u8.ToArray(), "passport"u8.ToArray(), Encoding.UTF8.GetBytes(given)];
+        }
+
+        byte[] decoded = new byte[given.Length];
+        if (!scheme.Equals("Basic", StringComparison.OrdinalIgnoreCase) || !Convert.TryFromBase64String(given, decoded, out int length) || decoded.AsSpan(0, length).IndexOf((byte)':') is var colon && colon < 0)
+        {
+            throw new FormatException("the Authorization header is to be Basic or Passport");
+        }
+
+        byte[] password = decoded[(colon + 1)..length];
+        return colon == 0 ? ["AUTH"u8.ToArray(), password] : ["AUTH"u8.ToArray(), decoded[..colon], password];
+    }
+
+    /// <summary>The command, if it is none for HTTP; null: it is, or there is no such.</summary>
+    private static unsafe string? Refusal(byte[][] words)
+    {
+        fixed (byte* name = words[0], second = words.Length > 1 ? words[1] : [])
+        {
+            CommandSpec? spec = CommandTable.Shared.Find(new Slice(name, words[0].Length));
+            if (spec is { Subcommands.Length: > 0 } && words.Length > 1)
+            {
+                spec = CommandTable.FindSub(spec, new Slice(second, words[1].Length)) ?? spec;
+            }
+
+            return spec is not null && (spec.Has(CommandFlags.Blocking) || _refused.Contains(spec.FullName)) ? spec.FullName : null;
+        }
+    }
+
+    // ------------------------------------------------------------------ the reply
+
+    private static async Task ReplyAsync(HttpContext context, LocalRequest request, byte[] replies)
+    {
+        ArrayBufferWriter<byte> body = new(replies.Length + (replies.Length / 8) + 256);
+        if (Write(body, request, replies) is { } error)
+        {
+            await FailAsync(context, StatusOf(error), error, isWhole: true);
+            return;
+        }
+
+        await SendAsync(context, StatusCodes.Status200OK, body.WrittenMemory);
+    }
+
+    /// <summary>Writes the replies; or returns why there are none for what was asked.</summary>
+    private static string? Write(IBufferWriter<byte> body, LocalRequest request, byte[] replies)
+    {
+        RespReader reader = new(replies);
+        for (int i = 0; i < request.Required; i++)
+        {
+            if (reader.TryRead() != ReadStatus.Complete)
+            {
+                return "ERR the node ended the connection";
+            }
+
+            if (reader.IsError)
+            {
+                return Encoding.UTF8.GetString(reader.Text);
+            }
+        }
+
+        if (replies.AsSpan(reader.Consumed).StartsWith("-NOAUTH "u8))
+        {
+            _ = reader.TryRead();
+            return Encoding.UTF8.GetString(reader.Text);
+        }
+
+        using Utf8JsonWriter json = new(body, _json);
+        json.WriteStartObject();
+        json.WriteStartArray("replies");
+        while (reader.Consumed < replies.Length)
+        {
+            if (reader.TryRead() != ReadStatus.Complete)
+            {
+                throw new InvalidOperationException("A reply is not whole.");
+            }
+
+            Write(json, ref reader, 0);
+        }
+
+        json.WriteEndArray();
+        json.WriteEndObject();
+        return null;
+    }
+
+    private static void Write(Utf8JsonWriter json, ref RespReader reader, int depth)
+    {
+        if (reader.IsNull)
+        {
+            json.WriteNullValue();
+        }
+        else if (reader.IsError)
+        {
+            json.WriteStartObject();
+            json.WriteString("error", Encoding.UTF8.GetString(reader.Text));
+            json.WriteEndObject();
+        }
+        else if (reader.IsAggregate)
+        {
+            int count = reader.ElementCount;
+            json.WriteStartArray();
+            for (int i = 0; i < count; i++)
+            {
+                if (depth == MaxDepth)
+                {
+                    _ = reader.TrySkip();
+                }
+                else if (reader.TryRead() == ReadStatus.Complete)
+                {
+                    Write(json, ref reader, depth + 1);
+                }
+            }
+
+            json.WriteEndArray();
+        }
+        else if (reader.Type == RespType.Integer)
+        {
+            // Beyond this a number of JavaScript's is not exact.
+            const long maxExact = (1L << 53) - 1;
+            if (reader.Integer is >= -maxExact and <= maxExact)
+            {
+                json.WriteNumberValue(reader.Integer);
+            }
+            else
+            {
+                json.WriteStringValue(reader.Integer.ToString(CultureInfo.InvariantCulture));
+            }
+        }
+        else if (Utf8.IsValid(reader.Text))
+        {
+            json.WriteStringValue(reader.Text);
+        }
+        else
+        {
+            json.WriteStartObject();
+            json.WriteBase64String("base64", reader.Text);
+            json.WriteEndObject();
+        }
+    }
+
+    private static int StatusOf(string error) =>
+        error.StartsWith("NOAUTH", StringComparison.Ordinal) || error.StartsWith("WRONGPASS", StringComparison.Ordinal) ? StatusCodes.Status401Unauthorized
+        : error.StartsWith("NOPERM", StringComparison.Ordinal) ? StatusCodes.Status403Forbidden
+        : StatusCodes.Status400BadRequest;
+
+    private static Task FailAsync(HttpContext context, int status, string error, bool isWhole = false)
+    {
+        if (status == StatusCodes.Status401Unauthorized)
+        {
+            // Not Basic: the page asks for the password, and no window of the browser's is to.
+            context.Response.Headers.WWWAuthenticate = "Passport";
+        }
+
+        ArrayBufferWriter<byte> body = new();
+        using (Utf8JsonWriter json = new(body, _json))
+        {
+            json.WriteStartObject();
+            json.WriteString("error", isWhole ? error : "ERR " + error);
+            json.WriteEndObject();
+        }
+
+        return SendAsync(context, status, body.WrittenMemory);
+    }
+
+    private static Task SendAsync(HttpContext context, int status, ReadOnlyMemory<byte> body)
+    {
+        HttpResponse response = context.Response;
+        response.StatusCode = status;
+        response.ContentType = "application/json";
+        response.ContentLength = body.Length;
+        response.Headers.CacheControl = "no-store";
+        response.Headers.XContentTypeOptions = "nosniff";
+        return HttpMethods.IsHead(context.Request.Method) ? Task.CompletedTask : response.Body.WriteAsync(body, context.RequestAborted).AsTask();
+    }
+}

@@ -1,0 +1,228 @@
+// One stream of the log protocol with a peer, for one MiMei: a pump each way.
+//
+//  - What is to be sent is put into a buffer, and goes out with one write while the next is filled. Nothing is sent that the stream does not take, and nothing
+//    is made for a peer that has enough to read (Room): so a slow peer costs one buffer, and who writes the MiMei never waits for it.
+//  - What comes is handed on message by message. So many may wait to be worked on; the peer is not read from meanwhile.
+
+using System.Buffers;
+using Leither.Ipfs.Keys;
+using Leither.Libp2p;
+using Leither.Replication;
+
+namespace Leither.Node.Replication;
+
+/// <summary>Is told what happens on a stream. Called on the stream's own threads.</summary>
+internal interface ILogLinkOwner
+{
+    /// <summary>A message came. When it has been worked on, <see cref="LogLink.Worked"/> is called.</summary>
+    void Received(LogLink link, Message message);
+
+    /// <summary>There is room again for what is to be sent.</summary>
+    void Drained(LogLink link);
+
+    /// <summary>It is over.</summary>
+    void Ended(LogLink link, Exception? problem);
+}
+
+/// <summary>A stream of the log protocol. Sending is one thread's at a time.</summary>
+internal sealed class LogLink
+{
+    private readonly ReplicationOptions _options;
+    private readonly ILogLinkOwner _owner;
+    private readonly CancellationTokenSource _ending;
+    private readonly SemaphoreSlim _waiting;
+    private readonly Lock _gate = new();
+    private readonly SemaphoreSlim _toSend = new(0, 1);
+    private readonly TaskCompletionSource _sentAll = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource _over = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private ArrayBufferWriter<byte> _filling = new(), _sending = new();
+    private bool _isCompleted, _wasFull;
+    private long _received, _sent, _heardAt;
+
+    public LogLink(PeerStream stream, PeerId peer, bool isInbound, ReplicationOptions options, ILogLinkOwner owner, CancellationToken stopping)
+    {
+        Stream = stream;
+        Peer = peer;
+        IsInbound = isInbound;
+        _options = options;
+        _owner = owner;
+        _waiting = new SemaphoreSlim(options.MaxWaitingMessages);
+        _ending = CancellationTokenSource.CreateLinkedTokenSource(stopping);
+        _heardAt = Environment.TickCount64;
+    }
+
+    /// <summary>Its number among the replica's streams.</summary>
+    public long Number { get; set; }
+
+    public PeerStream Stream { get; }
+
+    public PeerId Peer { get; }
+
+    /// <summary>Whether the peer opened it: it follows, or asks.</summary>
+    public bool IsInbound { get; }
+
+    /// <summary>When something came last (<see cref="Environment.TickCount64"/>).</summary>
+    public long HeardAt => Interlocked.Read(ref _heardAt);
+
+    public long BytesReceived => Interlocked.Read(ref _received);
+
+    public long BytesSent => Interlocked.Read(ref _sent);
+
+    /// <summary>Is over when what was sent has gone and no more follows.</summary>
+    public Task Sent => _sentAll.Task;
+
+    /// <summary>Is over when both directions are.</summary>
+    public Task Over => _over.Task;
+
+    /// <summary>How many bytes more may be made for the peer now; when there are none, <see cref="ILogLinkOwner.Drained"/> tells of more.</summary>
+    public int Room
+    {
+        get
+        {
+            lock (_gate)
+            {
+                int room = _isCompleted ? 0 : _options.MaxUnsentBytes - _filling.WrittenCount;
+                _wasFull |= room <= 0;
+                return Math.Max(0, room);
+            }
+        }
+    }
+
+    /// <summary>Runs both pumps until the stream is over, whatever ends it. The reader may hold what came with the first message.</summary>
+    public async Task RunAsync(MessageReader reader)
+    {
+        Exception? problem = null;
+        Task<Exception?> sending = SendAllAsync();
+        try
+        {
+            while (await reader.ReadAsync(_ending.Token).ConfigureAwait(false) is var (message, bytes))
+            {
+                Interlocked.Exchange(ref _heardAt, Environment.TickCount64);
+                Interlocked.Add(ref _received, bytes);
+                await _waiting.WaitAsync(_ending.Token).ConfigureAwait(false);
+                _owner.Received(this, message);
+            }
+        }
+        catch (Exception e) when (e is IOException or OperationCanceledException or ObjectDisposedException)
+        {
+            problem = e;
+        }
+
+        // The peer will say no more; what it is still to be told goes out first.
+        Complete();
+        if (problem is not null) await _ending.CancelAsync().ConfigureAwait(false);
+        Exception? other = await sending.ConfigureAwait(false);
+        _sentAll.TrySetResult();
+        problem = problem is null or OperationCanceledException ? other ?? problem : problem;
+        if (problem is not null) Stream.Reset();
+        _over.SetResult();
+        _owner.Ended(this, problem);
+    }
+
+    /// <summary>Hands on a message that was read before the pumps ran.</summary>
+    public void Took(Message message)
+    {
+        _waiting.Wait(0);
+        _owner.Received(this, message);
+    }
+
+    /// <summary>A message that was handed on has been worked on: another may come.</summary>
+    public void Worked() => _waiting.Release();
+
+    /// <summary>Whether there is something to send that <see cref="Flush"/> has not been called for. The sender's.</summary>
+    public bool IsUnflushed { get; private set; }
+
+    /// <summary>Makes a message ready to be sent; it goes with <see cref="Flush"/>, and with what else is ready.</summary>
+    public void Send(Message message)
+    {
+        lock (_gate)
+        {
+            if (_isCompleted) return;
+            MessageCodec.Encode(message, _filling);
+        }
+
+        IsUnflushed = true;
+    }
+
+    /// <summary>Sends what is ready, by and by.</summary>
+    public void Flush()
+    {
+        IsUnflushed = false;
+        Wake();
+    }
+
+    /// <summary>Sends what there is, and then says that no more comes.</summary>
+    public void Complete()
+    {
+        lock (_gate)
+        {
+            if (_isCompleted) return;
+            _isCompleted = true;
+        }
+
+        Wake();
+    }
+
+    /// <summary>Ends it at once.</summary>
+    public void Abort() => _ending.Cancel();
+
+    private void Wake()
+    {
+        try
+        {
+            if (_toSend.CurrentCount == 0) _toSend.Release();
+        }
+        catch (SemaphoreFullException)
+        {
+            // Two woke it at once: it is awake.
+        }
+    }
+
+    private async Task<Exception?> SendAllAsync()
+    {
+        CancellationTokenSource deadline = CancellationTokenSource.CreateLinkedTokenSource(_ending.Token);
+        try
+        {
+            while (true)
+            {
+                await _toSend.WaitAsync(_ending.Token).ConfigureAwait(false);
+                bool isCompleted, wasFull;
+                lock (_gate)
+                {
+                    (_filling, _sending) = (_sending, _filling);
+                    (isCompleted, wasFull, _wasFull) = (_isCompleted, _wasFull, false);
+                }
+
+                // There is room as soon as what was made is on its way: the next is filled meanwhile.
+                if (wasFull) _owner.Drained(this);
+                if (_sending.WrittenCount > 0)
+                {
+                    if (!deadline.TryReset())
+                    {
+                        deadline.Dispose();
+                        deadline = CancellationTokenSource.CreateLinkedTokenSource(_ending.Token);
+                    }
+
+                    deadline.CancelAfter(_options.SendTimeout);
+                    await Stream.WriteAsync(_sending.WrittenMemory, deadline.Token).ConfigureAwait(false);
+                    Interlocked.Add(ref _sent, _sending.WrittenCount);
+                    _sending.ResetWrittenCount();
+                }
+
+                if (!isCompleted) continue;
+                Stream.CompleteWrites();
+                _sentAll.TrySetResult();
+                return null;
+            }
+        }
+        catch (Exception e) when (e is IOException or OperationCanceledException or ObjectDisposedException)
+        {
+            if (!_ending.IsCancellationRequested) await _ending.CancelAsync().ConfigureAwait(false);
+            return e;
+        }
+        finally
+        {
+            deadline.Dispose();
+        }
+    }
+}

@@ -1,0 +1,609 @@
+// One MiMei's replica at work: the core, which decides, with streams, the clock and the store around it.
+//
+//  - The core is one thread's at a time: whatever happens is put into a queue and worked on in order, on a thread of the pool that nobody waits for.
+//  - Who writes the MiMei tells that the log grew by setting a flag. The queue is woken for it every few milliseconds at most, less often the faster the log grows:
+//    what a head, a message and an answer cost is then shared by more entries. What is sent goes out once a piece of work is done.
+//  - A stream's messages wait in the stream where they come faster than they are worked on.
+//  - What goes wrong with a stream, or with the disk while somebody is served, ends that stream and nothing else.
+
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Net;
+using Leither.Ipfs.Keys;
+using Leither.Ipfs.Multiformats;
+using Leither.Libp2p;
+using Leither.MmDb;
+using Leither.MmDb.Log;
+using Leither.MmDb.Rights;
+using Leither.Replication;
+
+namespace Leither.Node.Replication;
+
+/// <summary>A MiMei that has to do with other nodes. Any thread.</summary>
+internal sealed partial class MimeiReplica : IReplicaPort, ILogLinkOwner, IThreadPoolWorkItem, IAsyncDisposable
+{
+    /// <summary>The queue is woken for a log that grew once in so many milliseconds at most: a head covers as much at a time.</summary>
+    private const int GrewPauseMs = LogProtocol.HeadIntervalMs, LongestGrewPauseMs = 10;
+
+    /// <summary>The pause is a millisecond longer for each so many bytes that the log grows in one.</summary>
+    private const int BytesPerPauseMs = 4096;
+
+    /// <summary>How long one sleeps that has nobody to talk to.</summary>
+    private const int RestMs = 10_000;
+
+    /// <summary>How long a stream that we ended may take to end.</summary>
+    private static readonly TimeSpan _closeTimeout = TimeSpan.FromSeconds(5);
+
+    private static readonly long _startedMs = DateTimeOffset.UtcNow.ToUnixTimeMilliseconds();
+    private static readonly long _startedAt = Stopwatch.GetTimestamp();
+
+    private readonly ReplicationService _service;
+    private readonly ReplicaStore _store;
+    private readonly Replica _core;
+    private readonly StateKeeper _keeper;
+    private readonly ConcurrentQueue<Event> _events = new();
+    private readonly ConcurrentDictionary<long, LogLink> _links = new();
+    private readonly List<LogLink> _unflushed = [];
+    private readonly ConcurrentDictionary<LogLink, byte> _closing = new(); // the core has done with them, and they are not over
+    private readonly Timer _timer, _grewTimer;
+    private readonly CancellationTokenSource _stopping;
+    private readonly Lock _gate = new();
+    private readonly List<Waiter> _waiters = [];
+    private volatile NamedFollowers _named = new(null, new HashSet<PeerId>());
+    private SharingFacts _facts;
+    private volatile bool _grew, _isWanted = true, _isStopped, _isFinding;
+    private bool _isPublic, _isUnheard;
+    private long _grewAt, _grewPause = GrewPauseMs * Stopwatch.Frequency / 1000, _paceAt, _lastStream, _timerAtMs = long.MaxValue, _addressedMs;
+    private int _wanted = 1; // nothing runs before it is made
+    private int _isGrewTimed;
+    private LogPlace _paceEnd;
+    private int _isTellingLoop;
+    private Task _finding = Task.CompletedTask;
+    private List<Multiaddr> _from = [];
+    private TaskCompletionSource<BecameWriter>? _takingOver;
+
+    /// <summary>Makes it, of a MiMei that stays loaded as long as it is here.</summary>
+    public MimeiReplica(ReplicationService service, Mimei mimei, string folder, SharingFacts facts, ReplicaState state, ReplicaMode mode)
+    {
+        _service = service;
+        Mimei = mimei;
+        Folder = folder;
+        _facts = facts;
+        _stopping = CancellationTokenSource.CreateLinkedTokenSource(service.Stopping);
+        PrivateKey author = service.Keys.Author;
+        _keeper = new StateKeeper(folder, state, service.Log.Warning);
+        _store = new ReplicaStore(mimei, (operation, result) => Post(new Event(EventKind.Completed) { Operation = operation, Result = result }), _keeper.Keep, service.Server.Post!, author.PublicKey.Bytes.ToArray());
+        _core = new Replica(
+            new ReplicaOptions
+            {
+                Info = mimei.Versions!.Info,
+                Node = service.Network.Id,
+                WriterKey = author,
+                Facts = state.Core,
+                MaxFollowers = service.Options.MaxFollowers,
+                RecoverMs = service.RecoverMs,
+                RecoverFrom = [.. state.Peers.Select(static address => address.TryGetPeerId(out PeerId peer) ? peer : default).Where(static peer => !peer.IsNone).Distinct()],
+            },
+            _store, this, mode, NowMs);
+        _timer = new Timer(static state => ((MimeiReplica)state!).TimerFired(), this, Timeout.Infinite, Timeout.Infinite);
+        _grewTimer = new Timer(static state => ((MimeiReplica)state!).GrewTimerFired(), this, Timeout.Infinite, Timeout.Infinite);
+        mimei.Versions.Begun = (number, position) => Post(new Event(EventKind.Called) { Call = () => _core.VersionBegun(number, position) });
+        mimei.Versions.Listed = (_, _) => Post(new Event(EventKind.Called) { Call = VersionListed });
+        Watch();
+        // Somebody may have taken over while this node was away.
+        _isUnheard = mode == ReplicaMode.Writer && state.Peers.Count > 0;
+        ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+    }
+
+    /// <summary>The MiMei.</summary>
+    public Mimei Mimei { get; }
+
+    /// <summary>Its id.</summary>
+    public LeitherId Mid => Mimei.Id;
+
+    /// <summary>Its folder.</summary>
+    public string Folder { get; }
+
+    /// <summary>What was decided.</summary>
+    public SharingFacts Facts => Volatile.Read(ref _facts);
+
+    /// <summary>Who may do what with it.</summary>
+    public MimeiRights Rights => Mimei.Entry!.Rights;
+
+    /// <summary>Whether the node has nothing to do for it on its own.</summary>
+    public bool IsIdle => !Facts.IsProvided && !Rights.IsShared;
+
+    /// <summary>What the core knows and keeps; any thread may ask.</summary>
+    public ReplicaFacts? CoreFacts => _keeper.State.Core;
+
+    /// <summary>Whether this node writes it, or will when it has recovered.</summary>
+    public bool IsWriter => _core.Mode != ReplicaMode.Follower;
+
+    /// <summary>Whether it writes now: it does not while it recovers.</summary>
+    private bool Writes => _core.Mode == ReplicaMode.Writer;
+
+    /// <summary>How far it is.</summary>
+    public Position Position => Mimei.Copy is { } copy ? copy.Applied : Mimei.Log?.LastPosition ?? default;
+
+    /// <summary>The newest version that is here.</summary>
+    public (ulong Number, Cid Block) NewestVersion => _store.NewestVersion;
+
+    /// <summary>The newest certificate of a writer.</summary>
+    public WriterCertificate? Certificate => _core.Certificate;
+
+    /// <summary>The newest place that was signed and seen.</summary>
+    public Position HeadSeen => (_core.Seen ?? _core.Head)?.Position ?? default;
+
+    /// <summary>How it stands.</summary>
+    public ReplicaStatus Status
+    {
+        get
+        {
+            IReadOnlyList<FollowerProgress> followers = _core.Followers;
+            IReadOnlySet<PeerId> named = _named.Peers;
+            SharingFacts facts = Facts;
+            MimeiRights rights = Rights;
+            PeerId? writer = WriterNode;
+            PeerId? source = _core.Source?.Peer;
+            return new ReplicaStatus
+            {
+                Role = IsWriter ? ReplicaRole.Writer : source is not null || IsFollowing ? ReplicaRole.Follower : ReplicaRole.Idle,
+                IsPublic = rights.IsPublic,
+                Users = [.. rights.Readers.Distinct(StringComparer.Ordinal)],
+                IsProvided = facts.IsProvided,
+                Writer = writer,
+                WriterAddresses = writer is { } node ? AddressesOf(node) : [],
+                Source = source,
+                IsLevel = IsWriter || _core.IsLevel,
+                State = Mimei.Copy?.Problem ?? _core.State,
+                Position = Position,
+                Head = HeadSeen,
+                SilentMs = source is { } peer && _links.Values.FirstOrDefault(l => !l.IsInbound && l.Peer == peer) is { } link ? Environment.TickCount64 - link.HeardAt : -1,
+                BytesReceived = _core.BytesReceived,
+                BytesSent = _core.BytesSent,
+                Undone = (long)_core.Undone,
+                Refused = _core.BytesRefused,
+                Proof = _core.Proof is { } proof ? $"two histories in epoch {proof.Epoch} after entry {proof.Common}, proven by {proof.Cid}" : null,
+                Followers = [.. followers.Select(f => new FollowerStatus(
+                    f.Peer, AddressOf(f), f.Epoch, f.Written, f.Synced, named.Contains(f.Peer), f.IsOnline ? "online" : "catch-up", SilenceOf(f)))],
+                Named = facts.Named,
+            };
+        }
+    }
+
+    /// <summary>Where a follower is: it came from a port by chance, and listens on another one at the same place.</summary>
+    private Multiaddr? AddressOf(FollowerProgress follower)
+    {
+        Multiaddr? seen = _links.TryGetValue(follower.Stream, out LogLink? stream) ? stream.Stream.Connection?.RemoteAddress : null;
+        return seen is not null && seen.TryGetIp(out IPAddress? ip) ? AddressesOf(follower.Peer).FirstOrDefault(a => a.TryGetIp(out IPAddress? at) && at.Equals(ip)) ?? seen : seen;
+    }
+
+    /// <summary>For how long nothing came from a follower.</summary>
+    private long SilenceOf(FollowerProgress follower) => _links.TryGetValue(follower.Stream, out LogLink? link) ? Environment.TickCount64 - link.HeardAt : long.MaxValue;
+
+    private static long NowMs => _startedMs + (long)Stopwatch.GetElapsedTime(_startedAt).TotalMilliseconds;
+
+    private bool IsFollowing => _isWanted || Facts.IsProvided;
+
+    /// <summary>The node that writes, where that is known: whom the newest certificate names, or a source that says so.</summary>
+    private PeerId? WriterNode => IsWriter ? _service.Network.Id : _core.Certificate?.Node ?? _writerSource;
+
+    private PeerId? _writerSource;
+
+    /// <summary>What was decided is another, or who may do what.</summary>
+    public void Decided(SharingFacts facts, bool? isWanted = null)
+    {
+        Volatile.Write(ref _facts, facts);
+        _isWanted = isWanted ?? _isWanted;
+        Post(new Event(EventKind.Called)
+        {
+            Call = () =>
+            {
+                SetPublic(Rights.IsPublic);
+                _named = new NamedFollowers(null, new HashSet<PeerId>());
+                _core.RightsChanged();
+            },
+        });
+    }
+
+    /// <summary>It is wanted here, and may be had there.</summary>
+    public void Follow(IReadOnlyList<Multiaddr> from)
+    {
+        lock (_gate) _from = [.. from.Concat(_from).Distinct().Take(SharingFacts.MaxAddresses)];
+        _isWanted = true;
+        Schedule();
+    }
+
+    /// <summary>The log is open for writing, on this boot of the machine.</summary>
+    /// <exception cref="IOException">That could not be written down.</exception>
+    public void OpenedForWriting(string boot) => _keeper.Opened(boot);
+
+    /// <summary>How many named providers have written, or made durable, everything up to a place.</summary>
+    public int CountNamed(Position position, bool synced) => _core.CountAcknowledged(position, synced, _named.Peers);
+
+    /// <summary>How many named providers follow the log from here and were heard of lately.</summary>
+    public int CountInTouch(long withinMs)
+    {
+        IReadOnlySet<PeerId> named = _named.Peers;
+        return _core.Followers.Where(f => f.IsOnline && SilenceOf(f) <= withinMs && named.Contains(f.Peer)).Select(static f => f.Peer).Distinct().Count();
+    }
+
+    /// <summary>Serves a stream that a peer opened, until it ends.</summary>
+    public Task ServeAsync(PeerStream stream, PeerId peer, MessageReader reader, Message first)
+    {
+        var link = new LogLink(stream, peer, isInbound: true, _service.Options, this, _stopping.Token);
+        Post(new Event(EventKind.Connected) { Link = link });
+        link.Took(first);
+        return link.RunAsync(reader);
+    }
+
+    /// <summary>Follows a source on a stream, until it ends.</summary>
+    private async Task FollowAsync(PeerStream stream, PeerId peer)
+    {
+        await using (stream.ConfigureAwait(false))
+        {
+            using var reader = new MessageReader(stream);
+            var link = new LogLink(stream, peer, isInbound: false, _service.Options, this, _stopping.Token);
+            Post(new Event(EventKind.Connected) { Link = link });
+            await link.RunAsync(reader).ConfigureAwait(false);
+        }
+
+        if (!IsSource(peer)) _service.Network.Services?.Host.Unprotect(peer, Tag);
+    }
+
+    /// <summary>Tells followers and sources goodbye; nothing is begun any more.</summary>
+    public void SayBye() => Post(new Event(EventKind.Called)
+    {
+        Call = () =>
+        {
+            _isStopped = true;
+            _core.Stop();
+            foreach (LogLink link in _links.Values) link.Complete();
+        },
+    });
+
+    /// <summary>Waits until what was sent has gone.</summary>
+    public async Task FlushAsync()
+    {
+        var worked = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        Post(new Event(EventKind.Called) { Call = worked.SetResult });
+        await worked.Task.ConfigureAwait(false);
+        await Task.WhenAll(_links.Values.Concat(_closing.Keys).Select(static l => l.Sent)).ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        if (!_isStopped) SayBye();
+        await FlushAsync().WaitAsync(_service.Options.StopTimeout).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await _stopping.CancelAsync().ConfigureAwait(false);
+        await Task.WhenAll(_links.Values.Concat(_closing.Keys).Select(static l => l.Over)).ConfigureAwait(false);
+        await _finding.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        SetPublic(false);
+        Unwatch();
+        await _timer.DisposeAsync().ConfigureAwait(false);
+        await _grewTimer.DisposeAsync().ConfigureAwait(false);
+        await Task.Run(() => _keeper.Close(isWhole: _core.Mode != ReplicaMode.Recovering)).ConfigureAwait(false);
+        _kept?.Dispose();
+        _store.Dispose();
+        FailWaiters(new IOException("the node stops"));
+        _stopping.Dispose();
+    }
+
+    // ------------------------------------------------------------------ the queue
+
+    private enum EventKind
+    {
+        Connected,
+        Received,
+        Malformed,
+        Drained,
+        Ended,
+        Completed,
+        Called,
+    }
+
+    private readonly record struct Event(EventKind Kind)
+    {
+        public LogLink? Link { get; init; }
+
+        public Message? Message { get; init; }
+
+        public string? Text { get; init; }
+
+        public long Operation { get; init; }
+
+        public StoreResult Result { get; init; }
+
+        public Action? Call { get; init; }
+    }
+
+    void ILogLinkOwner.Received(LogLink link, Message message) => Post(new Event(EventKind.Received) { Link = link, Message = message });
+
+    void ILogLinkOwner.Drained(LogLink link) => Post(new Event(EventKind.Drained) { Link = link });
+
+    void ILogLinkOwner.Ended(LogLink link, Exception? problem)
+    {
+        if (problem is MalformedMessageException malformed) Post(new Event(EventKind.Malformed) { Link = link, Text = malformed.Message });
+        Post(new Event(EventKind.Ended) { Link = link });
+    }
+
+    /// <summary>The log grew, or more of it is durable: called by the loop's thread, and cheap.</summary>
+    private void Grew()
+    {
+        _grew = true;
+        long now = Stopwatch.GetTimestamp(), pause = Volatile.Read(ref _grewPause);
+        if (now - _grewAt >= pause)
+        {
+            _grewAt = now;
+            Schedule();
+            return;
+        }
+
+        // The next turn may see to it sooner than the timer, which is for the last one.
+        if (Interlocked.Exchange(ref _isGrewTimed, 1) != 0) return;
+        try
+        {
+            _grewTimer.Change(Math.Max(1, pause * 1000 / Stopwatch.Frequency), Timeout.Infinite);
+        }
+        catch (ObjectDisposedException)
+        {
+            // Nobody wants to know any more.
+        }
+    }
+
+    private void GrewTimerFired()
+    {
+        Volatile.Write(ref _isGrewTimed, 0);
+        if (_grew) Schedule();
+    }
+
+    /// <summary>How long to wait for more of a log that grows so fast.</summary>
+    private void Pace()
+    {
+        long now = Stopwatch.GetTimestamp();
+        LogEnd end = _store.End;
+        long grown = end.Segment == _paceEnd.Segment ? end.Length - _paceEnd.Length : end.Length;
+        double ms = Math.Max(1, Stopwatch.GetElapsedTime(_paceAt, now).TotalMilliseconds);
+        (_paceAt, _paceEnd) = (now, new LogPlace(end.Segment, end.Length));
+        double pause = Math.Clamp(GrewPauseMs + (grown / ms / BytesPerPauseMs), GrewPauseMs, LongestGrewPauseMs);
+        Volatile.Write(ref _grewPause, (long)(pause * Stopwatch.Frequency / 1000));
+    }
+
+    private void TimerFired()
+    {
+        Volatile.Write(ref _timerAtMs, long.MaxValue);
+        Schedule();
+    }
+
+    private void Post(in Event happened)
+    {
+        _events.Enqueue(happened);
+        Schedule();
+    }
+
+    private void Schedule()
+    {
+        if (Interlocked.Increment(ref _wanted) == 1) ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+    }
+
+    // Whatever wanted work while it was done has it done again: an event, a log that grew, a tick.
+    void IThreadPoolWorkItem.Execute()
+    {
+        int wanted;
+        do
+        {
+            wanted = Volatile.Read(ref _wanted);
+            Work();
+        }
+        while (Interlocked.CompareExchange(ref _wanted, 0, wanted) != wanted);
+    }
+
+    private void Work()
+    {
+        Guard(null, () => _core.Tick(NowMs));
+        while (_events.TryDequeue(out Event happened))
+        {
+            Event current = happened;
+            Guard(current.Link, () => Happen(current));
+        }
+
+        if (_grew)
+        {
+            _grew = false;
+            Guard(null, Pace);
+            Guard(null, _core.LogGrew);
+        }
+
+        Flush();
+        if (_isStopped) return;
+        Guard(null, LookAround);
+        // Who has nobody to talk to rests; whoever comes wakes it.
+        long next = _links.IsEmpty && Writes ? NowMs + RestMs : _core.NextTickMs;
+        if (next < Volatile.Read(ref _timerAtMs))
+        {
+            Volatile.Write(ref _timerAtMs, next);
+            _timer.Change(Math.Max(0, next - NowMs), Timeout.Infinite);
+        }
+    }
+
+    private void Flush()
+    {
+        foreach (LogLink link in _unflushed) link.Flush();
+        _unflushed.Clear();
+    }
+
+    /// <summary>What goes wrong with a stream, or with the disk while it is served, ends the stream.</summary>
+    private void Guard(LogLink? link, Action work)
+    {
+        try
+        {
+            work();
+        }
+        catch (Exception e) when (e is IOException or MimeiException or ObjectDisposedException)
+        {
+            if (!_stopping.IsCancellationRequested) _service.Log.Warning($"MiMei {Mid}, sharing it{(link is null ? "" : $" with {link.Peer}")}: {e.Message}");
+            link?.Abort();
+        }
+    }
+
+    private void Happen(in Event happened)
+    {
+        switch (happened.Kind)
+        {
+            case EventKind.Connected:
+                LogLink link = happened.Link!;
+                link.Number = ++_lastStream;
+                _links[link.Number] = link;
+                _core.Connected(link.Number, link.Peer, isSource: !link.IsInbound);
+                Watch();
+                break;
+            case EventKind.Received:
+                try
+                {
+                    if (_links.ContainsKey(happened.Link!.Number)) _core.Received(happened.Link.Number, happened.Message!);
+                }
+                finally
+                {
+                    happened.Link!.Worked();
+                }
+
+                break;
+            case EventKind.Malformed:
+                if (_links.ContainsKey(happened.Link!.Number)) _core.Malformed(happened.Link.Number, happened.Text!);
+                break;
+            case EventKind.Drained:
+                if (_links.ContainsKey(happened.Link!.Number)) _core.Writable(happened.Link.Number);
+                break;
+            case EventKind.Ended:
+                if (_links.TryRemove(happened.Link!.Number, out _)) _core.Disconnected(happened.Link.Number);
+                break;
+            case EventKind.Completed:
+                _core.Completed(happened.Operation, happened.Result);
+                Watch();
+                break;
+            case EventKind.Called:
+            default:
+                happened.Call!();
+                break;
+        }
+    }
+
+    /// <summary>Asks the log of the moment to tell when it grows: another one does after a promotion.</summary>
+    private void Watch()
+    {
+        if (Mimei.Copy is { } copy)
+        {
+            copy.Advanced = Grew;
+            copy.Log.Written = Grew;
+            copy.Log.DroppedBack = Grew;
+        }
+        else if (Mimei.Log is { } log)
+        {
+            // Who has no followers need not be told.
+            log.Written = _links.IsEmpty ? null : Grew;
+        }
+    }
+
+    private void Unwatch()
+    {
+        if (Mimei.Versions is { } versions) (versions.Begun, versions.Listed) = (null, null);
+        if (Mimei.Copy is { } copy) copy.Advanced = null;
+        if (Mimei.Log is { } log) log.Written = null;
+    }
+
+    private void VersionListed()
+    {
+        _core.VersionsChanged();
+        if (Rights.IsPublic) _service.VersionListed(this);
+    }
+
+    // ------------------------------------------------------------------ what the core asks for
+
+    void IReplicaPort.Send(long stream, Message message)
+    {
+        if (!_links.TryGetValue(stream, out LogLink? link)) return;
+        bool isListed = link.IsUnflushed;
+        link.Send(message);
+        if (!isListed && link.IsUnflushed) _unflushed.Add(link);
+    }
+
+    int IReplicaPort.Room(long stream) => _links.TryGetValue(stream, out LogLink? link) ? link.Room : 0;
+
+    void IReplicaPort.Close(long stream)
+    {
+        if (!_links.TryRemove(stream, out LogLink? link)) return;
+        _closing.TryAdd(link, 0);
+        link.Complete();
+        _ = EndAsync(link);
+    }
+
+    bool IReplicaPort.MayRead(PeerId peer, ReadOnlySpan<byte> proof)
+    {
+        if (Rights.IsPublic || peer.IsNone) return Rights.IsPublic;
+        LeitherId? user = UserProof.Check(proof, peer, _service.Network.Id, Mid, DateTimeOffset.UtcNow.ToUnixTimeMilliseconds());
+        return Mimei.Entry!.RightsOf(MimeiCaller.Of(peer, user)).HasFlag(MimeiRight.Read);
+    }
+
+    ReadOnlyMemory<byte> IReplicaPort.ProofFor(PeerId peer) =>
+        UserProof.Make(_service.Keys.Author, _service.Network.Id, peer, Mid, DateTimeOffset.UtcNow.ToUnixTimeMilliseconds());
+
+    void IReplicaPort.Report(ReplicaEvent happened)
+    {
+        switch (happened)
+        {
+            case EntriesUndone undone:
+                _service.Log.Warning($"MiMei {Mid}: its writer took back {undone.Entries} entries, those after {undone.After} up to {undone.Last}; their bytes are kept in {Folder}");
+                break;
+            case HistoryForked forked:
+                _service.Log.Warning($"MiMei {Mid}: its writer signed two histories in epoch {forked.Proof.Epoch}, after entry {forked.Proof.Common}. Nothing more of that epoch is followed");
+                break;
+            case PeerRefused refused:
+                _service.Log.Notice($"MiMei {Mid}: {refused.Peer} is no source{(refused.UntilMs == long.MaxValue ? "" : " for a while")}: {refused.Text}");
+                break;
+            case OldHeadShown old:
+                _service.Log.Notice($"MiMei {Mid}: {old.Peer} shows {old.Shown}, and {old.Seen} was seen");
+                break;
+            case WriterFenced fenced:
+                _service.Log.Warning($"MiMei {Mid} is written by {fenced.Certificate.Node} from now on: this node follows it. What it wrote after {fenced.Certificate.After} is kept as a fork");
+                break;
+            case BecameWriter became:
+                _service.Log.Notice($"MiMei {Mid} is written here from now on, in epoch {became.Epoch} after {became.After}" + (became.Abandoned == 0 ? "" : $"; {became.Abandoned} entries are lost"));
+                _keeper.OpenedAgain(ReplicationService.Boot);
+                Interlocked.Exchange(ref _takingOver, null)?.TrySetResult(became);
+                // Whoever wrote before is told.
+                _isUnheard = true;
+                break;
+            case StateDiffers differs:
+                _service.Log.Warning($"MiMei {Mid}: the state of version {differs.Number} ({differs.Block}) is another here than the one that its author signed");
+                break;
+            case StoreFailed failed:
+                _service.Log.Warning($"MiMei {Mid} is not followed for the moment: {failed.Failure.Message}");
+                break;
+            case BecameLevel:
+            default:
+                break;
+        }
+    }
+
+    private async Task EndAsync(LogLink link)
+    {
+        await Task.WhenAny(link.Over, Task.Delay(_closeTimeout, CancellationToken.None)).ConfigureAwait(false);
+        link.Abort();
+        _closing.TryRemove(link, out _);
+    }
+
+    private void SetPublic(bool isPublic)
+    {
+        lock (_gate)
+        {
+            if (isPublic == _isPublic) return;
+            _isPublic = isPublic;
+            if (isPublic) _service.Network.PublicBlocks.Add(_store);
+            else _service.Network.PublicBlocks.Remove(_store);
+        }
+    }
+
+    private IReadOnlyList<Multiaddr> AddressesOf(PeerId peer) =>
+        _service.Network.Services?.Host is not { } host ? [] : peer == host.Id ? host.Addresses : host.Peers.GetAddresses(peer);
+}

@@ -1,0 +1,381 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Http.Headers;
+using System.Net.Sockets;
+using System.Text;
+using System.Text.Json;
+using System.Text.RegularExpressions;
+using Leither.TestKit;
+using Xunit;
+
+namespace Leither.Node.Tests;
+
+/// <summary>A node for all tests of a class.</summary>
+public sealed class SharedNode : IDisposable
+{
+    private readonly TempDir _folder = new();
+    private readonly Process _process;
+
+    public SharedNode()
+    {
+        Port = Ports.Free();
+        _process = LeitherProgram.Start("run", "-p", $"{Port}", "--data", Folder);
+        _process.OutputDataReceived += static (_, _) => { };
+        _process.BeginOutputReadLine();
+        Wait.Until(Answers);
+    }
+
+    public int Port { get; }
+
+    public string Folder => _folder.File("node");
+
+    public void Dispose()
+    {
+        _process.Kill();
+        _process.WaitForExit();
+        _process.Dispose();
+        _folder.Dispose();
+    }
+
+    private bool Answers()
+    {
+        try
+        {
+            using RespClient client = RespClient.Connect(Port);
+            return client.Call("PING").Text == "PONG";
+        }
+        catch (SocketException)
+        {
+            return false;
+        }
+    }
+}
+
+public sealed partial class CommandApiTests(SharedNode node) : IClassFixture<SharedNode>, IDisposable
+{
+    private readonly HttpClient _http = new() { BaseAddress = new Uri($"http://127.0.0.1:{node.Port}") };
+
+    public void Dispose() => _http.Dispose();
+
+    [Fact]
+    public async Task Each_command_has_its_reply_in_its_place()
+    {
+        using JsonDocument answer = await RunAsync("""
+            {"commands": [["SET", "place:a", "héllo 世界"], ["GET", "place:a"], ["GET", "place:none"], ["LPUSH", "place:a", 1], ["NOSUCH"],
+              ["SET", "place:b", {"base64": "/wCA"}], ["GET", "place:b"], ["SET", "place:n", 9007199254740993], ["INCR", "place:n"], ["DBSIZE", "x"],
+              ["RPUSH", "place:l", "a", {"base64": "/w=="}], ["LRANGE", "place:l", 0, -1], ["DEL", "place:a", "place:b", "place:n", "place:l"]]}
+            """);
+        Assert.Equal(
+            """["OK","héllo 世界",null,{"error":"WRONGTYPE Operation against a key holding the wrong kind of value"},{"error":"ERR unknown command 'NOSUCH', with args beginning with: "}"""
+            + ""","OK",{"base64":"/wCA"},"OK","9007199254740994",{"error":"ERR wrong number of arguments for 'dbsize' command"},2,["a",{"base64":"/w=="}],4]""",
+            answer.RootElement.GetProperty("replies").GetRawText());
+    }
+
+    [Fact]
+    public async Task A_request_works_where_it_says_and_nowhere_else()
+    {
+        using (JsonDocument made = await RunAsync("""{"commands": [["MIMEI", "CREATE", "DB", "MARK", "where"]]}"""))
+        {
+            string mid = made.RootElement.GetProperty("replies")[0].GetString()!;
+            Assert.Equal("""["OK",1,"OK"]""", await RepliesAsync($$"""{"mimei": "{{mid}}", "commands": [["SET", "k", "one"], ["MIMEI", "BACKUP", "MEMO", "a b"], ["SET", "k", "two"]]}"""));
+            Assert.StartsWith("[\"one\",{\"error\":\"READONLY ", await RepliesAsync($$"""{"mimei": "{{mid}}", "version": "1", "commands": [["GET", "k"], ["SET", "k", "three"]]}"""), StringComparison.Ordinal);
+            Assert.Equal("""["OK"]""", await RepliesAsync($$"""{"mimei": "{{mid}}", "database": 3, "commands": [["SET", "k", "in 3"]]}"""));
+            Assert.Equal("""["two",["0",[[0,"k","changed","string"],[3,"k","added","string"]]]]""", await RepliesAsync($$"""{"mimei": "{{mid}}", "commands": [["GET", "k"], ["MIMEI", "DIFF", 1, "cur"]]}"""));
+        }
+
+        Assert.Equal("[null]", await RepliesAsync("""{"commands": [["GET", "k"]]}"""));
+        await RefusedAsync(HttpStatusCode.BadRequest, "no such MiMei", """{"mimei": "nowhere", "commands": [["FLUSHALL"]]}""");
+        await RefusedAsync(HttpStatusCode.BadRequest, "DB index", """{"database": 99, "commands": [["FLUSHALL"]]}""");
+    }
+
+    [Theory]
+    [InlineData("BLPOP k 0")]
+    [InlineData("XREAD BLOCK 0 STREAMS k $")]
+    [InlineData("WAIT 1 0")]
+    [InlineData("SUBSCRIBE c")]
+    [InlineData("psubscribe c")]
+    [InlineData("MONITOR")]
+    [InlineData("PSYNC ? -1")]
+    [InlineData("CLIENT REPLY OFF")]
+    [InlineData("client tracking on")]
+    [InlineData("HELLO 3")]
+    [InlineData("AUTH a b")]
+    [InlineData("QUIT")]
+    public async Task What_waits_or_goes_on_cannot_be_had(string command)
+    {
+        string words = string.Join("\", \"", command.Split(' '));
+        await RefusedAsync(HttpStatusCode.BadRequest, "cannot be had over HTTP", $$"""{"commands": [["SET", "refused", "1"], ["{{words}}"]]}""");
+        Assert.Equal("[null]", await RepliesAsync("""{"commands": [["GET", "refused"]]}"""));
+    }
+
+    [Theory]
+    [InlineData("Origin", "http://example.com")]
+    [InlineData("Origin", "null")]
+    [InlineData("Origin", "http://localhost:1")]
+    [InlineData("Sec-Fetch-Site", "cross-site")]
+    [InlineData("Sec-Fetch-Site", "same-site")]
+    [InlineData("Host", "example.com")]
+    [InlineData("Host", "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy.ipfs.localhost")]
+    public async Task Other_sites_are_refused_before_anything_runs(string header, string value)
+    {
+        using HttpRequestMessage request = Request("""{"commands": [["SET", "stranger", "1"]]}""");
+        if (header == "Host")
+        {
+            request.Headers.Host = value;
+        }
+        else
+        {
+            request.Headers.Add(header, value);
+        }
+
+        using HttpResponseMessage response = await _http.SendAsync(request);
+        Assert.False(response.IsSuccessStatusCode);
+        // Content, which has hosts of its own, is for all.
+        Assert.True(value.EndsWith(".ipfs.localhost", StringComparison.Ordinal) || !response.Headers.Contains("Access-Control-Allow-Origin"));
+        Assert.Equal("[null]", await RepliesAsync("""{"commands": [["GET", "stranger"]]}"""));
+    }
+
+    [Fact]
+    public async Task A_browser_that_asks_whether_another_site_may_is_told_no()
+    {
+        using HttpRequestMessage preflight = new(HttpMethod.Options, "/api/command");
+        preflight.Headers.Add("Origin", "http://example.com");
+        preflight.Headers.Add("Access-Control-Request-Method", "POST");
+        using HttpResponseMessage response = await _http.SendAsync(preflight);
+        Assert.Equal(HttpStatusCode.Forbidden, response.StatusCode);
+        Assert.DoesNotContain(response.Headers, static h => h.Key.StartsWith("Access-Control", StringComparison.OrdinalIgnoreCase));
+    }
+
+    [Theory]
+    [InlineData("GET", "application/json", HttpStatusCode.MethodNotAllowed)]
+    [InlineData("PUT", "application/json", HttpStatusCode.MethodNotAllowed)]
+    [InlineData("POST", "text/plain", HttpStatusCode.UnsupportedMediaType)]
+    [InlineData("POST", "application/x-www-form-urlencoded", HttpStatusCode.UnsupportedMediaType)]
+    [InlineData("POST", "multipart/form-data", HttpStatusCode.UnsupportedMediaType)]
+    public async Task Only_JSON_that_is_posted_is_read(string method, string type, HttpStatusCode expected)
+    {
+        using HttpRequestMessage request = new(new HttpMethod(method), "/api/command");
+        if (method != "GET")
+        {
+            request.Content = new StringContent("""{"commands": [["SET", "form", "1"]]}""", Encoding.UTF8, type);
+        }
+
+        using HttpResponseMessage response = await _http.SendAsync(request);
+        Assert.Equal(expected, response.StatusCode);
+        Assert.Equal("[null]", await RepliesAsync("""{"commands": [["GET", "form"]]}"""));
+    }
+
+    [Theory]
+    [InlineData("{")]
+    [InlineData("[]")]
+    [InlineData("{}")]
+    [InlineData("""{"commands": []}""")]
+    [InlineData("""{"commands": [[]]}""")]
+    [InlineData("""{"commands": ["PING"]}""")]
+    [InlineData("""{"commands": [["GET", true]]}""")]
+    [InlineData("""{"commands": [["GET", {"base64": "no!"}]]}""")]
+    [InlineData("""{"mimei": 5, "commands": [["PING"]]}""")]
+    [InlineData("""{"database": "a", "commands": [["PING"]]}""")]
+    [InlineData("""{"a":{"a":{"a":{"a":{"a":{"a":{"a":{"a":{"a":1}}}}}}}}}""")]
+    public Task What_is_no_request_is_said_to_be_none(string body) => RefusedAsync(HttpStatusCode.BadRequest, "", body);
+
+    [Fact]
+    public async Task Requests_and_replies_are_bounded()
+    {
+        await RefusedAsync(HttpStatusCode.RequestEntityTooLarge, "bytes", $$"""{"commands": [["SET", "large", "{{new string('x', 1 << 20)}}"]]}""");
+        using (HttpRequestMessage chunked = Request($$"""{"commands": [["SET", "large", "{{new string('x', 1 << 20)}}"]]}"""))
+        {
+            chunked.Headers.TransferEncodingChunked = true;
+            using HttpResponseMessage response = await _http.SendAsync(chunked);
+            Assert.Equal(HttpStatusCode.RequestEntityTooLarge, response.StatusCode);
+        }
+
+        string commands = string.Join(',', Enumerable.Repeat("[\"PING\"]", 1001));
+        await RefusedAsync(HttpStatusCode.BadRequest, "1000", $$"""{"commands": [{{commands}}]}""");
+        Assert.Equal("[1000000]", await RepliesAsync("""{"commands": [["SETRANGE", "big", 999999, "x"]]}"""));
+        string reads = string.Join(',', Enumerable.Repeat("[\"GET\",\"big\"]", 20));
+        await RefusedAsync(HttpStatusCode.RequestEntityTooLarge, "more than", $$"""{"commands": [{{reads}}, ["SET", "after", "1"]]}""");
+        Assert.Equal("[null,1]", await RepliesAsync("""{"commands": [["GET", "after"], ["DEL", "big"]]}"""));
+    }
+
+    [Fact]
+    public async Task A_request_is_a_client_that_is_gone_with_it()
+    {
+        using RespClient resp = RespClient.Connect(node.Port);
+        using JsonDocument answer = await RunAsync("""{"commands": [["CLIENT", "LIST"]]}""");
+        Assert.Matches(@"addr=127\.0\.0\.1:\d+ .* user=default ", answer.RootElement.GetProperty("replies")[0].GetString()!);
+        await Task.WhenAll(Enumerable.Range(0, 20).Select(_ => RepliesAsync("""{"commands": [["PING"], ["MIMEI", "LIST"]]}""")));
+        Assert.Single(resp.Call("CLIENT", "LIST").Text.Trim().Split('\n'));
+    }
+
+    [Fact]
+    public async Task Whoever_asks_has_the_rights_of_the_login_in_the_header()
+    {
+        using RespClient resp = RespClient.Connect(node.Port);
+        resp.Call("SET", "ann:1", "hers");
+        resp.Call("SET", "bob:1", "his");
+        Assert.Equal("OK", resp.Call([.. new[] { "ACL", "SETUSER", "ann", "on", ">s:ecret é", "~ann:*", "+get", "+set" }.Select(Encoding.UTF8.GetBytes)]).Text);
+        try
+        {
+            const string Body = """{"commands": [["GET", "ann:1"], ["GET", "bob:1"], ["DEL", "ann:1"]]}""";
+            using HttpRequestMessage request = Request(Body, Basic("ann:s:ecret é"));
+            using HttpResponseMessage response = await _http.SendAsync(request);
+            Assert.Matches("""^\{"replies":\["hers",\{"error":"NOPERM [^"]*"\},\{"error":"NOPERM [^"]*"\}\]\}$""", await response.Content.ReadAsStringAsync());
+            await RefusedAsync(HttpStatusCode.Unauthorized, "WRONGPASS", Body, Basic("ann:wrong"));
+            await RefusedAsync(HttpStatusCode.Unauthorized, "WRONGPASS", Body, Basic("nobody:x"));
+            await RefusedAsync(HttpStatusCode.Unauthorized, "WRONGPASS", Body, new AuthenticationHeaderValue("Passport", "ppt1.forged"));
+            await RefusedAsync(HttpStatusCode.BadRequest, "Authorization", Body, new AuthenticationHeaderValue("Digest", "a"));
+            await RefusedAsync(HttpStatusCode.BadRequest, "Authorization", Body, new AuthenticationHeaderValue("Basic", "!"));
+            await RefusedAsync(HttpStatusCode.Forbidden, "NOPERM", """{"mimei": "default", "commands": [["GET", "bob:1"]]}""", Basic("ann:s:ecret é"));
+
+            // What is not in the header is nobody's.
+            Assert.Equal("""["hers","his"]""", await RepliesAsync("""{"commands": [["GET", "ann:1"], ["GET", "bob:1"]]}"""));
+        }
+        finally
+        {
+            resp.Call("ACL", "DELUSER", "ann");
+        }
+    }
+
+    [Fact]
+    public async Task Where_a_password_is_needed_nothing_is_told_without_it()
+    {
+        using RespClient resp = RespClient.Connect(node.Port);
+        Assert.Equal("OK", resp.Call("CONFIG", "SET", "requirepass", "p").Text);
+        try
+        {
+            await RefusedAsync(HttpStatusCode.Unauthorized, "NOAUTH", """{"commands": [["PING"], ["INFO"]]}""");
+            await RefusedAsync(HttpStatusCode.Unauthorized, "NOAUTH", """{"mimei": "default", "commands": [["DBSIZE"]]}""");
+            using HttpRequestMessage right = Request("""{"commands": [["PING"]]}""", Basic(":p"));
+            using HttpResponseMessage welcome = await _http.SendAsync(right);
+            Assert.Equal("""{"replies":["PONG"]}""", await welcome.Content.ReadAsStringAsync());
+        }
+        finally
+        {
+            Assert.Equal("OK", resp.Call("CONFIG", "SET", "requirepass", "").Text);
+        }
+    }
+
+    [Fact]
+    public async Task A_script_without_end_can_be_killed_by_others()
+    {
+        Task<string> slow = Task.Run(() => RepliesAsync("""{"commands": [["CLIENT", "SETNAME", "doomed"], ["EVAL", "local n = 0; while true do n = n + 1 end", 0]]}""", mayFail: true));
+        Wait.Until(() =>
+        {
+            using RespClient resp = RespClient.Connect(node.Port);
+            return resp.Call("SCRIPT", "KILL").Text == "OK";
+        });
+        Assert.StartsWith("{\"replies\":[\"OK\",{\"error\":\"ERR Script killed", await slow, StringComparison.OrdinalIgnoreCase);
+        Assert.Equal("""["PONG"]""", await RepliesAsync("""{"commands": [["PING"]]}"""));
+    }
+
+    // ------------------------------------------------------------------ the page's files
+
+    [Fact]
+    public async Task The_page_loads_nothing_from_elsewhere_and_runs_nothing_that_is_not_a_file_of_its_own()
+    {
+        using HttpResponseMessage page = await _http.GetAsync("/");
+        string html = await page.Content.ReadAsStringAsync();
+        Assert.Equal("text/html; charset=utf-8", page.Content.Headers.ContentType!.ToString());
+        string policy = string.Join("; ", page.Headers.GetValues("Content-Security-Policy"));
+        foreach (string rule in (string[])["default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'", "frame-ancestors 'none'", "base-uri 'none'", "require-trusted-types-for 'script'"])
+        {
+            Assert.Contains(rule, policy, StringComparison.Ordinal);
+        }
+
+        Assert.DoesNotContain("unsafe", policy, StringComparison.Ordinal);
+        Assert.DoesNotMatch("(?i)<script(?![^>]*src=)|<style|style=|javascript:|\\son[a-z]+=|https?://", html);
+        foreach (string path in Paths().Matches(html).Select(static m => "/" + m.Value).Append("/page/api.js").Append("/page/values.js"))
+        {
+            using HttpResponseMessage file = await _http.GetAsync(path);
+            Assert.Equal(HttpStatusCode.OK, file.StatusCode);
+            Assert.Equal("nosniff", Assert.Single(file.Headers.GetValues("X-Content-Type-Options")));
+            string text = await file.Content.ReadAsStringAsync();
+            Assert.DoesNotMatch(@"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|DOMParser|srcdoc|localStorage|document\.cookie", text);
+            Assert.DoesNotMatch(@"https?://(?!www\.w3\.org/2000/svg)", text);
+        }
+    }
+
+    [Fact]
+    public async Task A_browser_that_has_the_page_asks_only_whether_it_is_the_same()
+    {
+        using HttpResponseMessage first = await _http.GetAsync("/page/app.js");
+        using HttpRequestMessage again = new(HttpMethod.Get, "/page/app.js");
+        again.Headers.IfNoneMatch.Add(first.Headers.ETag!);
+        using HttpResponseMessage same = await _http.SendAsync(again);
+        Assert.Equal(HttpStatusCode.NotModified, same.StatusCode);
+        Assert.Empty(await same.Content.ReadAsByteArrayAsync());
+        using HttpRequestMessage compressed = new(HttpMethod.Get, "/page/app.js");
+        compressed.Headers.AcceptEncoding.ParseAdd("gzip, br");
+        using HttpResponseMessage gzip = await _http.SendAsync(compressed);
+        Assert.Equal("gzip", Assert.Single(gzip.Content.Headers.ContentEncoding));
+        await using System.IO.Compression.GZipStream opened = new(await gzip.Content.ReadAsStreamAsync(), System.IO.Compression.CompressionMode.Decompress);
+        using StreamReader reader = new(opened);
+        Assert.Equal(await first.Content.ReadAsStringAsync(), await reader.ReadToEndAsync());
+    }
+
+    [Fact]
+    public void The_whole_page_is_small() => Assert.InRange(new Http.Page.PageFiles().SentBytes, 10_000, 60_000);
+
+    [Theory]
+    [InlineData("/page/")]
+    [InlineData("/page/index.html")]
+    [InlineData("/page/../page/app.js")]
+    [InlineData("/page/%2e%2e/app.js")]
+    [InlineData("/page/none.js")]
+    public async Task There_are_no_files_but_those(string path)
+    {
+        using Socket socket = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { ReceiveTimeout = 30_000 };
+        await socket.ConnectAsync(IPAddress.Loopback, node.Port);
+        await socket.SendAsync(Encoding.ASCII.GetBytes($"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"));
+        using StreamReader reader = new(new NetworkStream(socket), Encoding.ASCII);
+        Assert.StartsWith("HTTP/1.1 404 ", await reader.ReadToEndAsync(), StringComparison.Ordinal);
+    }
+
+    // ------------------------------------------------------------------ asking
+
+    private static AuthenticationHeaderValue Basic(string userAndPassword) => new("Basic", Convert.ToBase64String(Encoding.UTF8.GetBytes(userAndPassword)));
+
+    private static HttpRequestMessage Request(string body, AuthenticationHeaderValue? login = null)
+    {
+        HttpRequestMessage request = new(HttpMethod.Post, "/api/command") { Content = new StringContent(body, Encoding.UTF8, "application/json") };
+        request.Headers.Authorization = login;
+        return request;
+    }
+
+    private async Task<JsonDocument> RunAsync(string body)
+    {
+        using HttpRequestMessage request = Request(body);
+        using HttpResponseMessage response = await _http.SendAsync(request);
+        string text = await response.Content.ReadAsStringAsync();
+        Assert.True(response.StatusCode == HttpStatusCode.OK, text);
+        Assert.Equal("no-store", response.Headers.CacheControl!.ToString());
+        return JsonDocument.Parse(text);
+    }
+
+    private async Task<string> RepliesAsync(string body, bool mayFail = false)
+    {
+        if (mayFail)
+        {
+            using HttpRequestMessage request = Request(body);
+            using HttpResponseMessage response = await _http.SendAsync(request);
+            return await response.Content.ReadAsStringAsync();
+        }
+
+        using JsonDocument answer = await RunAsync(body);
+        return answer.RootElement.GetProperty("replies").GetRawText();
+    }
+
+    private async Task RefusedAsync(HttpStatusCode status, string why, string body, AuthenticationHeaderValue? login = null)
+    {
+        using HttpRequestMessage request = Request(body, login);
+        using HttpResponseMessage response = await _http.SendAsync(request);
+        string text = await response.Content.ReadAsStringAsync();
+        Assert.True(response.StatusCode == status, $"{response.StatusCode} {text}");
+        using JsonDocument answer = JsonDocument.Parse(text);
+        Assert.Contains(why, answer.RootElement.GetProperty("error").GetString()!, StringComparison.Ordinal);
+    }
+
+    [GeneratedRegex("(?<=(src|href)=\")[^\"]+")]
+    private static partial Regex Paths();
+}

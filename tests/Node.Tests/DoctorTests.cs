@@ -1,0 +1,74 @@
+using System.Security.Cryptography;
+using System.Text.Json.Nodes;
+using Leither.TestKit;
+using Xunit;
+
+namespace Leither.Node.Tests;
+
+/// <summary>What <c>leither doctor</c> makes of a folder whose node is stopped.</summary>
+public sealed class DoctorTests : IDisposable
+{
+    private readonly TempDir _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Theory]
+    [InlineData("versions")]
+    [InlineData("versions-killed")]
+    public void A_stopped_node_is_looked_at_and_left_as_it_is(string fixture)
+    {
+        string data = _folder.File("data");
+        UpgradeTests.Unpack(fixture, data);
+        string before = Fingerprint(data);
+        (int code, JsonObject said) = Doctor(data);
+        JsonObject integrity = Finding(said, "Integrity");
+        Assert.True(code == 0, said.ToJsonString());
+        Assert.Equal("ok", integrity["verdict"]!.GetValue<string>());
+        Assert.StartsWith("2 MiMei, ", integrity["text"]!.GetValue<string>(), StringComparison.Ordinal);
+        Assert.Equal(before, Fingerprint(data));
+    }
+
+    [Theory]
+    [InlineData("blocks/00000001.pack", 0.5)]
+    [InlineData("log/00000001-0000000000000001.seg", 0.3)]
+    [InlineData("info", 0.5)]
+    public void What_is_damaged_is_named_with_what_to_do_and_the_exit_code_says_so(string file, double place)
+    {
+        string data = _folder.File("data");
+        UpgradeTests.Unpack("versions", data);
+        string path = Directory.EnumerateFiles(data, Path.GetFileName(file), SearchOption.AllDirectories).Where(p => p.EndsWith(file, StringComparison.Ordinal)).OrderByDescending(static p => new FileInfo(p).Length).First();
+        byte[] bytes = File.ReadAllBytes(path);
+        int end = Array.FindLastIndex(bytes, static b => b != 0);
+        for (int i = 0; i < 4; i++) bytes[(int)(end * place) + i] ^= 0x55;
+        File.WriteAllBytes(path, bytes);
+        string before = Fingerprint(data);
+        (int code, JsonObject said) = Doctor(data);
+        JsonObject integrity = Finding(said, "Integrity");
+        Assert.True(code == 1, said.ToJsonString());
+        Assert.Equal("problem", integrity["verdict"]!.GetValue<string>());
+        Assert.NotEqual("", integrity["advice"]!.GetValue<string>());
+        Assert.Equal(before, Fingerprint(data));
+    }
+
+    [Fact]
+    public void Before_the_first_start_there_is_nothing_to_check()
+    {
+        (int code, JsonObject said) = Doctor(_folder.File("none"));
+        Assert.True(code == 0, said.ToJsonString());
+        Assert.DoesNotContain(said["findings"]!.AsArray(), static f => f!["what"]!.GetValue<string>() == "Integrity");
+        Assert.False(Directory.Exists(_folder.File("none")));
+    }
+
+    /// <summary>Names and contents of all files; that of the lock, which is there to be taken, left out.</summary>
+    private static string Fingerprint(string data) => string.Join('\n', Directory.EnumerateFiles(data, "*", SearchOption.AllDirectories).Where(static f => Path.GetFileName(f) != "lock").Order(StringComparer.Ordinal)
+        .Select(static f => $"{f} {Convert.ToHexString(SHA256.HashData(File.ReadAllBytes(f)))}"));
+
+    private static (int Code, JsonObject Said) Doctor(string data)
+    {
+        // A port that is free on this machine, whoever else uses the usual one.
+        LeitherProgram.Result result = LeitherProgram.Run(new Dictionary<string, string> { ["LEITHER_PORT"] = $"{Ports.Free()}" }, "doctor", "--data", data, "--json");
+        return (result.Code, JsonNode.Parse(result.Output)!.AsObject());
+    }
+
+    private static JsonObject Finding(JsonObject said, string what) => said["findings"]!.AsArray().Select(static f => f!.AsObject()).First(f => f["what"]!.GetValue<string>() == what);
+}

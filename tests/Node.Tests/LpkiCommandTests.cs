@@ -1,0 +1,158 @@
+using System.Diagnostics;
+using System.Text.Json.Nodes;
+using Leither.TestKit;
+using Xunit;
+
+namespace Leither.Node.Tests;
+
+/// <summary>The program as a process: keys, certificates and passports in files, and what a node makes of them.</summary>
+public sealed class LpkiCommandTests : IDisposable
+{
+    private readonly TempDir _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public void Keys_certificates_and_passports_go_from_file_to_file()
+    {
+        Assert.Equal(0, Lpki("genkey", F("a.key")).Code);
+        Assert.Equal(0, Lpki("genpk", F("a.key")).Code);
+        Assert.Equal(0, Lpki("genkey", F("b.key")).Code);
+        Assert.Equal(0, Lpki("genpk", F("b.key"), F("b.pub")).Code);
+        if (!OperatingSystem.IsWindows())
+        {
+            Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(F("a.key")));
+        }
+
+        string a = Show("a.key")["id"]!.GetValue<string>(), b = Show("b.pub")["id"]!.GetValue<string>();
+        Assert.Equal(a, Show("a.pub")["id"]!.GetValue<string>());
+        Assert.Equal(0, Lpki("gencert", F("a.key"), F("a.cert"), "--name", "Ada").Code);
+        Assert.Equal(0, Lpki("genpkcert", F("a.key"), F("b.pub"), F("b.cert"), "--name", "Grace", "--days", "1").Code);
+        Assert.Equal(("Grace", b, a), (Show("b.cert")["name"]!.GetValue<string>(), Show("b.cert")["subject"]!.GetValue<string>(), Show("b.cert")["issuer"]!.GetValue<string>()));
+        Assert.Equal(0, Lpki("signppt", F("b.cert"), F("b.ppt"), "-k", F("a.key"), "-r", "read,write", "--keys", "app:*", "--keys", "x", "--days", "3").Code);
+        JsonObject passport = Show("b.ppt");
+        Assert.Equal(("passport", a, b, "", "[\"read\",\"write\"]", "[\"app:*\",\"x\"]"), (
+            passport["kind"]!.GetValue<string>(), passport["issuer"]!.GetValue<string>(), passport["subject"]!.GetValue<string>(), passport["node"]!.GetValue<string>(),
+            passport["rights"]!.ToJsonString(), passport["keys"]!.ToJsonString()));
+        Assert.Equal(0, Lpki("verifyppt", F("b.ppt"), "-i", F("a.pub")).Code);
+        Assert.Equal(1, Lpki("verifyppt", F("b.ppt"), "-i", F("b.pub")).Code);
+
+        string text = File.ReadAllText(F("b.ppt")).Trim();
+        File.WriteAllText(F("forged.ppt"), text[..60] + (text[60] == 'A' ? 'B' : 'A') + text[61..]);
+        Assert.Equal(1, Lpki("verifyppt", F("forged.ppt")).Code);
+        Assert.Equal(1, Lpki("show", F("forged.ppt")).Code);
+    }
+
+    [Fact]
+    public void What_is_wrong_is_said_and_nothing_is_overwritten()
+    {
+        Assert.Equal(0, Lpki("genkey", F("a.key")).Code);
+        string before = File.ReadAllText(F("a.key"));
+        Assert.Contains("is there already", Lpki("genkey", F("a.key")).Error, StringComparison.Ordinal);
+        Assert.Equal(before, File.ReadAllText(F("a.key")));
+        Assert.Equal(2, Lpki("genkey").Code);
+        Assert.Contains("cannot be read", Lpki("genpk", F("none.key")).Error, StringComparison.Ordinal);
+        Assert.Equal(0, Lpki("genpk", F("a.key")).Code);
+        Assert.Equal(2, Lpki("signppt", F("a.pub"), F("a.ppt"), "-k", F("a.key"), "-r", "fly").Code);
+        Assert.Equal(2, Lpki("signppt", F("a.pub"), F("a.ppt"), "-k", F("a.key"), "-m", "x").Code);
+        Assert.Contains("neither a public key nor a certificate", Lpki("signppt", F("a.key"), F("a.ppt"), "-k", F("a.key")).Error, StringComparison.Ordinal);
+        Assert.False(File.Exists(F("a.ppt")));
+        if (!OperatingSystem.IsWindows())
+        {
+            File.SetUnixFileMode(F("a.key"), UnixFileMode.UserRead | UnixFileMode.GroupRead);
+            Assert.Contains("chmod 600", Lpki("genpk", F("a.key"), F("again.pub")).Error, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public void An_encrypted_key_opens_with_its_pass_phrase_alone()
+    {
+        Assert.Equal(0, With("correct horse", "genkey", F("a.key"), "--encrypt").Code);
+        Assert.StartsWith("leither-encrypted-key-1:", File.ReadAllText(F("a.key")), StringComparison.Ordinal);
+        Assert.Equal(0, With("correct horse", "genpk", F("a.key")).Code);
+        Assert.Contains("the pass phrase is wrong", With("incorrect horse", "genpk", F("a.key"), F("b.pub")).Error, StringComparison.Ordinal);
+        string text = File.ReadAllText(F("a.key"));
+        File.WriteAllText(F("a.key"), text.Replace(text[^8], text[^8] == 'A' ? 'B' : 'A'));
+        Assert.Equal(1, With("correct horse", "genpk", F("a.key"), F("c.pub")).Code);
+        Assert.Equal(1, With("", "genkey", F("b.key"), "--encrypt").Code);
+    }
+
+    [Fact]
+    public void A_node_takes_its_authors_passports_and_the_command_line_needs_none()
+    {
+        string data = F("node");
+        int port = Ports.Free();
+        using Process node = LeitherProgram.Start("run", "-p", $"{port}", "--data", data, "--requirepass", "a secret", "--loglevel", "debug", "--tls-key-file-pass", "another secret");
+        Task<string> log = node.StandardOutput.ReadToEndAsync();
+        try
+        {
+            Wait.Until(() => LeitherProgram.Run("--data", data, "PING").Output.Contains("PONG", StringComparison.Ordinal));
+
+            // Whoever can read the node's keys is its owner.
+            Assert.Equal(0, LeitherProgram.Run("--data", data, "SET", "greeting", "hello").Code);
+            Assert.Equal(0, LeitherProgram.Run("mimei", "list", "--data", data).Code);
+
+            using RespClient client = RespClient.Connect(port);
+            Assert.StartsWith("NOAUTH", client.Call("GET", "greeting").Text, StringComparison.Ordinal);
+            Assert.Equal(0, Lpki("genkey", F("friend.key")).Code);
+            Assert.Equal(0, Lpki("genpk", F("friend.key")).Code);
+            Assert.Equal(0, Lpki("signppt", F("friend.pub"), F("friend.ppt"), "--data", data).Code);
+            string passport = File.ReadAllText(F("friend.ppt")).Trim();
+            Assert.Equal("OK", client.Call("AUTH", "passport", passport).Text);
+            Assert.Equal("hello", client.Call("GET", "greeting").Text);
+            Assert.StartsWith("NOPERM", client.Call("SET", "greeting", "x").Text, StringComparison.Ordinal);
+
+            // One that asks for a proof is nobody's but its subject's.
+            Assert.Equal(0, Lpki("signppt", F("friend.pub"), F("proved.ppt"), "--data", data, "-r", "write", "--proof").Code);
+            using RespClient proving = RespClient.Connect(port);
+            Assert.StartsWith("WRONGPASS", proving.Call("AUTH", "passport", File.ReadAllText(F("proved.ppt")).Trim()).Text, StringComparison.Ordinal);
+            RespValue[] challenge = proving.Call("PASSPORT", "CHALLENGE").Items;
+            LeitherProgram.Result answer = Lpki("prove", F("friend.key"), F("proved.ppt"), challenge[0].Text, challenge[1].Text);
+            Assert.Equal("OK", proving.Call("AUTH", "passport", answer.Output.Trim()).Text);
+            Assert.Equal("OK", proving.Call("SET", "greeting", "x").Text);
+
+            Assert.Equal(0, LeitherProgram.Run("--data", data, "PASSPORT", "REVOKE", passport).Code);
+            Assert.ThrowsAny<IOException>(() => client.Call("GET", "greeting"));
+
+            // No secret is told, whoever asks.
+            using RespClient owner = RespClient.Connect(port);
+            Assert.Equal("OK", owner.Call("AUTH", "a secret").Text);
+            Assert.Equal("********", owner.Call("CONFIG", "GET", "tls-key-file-pass").Items[1].Text);
+            Assert.DoesNotContain("another secret", Flat(owner.Call("CONFIG", "GET", "tls*")), StringComparison.Ordinal);
+            string info = owner.Call("INFO", "everything").Text;
+            Assert.DoesNotContain("secret", info, StringComparison.Ordinal);
+            Assert.DoesNotContain(passport[..40], info, StringComparison.Ordinal);
+            owner.Call("CONFIG", "SET", "slowlog-log-slower-than", "0");
+            owner.Call("CONFIG", "SET", "tls-key-file-pass", "a third secret");
+            owner.Call("CONFIG", "SET", "requirepass", "a third secret");
+            Assert.DoesNotContain("third", Flat(owner.Call("SLOWLOG", "GET", "100")), StringComparison.Ordinal);
+        }
+        finally
+        {
+            node.Kill();
+            node.WaitForExit();
+        }
+
+        string told = log.Result;
+        foreach (string secret in (string[])["a secret", "another secret", "a third secret", File.ReadAllText(F("friend.ppt"))[..40]])
+        {
+            Assert.DoesNotContain(secret, told, StringComparison.Ordinal);
+        }
+    }
+
+    private static string Flat(RespValue value) => value.IsAggregate ? string.Join(' ', value.Items.Select(Flat)) : value.Text;
+
+    private string F(string name) => Path.Combine(_folder.Path, name);
+
+    private JsonObject Show(string file)
+    {
+        LeitherProgram.Result shown = Lpki("show", F(file), "--json");
+        Assert.Equal((0, ""), (shown.Code, shown.Error));
+        return JsonNode.Parse(shown.Output)!.AsObject();
+    }
+
+    private static LeitherProgram.Result With(string passPhrase, string verb, string file, params string[] rest) =>
+        LeitherProgram.Run(new Dictionary<string, string> { ["LEITHER_PASSPHRASE"] = passPhrase }, ["lpki", verb, file, .. rest]);
+
+    private static LeitherProgram.Result Lpki(params string[] words) => LeitherProgram.Run(["lpki", .. words]);
+}
