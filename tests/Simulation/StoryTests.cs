@@ -1,0 +1,440 @@
+// What befalls few networks, told one story at a time: writers that sign two histories, old heads, bytes that do not fit, peers that are refused, disks that fail a
+// sync. Each is run with several seeds: where segments end, and how long messages take, is another every time.
+
+using Leither.MmDb.Log;
+using Leither.Replication;
+using Xunit;
+
+namespace Leither.Simulation;
+
+public class StoryTests
+{
+    private const int Seeds = 20;
+
+    public static TheoryData<int> AllSeeds => [.. Enumerable.Range(1, Seeds)];
+
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
+    public void A_writer_that_signs_two_histories_is_proven_and_followed_no_further_until_another_writes(int seed)
+    {
+        var world = new SimWorld(seed, 5, 0) { DialsAlone = false };
+        world.History.MayFork = true;
+        (SimNode writer, SimNode twin, SimNode a, SimNode b, SimNode newcomer) = (world.Nodes[0], world.Nodes[1], world.Nodes[2], world.Nodes[3], world.Nodes[4]);
+        writer.Start();
+        Write(world, writer, 10);
+        twin.Start();
+        world.Connect(twin, writer);
+        Run(world, 2000);
+        Assert.Equal(writer.Store.State, twin.Store.State);
+
+        // A copy of the writer, with its key, that writes too.
+        twin.Stop(isClean: true, losesPower: false);
+        (twin.WasWriter, twin.WriterKey) = (true, world.Author);
+        twin.Start();
+        a.Start();
+        b.Start();
+        world.Connect(a, writer);
+        world.Connect(b, twin);
+        for (int i = 0; i < 8; i++)
+        {
+            Write(world, writer, 3);
+            Write(world, twin, 2);
+            Run(world, 300);
+        }
+
+        Assert.Equal(writer.Store.State, a.Store.State);
+        Assert.Equal(twin.Store.State, b.Store.State);
+        Assert.NotEqual(a.Store.State, b.Store.State);
+
+        // The two meet.
+        world.Connect(a, b);
+        world.Connect(b, a);
+        Run(world, 10_000);
+        Equivocation proof = Assert.IsType<Equivocation>(a.Replica!.Proof);
+        Assert.Equal(1ul, proof.Epoch);
+        Assert.True(proof.Common <= 10, $"they part after {proof.Common}");
+        Assert.NotNull(b.Replica!.Proof);
+        Assert.Single(a.Events.OfType<HistoryForked>());
+        _ = Equivocation.Decode(a.Store.Facts!.Proof.Span, world.Info.Id, world.Author.PublicKey);
+
+        // Neither goes any further, nor back, whoever writes what.
+        (string stateOfA, string stateOfB) = (a.Store.State, b.Store.State);
+        Write(world, writer, 20);
+        Write(world, twin, 20);
+        Run(world, 5000);
+        Assert.Equal((stateOfA, stateOfB), (a.Store.State, b.Store.State));
+        Assert.Equal((0ul, 0ul), (a.Store.TakenBack, b.Store.TakenBack));
+
+        // That is remembered, and told to who asks.
+        a.Stop(isClean: true, losesPower: false);
+        a.Start();
+        Assert.NotNull(a.Replica!.Proof);
+        world.Connect(a, writer);
+        newcomer.Start();
+        world.Connect(newcomer, a);
+        Run(world, 5000);
+        Assert.NotNull(newcomer.Replica!.Proof);
+        Assert.Equal(stateOfA, a.Store.State);
+
+        // The author's word ends it: another writes, behind what it has.
+        TakeOver(world, a, 1);
+        world.Connect(b, a);
+        world.Connect(newcomer, a);
+        Run(world, 2000);
+        Write(world, a, 5);
+        Run(world, 5000);
+        Assert.Equal(a.Store.State, b.Store.State);
+        Assert.Equal(a.Store.State, newcomer.Store.State);
+        Assert.Equal(b.Store.TakenBack, b.UndoneEntries);
+    }
+
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
+    public void Two_certificates_for_one_term_are_proof_and_nothing_of_that_term_is_followed_where_they_meet(int seed)
+    {
+        var world = new SimWorld(seed, 5, 0) { DialsAlone = false };
+        world.History.MayFork = true;
+        (SimNode first, SimNode one, SimNode other, SimNode a, SimNode b) = (world.Nodes[0], world.Nodes[1], world.Nodes[2], world.Nodes[3], world.Nodes[4]);
+        foreach (SimNode node in world.Nodes)
+        {
+            node.Start();
+        }
+
+        Write(world, first, 10);
+        foreach (SimNode node in world.Nodes.Skip(1))
+        {
+            world.Connect(node, first);
+        }
+
+        Run(world, 3000);
+        Assert.All(world.Nodes, n => Assert.Equal(first.Store.State, n.Store.State));
+        first.Stop(isClean: true, losesPower: false);
+        TakeOver(world, one, 1);
+        Run(world, 500);
+        world.Connect(a, one);
+        Write(world, one, 5);
+        Run(world, 2000);
+        Assert.Equal(one.Store.State, a.Store.State);
+
+        TakeOver(world, other, 1);
+        Run(world, 500);
+        world.Connect(b, other);
+        Write(world, other, 7);
+        Run(world, 2000);
+
+        world.Connect(a, b);
+        world.Connect(b, a);
+        Run(world, 5000);
+        Assert.NotNull(a.Replica!.Proof);
+        Assert.NotNull(b.Replica!.Proof);
+        (string stateOfA, string stateOfB) = (a.Store.State, b.Store.State);
+        one.Stop(isClean: false, losesPower: true); // so that it begins another epoch of that term
+        one.Start();
+        Run(world, 5000);
+        Assert.Equal(ReplicaMode.Writer, one.Replica!.Mode);
+        world.Connect(a, one);
+        Write(world, one, 5);
+        Write(world, other, 5);
+        Run(world, 5000);
+        Assert.Equal((stateOfA, stateOfB), (a.Store.State, b.Store.State));
+    }
+
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
+    public void A_source_that_has_less_is_counted_not_followed_and_of_use_again_once_it_has_more(int seed)
+    {
+        var world = new SimWorld(seed, 3, 0) { DialsAlone = false };
+        (SimNode writer, SimNode follower, SimNode late) = (world.Nodes[0], world.Nodes[1], world.Nodes[2]);
+        foreach (SimNode node in world.Nodes)
+        {
+            node.Start();
+        }
+
+        Write(world, writer, 10);
+        long ofLate = world.Connect(late, writer);
+        Run(world, 2000);
+        world.Cut(ofLate);
+        long ofFollower = world.Connect(follower, writer);
+        Write(world, writer, 10);
+        Run(world, 2000);
+        world.Connect(follower, late);
+        Run(world, 2000);
+        Assert.Equal(1, follower.Replica!.OldHeads);
+        Assert.False(follower.Replica.IsRefused(late.Peer));
+        Assert.Equal(writer.Peer, follower.Replica.Source!.Peer);
+        Assert.Equal(writer.Store.State, follower.Store.State);
+
+        world.Cut(ofFollower);
+        Run(world, 500);
+        Assert.NotEqual(late.Peer, follower.Replica.Source?.Peer);
+        world.Connect(late, writer);
+        Write(world, writer, 10);
+        Run(world, 5000);
+        Assert.Equal(late.Peer, follower.Replica.Source?.Peer);
+        Assert.Equal(writer.Store.State, follower.Store.State);
+        Assert.Equal(0ul, follower.Store.TakenBack);
+    }
+
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
+    public void An_old_head_of_the_writers_own_node_is_reported_and_one_after_a_newer_one_is_refused(int seed)
+    {
+        var world = new SimWorld(seed, 2, 0) { DialsAlone = false };
+        (SimNode writer, SimNode follower) = (world.Nodes[0], world.Nodes[1]);
+        writer.Start();
+        follower.Start();
+        Write(world, writer, 10);
+        ReadOnlyMemory<byte> old = writer.Replica!.Head?.Block ?? default;
+        long stream = world.Connect(follower, writer);
+        Run(world, 2000);
+        old = old.IsEmpty ? writer.Replica.Head!.Block : old;
+        Write(world, writer, 10);
+        Run(world, 2000);
+        Assert.Equal(writer.Store.State, follower.Store.State);
+        world.Cut(stream);
+        Run(world, 500);
+
+        // At the greeting.
+        world.OnTheWay = (_, _, message) => [message is Welcome welcome ? welcome with { Head = old } : message];
+        stream = world.Connect(follower, writer);
+        Run(world, 1000);
+        OldHeadShown shown = Assert.Single(follower.Events.OfType<OldHeadShown>());
+        Assert.Equal((writer.Peer, 20ul), (shown.Peer, shown.Seen.Sequence));
+        Assert.True(shown.Shown.Sequence < 20);
+        Assert.Equal(writer.Store.State, follower.Store.State);
+        Assert.False(follower.Replica!.IsRefused(writer.Peer));
+
+        // After a newer one: a log does not become shorter within an epoch.
+        world.OnTheWay = (_, _, message) => [message is HeadTold ? new HeadTold(old) : message];
+        world.Cut(stream);
+        Run(world, 500);
+        world.Connect(follower, writer);
+        Run(world, 500);
+        Write(world, writer, 1);
+        Run(world, 1000);
+        Assert.Equal(FaultReason.OldHead, Assert.Single(follower.Events.OfType<PeerRefused>()).Reason);
+        Assert.True(follower.Replica.IsRefused(writer.Peer));
+
+        // That is forgotten.
+        world.OnTheWay = null;
+        Run(world, 6000);
+        Assert.False(follower.Replica.IsRefused(writer.Peer));
+        world.Connect(follower, writer);
+        Run(world, 2000);
+        Assert.Equal(writer.Store.State, follower.Store.State);
+        Assert.Equal(0ul, follower.Store.TakenBack);
+    }
+
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
+    public void A_source_that_spoils_bytes_of_the_tail_is_refused_and_nothing_here_is_taken_back(int seed)
+    {
+        var world = new SimWorld(seed, 3, 0) { DialsAlone = false };
+        (SimNode writer, SimNode follower, SimNode liar) = (world.Nodes[0], world.Nodes[1], world.Nodes[2]);
+        foreach (SimNode node in world.Nodes)
+        {
+            node.Start();
+        }
+
+        world.Connect(liar, writer);
+        world.Connect(follower, liar);
+        Write(world, writer, 5);
+        Run(world, 3000);
+        Assert.Equal(writer.Store.State, follower.Store.State);
+
+        // Once: what it gives when it is asked again is right, and so is what was here before.
+        bool isSpoilt = false;
+        world.OnTheWay = (from, _, message) =>
+        {
+            if (from != liar || isSpoilt || message is not Tail { Bytes.Length: > 0 } tail)
+            {
+                return [message];
+            }
+
+            isSpoilt = true;
+            byte[] spoilt = tail.Bytes.ToArray();
+            spoilt[^1] ^= 1;
+            return [tail with { Bytes = spoilt }];
+        };
+        string before = follower.Store.State;
+        Write(world, writer, 1);
+        Run(world, 3000);
+        Assert.True(isSpoilt);
+        Assert.Equal(FaultReason.WrongBytes, Assert.Single(follower.Events.OfType<PeerRefused>()).Reason);
+        Assert.True(follower.Replica!.IsRefused(liar.Peer));
+        Assert.Equal(before, follower.Store.State);
+        Assert.Equal(0ul, follower.Store.TakenBack);
+        Assert.True(follower.Replica.BytesRefused > 0);
+        Assert.Null(follower.Replica.Proof);
+
+        // Another source has it.
+        world.Connect(follower, writer);
+        Run(world, 3000);
+        Assert.Equal(writer.Store.State, follower.Store.State);
+
+        // Who does it again is refused for longer.
+        Run(world, 60_000);
+        Assert.False(follower.Replica.IsRefused(liar.Peer));
+        long until = follower.Events.OfType<PeerRefused>().Single().UntilMs;
+        SimStream stream = world.Stream(world.Connect(follower, liar));
+        Run(world, 1000);
+        follower.Deliver(stream.Id, [1, 0xFF]);
+        PeerRefused again = follower.Events.OfType<PeerRefused>().Last();
+        Assert.Equal(FaultReason.Protocol, again.Reason);
+        Assert.InRange(again.UntilMs - world.Clock.NowMs, 110_000, 130_000);
+        Assert.True(again.UntilMs > until);
+        Run(world, 5000);
+
+        // A restart does not make it forget.
+        follower.Stop(isClean: true, losesPower: false);
+        follower.Start();
+        Assert.True(follower.Replica!.IsRefused(liar.Peer));
+        Run(world, 130_000);
+        Assert.False(follower.Replica.IsRefused(liar.Peer));
+    }
+
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
+    public void A_source_that_forges_is_refused_for_good(int seed)
+    {
+        var world = new SimWorld(seed, 3, 0) { DialsAlone = false };
+        (SimNode writer, SimNode follower, SimNode liar) = (world.Nodes[0], world.Nodes[1], world.Nodes[2]);
+        foreach (SimNode node in world.Nodes)
+        {
+            node.Start();
+        }
+
+        world.Connect(liar, writer);
+        Write(world, writer, 5);
+        Run(world, 3000);
+        world.OnTheWay = (from, _, message) =>
+        {
+            if (from != liar || message is not Welcome welcome || welcome.Head.IsEmpty)
+            {
+                return [message];
+            }
+
+            Head head = Head.Decode(welcome.Head, world.Info.Id);
+            return [welcome with { Head = (head with { Writer = liar.Key.PublicKey.Bytes.ToArray(), To = head.To + 1 }).Sign(liar.Key).Block }];
+        };
+        world.Connect(follower, liar);
+        Run(world, 3000);
+        PeerRefused refused = Assert.Single(follower.Events.OfType<PeerRefused>());
+        Assert.Equal((FaultReason.Forged, long.MaxValue), (refused.Reason, refused.UntilMs));
+        Assert.Equal(0ul, follower.Store.Last);
+        follower.Stop(isClean: true, losesPower: false);
+        follower.Start();
+        Run(world, 500_000);
+        Assert.True(follower.Replica!.IsRefused(liar.Peer));
+    }
+
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
+    public void Followers_take_what_a_writer_wrote_again_after_a_sync_failed_and_lose_nothing(int seed)
+    {
+        var world = new SimWorld(seed, 5, 0) { DialsAlone = false };
+        (SimNode writer, SimNode near, SimNode far, SimNode behind, SimNode late) = (world.Nodes[0], world.Nodes[1], world.Nodes[2], world.Nodes[3], world.Nodes[4]);
+        writer.Start();
+        near.Start();
+        far.Start();
+        behind.Start();
+        Write(world, writer, 10);
+        world.Connect(near, writer);
+        world.Connect(far, near);
+        long stream = world.Connect(behind, writer);
+        Run(world, 3000); // and all of it is durable
+        world.Cut(stream);
+        Run(world, 10);
+        for (uint generation = 1; generation <= 3; generation++)
+        {
+            bool isRewritten = false;
+            for (int i = 0; i < 200 && !isRewritten; i++)
+            {
+                Write(world, writer, 4);
+                Run(world, 100); // some of it may be on its way, or there
+                isRewritten = writer.Store.RewriteTail();
+            }
+
+            Assert.True(isRewritten);
+            writer.With(static r => r.LogGrew());
+            Run(world, 3000);
+            Assert.Equal(generation, writer.Replica!.Head!.Segment.Generation);
+            Assert.Equal(writer.Store.State, near.Store.State);
+            Assert.Equal(writer.Store.State, far.Store.State);
+            Write(world, writer, 3);
+            Run(world, 3000);
+            Assert.Equal(writer.Store.State, near.Store.State);
+            Assert.Equal(writer.Store.State, far.Store.State);
+        }
+
+        // Who had nothing of what was written again takes nothing back, and who comes late follows the newest.
+        world.Connect(behind, writer);
+        late.Start();
+        world.Connect(late, far);
+        Run(world, 5000);
+        Assert.Equal(writer.Store.State, behind.Store.State);
+        Assert.Equal(writer.Store.State, late.Store.State);
+        Assert.Equal((0ul, 0ul), (behind.Store.TakenBack, late.Store.TakenBack));
+        Assert.Equal(near.Store.TakenBack, near.UndoneEntries);
+        Assert.Equal(far.Store.TakenBack, far.UndoneEntries);
+        Assert.All(world.Nodes, n => Assert.Null(n.Replica!.Proof));
+
+        // The same writer in its next life.
+        writer.Stop(isClean: true, losesPower: false);
+        writer.Start();
+        Write(world, writer, 3);
+        world.Connect(near, writer);
+        Run(world, 5000);
+        Assert.Equal(writer.Store.State, near.Store.State);
+    }
+
+    [Fact]
+    public void One_peer_cannot_take_the_room_of_all_followers()
+    {
+        var world = new SimWorld(1, 3, 0) { DialsAlone = false };
+        foreach (SimNode node in world.Nodes)
+        {
+            node.Start();
+        }
+
+        Write(world, world.Nodes[0], 3);
+        for (int i = 0; i < 300; i++)
+        {
+            world.Connect(world.Nodes[2], world.Nodes[0]);
+        }
+
+        Run(world, 100);
+        Assert.InRange(world.Nodes[0].StreamCount, 1, 8);
+        world.Connect(world.Nodes[1], world.Nodes[0]);
+        Run(world, 3000);
+        Assert.Equal(world.Nodes[0].Store.State, world.Nodes[1].Store.State);
+    }
+
+    private static void Run(SimWorld world, long ms) => world.Clock.RunUntil(world.Clock.NowMs + ms);
+
+    private static void Write(SimWorld world, SimNode writer, int entries)
+    {
+        for (int i = 0; i < entries; i++)
+        {
+            _ = writer.Store.Write(world.Random).Count();
+        }
+
+        writer.With(static r => r.LogGrew());
+    }
+
+    private static void TakeOver(SimWorld world, SimNode node, uint term)
+    {
+        WriterCertificate certificate = new WriterCertificate
+        {
+            Mid = world.Info.Id,
+            Author = world.Author.PublicKey.Bytes.ToArray(),
+            Writer = node.Key.PublicKey.Bytes.ToArray(),
+            Node = node.Peer,
+            Epoch = WriterCertificate.FirstEpochOf(term),
+            After = node.Store.Position,
+        }.Sign(world.Author);
+        world.AddWriter(certificate);
+        (node.WriterKey, node.WasWriter) = (node.Key, true);
+        node.With(r => Assert.Null(r.TakeOver(certificate, node.Key)));
+    }
+}

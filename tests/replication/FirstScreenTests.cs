@@ -1,0 +1,34 @@
+// What the README shows first: two nodes, one SET, one GET on the other, the same state CID on both, with the very commands of people.
+
+using System.Text.RegularExpressions;
+using Leither.TestKit;
+using Xunit;
+
+namespace Leither.ReplicationNetwork;
+
+public sealed class FirstScreenTests
+{
+    [Fact]
+    public void What_is_set_on_one_node_is_got_on_the_other()
+    {
+        using Network network = Network.Create();
+        using Node home = Node.Start(network, Places.Home), cloud = Node.Start(network, Places.Cloud);
+        Assert.Equal("OK", home.Ask("SET", "greeting", "hello").Text);
+        string published = home.RunCommand("mimei", "publish", "default");
+        Assert.Contains(home.Mid, published, StringComparison.Ordinal);
+        Assert.Matches($"/p2p/{home.Peer}", published);
+        cloud.RunCommand("mimei", "provide", home.Mid, "--from", home.AddressFor(cloud));
+        using RespClient client = cloud.Connect();
+        Assert.Equal("OK", client.Call("AUTH", $"default@{home.Mid}", "").Text);
+        Assert.Equal("hello", client.Call("GET", "greeting").Text);
+
+        Assert.Equal("OK", home.Ask("SET", "greeting", "hello again").Text);
+        Wait.Until(() => client.Call("GET", "greeting").Text == "hello again");
+        Assert.StartsWith("READONLY", client.Call("SET", "greeting", "no").Text, StringComparison.Ordinal);
+
+        Same.AwaitVersion(home.Mid, home, cloud);
+        string[] states = [.. new[] { home, cloud }.Select(node => Regex.Match(node.RunCommand("mimei", "show", home.Mid), "bafyrei[a-z2-7]+").Value)];
+        Assert.NotEqual("", states[0]);
+        Assert.Equal(states[0], states[1]);
+    }
+}
