@@ -65,6 +65,8 @@ internal static unsafe class Native
         return fd;
     }
 
+    [DllImport("libc")] public static extern int usleep(uint microseconds);
+
     public static void PinThisThread(int cpu)
     {
         ulong mask = 1UL << cpu;

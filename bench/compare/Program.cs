@@ -21,7 +21,7 @@ internal static class Program
     private static int rounds = 3;
     private static int warmth;
 
-    private sealed record Row(string Work, string Unit, Dictionary<string, double> Values, bool LessIsBetter = true);
+    private sealed record Row(string Work, string Unit, Dictionary<string, double> Values, bool LessIsBetter = true, string Target = "");
 
     private static int Main(string[] args)
     {
@@ -43,7 +43,7 @@ internal static class Program
 
                           --quick    everything once, with small loads: under three minutes
                           --all-cpus servers and load may use every processor; otherwise servers have the first one, and load the second
-                          --only     what contains this text: a work ("GET", "ZADD", ...), "memory", "churn", "pause", "start", "versions", "history", "steady", "gateway"
+                          --only     what contains this text: a work ("GET", "ZADD", ...), "memory", "churn", "pause", "start", "versions", "history", "steady", "gateway", "replication"
                         """);
                     return args[i] is "--help" or "-h" ? 0 : 2;
             }
@@ -62,6 +62,7 @@ internal static class Program
         if (Wanted("history")) History();
         if (Wanted("steady")) Steady();
         if (Wanted("gateway")) Gateway();
+        if (Wanted("replication")) Replication();
         Print();
         return 0;
     }
@@ -396,6 +397,13 @@ internal static class Program
         }
     }
 
+    /// <summary>What a node that follows costs and how far behind it is, beside a replica of Redis.</summary>
+    private static void Replication()
+    {
+        var work = new ReplicationWork([.. names.Where(static n => n != "garnet")], rounds, quick, Say);
+        foreach (ReplicationWork.Figure figure in work.Run()) Rows.Add(new Row("replication: " + figure.Work, figure.Unit, figure.Values, Target: figure.Target));
+    }
+
     /// <summary>Lists stay as long as they are.</summary>
     private static void Refill(Server server, Works.Measured work, long requests)
     {
@@ -429,8 +437,9 @@ internal static class Program
             return;
         }
 
+        bool hasTargets = Rows.Any(static r => r.Target.Length > 0);
         string[] shown = [.. names.Append("git").Where(n => Rows.Any(r => r.Values.ContainsKey(n)))];
-        var lines = new List<string[]> { (string[])["work", "unit", .. shown, .. shown.Where(n => n != "redis").Select(n => n + "/redis")] };
+        var lines = new List<string[]> { (string[])["work", "unit", .. shown, .. shown.Where(n => n != "redis").Select(n => n + "/redis"), .. hasTargets ? (string[])["target"] : []] };
         string previous = "";
         foreach (Row row in Rows)
         {
@@ -439,6 +448,7 @@ internal static class Program
                 row.Work == previous ? "" : row.Work, row.Unit, .. shown.Select(n => row.Values.TryGetValue(n, out double v) ? Format(v) : "-"),
                 .. shown.Where(n => n != "redis").Select(n => row.Values.TryGetValue(n, out double v) && row.Values.TryGetValue("redis", out double r) && r > 0
                     ? (v / r).ToString("0.00", CultureInfo.InvariantCulture) : "-"),
+                .. hasTargets ? (string[])[row.Target] : [],
             ]);
             previous = row.Work;
         }

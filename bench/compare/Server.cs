@@ -32,10 +32,13 @@ internal sealed class Server : IDisposable
 
     public string Folder { get; }
 
+    /// <summary>The processor that it has, if servers have one each.</summary>
+    public int Cpu { get; set; }
+
     public int ProcessId => process!.Id;
 
     /// <summary>How a server of this name is run, or null with the reason why it cannot.</summary>
-    public static Server? Prepare(string name, bool log, out string note)
+    public static Server? Prepare(string name, bool log, out string note, params string[] further)
     {
         note = "";
         string folder = Directory.CreateTempSubdirectory($"compare-{name}-").FullName;
@@ -56,7 +59,7 @@ internal sealed class Server : IDisposable
             return null;
         }
 
-        return new Server(name, port, folder, command);
+        return new Server(name, port, folder, [.. command, .. further]);
     }
 
     private static string GarnetNote { get; set; } = "unknown server";
@@ -86,7 +89,7 @@ internal sealed class Server : IDisposable
     public TimeSpan Start()
     {
         var clock = Stopwatch.StartNew();
-        process = Process.Start(new ProcessStartInfo("taskset", ["-c", IsPinned ? "0" : $"0-{Environment.ProcessorCount - 1}", .. command])
+        process = Process.Start(new ProcessStartInfo("taskset", ["-c", IsPinned ? Math.Min(Cpu, Environment.ProcessorCount - 1).ToString(CultureInfo.InvariantCulture) : $"0-{Environment.ProcessorCount - 1}", .. command])
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,
@@ -152,6 +155,13 @@ internal sealed class Server : IDisposable
         string stat = File.ReadAllText($"/proc/{ProcessId}/stat");
         string[] fields = stat[(stat.LastIndexOf(')') + 2)..].Split(' ');
         return fields[11..15].Sum(ticks => long.Parse(ticks, CultureInfo.InvariantCulture)) / TicksPerSecond;
+    }
+
+    /// <summary>CPU time used so far by the first thread, which executes commands in all servers here but Garnet.</summary>
+    public double MainCpuSeconds()
+    {
+        string[] fields = File.ReadAllText($"/proc/{ProcessId}/task/{ProcessId}/schedstat").Split(' ');
+        return long.Parse(fields[0], CultureInfo.InvariantCulture) / 1e9;
     }
 
     /// <summary>Resident bytes.</summary>
