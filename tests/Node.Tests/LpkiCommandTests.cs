@@ -1,3 +1,5 @@
+// A process is waited for beside its output.
+#pragma warning disable xUnit1031
 using System.Diagnostics;
 using System.Text.Json.Nodes;
 using Leither.TestKit;

@@ -188,7 +188,7 @@ internal static class StatusCommand
     /// <summary>What a node tells of itself at one moment.</summary>
     private sealed class State(Dictionary<string, string> info, List<MimeiState> mimeis, int count, string? folder)
     {
-        public IReadOnlyList<MimeiState> Mimeis => mimeis;
+        public List<MimeiState> Mimeis => mimeis;
 
         public int Count => count;
 

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Text;
 using Leither.MmDb.Configuration;
 
@@ -211,11 +212,14 @@ public static class ConfigReference
 
     private static readonly ConfigSettings _defaults = new();
 
+    /// <summary>What makes a value need quotes.</summary>
+    private static readonly SearchValues<char> _quoted = SearchValues.Create(" \t\"'\\#");
+
     private static string ValueOf(ConfigKey key, ConfigSettings settings)
     {
         string value = settings.Show(key);
         // A list is written as words; one value that is empty or has blanks, in quotes.
-        return value.Length == 0 || (!key.Flags.HasFlag(ConfigFlags.MultipleArguments) && value.AsSpan().IndexOfAny(" \t\"'\\#") >= 0) ? ConfigText.Quote(value) : value;
+        return value.Length == 0 || (!key.Flags.HasFlag(ConfigFlags.MultipleArguments) && value.AsSpan().ContainsAny(_quoted)) ? ConfigText.Quote(value) : value;
     }
 
     private static List<ConfigSection> Build()

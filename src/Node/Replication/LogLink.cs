@@ -5,6 +5,7 @@
 //  - What comes is handed on message by message. So many may wait to be worked on; the peer is not read from meanwhile.
 
 using System.Buffers;
+using System.Diagnostics.CodeAnalysis;
 using Leither.Ipfs.Keys;
 using Leither.Libp2p;
 using Leither.Replication;
@@ -25,6 +26,7 @@ internal interface ILogLinkOwner
 }
 
 /// <summary>A stream of the log protocol. Sending is one thread's at a time.</summary>
+[SuppressMessage("Design", "CA1001", Justification = "The semaphores hold no handle: nobody asks them for one.")]
 internal sealed class LogLink
 {
     private readonly ReplicationOptions _options;
@@ -115,6 +117,7 @@ internal sealed class LogLink
         _sentAll.TrySetResult();
         problem = problem is null or OperationCanceledException ? other ?? problem : problem;
         if (problem is not null) Stream.Reset();
+        _ending.Dispose(); // or what stops all would hold it for as long as the node lives
         _over.SetResult();
         _owner.Ended(this, problem);
     }
@@ -164,7 +167,17 @@ internal sealed class LogLink
     }
 
     /// <summary>Ends it at once.</summary>
-    public void Abort() => _ending.Cancel();
+    public void Abort()
+    {
+        try
+        {
+            _ending.Cancel();
+        }
+        catch (ObjectDisposedException)
+        {
+            // It is over.
+        }
+    }
 
     private void Wake()
     {

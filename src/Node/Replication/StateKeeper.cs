@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using Leither.Ipfs.Multiformats;
 using Leither.Replication;
 
@@ -7,6 +8,7 @@ namespace Leither.Node.Replication;
 /// Keeps the core's facts on the disk: what is urgent at once, the rest a second later, so that a head is not written five hundred times a second. The newest is what is
 /// kept; the core waits for none of it.
 /// </summary>
+[SuppressMessage("Design", "CA1001", Justification = "Close, which says how it ends, disposes of the timer.")]
 internal sealed class StateKeeper
 {
     private static readonly TimeSpan _pause = TimeSpan.FromSeconds(1);
