@@ -7,11 +7,12 @@ namespace Leither.Replication;
 
 public sealed partial class Replica
 {
-    // Segments that are asked for or wait for those before them.
-    private const int SegmentWindow = 8;
+    // Segments that are asked for and not in the log yet. How many is found out: more as long as the store waits for them to come, fewer while they wait for the store,
+    // where they would only be lost with the process or the connection, and have to come again.
+    private const int MinSegmentWindow = 2, MaxSegmentWindow = 8;
 
     private readonly Dictionary<Cid, ReadOnlyMemory<byte>> _held = [];
-    private int _nextNode, _nextAsked, _appends;
+    private int _nextNode, _nextAsked, _appends, _segmentWindow = MinSegmentWindow;
     private long _heldBytes, _unapplied;
 
     private void StartSegments()
@@ -89,7 +90,8 @@ public sealed partial class Replica
         }
 
         _nextAsked = Math.Min(_nextAsked, _nextNode);
-        while (_nextAsked >= 0 && _nextNode - _nextAsked < SegmentWindow)
+        int window = Math.Max(_segmentWindow, _sources.Values.Count(static s => s.IsOpen) + 1);
+        while (_nextAsked >= 0 && _appends + _nextNode - _nextAsked < window)
         {
             Cid data = _chain[_nextAsked--].Node.Data;
             if (!_held.ContainsKey(data))
@@ -102,6 +104,7 @@ public sealed partial class Replica
                     }
                     else
                     {
+                        _segmentWindow = Math.Clamp(_segmentWindow + (_appends == 0 ? 1 : -1), MinSegmentWindow, MaxSegmentWindow);
                         Hold(data, bytes);
                     }
                 });
