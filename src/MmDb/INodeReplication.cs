@@ -151,12 +151,6 @@ public sealed record ReplicaStatus
     /// <summary>What this node does with it.</summary>
     public ReplicaRole Role { get; init; }
 
-    /// <summary>Whether everybody may have it.</summary>
-    public bool IsPublic { get; init; }
-
-    /// <summary>Who else may.</summary>
-    public IReadOnlyList<string> Users { get; init; } = [];
-
     /// <summary>Whether this node follows it for good, and tells the network.</summary>
     public bool IsProvided { get; init; }
 

@@ -4,6 +4,7 @@ using System.Runtime.InteropServices;
 using System.Text;
 using Leither.MmDb.Configuration;
 using Leither.MmDb.Log;
+using Leither.MmDb.Rights;
 
 namespace Leither.MmDb.Commands;
 
@@ -524,8 +525,9 @@ public static unsafe class InfoCommands
         f.Add("leither_mid", c.Mimei.Id.ToString());
         f.Add("leither_role", status.Role switch { ReplicaRole.Writer => "writer", ReplicaRole.Follower => "follower", _ => "idle" });
         f.Add("leither_state", status.State.ReplaceLineEndings(" "));
-        f.Add("leither_public", status.IsPublic);
-        f.Add("leither_users", status.Users.Count);
+        MimeiRights rights = c.Mimei.Entry!.Rights;
+        f.Add("leither_public", rights.IsPublic);
+        f.Add("leither_users", rights.Readers.Count());
         f.Add("leither_provided", status.IsProvided);
         f.Add("leither_term", ReplicaReplies.Term(epoch));
         f.Add("leither_epoch", ReplicaReplies.Epoch(epoch));

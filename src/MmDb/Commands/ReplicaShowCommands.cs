@@ -210,8 +210,9 @@ public static unsafe class ReplicaShowCommands
         MimeiCommands.Field(reply, "compare", Newer(version, position, standing, status, conflict));
         MimeiCommands.Field(reply, "role", status?.Role switch { ReplicaRole.Writer => "writer", ReplicaRole.Follower => "follower", ReplicaRole.Idle => "idle", _ => "" });
         MimeiCommands.Field(reply, "state", status?.State ?? "");
-        ReplicaReplies.Flag(reply, "public", status is { IsPublic: true });
-        ReplicaReplies.Texts(reply, "users", status?.Users ?? []);
+        MimeiRights? rights = c.Server.Mimeis.TryFind(mid, out MimeiEntry? entry) ? entry.Rights : null;
+        ReplicaReplies.Flag(reply, "public", rights is { IsPublic: true });
+        ReplicaReplies.Texts(reply, "users", rights is null ? [] : [.. rights.Readers]);
         ReplicaReplies.Flag(reply, "provided", status is { IsProvided: true });
         MimeiCommands.Field(reply, "writer", status?.Writer?.ToString() ?? "");
         reply.Bulk("writer-addresses"u8);
@@ -231,10 +232,8 @@ public static unsafe class ReplicaShowCommands
         ReplicaReplies.Named(c, status);
         reply.Bulk("providers"u8);
         ReplicaReplies.Providers(c, standing?.Providers ?? []);
-        MimeiCommands.Field(reply, "readonly", here is not null && (status is { Role: not ReplicaRole.Writer } || IsReadOnly(c, mid)) ? 1 : 0);
+        MimeiCommands.Field(reply, "readonly", here is not null && (status is { Role: not ReplicaRole.Writer } || entry?.Loaded is { IsReadOnly: true }) ? 1 : 0);
     }
-
-    private static bool IsReadOnly(CommandContext c, LeitherId mid) => c.Server.Mimeis.TryFind(mid, out MimeiEntry? entry) && entry.Loaded is { IsReadOnly: true };
 
     /// <summary>What contradicts what; empty: nothing.</summary>
     private static string Conflict(ulong version, Cid block, MimeiStanding? standing, ReplicaStatus? status) =>

@@ -71,10 +71,10 @@ public sealed class MimeiRights
     /// <summary>Whether somebody besides its owner may read it.</summary>
     public bool IsShared { get; }
 
-    /// <summary>The ids of those who may read it, besides everyone and its owner; some may come twice.</summary>
+    /// <summary>The ids of those who may read it, besides everyone and its owner.</summary>
     public IEnumerable<string> Readers =>
         _members.Where(m => (MemberRights(m.Value) & MimeiRight.Read) != 0).Select(static m => m.Key)
-            .Concat(_groups.Values.Where(g => (GroupRights(g) & MimeiRight.Read) != 0).SelectMany(static g => g.Members));
+            .Concat(_groups.Values.Where(g => (GroupRights(g) & MimeiRight.Read) != 0).SelectMany(static g => g.Members)).Distinct(StringComparer.Ordinal);
 
     // ------------------------------------------------------------------ asking
 

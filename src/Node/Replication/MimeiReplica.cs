@@ -142,14 +142,11 @@ internal sealed partial class MimeiReplica : IReplicaPort, ILogLinkOwner, IThrea
             IReadOnlyList<FollowerProgress> followers = _core.Followers;
             IReadOnlySet<PeerId> named = _named.Peers;
             SharingFacts facts = Facts;
-            MimeiRights rights = Rights;
             PeerId? writer = WriterNode;
             PeerId? source = _core.Source?.Peer;
             return new ReplicaStatus
             {
                 Role = IsWriter ? ReplicaRole.Writer : source is not null || IsFollowing ? ReplicaRole.Follower : ReplicaRole.Idle,
-                IsPublic = rights.IsPublic,
-                Users = [.. rights.Readers.Distinct(StringComparer.Ordinal)],
                 IsProvided = facts.IsProvided,
                 Writer = writer,
                 WriterAddresses = writer is { } node ? AddressesOf(node) : [],

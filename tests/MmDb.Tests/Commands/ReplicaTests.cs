@@ -6,6 +6,7 @@ using Leither.Ipfs.Blockstore;
 using Leither.Ipfs.Keys;
 using Leither.Ipfs.Multiformats;
 using Leither.MmDb.Log;
+using Leither.MmDb.Rights;
 using Leither.MmDb.Tests.Versions;
 using Leither.MmDb.Versions;
 using Xunit;
@@ -212,6 +213,15 @@ public sealed class ReplicaTests : IDisposable
         Assert.Equal(("only-local", "_", "", "1"), (shown["compare"], shown["net"], shown["role"], shown["here"]));
         Assert.Contains("\"last\": :1", shown["local"], StringComparison.Ordinal);
         Assert.Contains("\"sequence\": :1", shown["local"], StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Show_tells_who_may_have_it_whether_or_not_a_node_has_to_do_with_it_yet()
+    {
+        Assert.Equal(("0", "[]"), (Show()["public"], Show()["users"]));
+        Assert.True(Db.Server.Mimeis.TryFind(Mid, out MimeiEntry? entry));
+        Db.Server.Mimeis.ChangeRights(entry, MimeiRights.Private.Published().WithMember(FakeReplication.Peer.ToString(), MimeiRight.Read));
+        Assert.Equal(("1", $"[\"{FakeReplication.Peer}\"]"), (Show()["public"], Show()["users"]));
     }
 
     [Fact]
@@ -446,7 +456,6 @@ public sealed class ReplicaTests : IDisposable
     private static ReplicaStatus Followed(ulong written, ulong synced) => new()
     {
         Role = ReplicaRole.Writer,
-        IsPublic = true,
         Position = new Position(1, 10),
         Head = new Position(1, 10),
         Followers = [new FollowerStatus(FakeReplication.Peer, Multiaddr.Parse("/ip4/10.0.0.2/tcp/4801"), 1, written, synced, true, "online", 1500)],
