@@ -92,14 +92,9 @@ public class StoryTests
     [MemberData(nameof(AllSeeds))]
     public void Two_certificates_for_one_term_are_proof_and_nothing_of_that_term_is_followed_where_they_meet(int seed)
     {
-        var world = new SimWorld(seed, 5, 0) { DialsAlone = false };
+        SimWorld world = Started(seed, 5);
         world.History.MayFork = true;
         (SimNode first, SimNode one, SimNode other, SimNode a, SimNode b) = (world.Nodes[0], world.Nodes[1], world.Nodes[2], world.Nodes[3], world.Nodes[4]);
-        foreach (SimNode node in world.Nodes)
-        {
-            node.Start();
-        }
-
         Write(world, first, 10);
         foreach (SimNode node in world.Nodes.Skip(1))
         {
@@ -143,13 +138,8 @@ public class StoryTests
     [MemberData(nameof(AllSeeds))]
     public void A_source_that_has_less_is_counted_not_followed_and_of_use_again_once_it_has_more(int seed)
     {
-        var world = new SimWorld(seed, 3, 0) { DialsAlone = false };
+        SimWorld world = Started(seed, 3);
         (SimNode writer, SimNode follower, SimNode late) = (world.Nodes[0], world.Nodes[1], world.Nodes[2]);
-        foreach (SimNode node in world.Nodes)
-        {
-            node.Start();
-        }
-
         Write(world, writer, 10);
         long ofLate = world.Connect(late, writer);
         Run(world, 2000);
@@ -229,13 +219,8 @@ public class StoryTests
     [MemberData(nameof(AllSeeds))]
     public void A_source_that_spoils_bytes_of_the_tail_is_refused_and_nothing_here_is_taken_back(int seed)
     {
-        var world = new SimWorld(seed, 3, 0) { DialsAlone = false };
+        SimWorld world = Started(seed, 3);
         (SimNode writer, SimNode follower, SimNode liar) = (world.Nodes[0], world.Nodes[1], world.Nodes[2]);
-        foreach (SimNode node in world.Nodes)
-        {
-            node.Start();
-        }
-
         world.Connect(liar, writer);
         world.Connect(follower, liar);
         Write(world, writer, 5);
@@ -297,13 +282,8 @@ public class StoryTests
     [MemberData(nameof(AllSeeds))]
     public void A_source_that_forges_is_refused_for_good(int seed)
     {
-        var world = new SimWorld(seed, 3, 0) { DialsAlone = false };
+        SimWorld world = Started(seed, 3);
         (SimNode writer, SimNode follower, SimNode liar) = (world.Nodes[0], world.Nodes[1], world.Nodes[2]);
-        foreach (SimNode node in world.Nodes)
-        {
-            node.Start();
-        }
-
         world.Connect(liar, writer);
         Write(world, writer, 5);
         Run(world, 3000);
@@ -391,12 +371,7 @@ public class StoryTests
     [Fact]
     public void One_peer_cannot_take_the_room_of_all_followers()
     {
-        var world = new SimWorld(1, 3, 0) { DialsAlone = false };
-        foreach (SimNode node in world.Nodes)
-        {
-            node.Start();
-        }
-
+        SimWorld world = Started(1, 3);
         Write(world, world.Nodes[0], 3);
         for (int i = 0; i < 300; i++)
         {
@@ -408,6 +383,18 @@ public class StoryTests
         world.Connect(world.Nodes[1], world.Nodes[0]);
         Run(world, 3000);
         Assert.Equal(world.Nodes[0].Store.State, world.Nodes[1].Store.State);
+    }
+
+    /// <summary>A world all of whose nodes run, and none dials another by itself.</summary>
+    private static SimWorld Started(int seed, int count)
+    {
+        var world = new SimWorld(seed, count, 0) { DialsAlone = false };
+        foreach (SimNode node in world.Nodes)
+        {
+            node.Start();
+        }
+
+        return world;
     }
 
     private static void Run(SimWorld world, long ms) => world.Clock.RunUntil(world.Clock.NowMs + ms);
