@@ -329,6 +329,34 @@ public sealed class PassportTests : IDisposable
     }
 
     [Fact]
+    public void A_passport_makes_nobody_forget_how_often_its_owner_guessed_passwords()
+    {
+        _db.Prepare("ACL SETUSER ada on >secret +@all ~*", "CONFIG SET protected-mode no");
+        InProcess.Client guesser = _db.ConnectFrom("10.0.0.1:1"), guest = _db.ConnectFrom("10.0.0.1:2");
+        for (int i = 0; i < LoginThrottle.FreeFailures; i++) Assert.StartsWith("-WRONGPASS", guesser.Run($"AUTH ada {i}"), StringComparison.Ordinal);
+        Assert.Equal("+OK", LogIn(guest, Usual()));
+        Assert.StartsWith("-WRONGPASS", guesser.Run("AUTH ada wrong"), StringComparison.Ordinal);
+        Assert.StartsWith("-ERR too many failed logins", guesser.Run("AUTH ada secret"), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_passport_for_some_keys_tells_the_names_of_no_others()
+    {
+        _db.Prepare($"MIMEI OPEN {_mid}", "SET app:a 1", "SET token:secret 1");
+        InProcess.Client some = _db.Connect(), all = _db.Connect();
+        string[] names = ["RANDOMKEY", "CLIENT TRACKING on BCAST"];
+        Assert.Equal("+OK", LogIn(some, Usual() with { Keys = ["app:*"], Rights = PassportRights.Read | PassportRights.Write | PassportRights.Scripts }));
+        foreach (string command in names) Assert.StartsWith("-NOPERM", some.Run(command), StringComparison.Ordinal);
+        Assert.Equal("[\"0\", [\"app:a\"]]", some.Run("SCAN 0"));
+        Assert.Equal("[\"0\", []]", some.Run("SCAN 0 MATCH token:* TYPE string"));
+        Assert.Equal("[\"0\", [\"app:a\"]]", some.Run("EVAL 'return redis.call(\"SCAN\", 0)' 0"));
+        Assert.Equal("\"1\"", some.Run("GET app:a"));
+        Assert.Equal("+OK", LogIn(all, Usual() with { Keys = ["app:*", "*"] }));
+        foreach (string command in names) Assert.False(all.Run(command).StartsWith('-'), command);
+        Assert.Contains("token:secret", all.Run("SCAN 0"), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void What_is_remembered_of_guessers_is_bounded()
     {
         LoginThrottle throttle = _db.Server.Users.Throttle;

@@ -44,6 +44,8 @@ public sealed class AclUser
     internal string? Serial { get; init; }
     /// <summary>Who it is, where a passport proved that and no more: what he may do each MiMei says. Null: what it may do is its own.</summary>
     internal LeitherId? Person { get; init; }
+    /// <summary>Whether the names of keys that it may do nothing with are kept from it: those of the configuration see all, as in Redis.</summary>
+    internal bool SeesOwnNamesOnly { get; init; }
     /// <summary>What the MiMei that its connection is bound to lets that person do.</summary>
     internal MimeiRight Granted { get; set; }
     /// <summary>Whether none of its commands need be checked.</summary>
@@ -206,6 +208,25 @@ public sealed class AclUser
         {
             _ = Convert.FromHexString(hash, known, out _, out _);
             if (CryptographicOperations.FixedTimeEquals(digest, known))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    /// <summary>Whether it may be told that there is a key of this name.</summary>
+    internal bool MaySee(ReadOnlySpan<byte> key)
+    {
+        if (!SeesOwnNamesOnly)
+        {
+            return true;
+        }
+
+        foreach (AclSelector selector in _selectors)
+        {
+            if (selector.AllowsKey(key, KeyPermissions.Read) || selector.AllowsKey(key, KeyPermissions.Write))
             {
                 return true;
             }

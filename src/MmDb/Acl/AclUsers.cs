@@ -66,7 +66,12 @@ public sealed unsafe class AclUsers
     /// <summary>Logs a session in as a user who has been accepted.</summary>
     internal void LogIn(Session session, AclUser user)
     {
-        Throttle.Succeeded(session.Connection);
+        // A passport does not tell a guest who guesses passwords from one who mistyped his own: anybody may be given one, and where something is public anybody writes himself one.
+        if (user.Serial is null)
+        {
+            Throttle.Succeeded(session.Connection);
+        }
+
         session.IsLoggedIn = true;
         session.User = user;
         Refresh(session);

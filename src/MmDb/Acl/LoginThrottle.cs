@@ -3,7 +3,7 @@ using System.Net;
 namespace Leither.MmDb.Acl;
 
 /// <summary>
-/// Slows down guessing: an address whose logins fail again and again is not listened to for a while, which doubles with each failure. Who logs in well is forgotten, and so is
+/// Slows down guessing: an address whose logins fail again and again is not listened to for a while, which doubles with each failure. Who knows a password is forgotten, and so is
 /// who keeps quiet. A client of this machine never waits long: nobody else on it should be able to lock its owner out.
 /// </summary>
 internal sealed class LoginThrottle
@@ -56,7 +56,7 @@ internal sealed class LoginThrottle
         }
     }
 
-    /// <summary>A login went well.</summary>
+    /// <summary>A password was right.</summary>
     public void Succeeded(IClientConnection from)
     {
         if (_failures.Count > 0 && !from.IsUnixSocket)

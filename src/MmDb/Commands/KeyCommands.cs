@@ -1,3 +1,4 @@
+using Leither.MmDb.Acl;
 using Leither.MmDb.Memory;
 using Leither.MmDb.Values;
 using Leither.Resp;
@@ -372,6 +373,7 @@ public static unsafe class KeyCommands
         // Ten times the count bounds the steps through empty buckets; the count bounds the keys looked at.
         long steps = count > long.MaxValue / 10 ? long.MaxValue : count * 10, seen = 0;
         bool all = GlobPattern.MatchesAll(pattern);
+        AclUser user = c.Session.User;
         NativeList<nint> records = default;
         NativeList<nint> matches = default;
         do
@@ -382,7 +384,7 @@ public static unsafe class KeyCommands
             foreach (nint pointer in records.Span)
             {
                 byte* record = (byte*)pointer;
-                if ((all || GlobPattern.Matches(pattern, Record.KeySpan(record))) && IsLive(c, record) && (anyType || Record.Type(record) == (int?)type))
+                if ((all || GlobPattern.Matches(pattern, Record.KeySpan(record))) && user.MaySee(Record.KeySpan(record)) && IsLive(c, record) && (anyType || Record.Type(record) == (int?)type))
                 {
                     matches.Add(pointer);
                 }
@@ -415,7 +417,7 @@ public static unsafe class KeyCommands
             }
 
             next++;
-            if (GlobPattern.Matches(pattern, key.Name) && key.IsLive(c.NowMs) && (anyType || key.Type == type))
+            if (GlobPattern.Matches(pattern, key.Name) && c.Session.User.MaySee(key.Name) && key.IsLive(c.NowMs) && (anyType || key.Type == type))
             {
                 found.Add(key.Name);
             }

@@ -150,6 +150,7 @@ public sealed class PassportOffice
             EndsMs = passport.End > long.MaxValue / 1000 ? long.MaxValue - 1 : passport.End * 1000,
             Serial = passport.SerialText,
             Person = passport.IsLogin ? passport.Subject.Id : null,
+            SeesOwnNamesOnly = !passport.IsLogin && !passport.Rights.HasFlag(PassportRights.Admin) && !passport.Keys.Contains("*"),
         };
         if (!passport.IsLogin) Apply(user, PassportRightWords.RulesOf(passport));
         return user;

@@ -80,7 +80,7 @@ public static class PassportRightWords
         return RulesOf(data, ["*"]).Concat(MimeiCommands.Mimei.Subcommands.Where(static s => s.Need is not null).Select(static s => "+" + s.FullName));
     }
 
-    private static List<string> RulesOf(PassportRights rights, IEnumerable<string> keys)
+    private static List<string> RulesOf(PassportRights rights, IReadOnlyList<string> keys)
     {
         List<string> rules = ["on", "resetchannels", "+@connection", "+@transaction"];
         bool reads = rights.HasFlag(PassportRights.Read), writes = rights.HasFlag(PassportRights.Write);
@@ -91,8 +91,9 @@ public static class PassportRightWords
         if (rights.HasFlag(PassportRights.Messages)) rules.AddRange(["+@pubsub", "&*"]);
         rules.Add(rights.HasFlag(PassportRights.Scripts) ? "+@scripting" : "-@scripting");
         rules.AddRange(["-@admin", "-@dangerous", "-mimei", "-ipfs", "-swarm", "-dht", "-passport", "+command", "+acl|whoami", "+mimei|id"]);
-        // Who keeps a cache is told the names of keys that change.
-        if (!reads) rules.Add("-client|tracking");
+        // Who keeps a cache is told the names of keys that change; RANDOMKEY tells any. (SCAN leaves others out.)
+        if (!reads || !keys.Contains("*")) rules.Add("-client|tracking");
+        if (!keys.Contains("*")) rules.Add("-randomkey");
         return rules;
     }
 }
