@@ -407,6 +407,16 @@ public sealed class RightsTests : IDisposable
             Assert.StartsWith("-NOPERM who has not the right himself neither gives nor takes it: ", ann.Run("MIMEI " + more), StringComparison.Ordinal);
         }
 
+        // Nor bits that have no meaning yet: a later version may give them one.
+        foreach (ulong later in (ulong[])[0x80, 0x80_00, 0x80_00_00, 1UL << 32, 1UL << 63])
+        {
+            Assert.StartsWith("-NOPERM", ann.Run($"MIMEI RIGHT SET {_a} {later}"), StringComparison.Ordinal);
+        }
+
+        _db.Prepare($"MIMEI RIGHT SET {_a} {0x80}");
+        Assert.StartsWith("-NOPERM", ann.Run($"MIMEI RIGHT SET {_a} 0"), StringComparison.Ordinal);
+        Assert.Equal("+OK", ann.Run($"MIMEI RIGHT SET {_a} {0x81}"));
+
         // Nor by a group that has them already.
         _db.Prepare($"MIMEI GROUP ADD {_a} writers {Id(_author)}", $"MIMEI RIGHT SET {_a} GROUP writers write");
         Assert.StartsWith("-NOPERM", ann.Run($"MIMEI GROUP ADD {_a} writers {Id(_ann)}"), StringComparison.Ordinal);

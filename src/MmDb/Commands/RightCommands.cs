@@ -270,11 +270,20 @@ public static unsafe class RightCommands
         }
 
         MimeiRights before = entry.Rights;
-        MimeiRight beyond = c.Session.User.Person is { } person ? rights.ChangedSince(before) & ~entry.RightsOf(MimeiCaller.Of(person)) : MimeiRight.None;
-        if (beyond != MimeiRight.None)
+        if (c.Session.User.Person is { } person)
         {
-            c.Error($"NOPERM who has not the right himself neither gives nor takes it: {string.Join(' ', MimeiRightWords.Of(beyond))}");
-            return;
+            MimeiRight own = entry.RightsOf(MimeiCaller.Of(person)), beyond = rights.ChangedSince(before) & ~own;
+            if (beyond != MimeiRight.None)
+            {
+                c.Error($"NOPERM who has not the right himself neither gives nor takes it: {string.Join(' ', MimeiRightWords.Of(beyond))}");
+                return;
+            }
+
+            if (own != MimeiRight.All && rights.ChangedBeyondWords(before))
+            {
+                c.Error("NOPERM bits of the mask that are no rights are for who has all rights"u8);
+                return;
+            }
         }
 
         mimeis.ChangeRights(entry, rights, c.Session);

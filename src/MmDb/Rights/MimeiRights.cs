@@ -227,6 +227,13 @@ public sealed class MimeiRights
         return changed;
     }
 
+    /// <summary>Whether the mask has other bits than before where none has a meaning. A later version may give them one: they are the owner's to change.</summary>
+    public bool ChangedBeyondWords(MimeiRights before)
+    {
+        ulong known = ((ulong)MimeiRight.All << ((int)MimeiClass.Everyone * ClassBits)) | ((ulong)MimeiRight.All << ((int)MimeiClass.Groups * ClassBits)) | ((ulong)MimeiRight.All << ((int)MimeiClass.Members * ClassBits));
+        return ((Mask ^ before.Mask) & ~known) != 0;
+    }
+
     private MimeiRight RightsAsMember(string id) => _members.TryGetValue(id, out MimeiRight? own) ? MemberRights(own) : MimeiRight.None;
 
     private static bool IsGroupName(string name) => name.Length is > 0 and <= MaxGroupName && name.All(static c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-');
