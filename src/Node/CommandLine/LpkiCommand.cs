@@ -73,7 +73,7 @@ internal static class LpkiCommand
         MimeiVerb verb = new("genpk", "KEY [FILE]", "Writes the public key that belongs to a private one.")
         {
             Of = "lpki",
-            Details = "What others need to write a passport for you. Left out, FILE is the key's name with .pub behind it.",
+            Details = "What others need to write a passport for you. Left out, FILE is KEY with the ending .pub.",
             Json = """{"file": text, "id": text, "peer": text, "key": text}""",
             Examples = ["genpk my.key", "genpk my.key friend.pub"],
         };
