@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Security.Cryptography;
 using System.Text.Json.Nodes;
 using Leither.TestKit;
@@ -57,6 +58,61 @@ public sealed class DoctorTests : IDisposable
         Assert.True(code == 0, said.ToJsonString());
         Assert.DoesNotContain(said["findings"]!.AsArray(), static f => f!["what"]!.GetValue<string>() == "Integrity");
         Assert.False(Directory.Exists(_folder.File("none")));
+    }
+
+    [Theory]
+    [InlineData("user ada on >secret +@all ~*", "problem")]
+    [InlineData("user default on nopass +@all ~*\nuser ada on >secret +@all ~*", "problem")]
+    [InlineData("user default on >secret +@all ~*", "ok")]
+    [InlineData("user default off\nuser ada on >secret +@all ~*", "ok")]
+    [InlineData("requirepass secret", "ok")]
+    [InlineData("requirepass secret\nuser default on nopass +@all ~*", "problem")]
+    public void A_node_that_lets_everybody_in_is_a_problem_whatever_other_users_there_are(string lines, string verdict)
+    {
+        string data = _folder.File("data");
+        Directory.CreateDirectory(data);
+        File.WriteAllText(Path.Combine(data, "leither.conf"), $"bind 0.0.0.0\nprotected-mode no\n{lines}\n");
+        Assert.Equal(verdict, Finding(Doctor(data).Said, "Access")["verdict"]!.GetValue<string>());
+
+        // The same in a file of users.
+        if (lines.StartsWith("user ", StringComparison.Ordinal))
+        {
+            string users = _folder.File("users");
+            File.WriteAllText(users, lines + "\n");
+            File.WriteAllText(Path.Combine(data, "leither.conf"), $"bind 0.0.0.0\nprotected-mode no\naclfile {users}\n");
+            Assert.Equal(verdict, Finding(Doctor(data).Said, "Access")["verdict"]!.GetValue<string>());
+        }
+    }
+
+    [Fact]
+    public void Somebody_elses_folder_is_said_to_be_that()
+    {
+        if (!OperatingSystem.IsLinux())
+        {
+            return;
+        }
+
+        string data = _folder.File("data");
+        UpgradeTests.Unpack("versions", data);
+        File.SetUnixFileMode(_folder.Path, (UnixFileMode)0b111_101_101);
+        File.SetUnixFileMode(data, Environment.IsPrivilegedProcess ? UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute : UnixFileMode.None);
+        try
+        {
+            // Root may look into any folder, so another user looks.
+            string[] program = [.. Environment.IsPrivilegedProcess ? (string[])["setpriv", "--reuid=65534", "--clear-groups"] : [], "env", $"LEITHER_PORT={Ports.Free()}",
+                Path.Combine(AppContext.BaseDirectory, "leither"), "doctor", "--data", data, "--json"];
+            using Process process = Process.Start(new ProcessStartInfo(program[0], program[1..]) { RedirectStandardOutput = true })!;
+            string output = process.StandardOutput.ReadToEnd();
+            process.WaitForExit();
+            Assert.Equal(1, process.ExitCode);
+            JsonObject said = JsonNode.Parse(output)!.AsObject();
+            Assert.Equal("problem", Finding(said, "Data folder")["verdict"]!.GetValue<string>());
+            Assert.Contains("Run this as the user of the node", Finding(said, "Data folder")["advice"]!.GetValue<string>(), StringComparison.Ordinal);
+        }
+        finally
+        {
+            File.SetUnixFileMode(data, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        }
     }
 
     /// <summary>Names and contents of all files; that of the lock, which is there to be taken, left out.</summary>

@@ -409,6 +409,31 @@ public sealed unsafe class AclUsers
         _server.RefreshSessions();
     }
 
+    /// <summary>Whether a node with this configuration takes a client from anywhere for the default user without a password.</summary>
+    /// <exception cref="AclException">The file of users cannot be read or understood.</exception>
+    public static bool LetsAnybodyIn(ConfigSettings settings)
+    {
+        AclUser user = AclUser.MakeDefault();
+        if (ConfigText.ToText(settings.Get(ConfigKeys.AclFile)) is { Length: > 0 } file)
+        {
+            var errors = new StringBuilder();
+            user = ReadFile(file, channelsByDefault: false, errors).GetValueOrDefault(user.Name) ?? user;
+            return errors.Length == 0 ? user is { IsEnabled: true, NeedsNoPassword: true } : throw new AclException(errors.ToString().Trim());
+        }
+
+        if (settings.Get(ConfigKeys.RequirePass).Length > 0)
+        {
+            _ = user.Set("resetpass", allChannels: false);
+        }
+
+        if (settings.UserLines.FirstOrDefault(line => line[0] == user.Name) is { } line)
+        {
+            SetRules(user, line, channelsByDefault: false);
+        }
+
+        return user is { IsEnabled: true, NeedsNoPassword: true };
+    }
+
     private void LoadLine(IReadOnlyList<string> line)
     {
         string name = line[0];
@@ -418,24 +443,29 @@ public sealed unsafe class AclUsers
         }
 
         AclUser user = Find(name) ?? new AclUser(name, ChannelsByDefault);
-        if (user == Default)
+        SetRules(user, line, ChannelsByDefault);
+        _users[name] = user;
+        if (!user.IsEnabled)
         {
-            _ = user.Set("reset", ChannelsByDefault);
+            _server.Warn?.Invoke($"The user '{name}' is disabled (there is no 'on' modifier in the user description). Make sure this is not a configuration error.");
+        }
+    }
+
+    /// <summary>Makes a user what its line of the configuration says.</summary>
+    private static void SetRules(AclUser user, IReadOnlyList<string> line, bool channelsByDefault)
+    {
+        if (user.Name == "default")
+        {
+            _ = user.Set("reset", channelsByDefault);
         }
 
         // The lines were tried when they were read.
         foreach (string rule in AclRules.Join(line.Skip(1), out _) ?? [])
         {
-            if (user.Set(rule, ChannelsByDefault) is var error && error != AclError.None)
+            if (user.Set(rule, channelsByDefault) is var error && error != AclError.None)
             {
-                throw new AclException($"Error loading ACL rule '{rule}' for the user named '{name}': {AclErrors.Text(error)}");
+                throw new AclException($"Error loading ACL rule '{rule}' for the user named '{user.Name}': {AclErrors.Text(error)}");
             }
-        }
-
-        _users[name] = user;
-        if (!user.IsEnabled)
-        {
-            _server.Warn?.Invoke($"The user '{name}' is disabled (there is no 'on' modifier in the user description). Make sure this is not a configuration error.");
         }
     }
 
@@ -446,26 +476,15 @@ public sealed unsafe class AclUsers
     /// <returns>Null, or the errors.</returns>
     internal string? LoadFile(string file, Session? by)
     {
-        string text;
+        var errors = new StringBuilder();
+        SortedDictionary<string, AclUser> users;
         try
         {
-            text = File.ReadAllText(file, Encoding.Latin1);
+            users = ReadFile(file, ChannelsByDefault, errors);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (AclException e)
         {
-            return $"Error loading ACLs, opening file '{file}': {Reason(e)}";
-        }
-
-        SortedDictionary<string, AclUser> users = new(StringComparer.Ordinal);
-        var errors = new StringBuilder();
-        string[] lines = text.Split('\n');
-        for (int i = 0; i < lines.Length; i++)
-        {
-            string line = lines[i].Trim(' ', '\t', '\r');
-            if (line.Length > 0)
-            {
-                ReadLine(users, line, $"{file}:{i + 1}", i + 1, errors);
-            }
+            return e.Message;
         }
 
         if (errors.Length > 0)
@@ -489,7 +508,35 @@ public sealed unsafe class AclUsers
         return null;
     }
 
-    private void ReadLine(SortedDictionary<string, AclUser> users, string line, string place, int number, StringBuilder errors)
+    /// <summary>Reads the users of a file, and what is wrong with it.</summary>
+    /// <exception cref="AclException">It cannot be read.</exception>
+    private static SortedDictionary<string, AclUser> ReadFile(string file, bool channelsByDefault, StringBuilder errors)
+    {
+        string text;
+        try
+        {
+            text = File.ReadAllText(file, Encoding.Latin1);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new AclException($"Error loading ACLs, opening file '{file}': {Reason(e)}");
+        }
+
+        SortedDictionary<string, AclUser> users = new(StringComparer.Ordinal);
+        string[] lines = text.Split('\n');
+        for (int i = 0; i < lines.Length; i++)
+        {
+            string line = lines[i].Trim(' ', '\t', '\r');
+            if (line.Length > 0)
+            {
+                ReadLine(users, line, $"{file}:{i + 1}", i + 1, channelsByDefault, errors);
+            }
+        }
+
+        return users;
+    }
+
+    private static void ReadLine(SortedDictionary<string, AclUser> users, string line, string place, int number, bool channelsByDefault, StringBuilder errors)
     {
         string[] words = line.Split(' ');
         if (words[0] != "user" || words.Length < 2)
@@ -505,7 +552,7 @@ public sealed unsafe class AclUsers
             return;
         }
 
-        var user = new AclUser(name, ChannelsByDefault);
+        var user = new AclUser(name, channelsByDefault);
         if (!users.TryAdd(name, user))
         {
             errors.Append("WARNING: Duplicate user '").Append(name).Append("' found on line ").Append(number).Append(". ");
@@ -521,7 +568,7 @@ public sealed unsafe class AclUsers
         bool isWrong = false;
         foreach (string rule in rules.Select(static r => r.Trim('\t', '\r', '\n')))
         {
-            AclError error = user.Set(rule, ChannelsByDefault);
+            AclError error = user.Set(rule, channelsByDefault);
             if (error == AclError.UnknownCommand)
             {
                 errors.Append(place).Append(": Error in applying operation '").Append(rule).Append("': ").Append(AclErrors.Text(error)).Append(". ");

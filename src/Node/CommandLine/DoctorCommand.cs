@@ -134,6 +134,11 @@ internal static class DoctorCommand
         bool runs = DataFolder.IsHeld(folder);
         RunningNode? node = runs ? DataFolder.Find(folder) : null;
         yield return Folder(folder, node, runs);
+        if (Directory.Exists(folder) && !MayLookInto(folder))
+        {
+            yield break; // all the rest would be said of what cannot be seen
+        }
+
         if (Directory.Exists(folder))
         {
             yield return Keys(folder);
@@ -201,9 +206,16 @@ internal static class DoctorCommand
 
         const UnixFileMode others = UnixFileMode.GroupWrite | UnixFileMode.OtherWrite | UnixFileMode.OtherRead | UnixFileMode.OtherExecute | UnixFileMode.GroupRead | UnixFileMode.GroupExecute;
         const int mayWrite = 2;
-        return access(folder, mayWrite) != 0 ? new Finding(what, Verdict.Problem, $"{folder} cannot be written by this user", $"Run this as the user of the node, or: chown -R USER {folder}")
+        return !MayLookInto(folder) ? new Finding(what, Verdict.Problem, $"{folder} is another user's: this one may not look into it", "Run this as the user of the node")
+            : access(folder, mayWrite) != 0 ? new Finding(what, Verdict.Problem, $"{folder} cannot be written by this user", $"Run this as the user of the node, or: chown -R USER {folder}")
             : (File.GetUnixFileMode(folder) & others) != 0 ? new Finding(what, Verdict.Warning, $"{state}; others may look into it", $"chmod 700 {folder}")
             : new Finding(what, Verdict.Ok, state, "");
+    }
+
+    private static bool MayLookInto(string folder)
+    {
+        const int mayRead = 4, maySearch = 1;
+        return OperatingSystem.IsWindows() || access(folder, mayRead | maySearch) == 0;
     }
 
     private static Finding Keys(string folder)
@@ -361,16 +373,26 @@ internal static class DoctorCommand
             yield return Free("Swarm port", (int)swarm, config.Listen.Bind);
         }
 
+        yield return Access(config);
+    }
+
+    private static Finding Access(NodeConfig config)
+    {
+        const string what = "Access";
         bool isOpen = config.Listen.Bind.Any(static b => b.TrimStart('-') is not "127.0.0.1" and not "::1" and not "localhost");
-        bool hasPassword = config.Settings.Get(ConfigKeys.RequirePass).Length > 0 || config.Settings.UserLines.Count > 0 || config.Settings.Get(ConfigKeys.AclFile).Length > 0;
-        if (isOpen && !hasPassword && !config.Settings.Get(ConfigKeys.ProtectedMode))
+        bool letsAnybodyIn;
+        try
         {
-            yield return new Finding("Access", Verdict.Problem, "everybody who reaches the port can read and change everything: protected-mode no, without a password", "Set requirepass, or protected-mode yes, or bind 127.0.0.1");
+            letsAnybodyIn = AclUsers.LetsAnybodyIn(config.Settings);
         }
-        else
+        catch (AclException e)
         {
-            yield return new Finding("Access", Verdict.Ok, hasPassword ? "with a password or users of the configuration" : isOpen ? "from this machine alone, until a password is set" : "this machine alone", "");
+            return new Finding(what, Verdict.Problem, e.Message, "Change the file of users (aclfile): the next start would refuse it");
         }
+
+        return isOpen && letsAnybodyIn && !config.Settings.Get(ConfigKeys.ProtectedMode)
+            ? new Finding(what, Verdict.Problem, "everybody who reaches the port is the default user, who has no password: protected-mode no", "Set requirepass, or protected-mode yes, or bind 127.0.0.1")
+            : new Finding(what, Verdict.Ok, !letsAnybodyIn ? "with a password" : isOpen ? "from this machine alone, until a password is set" : "this machine alone", "");
     }
 
     private static Finding Free(string what, int port, IReadOnlyList<string> bind)
