@@ -1,7 +1,15 @@
 // A process is waited for beside its output.
 #pragma warning disable xUnit1031
 using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
+using System.Text;
 using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
+using Leither.Ipfs.Keys;
+using Leither.MmDb;
+using Leither.MmDb.Passports;
+using Leither.Node.Identity;
 using Leither.TestKit;
 using Xunit;
 
@@ -77,6 +85,60 @@ public sealed class LpkiCommandTests : IDisposable
         File.WriteAllText(F("a.key"), text.Replace(text[^8], text[^8] == 'A' ? 'B' : 'A'));
         Assert.Equal(1, With("correct horse", "genpk", F("a.key"), F("c.pub")).Code);
         Assert.Equal(1, With("", "genkey", F("b.key"), "--encrypt").Code);
+    }
+
+    [Fact]
+    public void A_certificate_is_good_from_its_beginning_to_its_end()
+    {
+        using PrivateKey issuer = PrivateKey.Generate(), subject = PrivateKey.Generate();
+        long now = DateTimeOffset.UtcNow.ToUnixTimeSeconds();
+        Assert.Equal(0, Lpki("genkey", F("a.key")).Code);
+        foreach ((long from, long end, int code) in ((long, long, int)[])[(now - 100, now + 1000, 0), (now + 1000, now + 2000, 1), (now - 2000, now - 1000, 1)])
+        {
+            Certificate certificate = new() { Issuer = issuer.PublicKey, Subject = subject.PublicKey, Name = "Ada", From = from, End = end };
+            File.WriteAllText(F("b.cert"), certificate.Sign(issuer));
+            LeitherProgram.Result signed = Lpki("signppt", F("b.cert"), F($"{from}.ppt"), "-k", F("a.key"));
+            Assert.True(signed.Code == code, signed.Error);
+        }
+    }
+
+    [Fact]
+    public void Who_listens_in_the_place_of_a_node_learns_nothing_that_lets_him_in()
+    {
+        string data = F("node"), keys = Path.Combine(data, "keys");
+        Directory.CreateDirectory(keys);
+        Assert.Equal(0, Lpki("genkey", Path.Combine(keys, "author.key")).Code);
+        Assert.Equal(0, Lpki("genkey", Path.Combine(keys, "node.key")).Code);
+        using TcpListener impostor = new(IPAddress.Loopback, 0);
+        impostor.Start();
+        int port = ((IPEndPoint)impostor.LocalEndpoint).Port;
+        File.WriteAllText(Path.Combine(data, "node.json"), $$"""{"pid": 1, "host": "127.0.0.1", "port": {{port}}, "unixSocket": null, "version": "1"}""");
+        StringBuilder heard = new();
+        Task listening = Task.Run(async () =>
+        {
+            using Socket client = await impostor.AcceptSocketAsync();
+            byte[] buffer = new byte[16 * 1024];
+            while (await client.ReceiveAsync(buffer) is > 0 and var length)
+            {
+                string command = Encoding.ASCII.GetString(buffer, 0, length);
+                heard.Append(command);
+                string reply = command.Contains("CHALLENGE", StringComparison.Ordinal) ? $"*2\r\n$64\r\n{new string('a', 64)}\r\n$27\r\n{new string('A', 27)}\r\n"
+                    : command.Contains("ppt1.", StringComparison.Ordinal) ? "+OK\r\n" : "-NOAUTH Authentication required.\r\n";
+                await client.SendAsync(Encoding.ASCII.GetBytes(reply));
+            }
+        });
+        LeitherProgram.Run("--data", data, "PING");
+        impostor.Stop();
+        listening.GetAwaiter().GetResult();
+        string text = Regex.Match(heard.ToString(), "ppt1[^\r]+").Value;
+        Assert.True(Passport.TryParse(text, out byte[]? block, out byte[]? proof), heard.ToString());
+        Assert.True(Passport.TryRead(block, out Passport? passport, out _));
+        Assert.True(passport.NeedsProof);
+
+        // What he asked to have signed is an answer to his own challenge, for the folder's node and no other.
+        Assert.False(passport.IsProved(block, proof!, new byte[32], passport.Node!.Value));
+        Assert.False(passport.IsProved(block, proof!, Convert.FromHexString(new string('a', 64)), new LeitherId(new byte[20])));
+        Assert.True(passport.IsProved(block, proof!, Convert.FromHexString(new string('a', 64)), passport.Node!.Value));
     }
 
     [Fact]

@@ -384,7 +384,9 @@ internal static class LpkiCommand
         if (KeyFile.TryParsePublic(text, out PublicKey? key)) return key;
         if (Certificate.TryRead(text, out Certificate? certificate))
         {
-            return DateTimeOffset.UtcNow.ToUnixTimeSeconds() < certificate.End ? certificate.Subject : throw new CommandLineException($"{file} has expired on {Time(certificate.End)}");
+            long now = DateTimeOffset.UtcNow.ToUnixTimeSeconds();
+            return now < certificate.From ? throw new CommandLineException($"{file} does not hold before {Time(certificate.From)}")
+                : now < certificate.End ? certificate.Subject : throw new CommandLineException($"{file} has expired on {Time(certificate.End)}");
         }
 
         throw new CommandLineException($"{file} is neither a public key nor a certificate. leither lpki genpk makes one of a private key");
