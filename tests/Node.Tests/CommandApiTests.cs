@@ -174,10 +174,25 @@ public sealed partial class CommandApiTests(SharedNode node) : IClassFixture<Sha
     [InlineData("""{"commands": ["PING"]}""")]
     [InlineData("""{"commands": [["GET", true]]}""")]
     [InlineData("""{"commands": [["GET", {"base64": "no!"}]]}""")]
+    [InlineData("""{"commands": [["GET", "\ud800"]]}""")]
+    [InlineData("""{"mimei": "\udc00", "commands": [["PING"]]}""")]
+    [InlineData("""{"commands": [["GET", {"\ud800": "a"}]]}""")]
     [InlineData("""{"mimei": 5, "commands": [["PING"]]}""")]
+    [InlineData("""{"version": "1", "commands": [["PING"]]}""")]
     [InlineData("""{"database": "a", "commands": [["PING"]]}""")]
     [InlineData("""{"a":{"a":{"a":{"a":{"a":{"a":{"a":{"a":{"a":1}}}}}}}}}""")]
     public Task What_is_no_request_is_said_to_be_none(string body) => RefusedAsync(HttpStatusCode.BadRequest, "", body);
+
+    [Fact]
+    public async Task Bytes_that_are_no_text_are_not_taken_for_one()
+    {
+        using HttpRequestMessage request = Request("");
+        request.Content = new ByteArrayContent([.. "{\"commands\": [[\"GET\", \""u8, 0xFF, .. "\"]]}"u8]);
+        request.Content.Headers.ContentType = new MediaTypeHeaderValue("application/json");
+        using HttpResponseMessage response = await _http.SendAsync(request);
+        Assert.Equal(HttpStatusCode.BadRequest, response.StatusCode);
+        Assert.Contains("unknown command", await RepliesAsync("""{"commands": [[""], ["", ""]]}"""), StringComparison.Ordinal);
+    }
 
     [Fact]
     public async Task Requests_and_replies_are_bounded()

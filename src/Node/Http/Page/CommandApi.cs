@@ -186,10 +186,11 @@ internal sealed class CommandApi(LocalClients clients)
             Add(login);
         }
 
+        string? version = Text(root, "version");
         if (Text(root, "mimei") is { } mimei)
         {
             byte[] name = Encoding.UTF8.GetBytes(mimei);
-            if (Text(root, "version") is { } version)
+            if (version is not null)
             {
                 Add("MIMEI"u8.ToArray(), "OPEN"u8.ToArray(), name, "VERSION"u8.ToArray(), Encoding.UTF8.GetBytes(version));
             }
@@ -197,6 +198,10 @@ internal sealed class CommandApi(LocalClients clients)
             {
                 Add("MIMEI"u8.ToArray(), "OPEN"u8.ToArray(), name);
             }
+        }
+        else if (version is not null)
+        {
+            throw new FormatException("a version is one of a mimei, which is to be named");
         }
 
         if (root.TryGetProperty("database", out JsonElement database))
@@ -249,11 +254,24 @@ internal sealed class CommandApi(LocalClients clients)
 
     private static string? Text(JsonElement root, string name) =>
         !root.TryGetProperty(name, out JsonElement value) || value.ValueKind == JsonValueKind.Null ? null
-        : value.ValueKind == JsonValueKind.String ? value.GetString() : throw new FormatException($"{name} is to be a text");
+        : value.ValueKind == JsonValueKind.String ? Text(value) : throw new FormatException($"{name} is to be a text");
+
+    /// <summary>A text, which JSON lets be no text at all: half of a surrogate pair, or bytes that are no UTF-8.</summary>
+    private static string Text(JsonElement text)
+    {
+        try
+        {
+            return text.GetString()!;
+        }
+        catch (InvalidOperationException e)
+        {
+            throw new FormatException("a text is to be Unicode; other bytes are {\"base64\": text}", e);
+        }
+    }
 
     private static byte[] Word(JsonElement word) => word.ValueKind switch
     {
-        JsonValueKind.String => Encoding.UTF8.GetBytes(word.GetString()!),
+        JsonValueKind.String => Encoding.UTF8.GetBytes(Text(word)),
         JsonValueKind.Number => Encoding.ASCII.GetBytes(word.GetRawText()),
         JsonValueKind.Object when word.TryGetProperty("base64", out JsonElement bytes) && bytes.ValueKind == JsonValueKind.String && bytes.TryGetBytesFromBase64(out byte[]? value) => value,
         _ => throw new FormatException("a word is to be a text, a number or {\"base64\": text}"),

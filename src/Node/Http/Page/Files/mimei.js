@@ -49,6 +49,8 @@ export async function mimeiView({ parts, query, signal, show }) {
   const id = parts[1], tab = parts[2] ?? 'keys', version = query.get('v');
   const [who, work] = tabs.find(([name]) => name === tab) ?? tabs[0];
   const place = placeOf(id, query);
+  // A version is opened by the name of its MiMei, which a login that is bound to one is told by the node.
+  if (version && id === bound) [place.mimei] = await run({}, ['MIMEI', 'ID']);
   const [identity, role] = await runAll(place, [['MIMEI', 'ID'], ['ROLE']], signal);
   if (identity instanceof NodeError && identity.code !== 'NOPERM') throw identity;
   const [mid, name] = or(identity, [id, t('mimei')]);
