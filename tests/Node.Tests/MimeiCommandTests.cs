@@ -309,6 +309,35 @@ public sealed class MimeiCommandTests
     }
 
     [Fact]
+    public void What_is_proposed_after_looking_at_a_copys_versions_works_on_a_copy()
+    {
+        using LeitherServer author = LeitherServer.StartNew(), other = LeitherServer.StartNew();
+        Call(author, "SET", "a", "1");
+        Mimei(author, "backup");
+        Call(author, "SET", "a", "2");
+        Mimei(author, "backup");
+        string file = Path.Combine(author.DataDir, "all.car");
+        Mimei(author, "export", file);
+        Assert.Contains("leither mimei restore 2 --data", Mimei(author, "versions").Error, StringComparison.Ordinal);
+        Assert.Contains("leither mimei restore 1 --data", Mimei(author, "diff", "1", "2").Error, StringComparison.Ordinal);
+
+        Mimei(other, "import", file, "-n", "theirs");
+        foreach ((string[] words, string version) in ((string[], string)[])[(["versions", "theirs"], "2"), (["diff", "theirs", "1", "2"], "1")])
+        {
+            (int code, _, string error) = Mimei(other, words);
+            Assert.Equal(0, code);
+            Assert.DoesNotContain("restore", error, StringComparison.Ordinal);
+            Assert.Contains($"leither mimei fork theirs {version} -n NAME --data", error, StringComparison.Ordinal);
+            Assert.Equal(0, Mimei(other, "fork", "theirs", version, "-n", "mine" + version).Code);
+        }
+
+        using RespClient client = other.Connect();
+        Assert.Equal("OK", client.Call("MIMEI", "OPEN", "mine1").Text);
+        Assert.Equal("1", client.Call("GET", "a").Text);
+        Assert.Equal("OK", client.Call("SET", "a", "3").Text);
+    }
+
+    [Fact]
     public void Import_brings_back_blocks_that_were_damaged()
     {
         using LeitherServer author = LeitherServer.StartNew(), other = LeitherServer.StartNew();

@@ -247,7 +247,7 @@ internal static partial class MimeiCommand
             output.Table(
                 ["#Version", "Made", "Released", "CID", "Memo"],
                 versions.Select(v => (string[])[$"{v.Number}", MimeiOutput.ShortTime(v.Created), v.Released ? "release" : "", output.Cid(v.Cid), MimeiOutput.OneLine(v.Memo)]));
-            output.Next(session.Place.Leither($"mimei diff{named} {versions[0].Number} cur"), session.Place.Leither($"mimei restore{named} {versions[0].Number}"));
+            output.Next(session.Place.Leither($"mimei diff{named} {versions[0].Number} cur"), BringBack(session, mid, $"{versions[0].Number}"));
         });
     }
 
@@ -276,6 +276,13 @@ internal static partial class MimeiCommand
             output.Line($"{(name.Length > 0 ? name : id)} is [green]as at version {number}[/]");
             output.Next(session.Place.Leither($"mimei diff{(mid is null ? "" : " " + mid)} {number} cur"));
         });
+    }
+
+    /// <summary>The command by which one goes on from a version: a copy cannot be taken back to it, but a MiMei of one's own can begin there.</summary>
+    private static string BringBack(MimeiSession session, string? mid, string version)
+    {
+        string named = mid is null ? "" : " " + mid;
+        return session.Place.Leither(session.IsCopy() ? $"mimei fork{named} {version} -n NAME" : $"mimei restore{named} {version}");
     }
 
     private static MimeiVerb Release(MimeiOptions options)
@@ -436,7 +443,7 @@ internal static partial class MimeiCommand
                 : $"{counts["added"]:N0} added, {counts["removed"]:N0} removed, {counts["changed"]:N0} changed");
             if (hasTitle && MimeiVerb.IsVersion(rest[0]) && !rest[0].Equals("cur", StringComparison.OrdinalIgnoreCase))
             {
-                output.Next(session.Place.Leither($"mimei restore{(mid is null ? "" : " " + mid)} {rest[0]}"));
+                output.Next(BringBack(session, mid, rest[0]));
             }
         });
     }

@@ -243,6 +243,19 @@ internal sealed class MimeiSession : IDisposable
         return (reply[0].Text, reply[1].Text);
     }
 
+    /// <summary>Whether the MiMei that the connection is bound to is written elsewhere, as far as the node tells.</summary>
+    public bool IsCopy()
+    {
+        try
+        {
+            return Call("ROLE")[0].Text == "slave";
+        }
+        catch (CommandLineException)
+        {
+            return false; // not every user may ask
+        }
+    }
+
     /// <inheritdoc/>
     public void Dispose() => _client.Dispose();
 
