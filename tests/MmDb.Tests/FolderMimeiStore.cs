@@ -15,6 +15,16 @@ internal sealed class FolderMimeiStore(TimeProvider time) : IMimeiStore, IDispos
     private readonly TempDir _folder = new();
     private readonly Dictionary<LeitherId, MimeiRecord> _records = [];
 
+    /// <summary>A server that keeps its MiMei in such a store.</summary>
+    public static InProcess Serve(out FolderMimeiStore store, PrivateKey? key = null)
+    {
+        FolderMimeiStore? made = null;
+        var db = new InProcess(store: clock => made = new FolderMimeiStore(clock) { Key = key });
+        store = made!;
+        store.Options = db.Keyspace.Options;
+        return db;
+    }
+
     public string Folder => _folder.Path;
 
     public ReadOnlyMemory<byte> Author => Key?.PublicKey.Protobuf.ToArray() ?? Convert.FromHexString("080112200102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20");

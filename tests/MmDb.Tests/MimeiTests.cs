@@ -15,10 +15,7 @@ public sealed class MimeiTests : IDisposable
 
     public MimeiTests()
     {
-        FolderMimeiStore? store = null;
-        _db = new InProcess(store: clock => store = new FolderMimeiStore(clock));
-        _store = store!;
-        _store.Options = _db.Keyspace.Options;
+        _db = FolderMimeiStore.Serve(out _store);
     }
 
     public void Dispose()

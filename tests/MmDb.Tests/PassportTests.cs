@@ -20,10 +20,7 @@ public sealed class PassportTests : IDisposable
 
     public PassportTests()
     {
-        FolderMimeiStore? store = null;
-        _db = new InProcess(store: clock => store = new FolderMimeiStore(clock) { Key = _author });
-        _store = store!;
-        _store.Options = _db.Keyspace.Options;
+        _db = FolderMimeiStore.Serve(out _store, _author);
         _db.Server.NodeId = _node.PublicKey.Id;
         _db.Server.WorkFolder = _folder.Path;
         _mid = _db.Run("MIMEI CREATE DB MARK one").Trim('"');

@@ -22,10 +22,7 @@ public sealed class RightsTests : IDisposable
 
     public RightsTests()
     {
-        FolderMimeiStore? store = null;
-        _db = new InProcess(store: clock => store = new FolderMimeiStore(clock) { Key = _author });
-        _store = store!;
-        _store.Options = _db.Keyspace.Options;
+        _db = FolderMimeiStore.Serve(out _store, _author);
         _db.Server.NodeId = _node.PublicKey.Id;
         _db.Server.WorkFolder = _folder.Path;
         _a = _db.Run("MIMEI CREATE DB MARK a").Trim('"');
