@@ -1,4 +1,3 @@
-using System.Globalization;
 using Leither.TestKit;
 
 namespace Leither.Simulation;
@@ -9,13 +8,7 @@ internal static class Seeds
     /// <summary>Plays every so-manyth of the seeds 1 to <paramref name="count"/> (in long runs <paramref name="longCount"/>), or of those that LEITHER_SEED names: n, or n-m.</summary>
     public static void Run(int count, int longCount, int shard, int shards, Action<int> play)
     {
-        (int first, int last) = (1, Seed.IsLong ? longCount : count);
-        if (Environment.GetEnvironmentVariable("LEITHER_SEED") is { } wished)
-        {
-            int[] range = [.. wished.Split('-').Select(static n => int.Parse(n, CultureInfo.InvariantCulture))];
-            (first, last) = (range[0], range[^1]);
-        }
-
+        (int first, int last) = Seed.Named ?? (1, Seed.IsLong ? longCount : count);
         var failed = new SortedDictionary<int, Exception>();
         for (int seed = first + shard; seed <= last; seed += shards)
         {

@@ -24,26 +24,10 @@ public sealed class BlockstoreSimulationTests
     [Fact]
     public void Without_faults_a_loss_of_power_loses_nothing_flushed() => RunSeeds(Seed.IsLong ? 5_000 : 80, faults: false, power: true);
 
-    private static void RunSeeds(int count, bool faults, bool power)
-    {
-        int first = Seed.OfRun();
-        bool one = Environment.GetEnvironmentVariable("LEITHER_SEED") is not null;
-        for (int i = 0; i < (one ? 1 : count); i++)
-        {
-            int seed = unchecked(first + i);
-            var life = new Life(seed, faults, power);
-            try
-            {
-                life.Run();
-            }
-            catch (Exception e)
-            {
-                throw new InvalidOperationException($"Failed with LEITHER_SEED={seed} (faults {faults}, power {power}): {e.Message}\n{life.Story}", e);
-            }
-        }
-    }
+    private static void RunSeeds(int count, bool faults, bool power) =>
+        Seed.RunLives(count, $"faults {faults}, power {power}", seed => new Life(seed, faults, power));
 
-    private sealed class Life
+    private sealed class Life : ISeededLife
     {
         private readonly Random _random;
         private readonly SimulatedDisk _disk;

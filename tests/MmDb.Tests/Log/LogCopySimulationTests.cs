@@ -25,24 +25,8 @@ public sealed class LogCopySimulationTests
     [Fact]
     public void Without_faults_a_copy_without_power_lacks_nothing_it_synced() => RunSeeds(Seed.IsLong ? 3_000 : 60, faults: false, power: true);
 
-    private static void RunSeeds(int count, bool faults, bool power)
-    {
-        int first = Seed.OfRun();
-        bool one = Environment.GetEnvironmentVariable("LEITHER_SEED") is not null;
-        for (int i = 0; i < (one ? 1 : count); i++)
-        {
-            int seed = unchecked(first + i);
-            var life = new Life(seed, faults, power);
-            try
-            {
-                life.Run();
-            }
-            catch (Exception e)
-            {
-                throw new InvalidOperationException($"Failed with LEITHER_SEED={seed} (faults {faults}, power {power}): {e.Message}\n{life.Story}", e);
-            }
-        }
-    }
+    private static void RunSeeds(int count, bool faults, bool power) =>
+        Seed.RunLives(count, $"faults {faults}, power {power}", seed => new Life(seed, faults, power));
 
     /// <summary>A disk with a log on it that comes and goes.</summary>
     private sealed class Side(Random random, string name, Action<string> tell)
@@ -86,7 +70,7 @@ public sealed class LogCopySimulationTests
         public void Tell(string what) => tell($"{name}: {what}");
     }
 
-    private sealed unsafe class Life
+    private sealed unsafe class Life : ISeededLife
     {
         private readonly Random _random;
         private readonly bool _faults, _power;

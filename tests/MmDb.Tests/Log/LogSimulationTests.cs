@@ -37,26 +37,10 @@ public sealed class LogSimulationTests
     [InlineData(1123378152)]
     public void A_life_in_which_a_version_once_lost_its_segment_keeps_it(int seed) => new Life(seed, faults: true, power: true).Run();
 
-    private static void RunSeeds(int count, bool faults, bool power)
-    {
-        int first = Seed.OfRun();
-        bool one = Environment.GetEnvironmentVariable("LEITHER_SEED") is not null;
-        for (int i = 0; i < (one ? 1 : count); i++)
-        {
-            int seed = unchecked(first + i);
-            var life = new Life(seed, faults, power);
-            try
-            {
-                life.Run();
-            }
-            catch (Exception e)
-            {
-                throw new InvalidOperationException($"Failed with LEITHER_SEED={seed} (faults {faults}, power {power}): {e.Message}\n{life.Story}", e);
-            }
-        }
-    }
+    private static void RunSeeds(int count, bool faults, bool power) =>
+        Seed.RunLives(count, $"faults {faults}, power {power}", seed => new Life(seed, faults, power));
 
-    private sealed unsafe class Life
+    private sealed unsafe class Life : ISeededLife
     {
         private readonly Random _random;
         private readonly SimulatedDisk _disk;
