@@ -40,8 +40,15 @@ public sealed partial class FileBlockstore
             else if (PackFormat.TryParseName(name, IndexRun.Suffix, out number))
             {
                 lastIndex = Math.Max(lastIndex, number);
-                if (IndexRun.TryOpen(_files, number, length) is { } run) runs.Add(run);
-                else useless.Add(name);
+                try
+                {
+                    if (IndexRun.TryOpen(_files, number, length) is { } run) runs.Add(run);
+                    else useless.Add(name);
+                }
+                catch (DiskException) when (!_files.List().Any(f => f.Name == name))
+                {
+                    // Another took its place, and the last reader of before has let go of it just now.
+                }
             }
         }
 

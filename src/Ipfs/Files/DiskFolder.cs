@@ -38,7 +38,17 @@ public sealed unsafe class DiskFolder : IFolder
         var list = new List<(string, long)>();
         var directory = new DirectoryInfo(FullPath);
         if (!directory.Exists) return list;
-        foreach (FileInfo file in directory.EnumerateFiles()) list.Add((file.Name, file.Length));
+        foreach (FileInfo file in directory.EnumerateFiles())
+        {
+            try
+            {
+                list.Add((file.Name, file.Length));
+            }
+            catch (FileNotFoundException)
+            {
+                // Another thread has deleted it since the system named it.
+            }
+        }
         return list;
     });
 

@@ -428,6 +428,47 @@ public sealed class FileBlockstoreFileTests
     }
 
     [Fact]
+    public void An_index_that_goes_while_the_store_is_opened_is_not_missed()
+    {
+        var disk = new SimulatedDisk(0);
+        List<(Cid Cid, byte[] Data)> blocks = Many(40);
+        using (var store = new FileBlockstore(disk, new FileBlockstoreOptions { MaxRecentBlocks = 8 }))
+        {
+            foreach ((Cid cid, byte[] data) in blocks) store.Put(cid, data);
+            store.Flush();
+        }
+        using var again = new FileBlockstore(new LateDeletions(disk), new FileBlockstoreOptions());
+        foreach ((Cid cid, byte[] data) in blocks) Assert.Equal(data, again.Get(cid));
+    }
+
+    /// <summary>A folder that at first lists a file which is deleted by then.</summary>
+    private sealed class LateDeletions(IFolder disk) : IFolder
+    {
+        private bool _hasListed;
+
+        public long FreeBytes => disk.FreeBytes;
+
+        public IReadOnlyList<(string Name, long Length)> List()
+        {
+            if (_hasListed) return disk.List();
+            _hasListed = true;
+            return [.. disk.List(), ("000000ff.index", 1 << 20)];
+        }
+
+        public IFile Open(string name) => disk.Open(name);
+
+        public IFile Create(string name) => disk.Create(name);
+
+        public void Rename(string from, string to) => disk.Rename(from, to);
+
+        public void Delete(string name) => disk.Delete(name);
+
+        public void SyncDirectory() => disk.SyncDirectory();
+
+        public string FullName(string name) => disk.FullName(name);
+    }
+
+    [Fact]
     public void Trimming_and_merging_disturb_nobody() => Seed.Run(random =>
     {
         using var folder = new TempDir("blocks");
