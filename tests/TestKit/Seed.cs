@@ -77,16 +77,21 @@ public static class Seed
         int first = OfRun();
         for (int i = 0; i < (named is { } range ? range.Last - range.First + 1 : count); i++)
         {
-            int seed = unchecked(first + i);
-            ISeededLife life = make(seed);
-            try
-            {
-                life.Run();
-            }
-            catch (Exception e)
-            {
-                throw new InvalidOperationException($"Failed with LEITHER_SEED={seed} ({kind}): {e.Message}\n{life.Story}", e);
-            }
+            RunLife(unchecked(first + i), kind, make);
+        }
+    }
+
+    /// <summary>Plays the life of one seed, as <see cref="RunLives"/> does.</summary>
+    public static void RunLife(int seed, string kind, Func<int, ISeededLife> make)
+    {
+        ISeededLife life = make(seed);
+        try
+        {
+            life.Run();
+        }
+        catch (Exception e)
+        {
+            throw new InvalidOperationException($"Failed with LEITHER_SEED={seed} ({kind}): {e.Message}\n{life.Story}", e);
         }
     }
 

@@ -13,6 +13,8 @@ namespace Leither.MmDb.Log;
 //    thing that cannot be read, and has the rest again from its source. Everything it then holds is made durable first.
 //  - It never claims to have bytes whose writing or syncing failed: after a failure it drops back to what was synced before. What its owner applied beyond
 //    that stays applied; those entries are taken again, and not given again.
+//  - The mark of a clean end is durable before the segment behind it exists. All else that a loss of power may take from a segment is missed by what the next one
+//    continues; without its mark it would be whole, and other bytes than the writer signed.
 //  - A file begins to exist under its own name, with its header and a first group. There are no prepared files: nothing waits for a copy's disk but the copy.
 public sealed unsafe partial class WriteLog
 {
@@ -435,7 +437,7 @@ public sealed unsafe partial class WriteLog
                 segment.Length += group.TotalBytes;
                 segment.LastSequence = _last = group.NextSequence - 1;
                 _partOffset = part == 0 ? 0 : _partOffset + part;
-                _isEnded = group.Kind == GroupKind.End;
+                segment.IsMarked = _isEnded = group.Kind == GroupKind.End;
                 Volatile.Write(ref _sealed, _written += group.TotalBytes);
                 Volatile.Write(ref _writtenSequence, _last);
                 _writtenTime = _time;
@@ -448,6 +450,7 @@ public sealed unsafe partial class WriteLog
     /// <summary>Begins the next segment with a file that holds its header and first groups, of which only the header counts yet.</summary>
     private void BeginCopied(SegmentHeader header, byte* bytes, long count)
     {
+        SyncMark();
         string name = header.FileName();
         IFile? file = null;
         try
@@ -488,6 +491,17 @@ public sealed unsafe partial class WriteLog
             _partOffset = header.EntryOffset;
             _isPartUnknown = _isEnded = false;
         }
+    }
+
+    /// <summary>Makes the mark of a clean end durable that the newest segment ends with. It is written when a writer ends, so nothing waits for it often.</summary>
+    private void SyncMark()
+    {
+        if (_segments is not [.., { IsMarked: true } newest] || !HoldsEntries(newest)) return;
+        lock (_gate)
+        {
+            if (newest.SyncedLength == newest.Length) return;
+        }
+        if (!TrySync(finishedOnly: false)) throw new DiskException("sync", _files.FullName(newest.Name), Error.Text, isFull: false);
     }
 
     /// <summary>Lets go of the newest segment, but for its file.</summary>

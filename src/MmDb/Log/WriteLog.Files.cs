@@ -817,6 +817,9 @@ public sealed unsafe partial class WriteLog
         /// <summary>Whether the log has it no more.</summary>
         public bool IsGone;
 
+        /// <summary>Of a copy: whether the last group that was taken into it is the mark of a clean end.</summary>
+        public bool IsMarked;
+
         /// <summary>Whether its node is in the chain, or there is nothing to seal.</summary>
         public bool IsSealed;
 

@@ -25,8 +25,15 @@ public sealed class LogCopySimulationTests
     [Fact]
     public void Without_faults_a_copy_without_power_lacks_nothing_it_synced() => RunSeeds(Seed.IsLong ? 3_000 : 60, faults: false, power: true);
 
-    private static void RunSeeds(int count, bool faults, bool power) =>
-        Seed.RunLives(count, $"faults {faults}, power {power}", seed => new Life(seed, faults, power));
+    /// <summary>Lives in which a loss of power took the mark of a clean end and left the segment behind it.</summary>
+    [Theory]
+    [InlineData(1679176905, true)]
+    [InlineData(210022831, false)]
+    public void A_copy_gets_level_in_lives_where_it_once_did_not(int seed, bool faults) => Seed.RunLife(seed, Kind(faults, true), s => new Life(s, faults, power: true));
+
+    private static void RunSeeds(int count, bool faults, bool power) => Seed.RunLives(count, Kind(faults, power), seed => new Life(seed, faults, power));
+
+    private static string Kind(bool faults, bool power) => $"faults {faults}, power {power}";
 
     /// <summary>A disk with a log on it that comes and goes.</summary>
     private sealed class Side(Random random, string name, Action<string> tell)

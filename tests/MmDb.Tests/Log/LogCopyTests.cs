@@ -354,6 +354,39 @@ public sealed unsafe class LogCopyTests : IDisposable
     }
 
     [Fact]
+    public void A_loss_of_power_never_takes_the_mark_of_a_clean_end_and_leaves_what_follows_it()
+    {
+        var random = new Random(1);
+        for (int life = 0; life < 100; life++)
+        {
+            // The copy has the entry durably; then come the mark behind it and the next segment, at once.
+            SimulatedDisk there = new(random.Next()), here = new(random.Next());
+            WriteLog source = OpenSource(on: there), copy = OpenCopy(on: here);
+            copy.Fsync = FsyncPolicy.No;
+            var follower = new LogFollower(copy, random);
+            Append(source, "an entry");
+            source.Flush();
+            Assert.True(follower.CatchUp(source));
+            Assert.True(copy.WaitSynced(copy.LastSequence));
+            source.Close();
+            source = OpenSource(on: there);
+            Append(source, "another entry");
+            source.Flush();
+            Assert.True(follower.CatchUp(source));
+            here.LosePower();
+            copy.Dispose();
+
+            copy = OpenCopy(on: here);
+            IReadOnlyList<LogPlace> places = source.Places;
+            Assert.True(copy.Places.Count < 2 || copy.Places[0] == places[0], $"life {life}: {copy.Places[0]} is followed by another, and was {places[0]}");
+            Assert.True(new LogFollower(copy, random) { Applied = [.. follower.Applied[..(int)copy.LastSequence]] }.CatchUp(source));
+            RunBoth();
+            Assert.Equal(places, copy.Places);
+            Assert.Equal(source.Chain!.Segments.Select(static s => s.Cid), copy.Chain!.Segments.Select(static s => s.Cid));
+        }
+    }
+
+    [Fact]
     public void A_copy_goes_on_behind_a_version_whose_log_is_not_there()
     {
         WriteLog source = OpenSource(), copy = OpenCopy();
@@ -592,9 +625,10 @@ public sealed unsafe class LogCopyTests : IDisposable
     {
     }
 
-    private WriteLog OpenSource(ulong epoch = 0) => Opened(WriteLog.Open(_there, Options(_worker) with { FirstEpoch = epoch }, 0, null));
+    private WriteLog OpenSource(ulong epoch = 0, SimulatedDisk? on = null) => Opened(WriteLog.Open(on ?? _there, Options(_worker) with { FirstEpoch = epoch }, 0, null));
 
-    private WriteLog OpenCopy(Position after = default, EntryVisitor? onEntry = null) => Opened(WriteLog.OpenCopy(_here, Options(_copyWorker), after, onEntry));
+    private WriteLog OpenCopy(Position after = default, EntryVisitor? onEntry = null, SimulatedDisk? on = null) =>
+        Opened(WriteLog.OpenCopy(on ?? _here, Options(_copyWorker), after, onEntry));
 
     private WriteLog Opened(WriteLog log)
     {
