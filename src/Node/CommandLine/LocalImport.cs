@@ -1,8 +1,11 @@
+using Leither.Ipfs.Files;
 using Leither.MmDb;
 using Leither.MmDb.Configuration;
 using Leither.MmDb.Rdb;
+using Leither.MmDb.Replication;
 using Leither.Node.Configuration;
 using Leither.Node.Logging;
+using Leither.Node.Replication;
 using Leither.Node.Storage;
 
 namespace Leither.Node.CommandLine;
@@ -16,6 +19,8 @@ internal static class LocalImport
         using DataFolder folder = DataFolder.Open(data);
         NodeConfig config = NodeConfig.Load(["--data", folder.Path, "--appendfsync", "no"], Console.OpenStandardInput);
         using MimeiFolders mimeis = new(folder.Path, config, NodeLog.None);
+        mimeis.WriterOf = (mid, epoch) => ReplicationService.WriterOf(null, mimeis, mid, epoch);
+        RequireWritable(mimeis, config);
         using Server server = new(mimeis.OpenDefault(), SettingsBinding.ServerOptions(config.Settings), TimeProvider.System, config.Settings, mimeis);
         RedisData reader = new(server, keepsExisting, progress => advance(progress.Bytes, progress.Keys + progress.Commands));
         foreach (string file in source.Files)
@@ -49,5 +54,22 @@ internal static class LocalImport
             ["bytes_of_a_command_cut_off"] = made.CutOff,
             ["bytes"] = source.Length,
         };
+    }
+
+    /// <summary>An entry that is written here must come after all that other nodes have of the MiMei. Only a node that runs asks them.</summary>
+    private static void RequireWritable(MimeiFolders mimeis, NodeConfig config)
+    {
+        string path = mimeis.PathOf(mimeis.DefaultId);
+        if (CopyFile.IsIn(new DiskFolder(path)))
+        {
+            throw new DataFolderException($"{path}: the MiMei is written by another node, which this one follows. Import there: leither import --to HOST:PORT");
+        }
+
+        if (ReplicationService.Recovers(mimeis, mimeis.DefaultId, config.Settings))
+        {
+            throw new DataFolderException(
+                $"{path}: the machine lost its power while the MiMei was written, and those who follow it may have more of it than is left here. Start the node, which asks them (leither run), "
+                + "and import then: with --to into the node that runs, or into the folder once it has been stopped");
+        }
     }
 }
