@@ -170,6 +170,24 @@ public sealed class ReplicationTests
     }
 
     [Fact]
+    public void Named_providers_in_touch_are_counted_where_writes_ask_for_replicas()
+    {
+        using var db = new InProcess();
+        var nodes = new FakeReplication();
+        db.Server.Replicas = nodes;
+        db.Prepare("CONFIG SET min-replicas-to-write 2");
+        for (int providers = 0; providers < 4; providers++)
+        {
+            Assert.Equal(providers < 2 ? "-NOREPLICAS Not enough good replicas to write." : "+OK", db.Run("SET a 1"));
+            Assert.Contains($"min_slaves_good_slaves:{providers}\\r\\n", db.Run("INFO replication"), StringComparison.Ordinal);
+            nodes.Named.Add(default);
+        }
+
+        db.Prepare("CONFIG SET min-replicas-to-write 0");
+        Assert.DoesNotContain("min_slaves_good_slaves", db.Run("INFO replication"), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void On_a_replica_scripts_only_read_and_while_its_data_may_be_old_only_if_they_say_so()
     {
         using var db = new InProcess();

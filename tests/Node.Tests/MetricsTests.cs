@@ -83,6 +83,25 @@ public sealed partial class MetricsTests : IDisposable
     }
 
     [Fact]
+    public async Task LATENCY_tells_of_requests_for_content_that_took_long()
+    {
+        using LeitherServer server = LeitherServer.StartNew("--latency-monitor-threshold", "1", "--swarm", "no");
+        using RespClient client = server.Connect();
+
+        // So much takes longer than a millisecond to verify and send on any machine.
+        byte[] content = new byte[32 << 20];
+        new Random(1).NextBytes(content);
+        string cid = client.Call(["IPFS"u8.ToArray(), "ADD"u8.ToArray(), content]).Text;
+        using HttpClient http = new() { BaseAddress = new Uri($"http://127.0.0.1:{server.Port}") };
+        await http.GetStringAsync("/health");
+        Assert.DoesNotContain("gateway-request", Events(), StringComparison.Ordinal);
+        Assert.Equal(content, await http.GetByteArrayAsync($"/ipfs/{cid}"));
+        Wait.Until(() => Events().Contains("gateway-request", StringComparison.Ordinal));
+
+        string Events() => string.Join(' ', client.Call("LATENCY", "LATEST").Items.Select(static e => e.Items[0].Text));
+    }
+
+    [Fact]
     public void What_anyone_called_something_ends_no_line_and_labels_are_bounded()
     {
         MimeiFigures[] mimeis = [.. Enumerable.Range(0, 3 * Metrics.MaxMimei).Select(static i => new MimeiFigures($"mid{i}", "a\"} 1\nleither_forged 1\\\r\t", i, i, i))];

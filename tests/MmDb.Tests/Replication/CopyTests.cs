@@ -90,6 +90,30 @@ public sealed class CopyTests : IDisposable
     }
 
     [Fact]
+    public void LATENCY_tells_of_applying_that_took_long()
+    {
+        // A disk that takes its time makes it long, whatever the machine does.
+        var disk = new SimulatedDisk(1);
+        using var copy = new CopyFixture(_writer, logDisk: disk);
+        disk.Fails = operation =>
+        {
+            if (operation == "write")
+            {
+                Thread.Sleep(5);
+            }
+
+            return false;
+        };
+        Writer.Prepare("SET a 1");
+        copy.Follow();
+        Assert.DoesNotContain("replication-apply", copy.Db.Run("LATENCY LATEST"), StringComparison.Ordinal);
+        copy.Db.Server.Options.LatencyThresholdMs = 4;
+        Writer.Prepare("SET a 2");
+        copy.Follow();
+        Assert.Contains("[\"replication-apply\", :", copy.Db.Run("LATENCY LATEST"), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void A_refused_write_is_told_where_to_write()
     {
         using PrivateKey key = PrivateKey.FromSeed(new byte[32]);
