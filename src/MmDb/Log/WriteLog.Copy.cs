@@ -650,13 +650,14 @@ public sealed unsafe partial class WriteLog
             Volatile.Write(ref _syncedSequence, Math.Min(_syncedSequence, last));
             Volatile.Write(ref _writtenSequence, Math.Min(_writtenSequence, last));
         }
+        // From the newest on: whenever the process ends, what is left goes on where the segment before ends.
+        DeleteNotBegun(isKept ? target.Start : target.Start with { Generation = 0, First = 0 });
         for (int i = _segments.Count - 1; i > index || (i == index && !isKept); i--)
         {
             _segments[i].File?.Dispose();
             if (keepFiles) SetAside(_segments[i].Name);
             else _files.Delete(_segments[i].Name);
         }
-        DeleteNotBegun(isKept ? target.Start : target.Start with { Generation = 0, First = 0 });
         if (isKept)
         {
             if (keepFiles && length < target.Length) SetTailAside(target, length);

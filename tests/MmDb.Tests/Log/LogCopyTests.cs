@@ -386,6 +386,39 @@ public sealed unsafe class LogCopyTests : IDisposable
         }
     }
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    public void A_copy_that_ends_while_it_gives_up_what_was_not_durable_can_be_opened(int failing)
+    {
+        WriteLog source = OpenSource(), copy = OpenCopy();
+        for (int i = 0; i < 100; i++)
+        {
+            Append(source, new string('x', 100));
+            source.Flush();
+        }
+
+        // It has a segment that is not durable, and the next one could not be begun: that is a file which counts for nothing.
+        IReadOnlyList<LogPlace> places = source.Places;
+        copy.Append(Bytes(source, places[0]), Nothing);
+        byte[] next = Bytes(source, places[1]);
+        _here.Fails = static operation => operation == "write";
+        Assert.Throws<Leither.Ipfs.Files.DiskException>(() => copy.Append(next, Nothing));
+        int deleted = 0;
+        _here.Fails = operation => operation == "delete" && ++deleted == failing;
+        copy.Tick(1);
+        copy.Tick(1_000_000);
+        Assert.NotEqual(0, deleted);
+        _here.Fails = static _ => false;
+        _here.Kill();
+        copy.Dispose();
+
+        copy = OpenCopy();
+        Assert.True(new LogFollower(copy, new Random(1)) { Applied = [.. Enumerable.Repeat<byte[]>([], (int)copy.LastSequence)] }.CatchUp(source));
+        AssertSame(source, copy);
+    }
+
     [Fact]
     public void A_copy_goes_on_behind_a_version_whose_log_is_not_there()
     {
@@ -504,6 +537,24 @@ public sealed unsafe class LogCopyTests : IDisposable
         Assert.NotEqual(first, source.Places[0]);
         RunBoth();
         Assert.Equal(open, _there.OpenHandles);
+    }
+
+    [Fact]
+    public void What_somebody_keeps_counts_among_what_is_kept_anyway()
+    {
+        WriteLog source = OpenSource();
+        for (int i = 0; i < 400; i++)
+        {
+            Append(source, new string('x', 100));
+            source.Flush();
+        }
+
+        RunBoth();
+        IReadOnlyList<LogPlace> places = source.Places;
+        using (source.Keep(places[^3].Segment.First)) source.DropThrough(400, 4 * 4096);
+        Assert.Equal(places.TakeLast(5), source.Places);
+        using (source.Keep(places[^4].Segment.First)) source.DropThrough(400, 0);
+        Assert.Equal(places.TakeLast(4), source.Places);
     }
 
     [Fact]
