@@ -165,7 +165,7 @@ public sealed unsafe partial class WriteLog
 
     /// <summary>
     /// Deletes whole segments that hold nothing after <paramref name="sequence"/> (a durable checkpoint's), oldest first, as long as those
-    /// that are kept below it hold more than <paramref name="keepBytes"/>. The files go in the background.
+    /// that are kept below it hold more than <paramref name="keepBytes"/>, and nobody reads or keeps them. The files go in the background.
     /// </summary>
     public void DropThrough(ulong sequence, long keepBytes)
     {
@@ -177,10 +177,10 @@ public sealed unsafe partial class WriteLog
                 if (!segment.IsNamed) return;
             }
 
-            sequence = Unread(sequence);
-
-            // A segment can go when the one after it begins at or before the first entry needed, and not in the middle of it.
-            int below = 0;
+            // A segment can go when the one after it begins at or before the first entry needed, and not in the middle of it. What somebody keeps counts among what
+            // is kept anyway.
+            ulong unread = Unread(sequence);
+            int below = 0, unused = 0;
             long bytes = 0;
             // The last one can when the log was cut behind it and nothing is to be kept. And none goes before it is sealed: its node is what stays of it.
             long fileBytes = Math.Max(_options.SegmentBytes / 8, LogOptions.MinSegmentBytes); // many small files are a burden too
@@ -189,13 +189,15 @@ public sealed unsafe partial class WriteLog
                 if (below + 1 < _segments.Count)
                 {
                     SegmentHeader next = _segments[below + 1].Header;
-                    if (next.FirstSequence > sequence + 1 || next.FirstSequence == sequence + 1 && next.EntryOffset != 0) break;
+                    if (!GoesOnWith(next, sequence)) break;
+                    if (GoesOnWith(next, unread)) unused = below + 1;
                 }
                 else if (!_isCut || keepBytes > 0 || _segments[below].LastSequence > sequence) break;
+                else if (_segments[below].LastSequence <= unread) unused = below + 1;
                 bytes += Math.Max(_segments[below++].Length, fileBytes);
             }
             int drop = 0;
-            while (drop < below && bytes > keepBytes) bytes -= Math.Max(_segments[drop++].Length, fileBytes);
+            while (drop < unused && bytes > keepBytes) bytes -= Math.Max(_segments[drop++].Length, fileBytes);
             if (drop == 0) return;
             for (int i = 0; i < drop; i++) _toDelete.Enqueue(_segments[i].Name);
             (int settled, int sealedOnes) = (_settled, _sealedSegments);
@@ -204,6 +206,8 @@ public sealed unsafe partial class WriteLog
             _sealedSegments = Math.Max(0, sealedOnes - drop);
         }
         _worker.WantFileWork();
+
+        static bool GoesOnWith(in SegmentHeader next, ulong after) => next.FirstSequence <= after || (next.FirstSequence - 1 == after && next.EntryOffset == 0);
     }
 
     // ---- Writing -----------------------------------------------------------------------------------------------------------------------
