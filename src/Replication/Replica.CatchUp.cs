@@ -16,11 +16,14 @@ public sealed partial class Replica
     private readonly List<(Cid Cid, SegmentNode Node, ReadOnlyMemory<byte> Block)> _chain = [];
     private Cid _common;
 
+    // Whether all that is here was found in the history of the source's head.
+    private bool _isWhollyCommon;
+
     /// <summary>Holds what is here against a source's head.</summary>
     private void Begin(SourceStream source, Head head)
     {
         LeavePlan();
-        _decideAgain = _wasLevel = false;
+        _decideAgain = _wasLevel = _isWhollyCommon = false;
         (_active, _target) = (source, head);
         source.ProgressMs = _progressMs = _now;
         // Where histories may part it is found first what goes back, so that it is told.
@@ -196,6 +199,7 @@ public sealed partial class Replica
             (own, length) = (_log.Segment, _log.Length);
             if (length == 0)
             {
+                _isWhollyCommon = true;
                 if (!IsStateLess(_active!) || !ChooseVersion(_active!))
                 {
                     StartSegments();

@@ -1,5 +1,6 @@
 // What the writer took back goes here too: the copy goes back to the newest place that both have, and how many entries are undone is told, here and to who follows.
 
+using Leither.Ipfs.Multiformats;
 using Leither.MmDb.Log;
 
 namespace Leither.Replication;
@@ -59,11 +60,9 @@ public sealed partial class Replica
             place);
     }
 
-    /// <summary>Tells of entries that are gone.</summary>
-    private (ulong Kept, ulong Undone) Undo(ulong epoch, ulong last, ulong to)
+    /// <summary>Tells of entries that are gone: all behind one that was kept.</summary>
+    private ulong Undo(ulong epoch, ulong last, ulong kept)
     {
-        // A version of a later term may stand above where that term went on: no more than that was kept for certain.
-        ulong kept = Math.Min(to, _writers.KeptFor(epoch, _log.Segment.Epoch));
         ulong undone = last > kept ? last - kept : 0;
         Undone += undone;
         if (undone > 0)
@@ -71,14 +70,71 @@ public sealed partial class Replica
             _port.Report(new EntriesUndone(new Position(_log.Segment.Epoch, kept), new Position(epoch, last), undone));
         }
 
-        return (kept, undone);
+        return undone;
+    }
+
+    /// <summary>
+    /// The last entry that is for certain the same here as in the history of an epoch, by its writers' certificates and what is here. A version of that epoch may stand
+    /// far above where the two part, and says nothing of what lies below it.
+    /// </summary>
+    private ulong SameAs(ulong epoch)
+    {
+        (ulong own, ulong other, ulong same) = (_log.Segment.Epoch, epoch, ulong.MaxValue);
+        while (own != other)
+        {
+            // An epoch has one history.
+            if (LastOf(other) is > 0 and var last)
+            {
+                return Math.Min(same, last);
+            }
+
+            uint newer = Math.Max(WriterCertificate.TermOf(own), WriterCertificate.TermOf(other));
+            if (WriterCertificate.TermOf(own) == WriterCertificate.TermOf(other))
+            {
+                // Its writer ended uncleanly in between, and kept what was durable, if not more.
+                return own < other && Head is { } head && head.Segment.Epoch == own ? Math.Min(same, head.Synced) : 0;
+            }
+
+            if (_writers.Find(newer) is not { } certificate)
+            {
+                return 0;
+            }
+
+            // Whichever is of the newer term goes on behind what its writer took over, which need not be what the term before wrote last, nor of that term at all.
+            same = Math.Min(same, certificate.After.Sequence);
+            (own, other) = newer == WriterCertificate.TermOf(own) ? (certificate.After.Epoch, other) : (own, certificate.After.Epoch);
+        }
+
+        return same;
+    }
+
+    /// <summary>The last entry here that was written in an epoch, as far as the chain of segments tells; 0: there is none.</summary>
+    private ulong LastOf(ulong epoch)
+    {
+        if (_log.Segment.Epoch == epoch)
+        {
+            return _log.To;
+        }
+
+        for (Cid cid = _log.Previous; !cid.IsNone && _log.FindNode(_store, cid) is { Node: { } node } && node.Epoch >= epoch; cid = node.Previous)
+        {
+            if (node.Epoch == epoch)
+            {
+                return node.To;
+            }
+        }
+
+        return 0;
     }
 
     /// <summary>The store's log is another: it is read anew, and what is gone is told.</summary>
-    private void TookBack(ulong epoch, ulong last)
+    /// <param name="epoch">The epoch that was here.</param>
+    /// <param name="last">The last entry that was here.</param>
+    /// <param name="same">The last one that what is here now has, too, for certain.</param>
+    private void TookBack(ulong epoch, ulong last, ulong same = ulong.MaxValue)
     {
         _log.Open(_store);
-        (ulong kept, ulong undone) = Undo(epoch, last, _log.To);
+        ulong kept = Math.Min(_log.To, same), undone = Undo(epoch, last, kept);
         if (Head is { } head && Head.Compare(head.Place, _log.Place) > 0)
         {
             Head = null;

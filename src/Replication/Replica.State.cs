@@ -251,7 +251,7 @@ public sealed partial class Replica
         MimeiVersion version = _version!;
         Cid block = _versionBlock;
         SealedSegment? segment = _versionNode is { } node ? new SealedSegment(version.Segment, node, 0, 0) : null;
-        ulong epoch = _log.Segment.Epoch, last = _log.To;
+        ulong epoch = _log.Segment.Epoch, last = _log.To, same = _isWhollyCommon ? last : SameAs(version.Position.Epoch);
         LeavePlan();
         _isExclusive = true;
         State = $"loads version {version.Number}";
@@ -268,7 +268,7 @@ public sealed partial class Replica
                 _mustLoad = false;
                 _adopted = Math.Max(_adopted, version.Number);
                 _marks.Clear();
-                TookBack(epoch, last);
+                TookBack(epoch, last, same);
                 Acknowledge(true);
             }),
             block,

@@ -56,20 +56,8 @@ internal sealed class WriterSet(LeitherId mid, PublicKey author)
         return term == 0 ? author.Bytes.ToArray() : _certificates.TryGetValue(term, out WriterCertificate? certificate) ? certificate.Writer : default;
     }
 
-    /// <summary>The last entry that whoever is in one epoch keeps for certain when another has begun: the least that a takeover between them was based on.</summary>
-    public ulong KeptFor(ulong epoch, ulong later)
-    {
-        ulong kept = ulong.MaxValue;
-        foreach (WriterCertificate certificate in _certificates.Values)
-        {
-            if (certificate.Epoch > epoch && certificate.Term <= WriterCertificate.TermOf(later))
-            {
-                kept = Math.Min(kept, certificate.After.Sequence);
-            }
-        }
-
-        return kept;
-    }
+    /// <summary>The certificate of a term; null: it is not known.</summary>
+    public WriterCertificate? Find(uint term) => _certificates.GetValueOrDefault(term);
 
     /// <summary>Whether there is more than one certificate for a term: then nobody may write in it.</summary>
     public bool IsContested(uint term) => _contested.Contains(term);

@@ -368,6 +368,83 @@ public class StoryTests
         Assert.Equal(writer.Store.State, near.Store.State);
     }
 
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
+    public void What_a_writer_wrote_whose_term_the_next_one_never_saw_is_reported_by_who_loads_the_next_ones_version(int seed)
+    {
+        var world = new SimWorld(seed, 5, 0) { DialsAlone = false };
+        (SimNode first, SimNode second, SimNode third, SimNode follower, SimNode newcomer) = (world.Nodes[0], world.Nodes[1], world.Nodes[2], world.Nodes[3], world.Nodes[4]);
+        foreach (SimNode node in world.Nodes)
+        {
+            node.Start();
+        }
+
+        Write(world, first, 10);
+        long[] streams = [world.Connect(second, first), world.Connect(follower, first)];
+        world.Connect(third, first);
+        Run(world, 3000);
+        Assert.Equal(first.Store.State, follower.Store.State);
+
+        // Two halves of a network: in one of them another takes over, in the other the first goes on.
+        Array.ForEach(streams, world.Cut);
+        TakeOver(world, second, 1);
+        world.Connect(follower, second);
+        Run(world, 1000);
+        Write(world, second, 20);
+        Write(world, first, 50);
+        Run(world, 3000);
+        Assert.Equal((30ul, second.Store.State), (follower.Store.Last, follower.Store.State));
+        Assert.Equal((60ul, first.Store.State), (third.Store.Last, third.Store.State));
+
+        // The next takeover is based on what the first wrote.
+        second.Stop(isClean: true, losesPower: false);
+        TakeOver(world, third, 2);
+        Run(world, 1000);
+        FromVersion(world, third, newcomer);
+        world.Connect(follower, newcomer);
+        Run(world, 5000);
+        Assert.Equal(third.Store.State, follower.Store.State);
+        EntriesUndone undone = Assert.Single(follower.Undone);
+        Assert.Equal((10ul, 30ul, 20ul), (undone.After.Sequence, undone.Last.Sequence, undone.Entries));
+    }
+
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
+    public void What_a_writer_lost_with_its_power_is_reported_by_who_loads_a_version_of_its_next_epoch(int seed)
+    {
+        var world = new SimWorld(seed, 3, 0) { DialsAlone = false };
+        (SimNode writer, SimNode follower, SimNode newcomer) = (world.Nodes[0], world.Nodes[1], world.Nodes[2]);
+        writer.Start();
+        follower.Start();
+        long stream = world.Connect(follower, writer);
+        Write(world, writer, 10);
+        Run(world, 3000);
+        Write(world, writer, 30);
+        for (int i = 0; i < 500 && follower.Store.Last < 40; i++)
+        {
+            Run(world, 1);
+        }
+
+        Assert.Equal(writer.Store.State, follower.Store.State);
+        world.Cut(stream);
+        writer.Stop(isClean: false, losesPower: true);
+        ulong kept = writer.Store.Last;
+        writer.Start();
+        Run(world, 5000);
+        Assert.Equal(ReplicaMode.Writer, writer.Replica!.Mode);
+        newcomer.Start();
+        FromVersion(world, writer, newcomer);
+        world.Connect(follower, newcomer);
+        Run(world, 5000);
+        Assert.Equal(writer.Store.State, follower.Store.State);
+        if (kept < 40)
+        {
+            EntriesUndone undone = Assert.Single(follower.Undone);
+            Assert.InRange(undone.After.Sequence, 10ul, kept);
+            Assert.Equal(40ul, undone.Last.Sequence);
+        }
+    }
+
     [Fact]
     public void One_peer_cannot_take_the_room_of_all_followers()
     {
@@ -407,6 +484,21 @@ public class StoryTests
         }
 
         writer.With(static r => r.LogGrew());
+    }
+
+    /// <summary>A writer makes a version, and a newcomer has that, and no more of the log than what comes behind it.</summary>
+    private static void FromVersion(SimWorld world, SimNode writer, SimNode newcomer)
+    {
+        Write(world, writer, 200);
+        (ulong number, Position at) = writer.Store.BeginVersion(1)!.Value;
+        writer.With(r => r.VersionBegun(number, at));
+        Assert.True(writer.Store.EndVersion(world.Author, world.Clock.NowMs));
+        writer.With(static r => r.VersionsChanged());
+        Write(world, writer, 5);
+        world.Connect(newcomer, writer);
+        Run(world, 5000);
+        Assert.Equal(writer.Store.State, newcomer.Store.State);
+        Assert.Equal(at.Sequence + 1, newcomer.Store.Places[0].Segment.First);
     }
 
     private static void TakeOver(SimWorld world, SimNode node, uint term)
