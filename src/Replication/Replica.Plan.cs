@@ -103,7 +103,7 @@ public sealed partial class Replica
             }
         }
 
-        if (_takeover is { } takeover && _appends == 0 && _log.To < takeover.After.Sequence)
+        if (_takeover is { } takeover && _appends == 0 && !Has(takeover.After))
         {
             // What it was to go on behind was here, and is not any more: it is fetched again first.
             Certificate = _writers.Newest;

@@ -35,17 +35,14 @@ public sealed partial class Replica
         }
 
         Certificate = _writers.Newest;
-        Save(isUrgent: true);
         Resume();
         if (Mode != ReplicaMode.Follower && Certificate!.Node != _options.Node)
         {
-            _isFenced = Mode == ReplicaMode.Writer;
-            Mode = ReplicaMode.Follower; // from this moment nothing is signed here
-            _headDueMs = long.MaxValue;
+            Fence();
             _port.Report(new WriterFenced(Certificate));
-            NeedsSources = true;
         }
 
+        Save(isUrgent: true);
         foreach (SourceStream source in _sources.Values)
         {
             if (source != from && source.IsOpen)
@@ -55,6 +52,15 @@ public sealed partial class Replica
         }
 
         ServeAll();
+    }
+
+    /// <summary>Another writes: from this moment nothing is signed here, and the log becomes a copy as soon as nothing is under way.</summary>
+    private void Fence()
+    {
+        _isFenced = Mode == ReplicaMode.Writer;
+        Mode = ReplicaMode.Follower;
+        _headDueMs = long.MaxValue;
+        NeedsSources = true;
     }
 
     /// <summary>
@@ -71,8 +77,16 @@ public sealed partial class Replica
         }
     }
 
-    /// <summary>Whether a head is of a writer who was not fenced. A node that is to write next takes what there is of the one before, as long as it wrote nothing itself.</summary>
-    private bool IsOfTerm(Head head) => head.Term >= _writers.Term || (Mode == ReplicaMode.Recovering && head.Segment.Epoch >= _log.Segment.Epoch);
+    /// <summary>
+    /// Whether a head is of a writer who was not fenced. A node that is to write next takes what there is of the one before, as long as it wrote nothing itself: of the one
+    /// whose epoch its certificate names. Others' histories may part before the place that it goes on behind.
+    /// </summary>
+    private bool IsOfTerm(Head head) => head.Term >= _writers.Term
+        || (Mode == ReplicaMode.Recovering && head.Segment.Epoch >= _log.Segment.Epoch && head.Segment.Epoch == _writers.Newest!.After.Epoch);
+
+    /// <summary>Whether the history up to a place is the one that is here, as far as can be told: of an epoch in which nothing was written nothing is here.</summary>
+    private bool Has(Position position) => _log.To >= position.Sequence
+        && (LastOf(position.Epoch) is > 0 and var last ? last >= position.Sequence : _log.Segment.Epoch < position.Epoch || position.Sequence == 0);
 
     private void StopFollowing()
     {

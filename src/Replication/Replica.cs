@@ -90,14 +90,19 @@ public sealed partial class Replica
 
         (_recoverUntil, _recoverAtMost) = (nowMs + options.RecoverMs, nowMs + options.RecoverAtMostMs);
         Resume();
-        if (mode == ReplicaMode.Writer)
+        if (mode != ReplicaMode.Follower && Certificate is { } newest && newest.Node != options.Node)
+        {
+            Fence(); // it ended before that was done
+        }
+
+        if (Mode == ReplicaMode.Writer)
         {
             Seen = Head = null; // it signs its own
             _writeEpoch = _durableEpoch;
             SignHead();
         }
 
-        NeedsSources = mode != ReplicaMode.Writer && options.Follows;
+        NeedsSources = Mode != ReplicaMode.Writer && options.Follows;
         Decide();
     }
 
@@ -301,6 +306,11 @@ public sealed partial class Replica
         if (_store.End.WrittenSequence < certificate.After.Sequence)
         {
             return $"this node has the log up to {_store.End.WrittenSequence}, and the certificate says that it goes on behind {certificate.After.Sequence}";
+        }
+
+        if (!Has(certificate.After))
+        {
+            return $"entry {certificate.After}, behind which the certificate says that it goes on, was taken back here";
         }
 
         if (_takeover is not null)

@@ -445,6 +445,140 @@ public class StoryTests
         }
     }
 
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
+    public void A_writer_that_ends_the_moment_it_learns_that_another_writes_follows_that_one_when_it_is_back(int seed)
+    {
+        var world = new SimWorld(seed, 3, 0) { DialsAlone = false };
+        (SimNode first, SimNode second, SimNode follower) = (world.Nodes[0], world.Nodes[1], world.Nodes[2]);
+        foreach (SimNode node in world.Nodes)
+        {
+            node.Start();
+        }
+
+        Write(world, first, 10);
+        long stream = world.Connect(second, first);
+        Run(world, 3000);
+        world.Cut(stream);
+        TakeOver(world, second, 1);
+        Run(world, 1000);
+        Write(world, second, 5);
+
+        // The certificate is durable, and the log is not a copy's yet.
+        world.Connect(second, first);
+        while (!first.Events.OfType<WriterFenced>().Any())
+        {
+            Run(world, 1);
+        }
+
+        while (first.Store.Facts is not { Certificates.Count: > 0 })
+        {
+            first.Store.Pending.Dequeue().Run();
+        }
+
+        bool wasWriter = first.Store.IsWriter;
+        first.Stop(isClean: false, losesPower: false);
+        first.WasWriter |= wasWriter;
+        first.Start();
+        Assert.Equal(ReplicaMode.Follower, first.Replica!.Mode);
+        world.Connect(first, second);
+        world.Connect(follower, first);
+        Run(world, 5000);
+        Write(world, second, 5);
+        Run(world, 5000);
+        Assert.False(first.Store.IsWriter);
+        Assert.Equal(second.Store.State, first.Store.State);
+        Assert.Equal(second.Store.State, follower.Store.State);
+    }
+
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
+    public void A_takeover_that_ends_before_it_is_done_is_done_behind_what_its_certificate_names(int seed)
+    {
+        var world = new SimWorld(seed, 4, 0) { DialsAlone = false };
+        (SimNode first, SimNode second, SimNode third, SimNode follower) = (world.Nodes[0], world.Nodes[1], world.Nodes[2], world.Nodes[3]);
+        foreach (SimNode node in world.Nodes)
+        {
+            node.Start();
+        }
+
+        Write(world, first, 10);
+        long[] streams = [world.Connect(second, first), world.Connect(follower, first)];
+        world.Connect(third, first);
+        Run(world, 3000);
+
+        // Two halves of a network: in one of them another takes over, in the other the first goes on.
+        Array.ForEach(streams, world.Cut);
+        TakeOver(world, second, 1);
+        world.Connect(follower, second);
+        Run(world, 1000);
+        Write(world, second, 80);
+        Write(world, first, 50);
+        Run(world, 3000);
+        Assert.Equal((90ul, 60ul), (follower.Store.Last, third.Store.Last));
+        second.Stop(isClean: true, losesPower: false);
+
+        // The next takeover is based on what the first wrote; it gets no further than its certificate.
+        TakeOver(world, third, 2);
+        while (third.Store.Facts is not { Certificates.Count: > 0 })
+        {
+            third.Store.Pending.Dequeue().Run();
+        }
+
+        Assert.False(third.Store.IsWriter);
+        third.Stop(isClean: false, losesPower: false);
+        third.WasWriter = true;
+        string state = third.Store.State;
+        third.Start();
+        world.Connect(third, follower);
+        Run(world, 10_000);
+        Assert.Equal(ReplicaMode.Writer, third.Replica!.Mode);
+        Assert.Equal((60ul, state), (third.Store.Last, third.Store.State));
+        Assert.Empty(third.Undone);
+        world.Connect(follower, third);
+        Run(world, 5000);
+        Assert.Equal(third.Store.State, follower.Store.State);
+        EntriesUndone undone = Assert.Single(follower.Undone);
+        Assert.Equal((10ul, 90ul), (undone.After.Sequence, undone.Last.Sequence));
+    }
+
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
+    public void Nobody_takes_over_behind_an_entry_that_was_taken_back_where_he_is(int seed)
+    {
+        var world = new SimWorld(seed, 2, 0) { DialsAlone = false };
+        (SimNode writer, SimNode follower) = (world.Nodes[0], world.Nodes[1]);
+        writer.Start();
+        follower.Start();
+        long stream = world.Connect(follower, writer);
+        Write(world, writer, 10);
+        Run(world, 3000);
+        Write(world, writer, 30);
+        for (int i = 0; i < 500 && follower.Store.Last < 40; i++)
+        {
+            Run(world, 1);
+        }
+
+        // It is signed for what is there now, and comes late: the writer lost it, and went on.
+        WriterCertificate certificate = CertificateOf(world, follower, 1);
+        Assert.Equal(40ul, certificate.After.Sequence);
+        world.Cut(stream);
+        writer.Stop(isClean: false, losesPower: true);
+        bool isLost = writer.Store.Last < 40;
+        writer.Start();
+        Run(world, 5000);
+        Write(world, writer, 50);
+        world.Connect(follower, writer);
+        Run(world, 5000);
+        Assert.Equal(writer.Store.State, follower.Store.State);
+        string? refusal = null;
+        world.AddWriter(certificate);
+        follower.With(r => refusal = r.TakeOver(certificate, follower.Key));
+        Assert.Equal(isLost, refusal is not null);
+        Run(world, 1000);
+        Assert.Equal(isLost ? ReplicaMode.Follower : ReplicaMode.Writer, follower.Replica!.Mode);
+    }
+
     [Fact]
     public void One_peer_cannot_take_the_room_of_all_followers()
     {
@@ -503,17 +637,20 @@ public class StoryTests
 
     private static void TakeOver(SimWorld world, SimNode node, uint term)
     {
-        WriterCertificate certificate = new WriterCertificate
-        {
-            Mid = world.Info.Id,
-            Author = world.Author.PublicKey.Bytes.ToArray(),
-            Writer = node.Key.PublicKey.Bytes.ToArray(),
-            Node = node.Peer,
-            Epoch = WriterCertificate.FirstEpochOf(term),
-            After = node.Store.Position,
-        }.Sign(world.Author);
+        WriterCertificate certificate = CertificateOf(world, node, term);
         world.AddWriter(certificate);
         (node.WriterKey, node.WasWriter) = (node.Key, true);
         node.With(r => Assert.Null(r.TakeOver(certificate, node.Key)));
     }
+
+    /// <summary>The author's word that a node writes behind what is there now.</summary>
+    private static WriterCertificate CertificateOf(SimWorld world, SimNode node, uint term) => new WriterCertificate
+    {
+        Mid = world.Info.Id,
+        Author = world.Author.PublicKey.Bytes.ToArray(),
+        Writer = node.Key.PublicKey.Bytes.ToArray(),
+        Node = node.Peer,
+        Epoch = WriterCertificate.FirstEpochOf(term),
+        After = node.Store.Position,
+    }.Sign(world.Author);
 }
