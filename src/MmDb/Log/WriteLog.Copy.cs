@@ -26,6 +26,7 @@ public sealed unsafe partial class WriteLog
     private bool _isPartUnknown;
     private bool _isEnded; // the current segment holds the mark of a clean end: nothing follows in it
     private ulong _given;  // the last entry that the owner has
+    private bool _isPromoted;
     private readonly List<Run> _runs = [];
 
     /// <summary>Whether this is a copy of a log that is written elsewhere.</summary>
@@ -911,14 +912,21 @@ public sealed unsafe partial class WriteLog
     /// <param name="epoch">The first of the new term.</param>
     /// <param name="origin">Who wrote which epoch, if that is to be said anew.</param>
     /// <exception cref="InvalidOperationException">The owner has entries that the log lacks since its disk failed; they are to be taken again, or undone.</exception>
-    /// <exception cref="DiskException">The disk failed; the log is closed.</exception>
+    /// <exception cref="DiskException">The disk failed. It may be tried again: either this is a copy still, or all of it is durable, and only the opening is left to be done.</exception>
     public WriteLog Promote(ulong epoch, SegmentOrigin? origin = null)
     {
-        ThrowUnlessCopy();
-        if (_given > _last) throw new InvalidOperationException($"The log ends with entry {_last}, and what was applied with entry {_given}.");
+        if (!_isPromoted)
+        {
+            ThrowUnlessCopy();
+            if (_given > _last) throw new InvalidOperationException($"The log ends with entry {_last}, and what was applied with entry {_given}.");
+            // What fails before all is durable leaves a copy that takes it again. Behind that nothing can be lost, and what fails is tried again.
+            if (!TrySync(finishedOnly: false)) throw new DiskException("promote", _files.FullName(""), Error.Text, Error.State == LogState.Full);
+            _isPromoted = true;
+            Close();
+        }
+
         var position = new Position(Epoch, _last);
         LogOptions options = _options with { FirstEpoch = Math.Max(epoch, Epoch + 1), Fsync = _fsync, Origin = origin ?? _options.Origin };
-        Close();
         return Open(_files, options, position, null);
     }
 }

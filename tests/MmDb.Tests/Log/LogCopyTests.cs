@@ -267,6 +267,37 @@ public sealed unsafe class LogCopyTests : IDisposable
     }
 
     [Fact]
+    public void A_copy_that_a_disk_keeps_from_becoming_the_writer_becomes_it_when_it_is_asked_again()
+    {
+        WriteLog source = OpenSource(), copy = OpenCopy();
+        var follower = new LogFollower(copy, new Random(1));
+        for (int i = 0; i < 100; i++) Append(source, new string('x', 100));
+        source.Flush();
+        Assert.True(follower.CatchUp(source));
+
+        // A sync fails: it is a copy still, which takes again what was not durable.
+        _here.Fails = static operation => operation == "sync";
+        Assert.Throws<Leither.Ipfs.Files.DiskException>(() => copy.Promote(2));
+        _here.Fails = static _ => false;
+        copy.Tick(0);
+        copy.Tick(10_000);
+        Assert.True(follower.CatchUp(source));
+        AssertSame(source, copy);
+
+        // There is no room for what the writer begins with.
+        Assert.True(copy.WaitSynced(100));
+        _here.Capacity = 0;
+        Assert.Throws<Leither.Ipfs.Files.DiskException>(() => copy.Promote(2));
+        Assert.Throws<Leither.Ipfs.Files.DiskException>(() => copy.Promote(2));
+        _here.Capacity = long.MaxValue;
+        WriteLog writer = Opened(copy.Promote(2));
+        Assert.Equal(new Position(2, 100), writer.LastPosition);
+        Append(writer, "written here");
+        writer.Flush();
+        Assert.Equal(101ul, writer.WrittenSequence);
+    }
+
+    [Fact]
     public void A_writer_that_lost_its_end_takes_its_own_bytes_back_and_begins_no_epoch_before() => Seed.Run(random =>
     {
         for (int round = 0; round < 50; round++)
