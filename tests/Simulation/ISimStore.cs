@@ -36,6 +36,12 @@ public interface ISimStore : IReplicaStore
     /// <summary>Entries that were taken back since it was made.</summary>
     ulong TakenBack { get; }
 
+    /// <summary>
+    /// Entries that were written here and not durable when the disk failed a sync: a copy gives them up, and takes them again from a source. To whom they were
+    /// acknowledged as written, no more was said than that a process has them; it is as if the power had failed.
+    /// </summary>
+    IReadOnlyList<(ulong Kept, ulong Last)> GivenUp => [];
+
     /// <summary>Whether what was written here may have been lost when it ended the last time.</summary>
     bool MayHaveLost { get; }
 

@@ -6,6 +6,7 @@
 using System.Buffers;
 using System.Text;
 using Leither.Ipfs.Blockstore;
+using Leither.Ipfs.Files;
 using Leither.Ipfs.Keys;
 using Leither.Ipfs.Multiformats;
 using Leither.MmDb;
@@ -47,11 +48,13 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
     private LogWorker _worker = LogWorker.Manual();
     private InProcess.Client? _client, _backup;
     private (ulong Number, Position At)? _begun;
+    private readonly List<(ulong Kept, ulong Last)> _givenUp = [];
     private long _running;
+    private ulong _inDoubt;
     private ulong _seen;
     private int _left = int.MaxValue;
     private double _weather;
-    private bool _isFull, _wasWriter;
+    private bool _isFull, _wasWriter, _hasDiskFailed;
     private uint _salt;
     private (LogEnd End, Position Applied, string Text)? _state;
     private (LogEnd End, ulong Base, Dictionary<ulong, (ulong Epoch, ulong Hash)> All)? _entries;
@@ -68,7 +71,7 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
         _isThrifty = _random.Next(2) == 0;
         _fsync = (FsyncPolicy)_random.Next(3);
         _disk.Fails = _ => IsOver();
-        _logDisk.Fails = operation => IsOver() || (_weather > 0 && operation is "sync" or "write" && _random.NextDouble() < _weather);
+        _logDisk.Fails = operation => IsOver() || (_weather > 0 && operation is "sync" or "write" && _random.NextDouble() < _weather && (_hasDiskFailed = true));
     }
 
     public Queue<(long Operation, Func<StoreResult?> Run)> Pending { get; } = [];
@@ -90,6 +93,8 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
     public ulong WriteEpoch => Log?.Epoch ?? 0;
 
     public ulong TakenBack { get; private set; }
+
+    public IReadOnlyList<(ulong Kept, ulong Last)> GivenUp => _givenUp;
 
     public bool MayHaveLost { get; private set; }
 
@@ -168,13 +173,13 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
     public void GoBack(long operation, in LogPlace place)
     {
         LogPlace to = place;
-        Later(operation, () => _store!.GoBack(operation, to));
+        Later(operation, () => _store!.GoBack(operation, to), static _ => true);
     }
 
     public void Load(long operation, in Cid block, MimeiVersion version, SealedSegment? segment)
     {
         Cid cid = block;
-        Later(operation, () => _store!.Load(operation, cid, version, segment));
+        Later(operation, () => _store!.Load(operation, cid, version, segment), static result => result.Failure is null);
     }
 
     public void Adopt(long operation, in Cid block, ReadOnlyMemory<byte> bytes, MimeiVersion version)
@@ -201,20 +206,22 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
 
     public void Save(long operation, ReplicaFacts facts, bool isUrgent) => Later(operation, () => _store!.Save(operation, facts, isUrgent));
 
-    private void Later(long operation, Action begin) => Pending.Enqueue((operation, () => Do(operation, begin)));
+    private void Later(long operation, Action begin, Func<StoreResult, bool>? takesBack = null) => Pending.Enqueue((operation, () => Do(operation, begin, takesBack)));
 
-    private StoreResult? Do(long operation, Action begin)
+    private StoreResult? Do(long operation, Action begin, Func<StoreResult, bool>? takesBack)
     {
         Touch();
+        Verify(isOwn: IsWriter);
         ulong before = Last;
         bool wasCopy = Mimei.Copy is not null;
         _running = operation;
         begin();
         Settle();
         _running = 0;
-        if (wasCopy && Last < before)
+        if (wasCopy && Last < before && takesBack?.Invoke(_ended.GetValueOrDefault(operation)) == true)
         {
             TakenBack += before - Last;
+            _seen = Math.Min(_seen, Last);
         }
 
         Verify(isOwn: !wasCopy || IsWriter);
@@ -280,6 +287,12 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
         Db.Server.Settings.Put(MmDb.Configuration.ConfigKeys.EnableDebugCommand, 1);
         _client = Db.Connect();
         MayHaveLost = false;
+        if (Last < _inDoubt)
+        {
+            _givenUp.Add((Last, _inDoubt));
+        }
+
+        _inDoubt = 0;
         Told($"opened {(isCopy ? "as a copy" : "to write")} at {Position}, state of {Mimei.Copy?.Applied ?? Position}");
 
         // Whoever wrote before may have written what nobody was told of any more.
@@ -310,7 +323,17 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
         Db.Server.EndTurn();
         _worker.Run();
         Verify(isOwn: IsWriter);
-        Mimei.Log!.Close();
+        try
+        {
+            Mimei.Log!.Close();
+        }
+        catch (DiskException e)
+        {
+            // As in a crash: a copy whose last sync failed has had no time to take again what was not durable.
+            Told(e.Message);
+            _inDoubt = Last;
+        }
+
         Leave(losesPower: false);
     }
 
@@ -619,7 +642,23 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
     {
         var found = new List<(ulong, ulong, ulong)>();
         WriteLog log = Log!;
-        _seen = Math.Min(_seen, log.WrittenSequence);
+        if (log.WrittenSequence < _seen)
+        {
+            if (Mimei.Copy is not null && !_hasDiskFailed)
+            {
+                throw new ViolationException($"node {_index}: entries {log.WrittenSequence + 1} to {_seen} are gone, and no disk failed");
+            }
+
+            Told($"gave up what was not durable, {log.WrittenSequence + 1} to {_seen}: {log.Error.Text}");
+            if (Mimei.Copy is not null)
+            {
+                _givenUp.Add((log.WrittenSequence, _seen));
+            }
+
+            _hasDiskFailed = false;
+            _seen = log.WrittenSequence;
+        }
+
         if (_seen == log.WrittenSequence)
         {
             return found;

@@ -346,11 +346,11 @@ internal sealed class Scenario(int seed, int nodes, int hostile, int events, int
             }
         }
 
-        // What a node acknowledged is there in the end; or that node reported that it was taken back, or lost it with its power.
+        // What a node acknowledged is there in the end; or that node reported that it was taken back, or lost it with its power, or to its disk.
         foreach ((ulong epoch, ulong sequence, ulong hash, SimNode by) in _acknowledged.Distinct())
         {
             if (!writer.HasEntry(epoch, sequence, hash) && !by.Undone.Any(u => u.After.Sequence < sequence && sequence <= u.Last.Sequence)
-                && !by.Losses.Any(l => l.Kept < sequence && sequence <= l.Last))
+                && !by.Losses.Concat(by.Store.GivenUp).Any(l => l.Kept < sequence && sequence <= l.Last))
             {
                 wrong.AppendLine(CultureInfo.InvariantCulture, $"entry {epoch:x}:{sequence}, which node {by.Index} acknowledged, is lost, and nobody reported that");
             }
