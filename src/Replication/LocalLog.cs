@@ -108,8 +108,8 @@ internal sealed class LocalLog
         Data = Cid.OfSha256(Multicodec.Raw, Digest()),
     };
 
-    /// <summary>Reads all of it from the store.</summary>
-    public void Open(IReplicaStore store)
+    /// <summary>Reads all of it from the store; false: not all can be read now, as after a failed sync, and it is to be opened again before anything is made of it.</summary>
+    public bool Open(IReplicaStore store)
     {
         _recent.Clear();
         Reset();
@@ -133,7 +133,13 @@ internal sealed class LocalLog
         }
 
         Segment = new SegmentStart(newest?.Node.Epoch ?? 0, newest?.Generation ?? 0, next, offset);
-        Extend(store, isOpening: true);
+        if (Extend(store, isOpening: true))
+        {
+            return true;
+        }
+
+        To = Math.Max(To, end.WrittenSequence);
+        return false;
     }
 
     /// <summary>Takes in what the store has more; false: what was here is not there any more, and the log is to be opened anew.</summary>

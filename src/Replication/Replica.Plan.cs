@@ -14,7 +14,7 @@ public sealed partial class Replica
     private SourceStream? _active;
     private Head? _target;
     private bool _isExclusive, _hasFailed, _isAheadOfLog, _mustLoad, _wasLevel;
-    private long _retryAt, _retryMs, _stepDueMs = long.MaxValue, _progressMs, _newsMs;
+    private long _retryAt, _readAt, _retryMs, _stepDueMs = long.MaxValue, _progressMs, _newsMs;
 
     private enum Phase
     {
@@ -85,14 +85,19 @@ public sealed partial class Replica
 
         if (_hasFailed)
         {
-            if (_appends > 0)
+            if (_appends > 0 || _now < _readAt)
             {
                 return;
             }
 
-            // What was under way has ended: the store tells what of it was done.
+            // What was under way has ended: the store tells what of it was done. After a failed sync it does so once it gave up what was not durable.
+            if (!_log.Open(_store))
+            {
+                _readAt = _now + TickMs;
+                return;
+            }
+
             _hasFailed = false;
-            _log.Open(_store);
             Head = Head is { } covered && Head.Compare(covered.Place, _log.Place) <= 0 ? covered : null;
             if (_isAheadOfLog)
             {

@@ -569,9 +569,11 @@ public sealed partial class Replica
             return;
         }
 
-        if (!_log.Extend(_store))
+        if (!_log.Extend(_store) && !_log.Open(_store))
         {
-            _log.Open(_store);
+            // What is not durable cannot be read after a failed sync until it is written again: of that nothing is signed.
+            _headDueMs = _now + TickMs;
+            return;
         }
 
         LogEnd end = _store.End;

@@ -78,6 +78,7 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
     private ulong _base, _baseState, _synced, _writeEpoch;
     private uint _salt = 1;
     private int _failures;
+    private bool _hasSyncFailed;
 
     private (ulong Number, ulong Sequence, ulong State)? _begun;
 
@@ -141,7 +142,13 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
             return -1;
         }
 
-        int length = (int)Math.Min(to.Length, found.Bytes.Count - offset);
+        long readable = !_hasSyncFailed || found.To <= _synced ? found.Bytes.Count : found.Start.First > _synced ? 0 : _entries[(int)(_synced - _base - 1)].EndOffset;
+        if (offset >= readable)
+        {
+            return 0;
+        }
+
+        int length = (int)Math.Min(to.Length, readable - offset);
         System.Runtime.InteropServices.CollectionsMarshal.AsSpan(found.Bytes).Slice((int)offset, length).CopyTo(to);
         return length;
     }
@@ -233,7 +240,9 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
     public void GoBack(long operation, in LogPlace place)
     {
         LogPlace to = place;
-        Pending.Enqueue((operation, () => new StoreResult { IsMissing = !TryGoBack(to) }));
+        Pending.Enqueue((operation, () => _hasSyncFailed
+            ? new StoreResult { Failure = new IOException("Input/output error") }
+            : new StoreResult { IsMissing = !TryGoBack(to) }));
     }
 
     public void Load(long operation, in Cid block, MimeiVersion version, SealedSegment? segment)
@@ -393,8 +402,23 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
         return (_writeEpoch, Last, hash);
     }
 
+    /// <summary>A sync fails: what is not durable cannot be read any more, and the log takes and gives back nothing.</summary>
+    public void FailSync() => _hasSyncFailed = true;
+
+    /// <summary>The disk works again: a copy gives up what was not durable.</summary>
+    public void Mend()
+    {
+        _hasSyncFailed = false;
+        Truncate(_synced);
+    }
+
     public void Sync()
     {
+        if (_hasSyncFailed)
+        {
+            return;
+        }
+
         _synced = Last;
         for (int i = 0; i < _segments.Count - (IsCut ? 0 : 1); i++)
         {

@@ -579,6 +579,54 @@ public class StoryTests
         Assert.Equal(isLost ? ReplicaMode.Follower : ReplicaMode.Writer, follower.Replica!.Mode);
     }
 
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
+    public void What_is_taken_back_is_reported_also_where_a_disk_failed_before_it_could_be(int seed)
+    {
+        var world = new SimWorld(seed, 3, 0) { DialsAlone = false };
+        (SimNode writer, SimNode other, SimNode follower) = (world.Nodes[0], world.Nodes[1], world.Nodes[2]);
+        var disk = (SimStore)follower.Store;
+        foreach (SimNode node in world.Nodes)
+        {
+            node.Start();
+        }
+
+        Write(world, writer, 5);
+        long stream = world.Connect(other, writer);
+        world.Connect(follower, writer);
+        Run(world, 3000);
+        world.Cut(stream);
+        Write(world, writer, 5);
+        Run(world, 3000); // and that is durable
+        Write(world, writer, 20);
+        for (int i = 0; i < 500 && follower.Store.Last < 30; i++)
+        {
+            Run(world, 1);
+        }
+
+        Assert.Equal(30ul, follower.Store.Last);
+        disk.FailSync();
+        writer.Stop(isClean: true, losesPower: false);
+        TakeOver(world, other, 1);
+        Run(world, 500);
+        Write(world, other, 5);
+        world.Connect(follower, other);
+        Run(world, 2500);
+        Assert.NotEmpty(follower.Events.OfType<StoreFailed>());
+        disk.Mend();
+        follower.With(static r => r.LogGrew());
+        Run(world, 20_000);
+        if (follower.Store.State != other.Store.State)
+        {
+            world.Connect(follower, other);
+            Run(world, 20_000);
+        }
+
+        Assert.Equal(other.Store.State, follower.Store.State);
+        Assert.InRange(follower.Store.TakenBack, 5ul, 25ul);
+        Assert.Equal(follower.Store.TakenBack, follower.UndoneEntries);
+    }
+
     [Fact]
     public void One_peer_cannot_take_the_room_of_all_followers()
     {
