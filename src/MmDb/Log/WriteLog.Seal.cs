@@ -136,6 +136,12 @@ public sealed unsafe partial class WriteLog
             {
                 if (!BeginsWithEntries(segment)) Empty(segment);
             }
+            // Where a later epoch or generation goes on, something may have been cut off that a node of the chain still has: the start that cut it off may have ended
+            // before it said so.
+            foreach (Segment segment in found)
+            {
+                if (segment.MayBeLonger && IsRunsEnd(segment)) Measure(segment);
+            }
             found.RemoveAll(static s => !HoldsEntries(s));
             ulong last = IsCopy && found.Count == 0 ? _given : Recovery.LastSequence;
             long[] lengths = _chain.Load([.. found.Select(static s => (s.Header, s.LastSequence, s.Length, s.MayBeLonger))], at => Measure(found[at]), last, IsCopy);
@@ -158,6 +164,16 @@ public sealed unsafe partial class WriteLog
                     found[i].IsSealed = true;
                 }
             }
+        }
+    }
+
+    /// <summary>Whether what follows a segment is of another epoch or generation.</summary>
+    private bool IsRunsEnd(Segment segment)
+    {
+        lock (_gate)
+        {
+            int next = _segments.IndexOf(segment) + 1;
+            return next < _segments.Count && _segments[next].Header is var header && (header.Epoch != segment.Header.Epoch || header.Generation != segment.Header.Generation);
         }
     }
 

@@ -571,6 +571,54 @@ public sealed unsafe class LogCopyTests : IDisposable
     }
 
     [Fact]
+    public void However_often_starts_are_cut_short_what_they_cut_off_is_shown_to_nobody()
+    {
+        // The beginning of a large entry fills a segment, which is sealed; the entry never gets its end.
+        WriteLog source = OpenSource();
+        Append(source, "an entry");
+        Assert.True(source.WaitSynced(1));
+        Position checkpoint = source.LastPosition;
+        source.Begin(2000);
+        for (int i = 0; i < 8; i++)
+        {
+            source.Write(new byte[5000]);
+            source.Flush();
+        }
+
+        Assert.True(source.WaitSynced(1));
+        source.Sync(2);
+        RunBoth();
+        Assert.NotEmpty(source.Chain!.Segments);
+        _there.Kill();
+        source.Dispose();
+        bool isWhole = false;
+        for (int operations = 0; !isWhole; operations++)
+        {
+            SimulatedDisk there = _there.Copy(), here = new(1);
+            there.OperationsLeft = operations;
+            try
+            {
+                OpenAt(there);
+                isWhole = true;
+            }
+            catch (SimulatedDisk.ProcessEndedException)
+            {
+                // As is wanted.
+            }
+
+            there.Kill();
+            source = OpenAt(there);
+            Append(source, "another entry");
+            source.Flush();
+            WriteLog copy = OpenCopy(on: here);
+            Assert.True(new LogFollower(copy, new Random(1)).CatchUp(source), $"after {operations} operations");
+            Assert.Equal(source.Places, copy.Places);
+        }
+
+        WriteLog OpenAt(SimulatedDisk there) => Opened(WriteLog.Open(there, Options(_worker), checkpoint, null));
+    }
+
+    [Fact]
     public void What_somebody_keeps_counts_among_what_is_kept_anyway()
     {
         WriteLog source = OpenSource();
