@@ -283,7 +283,8 @@ internal sealed unsafe class LogRecovery : IDisposable
         {
             string problem = $"entries from {needed} to {first.First - (_offset == 0 ? 1u : 0u)} are missing: the log begins here";
             if (_isCopy) throw new LogCorruptedException(_files.FullName(first.Name), 0, needed, problem);
-            Corrupt(start, 0, needed, problem);
+            if (IsUnsyncedFrom(needed)) CutAll(needed);
+            else Corrupt(start, 0, needed, problem);
             return;
         }
 
@@ -294,6 +295,39 @@ internal sealed unsafe class LogRecovery : IDisposable
             return;
         }
         if (_offset != 0 && !_isCopy) Cut(_largeSegment, _largeAt, 0);
+    }
+
+    /// <summary>
+    /// Whether a loss of power can have taken the log's beginning. Where all up to the checkpoint was trimmed, the first segment behind it may be a prepared file that got
+    /// neither its header nor its name onto the disk, while later ones did. Then nothing says of an entry behind the checkpoint that it was synced.
+    /// </summary>
+    private bool IsUnsyncedFrom(ulong needed)
+    {
+        // A later epoch or generation vouches for all before it, and there is only the checkpoint to tell whether this is one.
+        SegmentHeader first = _chain[0].Header;
+        if (_empty.Count == 0 || first.Epoch != _checkpoint.Epoch || first.PreviousEpoch != first.Epoch || first.Generation != 0) return false;
+        foreach (Found segment in _chain)
+        {
+            if (!SameRun(_chain[0], segment)) return false;
+            if (segment.HeaderIsBad) continue;
+            Load(segment);
+            (_, ulong vouched) = Scan(segment, LogFormat.SegmentHeaderBytes, out _);
+            if (Math.Max(vouched, segment.Header.SyncedSequence) >= needed) return false;
+        }
+        return true;
+    }
+
+    /// <summary>The log ends before the segments that were found.</summary>
+    private void CutAll(ulong needed)
+    {
+        _cutFile = _files.FullName(_chain[0].Name);
+        foreach (Found segment in _chain)
+        {
+            _cutBytes += ContentLength(segment, 0);
+            _superseded.Add(segment.Name);
+        }
+        _chain.Clear();
+        (_sequence, _offset, _cleanEnd) = (needed, 0, false);
     }
 
     /// <summary>A copy goes on in its newest segment, so that one is read, also where it lies below the checkpoint.</summary>
