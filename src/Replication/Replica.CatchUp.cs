@@ -256,12 +256,6 @@ public sealed partial class Replica
             return;
         }
 
-        if (ReadWhole(own, length) is { } here && node.Data.Verify(here))
-        {
-            Compare(own, length, node, here);
-            return;
-        }
-
         Ask(node.Data, LogProtocol.MaxBlockBytes, isPlan: true, (from, bytes) =>
         {
             if (from is not null)
