@@ -88,7 +88,7 @@ public sealed unsafe class LogReader : IDisposable
         const int attempts = 3;
         for (int attempt = 1; ; attempt++)
         {
-            string name = part.Name();
+            string name = attempt == 2 ? part.Header.FileName() : part.Name();
             try
             {
                 using IFile file = _files.Open(name);
@@ -102,7 +102,7 @@ public sealed unsafe class LogReader : IDisposable
             }
             catch (DiskException) when (attempt < attempts)
             {
-                // It got its final name between asking for the name and opening it.
+                // It is getting its final name, of which it is not told before the file has it.
             }
         }
     }

@@ -157,7 +157,7 @@ public sealed unsafe partial class WriteLog
         {
             try
             {
-                IFile file = _files.Open(NameOf(segment));
+                IFile file = _files.Open(attempt == 2 ? segment.Header.FileName() : NameOf(segment));
                 if (_open.Count == MaxOpenForReading)
                 {
                     _open[0].File.Dispose();
@@ -168,7 +168,7 @@ public sealed unsafe partial class WriteLog
             }
             catch (DiskException) when (attempt < attempts)
             {
-                // It got its final name between asking for the name and opening it.
+                // It is getting its final name, of which it is not told before the file has it.
             }
         }
     }

@@ -486,6 +486,49 @@ public sealed unsafe class WriteLogTests
 
     private int Calls(string operation) => _disk.Calls.GetValueOrDefault(operation);
 
+    [Fact]
+    public void A_segment_is_read_in_the_moment_in_which_its_file_gets_its_name()
+    {
+        Action? renamed = null;
+        using WriteLog log = WriteLog.Open(new TellingFolder(_disk, () => renamed?.Invoke()), Options(FsyncPolicy.No, 4096), 0ul, null);
+        for (int i = 0; i < 2; i++)
+        {
+            _worker.Run(); // prepares the next segment
+            Append(log, new string('x', 3000));
+            log.Flush();
+        }
+
+        LogPlace place = log.Places[1];
+        var read = new List<int>();
+        renamed = () => read.Add(log.ReadSegment(place.Segment, 0, new byte[10]));
+        _worker.Run();
+        Assert.Equal([10], read);
+    }
+
+    /// <summary>A folder that tells when a file has another name.</summary>
+    private sealed class TellingFolder(IFolder disk, Action renamed) : IFolder
+    {
+        public long FreeBytes => disk.FreeBytes;
+
+        public IReadOnlyList<(string Name, long Length)> List() => disk.List();
+
+        public IFile Open(string name) => disk.Open(name);
+
+        public IFile Create(string name) => disk.Create(name);
+
+        public void Rename(string from, string to)
+        {
+            disk.Rename(from, to);
+            renamed();
+        }
+
+        public void Delete(string name) => disk.Delete(name);
+
+        public void SyncDirectory() => disk.SyncDirectory();
+
+        public string FullName(string name) => disk.FullName(name);
+    }
+
     /// <summary>Time for one retry goes by.</summary>
     private void Pass(WriteLog log)
     {
