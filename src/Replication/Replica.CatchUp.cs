@@ -101,6 +101,8 @@ public sealed partial class Replica
 
     private void Chained(SourceStream source, Nodes nodes)
     {
+        bool mayBeOld = source.HasOldQuestion;
+        source.HasOldQuestion = false;
         if (source != _active || _phase != Phase.Nodes)
         {
             return; // of a plan that was left
@@ -108,6 +110,12 @@ public sealed partial class Replica
 
         source.ProgressMs = _progressMs = _now;
         Cid next = _chain.Count == 0 ? _target!.Previous : _chain[^1].Node.Previous;
+        if (mayBeOld && (nodes.Blocks.Count == 0 || !next.Verify(nodes.Blocks[0].Span)))
+        {
+            AskNodes(next);
+            return;
+        }
+
         ulong above = _chain.Count == 0 ? _target!.Segment.First : _chain[^1].Node.From;
         if (nodes.Blocks.Count == 0)
         {

@@ -50,6 +50,9 @@ public sealed partial class Replica
         /// <summary>With this head it could not give what was asked for.</summary>
         public Head? Useless { get; set; }
 
+        /// <summary>A plan was left whose question for nodes may still be answered, before the next one is.</summary>
+        public bool HasOldQuestion { get; set; }
+
         public HashSet<Cid> InFlight { get; } = [];
 
         public long ProgressMs { get; set; } = now;

@@ -219,6 +219,11 @@ public sealed partial class Replica
 
     private void LeavePlan()
     {
+        if (_phase == Phase.Nodes)
+        {
+            _active!.HasOldQuestion = true;
+        }
+
         _phase = Phase.Idle;
         _active = null;
         _target = null;

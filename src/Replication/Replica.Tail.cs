@@ -1,6 +1,7 @@
 // The tail: bytes of the log as they are written, from one source. They are held until a head covers them; then they are the store's. Nothing is given to it that
 // no head covers.
 
+using Leither.Ipfs.Multiformats;
 using Leither.MmDb.Log;
 
 namespace Leither.Replication;
@@ -12,6 +13,9 @@ public sealed partial class Replica
 
     // Where the next piece belongs.
     private (SegmentStart Segment, long Length) _expected;
+
+    // What the head was said to go on from for which histories were compared anew: once for each.
+    private Cid _doubted;
 
     // The newest question for a tail: what answers one before is let go.
     private uint _turn;
@@ -145,6 +149,14 @@ public sealed partial class Replica
             if (trial.Segment != head.Segment || trial.Length < head.Length)
             {
                 return; // not all of it is here
+            }
+
+            if (trial.Previous != head.Previous && _doubted != head.Previous)
+            {
+                // What lies before differs, and it may be what is here: a writer that wrote its tail again began this segment behind other bytes. Histories are compared anew.
+                _doubted = head.Previous;
+                LeavePlan();
+                return;
             }
 
             if (trial.Previous != head.Previous || !trial.Digest().AsSpan().SequenceEqual(head.Digest.Span))

@@ -15,6 +15,12 @@ public class RealSimulationTests
     [MemberData(nameof(AllShards))]
     public void After_healing_every_keyspace_is_the_writers_and_nothing_acknowledged_is_lost(int shard) => Seeds.Run(12, 400, shard, Shards, Run);
 
+    /// <summary>Networks in which an honest source was blamed for what lay before the segment that its writer began anew.</summary>
+    [Theory]
+    [InlineData(252)]
+    [InlineData(322)]
+    public void Networks_in_which_it_once_went_wrong_end_well(int seed) => Run(seed);
+
     private static void Run(int seed)
     {
         var random = new Random(seed);

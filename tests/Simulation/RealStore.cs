@@ -196,7 +196,12 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
         Later(operation, () => _store!.Put(operation, name, bytes));
     }
 
-    public void Promote(long operation, ulong epoch) => Later(operation, () => _store!.Promote(operation, epoch));
+    public void Promote(long operation, ulong epoch) => Later(operation, () =>
+    {
+        _store!.Promote(operation, epoch);
+        Settle();
+        MayHaveLost &= !IsWriter;
+    });
 
     public void Demote(long operation) => Later(operation, () =>
     {
@@ -286,7 +291,7 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
         _store = new ReplicaStore(Mimei, Completed, Keep, static action => action(), _world.Author.PublicKey.Bytes.ToArray());
         Db.Server.Settings.Put(MmDb.Configuration.ConfigKeys.EnableDebugCommand, 1);
         _client = Db.Connect();
-        MayHaveLost = false;
+        MayHaveLost &= isCopy; // a writer that ends while it recovers has that still to do
         if (Last < _inDoubt)
         {
             _givenUp.Add((Last, _inDoubt));

@@ -19,6 +19,12 @@ public class SimulationTests
     [MemberData(nameof(AllShards))]
     public void After_healing_every_follower_has_the_same_state_and_nothing_acknowledged_is_lost(int shard) => Seeds.Run(48, 1000, shard, Shards, Run);
 
+    /// <summary>Networks in which an answer to a question of a plan that was left was taken for a lie (505), and entries that a takeover never saw were lost without a word (848).</summary>
+    [Theory]
+    [InlineData(505)]
+    [InlineData(848)]
+    public void Networks_in_which_it_once_went_wrong_end_well(int seed) => Run(seed);
+
     [Fact]
     public void Hundreds_of_nodes_in_a_tree_come_to_the_same_state() => new Scenario(424242, 200, 10, events: 4, writes: 60).Run();
 
