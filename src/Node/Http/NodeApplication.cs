@@ -49,22 +49,23 @@ internal sealed class NodeApplication(INodeStatus status, LocalClients? clients,
 
     public Task ProcessRequestAsync(HttpContext context)
     {
+        long began = Stopwatch.GetTimestamp();
         string host = context.Request.Host.Host;
         string path = GatewayTarget.PathOf(context.Features.GetRequiredFeature<IHttpRequestFeature>().RawTarget);
         if (!IsLocalPeer(context)) return PlainText.AnswerAsync(context, StatusCodes.Status403Forbidden, "This page is for clients on the node's own machine.");
-        if (content is not null && TryReadSubdomain(host, out bool isIpns, out string root)) return TimeAsync(ServeSubdomain(context, isIpns, root, path));
+        if (content is not null && TryReadSubdomain(host, out bool isIpns, out string root)) return TimeAsync(began, ServeSubdomain(context, isIpns, root, path));
         if (!IsLocalName(host)) return PlainText.AnswerAsync(context, StatusCodes.Status403Forbidden, "This page is for clients on the node's own machine, under a name of it: localhost.");
         if (content is not null && GatewayTarget.IsContent(path))
         {
-            return TryIsolate(context, host, path) ? Task.CompletedTask : TimeAsync(content.ServeAsync(context, null, "", path));
+            return TryIsolate(context, host, path) ? Task.CompletedTask : TimeAsync(began, content.ServeAsync(context, null, "", path));
         }
 
         return IsStranger(context.Request) ? PlainText.AnswerAsync(context, StatusCodes.Status403Forbidden, "The node's own pages are not for other pages.") : _pages.AnswerAsync(context, path);
     }
 
-    private async Task TimeAsync(Task serving)
+    /// <summary>Tells how long a request took, with what was done of it before it first waited.</summary>
+    private async Task TimeAsync(long began, Task serving)
     {
-        long began = Stopwatch.GetTimestamp();
         try
         {
             await serving.ConfigureAwait(false);
