@@ -288,7 +288,7 @@ public sealed partial class Replica
         }
 
         source.IsOpen = true;
-        (source.Versions, source.Floor, source.LogBytes, source.StateBytes, source.IsWriter) = (welcome.Versions, welcome.Floor, welcome.LogBytes, welcome.StateBytes, welcome.IsWriter);
+        (source.Versions, source.Floor, source.LogBytes, source.StateBytes, source.IsWriter) = (welcome.Versions, welcome.Floor, welcome.LogBytes, welcome.StateBytes, welcome.IsWriter && (Certificate is null || Certificate.Node == source.Peer));
         if (welcome.Certificates.Count < LogProtocol.MaxCertificates && _writers.Newest is { } newest
             && !welcome.Certificates.Any(c => c.Span.SequenceEqual(newest.Block.Span)))
         {

@@ -35,6 +35,11 @@ public sealed partial class Replica
         }
 
         Certificate = _writers.Newest;
+        foreach (SourceStream source in _sources.Values)
+        {
+            source.IsWriter = source.Peer == Certificate!.Node; // who was it before has no news any more
+        }
+
         Resume();
         if (Mode != ReplicaMode.Follower && Certificate!.Node != _options.Node)
         {
