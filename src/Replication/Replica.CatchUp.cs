@@ -264,6 +264,14 @@ public sealed partial class Replica
             return;
         }
 
+        // A segment that is whole here does not have to come; whether those behind it can, says the source's floor.
+        if (_active!.Floor <= node.From && _appends == 0 && ReadWhole(own, length) is { } here && node.Data.Verify(here))
+        {
+            _decideAgain = true;
+            Compare(own, length, node, here);
+            return;
+        }
+
         Ask(node.Data, LogProtocol.MaxBlockBytes, isPlan: true, (from, bytes) =>
         {
             if (from is not null)
