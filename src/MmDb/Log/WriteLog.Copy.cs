@@ -27,6 +27,7 @@ public sealed unsafe partial class WriteLog
     private bool _isEnded; // the current segment holds the mark of a clean end: nothing follows in it
     private ulong _given;  // the last entry that the owner has
     private bool _isPromoted;
+    private bool _holdsUncounted; // a disk may have taken a part of what it did not take
     private readonly List<Run> _runs = [];
 
     /// <summary>Whether this is a copy of a log that is written elsewhere.</summary>
@@ -573,6 +574,7 @@ public sealed unsafe partial class WriteLog
     /// <summary>A full disk takes more when there is room again; any other failure leaves in doubt what is not synced.</summary>
     private void WriteFailed(DiskException e)
     {
+        _holdsUncounted = true;
         if (!e.IsFull)
         {
             Fail(e);
@@ -699,6 +701,33 @@ public sealed unsafe partial class WriteLog
         {
             if (SegmentHeader.TryParseName(name, out SegmentHeader header) && header.Start > after && !_segments.Exists(s => s.Name == name) && !_toDelete.Contains(name)) _files.Delete(name);
         }
+    }
+
+    /// <summary>
+    /// Removes, durably, what the disk took of bytes whose rest it did not take. A copy writes over it; who opens the log to write would find whole groups in it, whose
+    /// entries nobody applied.
+    /// </summary>
+    private void DropUncounted()
+    {
+        if (!_holdsUncounted) return;
+        lock (_fileWorkGate)
+            lock (_sealGate)
+                lock (_syncGate)
+                {
+                    try
+                    {
+                        Segment? newest = _segments is [.., var last] ? last : null;
+                        DeleteNotBegun(newest?.Start ?? default);
+                        if (newest is { MayBeLonger: false }) Shorten(newest, newest.Length);
+                        _files.SyncDirectory();
+                    }
+                    catch (DiskException e)
+                    {
+                        Fail(e);
+                        throw;
+                    }
+                }
+        _holdsUncounted = false;
     }
 
     /// <summary>What is left was made durable before.</summary>
@@ -920,6 +949,7 @@ public sealed unsafe partial class WriteLog
             ThrowUnlessCopy();
             if (_given > _last) throw new InvalidOperationException($"The log ends with entry {_last}, and what was applied with entry {_given}.");
             // What fails before all is durable leaves a copy that takes it again. Behind that nothing can be lost, and what fails is tried again.
+            DropUncounted();
             if (!TrySync(finishedOnly: false)) throw new DiskException("promote", _files.FullName(""), Error.Text, Error.State == LogState.Full);
             _isPromoted = true;
             Close();

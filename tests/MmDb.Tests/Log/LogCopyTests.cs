@@ -297,6 +297,42 @@ public sealed unsafe class LogCopyTests : IDisposable
         Assert.Equal(101ul, writer.WrittenSequence);
     }
 
+    /// <summary>A disk that fills takes a part of what is brought. That part is in no state, though its groups may be whole.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void What_a_full_disk_took_of_what_a_copy_was_brought_is_not_of_the_log_that_it_goes_on_to_write(bool isNextSegment)
+    {
+        WriteLog source = OpenSource(), copy = OpenCopy();
+        var follower = new LogFollower(copy, new Random(1));
+        for (int i = 0; i < 10; i++) Append(source, $"entry {i}");
+        source.Flush();
+        Assert.True(follower.CatchUp(source));
+        long had = isNextSegment ? 0 : copy.WrittenEnd.Length;
+        if (isNextSegment) source.Cut();
+        for (int i = 0; i < 12; i++)
+        {
+            Append(source, new string('y', 100));
+            source.Flush();
+        }
+
+        LogPlace newest = source.Places[^1];
+        byte[] bytes = new byte[newest.Length - had];
+        Assert.Equal(bytes.Length, source.ReadSegment(newest.Segment, had, bytes));
+        _here.Capacity -= _here.FreeBytes - 1000;
+        Assert.Throws<Leither.Ipfs.Files.DiskException>(() => copy.Append(bytes, follower.Apply));
+
+        _here.Capacity = long.MaxValue;
+        WriteLog writer = Opened(copy.Promote(2));
+        Assert.Equal(10ul, writer.LastSequence);
+        Append(writer, "written here");
+        writer.Flush();
+        writer.Close();
+        var found = new List<string>();
+        using WriteLog again = WriteLog.Open(_here, Options(_copyWorker), 0, (_, entry, length) => found.Add(Encoding.UTF8.GetString(entry + 10, (int)length - 10)));
+        Assert.Equal([.. Enumerable.Range(0, 10).Select(static i => $"entry {i}"), "written here"], found);
+    }
+
     [Fact]
     public void A_writer_that_lost_its_end_takes_its_own_bytes_back_and_begins_no_epoch_before() => Seed.Run(random =>
     {
