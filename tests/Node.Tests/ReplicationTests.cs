@@ -231,6 +231,52 @@ public sealed class ReplicationTests
     }
 
     [Fact]
+    public async Task A_named_provider_that_says_nothing_is_asked_whether_it_is_there_and_goes_on_being_told()
+    {
+        using LeitherServer home = Start();
+        string mid = MidOf(home);
+        Publish(home, mid);
+        using RespClient client = home.Connect();
+        using var key = PrivateKey.Generate();
+        await using var host = new Host(key);
+        PeerConnection connection = await host.ConnectAsync(Multiaddr.Parse(AddressOf(home))).WaitAsync(Wait.Limit);
+        await using PeerStream stream = connection.OpenStream(LogProtocol.Name);
+        using var reader = new MessageReader(stream);
+        using var limit = new CancellationTokenSource(Wait.Limit);
+        await SayAsync(new Hello(LogProtocol.Format, LeitherId.Parse(mid), default, null, [], true, 0, default));
+        Assert.False(client.Call("MIMEI", "PROVIDERS", mid, "ADD", host.Id.ToString()).IsError);
+        Assert.Equal("OK", client.Call("CONFIG", "SET", "min-replicas-to-write", "1").Text);
+
+        for (int asked = 0; asked < 2; asked++)
+        {
+            await AwaitAsync(static message => message is Beat { IsAnswer: false });
+            await SayAsync(new Beat(true));
+        }
+
+        // What comes after it is not kept back.
+        Assert.Equal("OK", client.Call("CONFIG", "SET", "min-replicas-to-write", "0").Text);
+        Assert.Equal("OK", client.Call("SET", "a", "1").Text);
+        await AwaitAsync(static message => message is HeadTold);
+
+        async Task SayAsync(Message message)
+        {
+            var bytes = new System.Buffers.ArrayBufferWriter<byte>();
+            MessageCodec.Encode(message, bytes);
+            await stream.WriteAsync(bytes.WrittenMemory, limit.Token);
+        }
+
+        async Task AwaitAsync(Func<Message, bool> isIt)
+        {
+            while (await reader.ReadAsync(limit.Token) is var (message, _))
+            {
+                if (isIt(message)) return;
+            }
+
+            Assert.Fail("the stream ended");
+        }
+    }
+
+    [Fact]
     public async Task The_log_that_a_follower_fetches_stays_up_to_the_limit()
     {
         using LeitherServer home = Start();

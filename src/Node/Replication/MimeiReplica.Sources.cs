@@ -200,8 +200,10 @@ internal sealed partial class MimeiReplica
         _touchedAtMs = NowMs + KeepPauseMs;
         foreach (FollowerProgress follower in _core.Followers)
         {
-            if (_named.Peers.Contains(follower.Peer) && SilenceOf(follower) >= KeepPauseMs && _links.TryGetValue(follower.Stream, out LogLink? link)) link.Send(new Beat(false));
+            if (_named.Peers.Contains(follower.Peer) && SilenceOf(follower) >= KeepPauseMs) ((IReplicaPort)this).Send(follower.Stream, new Beat(false));
         }
+
+        Flush();
     }
 
     private bool IsServable
