@@ -326,6 +326,33 @@ public sealed class PassportTests : IDisposable
     }
 
     [Fact]
+    public void A_password_of_ones_own_is_no_licence_to_guess_anothers()
+    {
+        _db.Prepare("ACL SETUSER ada on >secret +@all ~*", "ACL SETUSER bob on >mine +@all ~*", "CONFIG SET protected-mode no");
+        InProcess.Client guesser = _db.ConnectFrom("10.0.0.1:1");
+        for (int i = 0; i < LoginThrottle.FreeFailures; i++)
+        {
+            Assert.StartsWith("-WRONGPASS", guesser.Run($"AUTH ada {i}"), StringComparison.Ordinal);
+            Assert.Equal("+OK", guesser.Run("AUTH bob mine"));
+        }
+
+        Assert.StartsWith("-WRONGPASS", guesser.Run("AUTH ada wrong"), StringComparison.Ordinal);
+        Assert.StartsWith("-ERR too many failed logins", guesser.Run("AUTH ada secret"), StringComparison.Ordinal);
+
+        // Nor is a failure of one's own among them.
+        InProcess.Client careful = _db.ConnectFrom("10.0.0.2:1");
+        for (int i = 0; i < LoginThrottle.FreeFailures / 2; i++)
+        {
+            Assert.StartsWith("-WRONGPASS", careful.Run($"AUTH ada {i}"), StringComparison.Ordinal);
+            Assert.StartsWith("-WRONGPASS", careful.Run("AUTH bob wrong"), StringComparison.Ordinal);
+            Assert.Equal("+OK", careful.Run("AUTH bob mine"));
+        }
+
+        Assert.StartsWith("-WRONGPASS", careful.Run("AUTH ada wrong"), StringComparison.Ordinal);
+        Assert.StartsWith("-ERR too many failed logins", careful.Run("AUTH ada secret"), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void A_passport_makes_nobody_forget_how_often_its_owner_guessed_passwords()
     {
         _db.Prepare("ACL SETUSER ada on >secret +@all ~*", "CONFIG SET protected-mode no");
@@ -359,14 +386,14 @@ public sealed class PassportTests : IDisposable
         LoginThrottle throttle = _db.Server.Users.Throttle;
         for (int i = 0; i < LoginThrottle.MaxAddresses + 100; i++)
         {
-            throttle.Failed(_db.ConnectFrom($"10.{i >> 16}.{(i >> 8) & 255}.{i & 255}:1"), i);
+            throttle.Failed(_db.ConnectFrom($"10.{i >> 16}.{(i >> 8) & 255}.{i & 255}:1"), "ada", i);
         }
 
         Assert.Equal(LoginThrottle.MaxAddresses, throttle.Count);
 
         // One household is one guesser, whatever address of its network it takes.
         InProcess.Client one = _db.ConnectFrom("[2001:db8::1]:1"), neighbour = _db.ConnectFrom("[2001:db8::2:1]:9");
-        for (int i = 0; i < 50; i++) throttle.Failed(one, 1_000_000);
+        for (int i = 0; i < 50; i++) throttle.Failed(one, "ada", 1_000_000);
         Assert.True(throttle.WaitMs(neighbour, 1_000_000) > 0);
         Assert.Equal(0, throttle.WaitMs(_db.ConnectFrom("[2001:db8:0:1::1]:1"), 1_000_000));
     }

@@ -69,7 +69,7 @@ public sealed unsafe class AclUsers
         // A passport does not tell a guest who guesses passwords from one who mistyped his own: anybody may be given one, and where something is public anybody writes himself one.
         if (user.Serial is null)
         {
-            Throttle.Succeeded(session.Connection);
+            Throttle.Succeeded(session.Connection, user.Name);
         }
 
         session.IsLoggedIn = true;
@@ -93,7 +93,7 @@ public sealed unsafe class AclUsers
     internal void Refused(Session session, string name, string command)
     {
         _server.Stats.AuthenticationsDenied++;
-        Throttle.Failed(session.Connection, _server.NowMs);
+        Throttle.Failed(session.Connection, Find(name)?.Name, _server.NowMs);
         AddToLog(session, AclDenial.Auth, session.Transaction is null ? AclContext.TopLevel : AclContext.Multi, command, name);
     }
 

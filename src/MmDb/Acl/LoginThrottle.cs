@@ -3,8 +3,8 @@ using System.Net;
 namespace Leither.MmDb.Acl;
 
 /// <summary>
-/// Slows down guessing: an address whose logins fail again and again is not listened to for a while, which doubles with each failure. Who knows a password is forgotten, and so is
-/// who keeps quiet. A client of this machine never waits long: nobody else on it should be able to lock its owner out.
+/// Slows down guessing: an address whose logins fail again and again is not listened to for a while, which doubles with each failure. Who knows the password of the one user he
+/// tried is forgotten, and so is who keeps quiet; a password of one's own is no licence to guess another's. A client of this machine never waits long: nobody else on it should be able to lock its owner out.
 /// </summary>
 internal sealed class LoginThrottle
 {
@@ -28,8 +28,8 @@ internal sealed class LoginThrottle
     public long WaitMs(IClientConnection from, long nowMs) =>
         !from.IsUnixSocket && _failures.TryGetValue(Address(from), out Failures? failed) ? Math.Max(0, failed.ListensAtMs - nowMs) : 0;
 
-    /// <summary>A login failed.</summary>
-    public void Failed(IClientConnection from, long nowMs)
+    /// <summary>A login as a user of this name failed; null: as one that there is not.</summary>
+    public void Failed(IClientConnection from, string? name, long nowMs)
     {
         if (from.IsUnixSocket)
         {
@@ -44,7 +44,11 @@ internal sealed class LoginThrottle
                 _failures.Remove(_failures.MinBy(static f => f.Value.LastMs).Key);
             }
 
-            _failures.Add(address, failed = new Failures());
+            _failures.Add(address, failed = new Failures { Name = name });
+        }
+        else if (failed.Name != name)
+        {
+            failed.Name = null;
         }
 
         failed.Count = Math.Max(0, failed.Count - (Math.Max(0, nowMs - failed.LastMs) / ForgottenMs)) + 1;
@@ -56,12 +60,12 @@ internal sealed class LoginThrottle
         }
     }
 
-    /// <summary>A password was right.</summary>
-    public void Succeeded(IClientConnection from)
+    /// <summary>The password of a user of this name was right.</summary>
+    public void Succeeded(IClientConnection from, string name)
     {
-        if (_failures.Count > 0 && !from.IsUnixSocket)
+        if (_failures.Count > 0 && !from.IsUnixSocket && Address(from) is var address && _failures.TryGetValue(address, out Failures? failed) && failed.Name == name)
         {
-            _failures.Remove(Address(from));
+            _failures.Remove(address);
         }
     }
 
@@ -80,5 +84,8 @@ internal sealed class LoginThrottle
     private sealed class Failures
     {
         public long Count, LastMs, ListensAtMs;
+
+        /// <summary>Whose password was not right; null: several users', or nobody's.</summary>
+        public string? Name;
     }
 }

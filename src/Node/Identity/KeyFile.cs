@@ -138,14 +138,15 @@ internal static class KeyFile
         {
             FileStreamOptions options = new() { Mode = FileMode.CreateNew, Access = FileAccess.Write };
             if (isSecret && !OperatingSystem.IsWindows()) options.UnixCreateMode = PrivateFile;
-            using (FileStream stream = new(temporary, options))
-            {
-                stream.Write(Encoding.ASCII.GetBytes(text + "\n"));
-                stream.Flush(flushToDisk: true);
-            }
-
+            FileStream stream = new(temporary, options);
             try
             {
+                using (stream)
+                {
+                    stream.Write(Encoding.ASCII.GetBytes(text + "\n"));
+                    stream.Flush(flushToDisk: true);
+                }
+
                 File.Move(temporary, full, overwrite: false);
             }
             catch
