@@ -49,6 +49,9 @@ public interface IReplicaStore
     /// <summary>Gives a block of a version, a state or the log (a node, a segment's data); false: it is not here.</summary>
     bool TryGetBlock(in Cid cid, IBufferWriter<byte> destination);
 
+    /// <summary>A finished segment was hashed, from the store's own bytes: who seals it need not do so again.</summary>
+    void Hashed(in SegmentStart segment, long length, in Cid data);
+
     // ------------------------------------------------------------------ changes of a copy
 
     /// <summary>

@@ -73,22 +73,26 @@ internal sealed class LocalLog
     }
 
     /// <summary>The running segment has ended, and another begins.</summary>
-    public void Begin(in SegmentStart start)
+    public void Begin(in SegmentStart start) => Begin(start, null);
+
+    private void Begin(in SegmentStart start, IReplicaStore? read)
     {
         if (Length > 0)
         {
-            Finish(start.First - 1);
+            Finish(start.First - 1, read);
         }
 
         Segment = start;
     }
 
     /// <summary>The running segment has ended with this entry, and none runs.</summary>
-    public void Cut(ulong to)
+    public void Cut(ulong to) => Cut(to, null);
+
+    private void Cut(ulong to, IReplicaStore? read)
     {
         if (Length > 0)
         {
-            Finish(to);
+            Finish(to, read);
             Segment = new SegmentStart(Segment.Epoch, Segment.Generation, to + 1, 0);
         }
 
@@ -155,7 +159,7 @@ internal sealed class LocalLog
 
         if (Length > 0 && end.Segment == Segment && end.Length >= Length)
         {
-            return Fill(store, Segment, end.Length) && ReachEnd(end);
+            return Fill(store, Segment, end.Length) && ReachEnd(store, end);
         }
 
         IReadOnlyList<LogPlace> places = store.Places;
@@ -184,7 +188,7 @@ internal sealed class LocalLog
             LogPlace place = places[at];
             if (place.Segment != Segment || Length == 0)
             {
-                Begin(place.Segment);
+                Begin(place.Segment, store);
             }
 
             bool isLast = place.Segment == end.Segment;
@@ -205,15 +209,15 @@ internal sealed class LocalLog
             }
         }
 
-        return ReachEnd(end);
+        return ReachEnd(store, end);
     }
 
-    private bool ReachEnd(LogEnd end)
+    private bool ReachEnd(IReplicaStore store, LogEnd end)
     {
         To = end.WrittenSequence;
         if (end.IsCut)
         {
-            Cut(To);
+            Cut(To, store);
         }
 
         return true;
@@ -292,9 +296,12 @@ internal sealed class LocalLog
         return -1;
     }
 
-    private void Finish(ulong to)
+    /// <param name="to">The last entry that ends in it.</param>
+    /// <param name="read">Where its bytes were read, which is told what they hash to; null: they came from elsewhere.</param>
+    private void Finish(ulong to, IReplicaStore? read)
     {
         SegmentNode node = NodeUpTo(to);
+        read?.Hashed(Segment, Length, node.Data);
         var sealedHere = new SealedSegment(Cid.Of(Multicodec.DagCbor, node.Encode()), node, Segment.Generation, (int)Length);
         if (_recent.Count == MaxRecent)
         {

@@ -158,6 +158,8 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
 
     public bool HasBlock(in Cid cid) => _store!.HasBlock(cid);
 
+    public void Hashed(in SegmentStart segment, long length, in Cid data) => _store!.Hashed(segment, length, data);
+
     public bool TryGetBlock(in Cid cid, IBufferWriter<byte> destination) => _store!.TryGetBlock(cid, destination);
 
     // ------------------------------------------------------------------ changes

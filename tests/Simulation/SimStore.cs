@@ -176,6 +176,10 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
 
     public long StateBytes => _versions.Count == 0 ? 0 : 2500;
 
+    public void Hashed(in SegmentStart segment, long length, in Cid data)
+    {
+    }
+
     public bool HasBlock(in Cid cid) => _blocks.ContainsKey(cid);
 
     public bool TryGetBlock(in Cid cid, IBufferWriter<byte> destination)

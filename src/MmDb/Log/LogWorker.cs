@@ -35,7 +35,7 @@ public sealed class LogWorker
         {
             log.PerformSync(now: true);
             log.PerformFileWork();
-            log.PerformSeal();
+            log.PerformSeal(now: true);
         }
     }
 
@@ -66,7 +66,7 @@ public sealed class LogWorker
         Start("log seal", () =>
         {
             _sealWanted!.WaitOne();
-            foreach (WriteLog each in Logs()) each.PerformSeal();
+            foreach (WriteLog each in Logs()) each.PerformSeal(now: false);
         });
     }
 

@@ -496,14 +496,20 @@ public sealed class SegmentChain : IBlockSource
     }
 
     /// <summary>Remembers what somebody hashed.</summary>
-    internal void OfferDigest(in SegmentStart segment, long length, ReadOnlySpan<byte> sha256)
+    internal void OfferDigest(in SegmentStart segment, long length, in Cid data)
     {
-        var data = Cid.OfSha256(Multicodec.Raw, sha256);
         lock (_gate)
         {
             if (_offered.Count == MaxOffered) _offered.RemoveAt(0);
             _offered.Add((segment, length, data));
         }
+    }
+
+    /// <summary>Whether somebody hashed all of a segment.</summary>
+    internal bool IsOffered(in SegmentStart segment, long length)
+    {
+        SegmentStart start = segment;
+        lock (_gate) return _offered.Exists(o => o.Segment == start && o.Length == length);
     }
 
     private Cid TakeOffered(in SegmentHeader header, long length)

@@ -98,6 +98,7 @@ public sealed unsafe partial class WriteLog
             _retryAtMs = 0;
             if (_sealed > Volatile.Read(ref _written)) Flush();
             if (_entry == null) TrimPrepared(nowMs);
+            if (Volatile.Read(ref _heldSinceMs) != 0) _worker.WantSeal();
         }
     }
 

@@ -1,4 +1,5 @@
 using Leither.Ipfs.Files;
+using Leither.Ipfs.Multiformats;
 
 namespace Leither.MmDb.Log;
 
@@ -117,10 +118,15 @@ public sealed unsafe partial class WriteLog
     }
 
     /// <summary>
-    /// Whoever hashes the running segment anyway tells the SHA-256 of all of it, so that sealing does not hash it again. Of a few segments that is remembered; a wrong
-    /// one makes a wrong chain. (Any thread.)
+    /// Whoever hashes the running segment anyway tells the name of all of it as a block, so that sealing does not hash it again. Of a few segments that is remembered; a
+    /// wrong one makes a wrong chain. (Any thread.)
     /// </summary>
-    public void OfferDigest(in SegmentStart segment, long length, ReadOnlySpan<byte> sha256) => _chain?.OfferDigest(segment, length, sha256);
+    public void OfferDigest(in SegmentStart segment, long length, in Cid data)
+    {
+        if (_chain is null) return;
+        _chain.OfferDigest(segment, length, data);
+        _worker.WantSeal();
+    }
 
     /// <summary>Whether a segment holds anything, and how much is known; that of a damaged one may not be.</summary>
     private static bool IsThere(Segment segment) => segment.Length > LogFormat.SegmentHeaderBytes && !segment.MayBeLonger;

@@ -12,8 +12,19 @@ public sealed unsafe partial class WriteLog
     private long _lastCut = -1;
     private bool _isCut;
 
+    private const long DigestWaitMs = 1000;
+    private bool _awaitsDigests;
+    private long _heldSinceMs; // since when a digest is waited for; 0: none is
+
     /// <summary>The segments as blocks; null where the log is nobody's (<see cref="LogOptions.Origin"/>). (Any thread.)</summary>
     public SegmentChain? Chain => _chain;
+
+    /// <summary>Somebody hashes what is written, and offers the digests (<see cref="OfferDigest"/>): so a finished segment is left to him for a moment. (Any thread.)</summary>
+    public bool AwaitsDigests
+    {
+        get => Volatile.Read(ref _awaitsDigests);
+        set => Volatile.Write(ref _awaitsDigests, value);
+    }
 
     /// <summary>Why segments could not be sealed, lately; null when they could. It is tried again. (Any thread.)</summary>
     public string? SealError { get; private set; }
@@ -73,7 +84,7 @@ public sealed unsafe partial class WriteLog
         if (_chain is null) return null;
         if (!Sync(sequence)) throw new IOException("the log could not be made durable");
         PerformFileWork();
-        while (SealNext())
+        while (SealNext(now: true))
         {
         }
         SyncChain();
@@ -87,12 +98,12 @@ public sealed unsafe partial class WriteLog
     }
 
     /// <summary>The worker's round for sealing.</summary>
-    internal void PerformSeal()
+    internal void PerformSeal(bool now)
     {
         if (_chain is null) return;
         try
         {
-            while (SealNext())
+            while (SealNext(now))
             {
             }
             SealError = null;
@@ -103,8 +114,8 @@ public sealed unsafe partial class WriteLog
         }
     }
 
-    /// <summary>Seals the oldest finished segment that is not; false: there is none.</summary>
-    private bool SealNext()
+    /// <summary>Seals the oldest finished segment that is not; false: there is none, or its digest is waited for.</summary>
+    private bool SealNext(bool now)
     {
         lock (_sealGate)
         {
@@ -118,10 +129,31 @@ public sealed unsafe partial class WriteLog
                 next = _segments[_sealedSegments];
                 if (!next.IsFinished || !next.IsNamed) return false;
             }
-            if (HoldsEntries(next)) _chain.Add(next.Header, next.LastSequence, next.Length);
+            if (HoldsEntries(next))
+            {
+                if (!now && IsDigestComing(next)) return false;
+                _chain.Add(next.Header, next.LastSequence, next.Length);
+            }
             lock (_gate) next.IsSealed = true;
             return true;
         }
+    }
+
+    private bool IsDigestComing(Segment segment)
+    {
+        if (!AwaitsDigests || _chain!.IsOffered(segment.Start, segment.Length))
+        {
+            Volatile.Write(ref _heldSinceMs, 0);
+            return false;
+        }
+        long ms = Environment.TickCount64;
+        if (_heldSinceMs == 0) Volatile.Write(ref _heldSinceMs, ms);
+        else if (ms - _heldSinceMs >= DigestWaitMs)
+        {
+            Volatile.Write(ref _heldSinceMs, 0);
+            return false;
+        }
+        return true;
     }
 
     /// <summary>Reads what was sealed before. Of the segments that recovery found some may be among them.</summary>

@@ -189,7 +189,7 @@ internal sealed class VersionCheck(Versioner versions, WriteLog? log, LongWork w
         }
 
         log.PerformFileWork();
-        log.PerformSeal();
+        log.PerformSeal(now: true);
         if (log.SealError is { } problem)
         {
             Add($"log: segments cannot be sealed: {problem}. It is tried again");

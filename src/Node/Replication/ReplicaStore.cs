@@ -98,6 +98,8 @@ internal sealed class ReplicaStore(
         }
     }
 
+    public void Hashed(in SegmentStart segment, long length, in Cid data) => Log?.OfferDigest(segment, length, data);
+
     // ------------------------------------------------------------------ as a source of blocks that anybody may read
 
     bool IBlockSource.Has(in Cid cid) => HasBlock(cid);

@@ -560,18 +560,44 @@ public sealed unsafe class LogCopyTests : IDisposable
         Append(source, "entry");
         source.Cut();
         LogPlace place = source.Places[0];
-        byte[] bytes = Bytes(source, place), digest = System.Security.Cryptography.SHA256.HashData(bytes);
+        byte[] bytes = Bytes(source, place);
+        Cid digest = Cid.Of(Multicodec.Raw, bytes), another = Cid.Of(Multicodec.Raw, []);
         source.OfferDigest(place.Segment, place.Length, digest);
         copy.Append(bytes, Nothing);
         copy.CutCopy();
-        copy.OfferDigest(place.Segment, place.Length - 1, new byte[32]); // of another length: not this segment's
+        copy.OfferDigest(place.Segment, place.Length - 1, another); // of another length: not this segment's
         copy.OfferDigest(place.Segment, place.Length, digest);
         int before = _there.Calls["read"];
         SealedSegment node = source.Seal(1)!;
         Assert.Equal(before, _there.Calls["read"]);
-        Assert.Equal(Cid.OfSha256(Multicodec.Raw, digest), node.Node.Data);
+        Assert.Equal(digest, node.Node.Data);
         Assert.Equal(node.Cid, copy.Seal(1)!.Cid);
         Assert.Equal(bytes, copy.Chain!.Get(node.Node.Data));
+    }
+
+    [Fact]
+    public void A_segment_is_left_for_a_moment_to_who_hashes_it_anyway_unless_somebody_asks_for_it()
+    {
+        WriteLog source = OpenSource();
+        source.AwaitsDigests = true;
+        for (int i = 0; i < 2; i++)
+        {
+            Append(source, $"entry {i}");
+            source.Cut();
+        }
+
+        Assert.True(source.Sync(2));
+        source.PerformFileWork();
+        source.PerformSeal(now: false);
+        Assert.Empty(source.Chain!.Segments);
+        LogPlace place = source.Places[0];
+        byte[] bytes = Bytes(source, place);
+        int before = _there.Calls["read"];
+        source.OfferDigest(place.Segment, place.Length, Cid.Of(Multicodec.Raw, bytes));
+        source.PerformSeal(now: false);
+        Assert.Equal(before, _there.Calls["read"]);
+        Assert.Equal(1ul, Assert.Single(source.Chain.Segments).Node.To);
+        Assert.Equal(2ul, source.Seal(2)!.Node.To);
     }
 
     [Fact]
