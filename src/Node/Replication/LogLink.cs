@@ -26,19 +26,20 @@ internal interface ILogLinkOwner
 }
 
 /// <summary>A stream of the log protocol. Sending is one thread's at a time.</summary>
-[SuppressMessage("Design", "CA1001", Justification = "The semaphores hold no handle: nobody asks them for one.")]
-internal sealed class LogLink
+[SuppressMessage("Design", "CA1001", Justification = "The semaphore holds no handle: nobody asks it for one. What ends the stream is disposed of when it is over.")]
+internal sealed class LogLink : IThreadPoolWorkItem
 {
     private readonly ReplicationOptions _options;
     private readonly ILogLinkOwner _owner;
     private readonly CancellationTokenSource _ending;
     private readonly SemaphoreSlim _waiting;
     private readonly Lock _gate = new();
-    private readonly SemaphoreSlim _toSend = new(0, 1);
+    private readonly TaskCompletionSource<Exception?> _sendingOver = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _sentAll = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _over = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private ArrayBufferWriter<byte> _filling = new(), _sending = new();
-    private bool _isCompleted, _wasFull;
+    private CancellationTokenSource? _deadline; // of who sends
+    private bool _isCompleted, _wasFull, _isSending;
     private long _received, _sent, _heardAt;
 
     public LogLink(PeerStream stream, PeerId peer, bool isInbound, ReplicationOptions options, ILogLinkOwner owner, CancellationToken stopping)
@@ -94,7 +95,6 @@ internal sealed class LogLink
     public async Task RunAsync(MessageReader reader)
     {
         Exception? problem = null;
-        Task<Exception?> sending = SendAllAsync();
         try
         {
             while (await reader.ReadAsync(_ending.Token).ConfigureAwait(false) is var (message, bytes))
@@ -113,7 +113,7 @@ internal sealed class LogLink
         // The peer will say no more; what it is still to be told goes out first.
         Complete();
         if (problem is not null) await _ending.CancelAsync().ConfigureAwait(false);
-        Exception? other = await sending.ConfigureAwait(false);
+        Exception? other = await _sendingOver.Task.ConfigureAwait(false);
         _sentAll.TrySetResult();
         problem = problem is null or OperationCanceledException ? other ?? problem : problem;
         if (problem is not null) Stream.Reset();
@@ -147,11 +147,14 @@ internal sealed class LogLink
         IsUnflushed = true;
     }
 
-    /// <summary>Sends what is ready, by and by.</summary>
-    public void Flush()
+    /// <summary>Sends what is ready, unless somebody is sending and so will.</summary>
+    /// <param name="isHere">On this thread, until it has to wait; otherwise on another.</param>
+    public void Flush(bool isHere)
     {
         IsUnflushed = false;
-        Wake();
+        if (!BeginSending()) return;
+        if (isHere) _ = SendAllAsync();
+        else ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
     }
 
     /// <summary>Sends what there is, and then says that no more comes.</summary>
@@ -163,8 +166,10 @@ internal sealed class LogLink
             _isCompleted = true;
         }
 
-        Wake();
+        if (BeginSending()) ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
     }
+
+    void IThreadPoolWorkItem.Execute() => _ = SendAllAsync();
 
     /// <summary>Ends it at once.</summary>
     public void Abort()
@@ -179,63 +184,69 @@ internal sealed class LogLink
         }
     }
 
-    private void Wake()
+    /// <summary>Whether the caller has to send: nobody does.</summary>
+    private bool BeginSending()
     {
-        try
+        lock (_gate)
         {
-            if (_toSend.CurrentCount == 0) _toSend.Release();
-        }
-        catch (SemaphoreFullException)
-        {
-            // Two woke it at once: it is awake.
+            if (_isSending) return false;
+            return _isSending = true;
         }
     }
 
-    private async Task<Exception?> SendAllAsync()
+    /// <summary>Sends until there is nothing left. One at a time; it stays begun once all was sent, or sending failed.</summary>
+    private async Task SendAllAsync()
     {
-        CancellationTokenSource deadline = CancellationTokenSource.CreateLinkedTokenSource(_ending.Token);
         try
         {
             while (true)
             {
-                await _toSend.WaitAsync(_ending.Token).ConfigureAwait(false);
-                bool isCompleted, wasFull;
+                bool isCompleted, wasFull, isAnything;
                 lock (_gate)
                 {
-                    (_filling, _sending) = (_sending, _filling);
                     (isCompleted, wasFull, _wasFull) = (_isCompleted, _wasFull, false);
+                    isAnything = _filling.WrittenCount > 0;
+                    if (isAnything) (_filling, _sending) = (_sending, _filling);
+                    else if (!isCompleted) _isSending = false;
                 }
 
                 // There is room as soon as what was made is on its way: the next is filled meanwhile.
                 if (wasFull) _owner.Drained(this);
-                if (_sending.WrittenCount > 0)
-                {
-                    if (!deadline.TryReset())
-                    {
-                        deadline.Dispose();
-                        deadline = CancellationTokenSource.CreateLinkedTokenSource(_ending.Token);
-                    }
-
-                    deadline.CancelAfter(_options.SendTimeout);
-                    await Stream.WriteAsync(_sending.WrittenMemory, deadline.Token).ConfigureAwait(false);
-                    Interlocked.Add(ref _sent, _sending.WrittenCount);
-                    _sending.ResetWrittenCount();
-                }
+                if (isAnything) await SendAsync(_sending).ConfigureAwait(false);
+                else if (!isCompleted) return;
 
                 if (!isCompleted) continue;
                 Stream.CompleteWrites();
                 _sentAll.TrySetResult();
-                return null;
+                End(null);
+                return;
             }
         }
         catch (Exception e) when (e is IOException or OperationCanceledException or ObjectDisposedException)
         {
             if (!_ending.IsCancellationRequested) await _ending.CancelAsync().ConfigureAwait(false);
-            return e;
+            End(e);
         }
-        finally
+    }
+
+    private async ValueTask SendAsync(ArrayBufferWriter<byte> bytes)
+    {
+        _ending.Token.ThrowIfCancellationRequested();
+        if (_deadline?.TryReset() != true)
         {
-            deadline.Dispose();
+            _deadline?.Dispose();
+            _deadline = CancellationTokenSource.CreateLinkedTokenSource(_ending.Token);
         }
+
+        _deadline.CancelAfter(_options.SendTimeout);
+        await Stream.WriteAsync(bytes.WrittenMemory, _deadline.Token).ConfigureAwait(false);
+        Interlocked.Add(ref _sent, bytes.WrittenCount);
+        bytes.ResetWrittenCount();
+    }
+
+    private void End(Exception? problem)
+    {
+        _deadline?.Dispose();
+        _sendingOver.TrySetResult(problem);
     }
 }

@@ -1,6 +1,7 @@
 // One MiMei's replica at work: the core, which decides, with streams, the clock and the store around it.
 //
-//  - The core is one thread's at a time: whatever happens is put into a queue and worked on in order, on a thread of the pool that nobody waits for.
+//  - The core is one thread's at a time: whatever happens is put into a queue and worked on in order, by who brings it where nobody is at it, so that few threads are
+//    woken: a stream's reader, the clock (ReplicaClock), or a thread of the pool. Nobody waits for it.
 //  - Who writes the MiMei tells that the log grew by setting a flag. The queue is woken for it every few milliseconds at most, less often the faster the log grows:
 //    what a head, a message and an answer cost is then shared by more entries. What is sent goes out once a piece of work is done.
 //  - A stream's messages wait in the stream where they come faster than they are worked on.
@@ -45,7 +46,6 @@ internal sealed partial class MimeiReplica : IReplicaPort, ILogLinkOwner, IThrea
     private readonly ConcurrentDictionary<long, LogLink> _links = new();
     private readonly List<LogLink> _unflushed = [];
     private readonly ConcurrentDictionary<LogLink, byte> _closing = new(); // the core has done with them, and they are not over
-    private readonly Timer _timer, _grewTimer;
     private readonly CancellationTokenSource _stopping;
     private readonly Lock _gate = new();
     private readonly List<Waiter> _waiters = [];
@@ -53,9 +53,8 @@ internal sealed partial class MimeiReplica : IReplicaPort, ILogLinkOwner, IThrea
     private SharingFacts _facts;
     private volatile bool _grew, _isWanted = true, _isStopped, _isFinding;
     private bool _isPublic, _isUnheard;
-    private long _grewAt, _grewPause = GrewPauseMs * Stopwatch.Frequency / 1000, _paceAt, _lastStream, _timerAtMs = long.MaxValue, _addressedMs;
+    private long _grewPause = GrewPauseMs * Stopwatch.Frequency / 1000, _tookGrowthAt, _paceAt, _lastStream, _addressedMs;
     private int _wanted = 1; // nothing runs before it is made
-    private int _isGrewTimed;
     private LogPlace _paceEnd;
     private int _isTellingLoop;
     private Task _finding = Task.CompletedTask;
@@ -85,8 +84,6 @@ internal sealed partial class MimeiReplica : IReplicaPort, ILogLinkOwner, IThrea
                 RecoverFrom = [.. state.Peers.Select(static address => address.TryGetPeerId(out PeerId peer) ? peer : default).Where(static peer => !peer.IsNone).Distinct()],
             },
             _store, this, mode, NowMs);
-        _timer = new Timer(static state => ((MimeiReplica)state!).TimerFired(), this, Timeout.Infinite, Timeout.Infinite);
-        _grewTimer = new Timer(static state => ((MimeiReplica)state!).GrewTimerFired(), this, Timeout.Infinite, Timeout.Infinite);
         mimei.Versions.Begun = (number, position) => Post(new Event(EventKind.Called) { Call = () => _core.VersionBegun(number, position) });
         mimei.Versions.Listed = (_, _) => Post(new Event(EventKind.Called) { Call = VersionListed });
         Watch();
@@ -97,6 +94,9 @@ internal sealed partial class MimeiReplica : IReplicaPort, ILogLinkOwner, IThrea
 
     /// <summary>The MiMei.</summary>
     public Mimei Mimei { get; }
+
+    /// <summary>When it is to be looked after; <see cref="long.MaxValue"/>: nobody said. The clock's.</summary>
+    internal long DueAt { get; set; } = long.MaxValue;
 
     /// <summary>Its id.</summary>
     public LeitherId Mid => Mimei.Id;
@@ -278,8 +278,7 @@ internal sealed partial class MimeiReplica : IReplicaPort, ILogLinkOwner, IThrea
         await _finding.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         SetPublic(false);
         Unwatch();
-        await _timer.DisposeAsync().ConfigureAwait(false);
-        await _grewTimer.DisposeAsync().ConfigureAwait(false);
+        _service.Clock.Forget(this);
         await Task.Run(() => _keeper.Close(isWhole: _core.Mode != ReplicaMode.Recovering)).ConfigureAwait(false);
         _kept?.Dispose();
         _store.Dispose();
@@ -315,7 +314,12 @@ internal sealed partial class MimeiReplica : IReplicaPort, ILogLinkOwner, IThrea
         public Action? Call { get; init; }
     }
 
-    void ILogLinkOwner.Received(LogLink link, Message message) => Post(new Event(EventKind.Received) { Link = link, Message = message });
+    void ILogLinkOwner.Received(LogLink link, Message message)
+    {
+        _events.Enqueue(new Event(EventKind.Received) { Link = link, Message = message });
+        if (Interlocked.Increment(ref _wanted) != 1) return;
+        WorkOnce();
+    }
 
     void ILogLinkOwner.Drained(LogLink link) => Post(new Event(EventKind.Drained) { Link = link });
 
@@ -328,31 +332,10 @@ internal sealed partial class MimeiReplica : IReplicaPort, ILogLinkOwner, IThrea
     /// <summary>The log grew, or more of it is durable: called by the loop's thread, and cheap.</summary>
     private void Grew()
     {
+        Interlocked.MemoryBarrier(); // whoever takes the flag back sees what grew
+        if (_grew) return; // it is seen to in a moment
         _grew = true;
-        long now = Stopwatch.GetTimestamp(), pause = Volatile.Read(ref _grewPause);
-        if (now - _grewAt >= pause)
-        {
-            _grewAt = now;
-            Schedule();
-            return;
-        }
-
-        // The next turn may see to it sooner than the timer, which is for the last one.
-        if (Interlocked.Exchange(ref _isGrewTimed, 1) != 0) return;
-        try
-        {
-            _grewTimer.Change(Math.Max(1, pause * 1000 / Stopwatch.Frequency), Timeout.Infinite);
-        }
-        catch (ObjectDisposedException)
-        {
-            // Nobody wants to know any more.
-        }
-    }
-
-    private void GrewTimerFired()
-    {
-        Volatile.Write(ref _isGrewTimed, 0);
-        if (_grew) Schedule();
+        _service.Clock.Wake(this, Volatile.Read(ref _tookGrowthAt) + Volatile.Read(ref _grewPause));
     }
 
     /// <summary>How long to wait for more of a log that grows so fast.</summary>
@@ -367,10 +350,11 @@ internal sealed partial class MimeiReplica : IReplicaPort, ILogLinkOwner, IThrea
         Volatile.Write(ref _grewPause, (long)(pause * Stopwatch.Frequency / 1000));
     }
 
-    private void TimerFired()
+    /// <summary>It is time. The clock's thread.</summary>
+    internal void Due(bool isAlone)
     {
-        Volatile.Write(ref _timerAtMs, long.MaxValue);
-        Schedule();
+        if (!isAlone) Schedule();
+        else if (Interlocked.Increment(ref _wanted) == 1) WorkOnce();
     }
 
     private void Post(in Event happened)
@@ -396,6 +380,17 @@ internal sealed partial class MimeiReplica : IReplicaPort, ILogLinkOwner, IThrea
         while (Interlocked.CompareExchange(ref _wanted, 0, wanted) != wanted);
     }
 
+    /// <summary>
+    /// Works on what there is, on the thread that brought it: that is sooner done than to wake another. What comes meanwhile is another thread's, for this one has something else
+    /// to do.
+    /// </summary>
+    private void WorkOnce()
+    {
+        int wanted = Volatile.Read(ref _wanted);
+        Work();
+        if (Interlocked.CompareExchange(ref _wanted, 0, wanted) != wanted) ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+    }
+
     private void Work()
     {
         Guard(null, () => _core.Tick(NowMs));
@@ -405,28 +400,38 @@ internal sealed partial class MimeiReplica : IReplicaPort, ILogLinkOwner, IThrea
             Guard(current.Link, () => Happen(current));
         }
 
-        if (_grew)
-        {
-            _grew = false;
-            Guard(null, Pace);
-            Guard(null, _core.LogGrew);
-        }
-
+        if (_grew && !_isStopped) TakeGrowth();
         Flush();
         if (_isStopped) return;
         Guard(null, LookAround);
         // Who has nobody to talk to rests; whoever comes wakes it.
         long next = _links.IsEmpty && Writes ? NowMs + RestMs : _core.NextTickMs;
-        if (next < Volatile.Read(ref _timerAtMs))
+        _service.Clock.Wake(this, ReplicaClock.Now + (Math.Max(0, next - NowMs) * Stopwatch.Frequency / 1000));
+    }
+
+    /// <summary>Sees to a log that grew; of one that is written here not again after a moment only, or it would be done as fast as followers answer.</summary>
+    private void TakeGrowth()
+    {
+        long now = Stopwatch.GetTimestamp(), at = _tookGrowthAt + _grewPause;
+        if (at > now && Writes)
         {
-            Volatile.Write(ref _timerAtMs, next);
-            _timer.Change(Math.Max(0, next - NowMs), Timeout.Infinite);
+            _service.Clock.Wake(this, at);
+            return;
         }
+
+        Volatile.Write(ref _tookGrowthAt, now);
+        _grew = false;
+        Interlocked.MemoryBarrier();
+        Guard(null, Pace);
+        Guard(null, _core.LogGrew);
+        // Where it grew just now it will again: the clock need not be told then.
+        _service.Clock.Wake(this, now + _grewPause);
     }
 
     private void Flush()
     {
-        foreach (LogLink link in _unflushed) link.Flush();
+        // To encrypt for one is no work to wake another thread for; for several these share it.
+        for (int i = 0; i < _unflushed.Count; i++) _unflushed[i].Flush(isHere: i + 1 == _unflushed.Count);
         _unflushed.Clear();
     }
 
@@ -474,6 +479,7 @@ internal sealed partial class MimeiReplica : IReplicaPort, ILogLinkOwner, IThrea
                 break;
             case EventKind.Ended:
                 if (_links.TryRemove(happened.Link!.Number, out _)) _core.Disconnected(happened.Link.Number);
+                Watch();
                 break;
             case EventKind.Completed:
                 _core.Completed(happened.Operation, happened.Result);
@@ -499,6 +505,7 @@ internal sealed partial class MimeiReplica : IReplicaPort, ILogLinkOwner, IThrea
         {
             // Who has no followers need not be told.
             log.Written = _links.IsEmpty ? null : Grew;
+            log.AwaitsDigests = !_links.IsEmpty;
         }
     }
 
@@ -506,7 +513,7 @@ internal sealed partial class MimeiReplica : IReplicaPort, ILogLinkOwner, IThrea
     {
         if (Mimei.Versions is { } versions) (versions.Begun, versions.Listed) = (null, null);
         if (Mimei.Copy is { } copy) copy.Advanced = null;
-        if (Mimei.Log is { } log) log.Written = null;
+        if (Mimei.Log is { } log) (log.Written, log.AwaitsDigests) = (null, false);
     }
 
     private void VersionListed()

@@ -67,6 +67,9 @@ internal sealed partial class ReplicationService : INodeReplication, IAsyncDispo
     /// <summary>The node's keys.</summary>
     public NodeKeys Keys => _folders.Keys;
 
+    /// <summary>Has replicas looked after in time.</summary>
+    public ReplicaClock Clock { get; } = new();
+
     /// <summary>The server.</summary>
     public Server Server => _server;
 
@@ -217,6 +220,7 @@ internal sealed partial class ReplicationService : INodeReplication, IAsyncDispo
     public async ValueTask DisposeAsync()
     {
         await StopAsync().ConfigureAwait(false);
+        Clock.Dispose();
         _stopping.Dispose();
     }
 
