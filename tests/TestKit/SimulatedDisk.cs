@@ -1,3 +1,4 @@
+using System.Globalization;
 using Leither.Ipfs.Files;
 
 namespace Leither.TestKit;
@@ -65,6 +66,37 @@ public sealed class SimulatedDisk : IFolder
     {
         _names.Remove(name);
         _durableNames.Remove(name);
+    }
+
+    /// <summary>Any change of what fails: nothing, short writes, a disk that is full soon, or some operations with some chance. Says which.</summary>
+    public string ChangeWeather(Random random)
+    {
+        switch (random.Next(4))
+        {
+            case 0:
+                Heal();
+                return "healed";
+            case 1:
+                ShortWrites = random.NextDouble();
+                return "short writes";
+            case 2:
+                Capacity = Capacity - FreeBytes + random.Next(50_000);
+                return string.Create(CultureInfo.InvariantCulture, $"free {FreeBytes}");
+            default:
+                string[] all = ["write", "sync", "allocate", "create", "truncate", "rename", "delete", "sync directory", "read", "open"];
+                string[] some = [.. all.Where(_ => random.Next(4) == 0)];
+                double chance = random.NextDouble();
+                Fails = operation => some.Contains(operation) && random.NextDouble() < chance;
+                return string.Create(CultureInfo.InvariantCulture, $"failing {chance:f2}: {string.Join(", ", some)}");
+        }
+    }
+
+    /// <summary>Nothing fails any more, and there is room.</summary>
+    public void Heal()
+    {
+        Fails = static _ => false;
+        ShortWrites = 0;
+        Capacity = long.MaxValue;
     }
 
     /// <summary>A copy of everything as the cache shows it, all durable.</summary>

@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text;
 using Leither.Ipfs.Files;
 using Leither.Ipfs.Keys;
@@ -41,43 +40,13 @@ public sealed class LogCopySimulationTests
     private static string Kind(bool faults, bool power) => $"faults {faults}, power {power}";
 
     /// <summary>A disk with a log on it that comes and goes.</summary>
-    private sealed class Side(Random random, string name, Action<string> tell)
+    private sealed class Side(int seed, string name, Action<string> tell)
     {
-        public readonly SimulatedDisk Disk = new(random.Next());
+        public readonly SimulatedDisk Disk = new(seed);
         public readonly LogWorker Worker = LogWorker.Manual();
         public WriteLog? Log;
         public ulong Checkpoint, CheckpointEpoch;
         public long Now;
-
-        public void ChangeWeather()
-        {
-            switch (random.Next(4))
-            {
-                case 0:
-                    Heal();
-                    break;
-                case 1:
-                    Disk.ShortWrites = random.NextDouble();
-                    break;
-                case 2:
-                    Disk.Capacity = Disk.Capacity - Disk.FreeBytes + random.Next(50_000);
-                    break;
-                default:
-                    string[] all = ["write", "sync", "allocate", "create", "truncate", "rename", "delete", "sync directory", "read", "open"];
-                    string[] some = [.. all.Where(_ => random.Next(4) == 0)];
-                    double chance = random.NextDouble();
-                    Disk.Fails = operation => some.Contains(operation) && random.NextDouble() < chance;
-                    Tell(string.Create(CultureInfo.InvariantCulture, $"failing {chance:f2}: {string.Join(", ", some)}"));
-                    break;
-            }
-        }
-
-        public void Heal()
-        {
-            Disk.Fails = static _ => false;
-            Disk.ShortWrites = 0;
-            Disk.Capacity = long.MaxValue;
-        }
 
         public void Tell(string what) => tell($"{name}: {what}");
     }
@@ -92,29 +61,21 @@ public sealed class LogCopySimulationTests
         private readonly List<byte[]> _entries = [];
         private List<byte[]> _applied = [];
 
+        // The state of a version that is to take the place of what was applied, and its segment. That is durable before the log is touched; nothing is taken until the log got there.
+        private (List<byte[]> Entries, SealedSegment Segment)? _loaded;
+
         // What the copy has to come back with.
         private ulong _written, _synced;
-        private bool _isLast, _isLoading;
+        private bool _isLast, _isGoingBack;
 
         public Life(int seed, bool faults, bool power)
         {
             _random = new Random(seed);
             (_faults, _power) = (faults, power);
-            _source = new Side(_random, "source", Tell);
-            _copy = new Side(_random, "copy", Tell);
-            uint salt = 0;
+            _source = new Side(_random.Next(), "source", Tell);
+            _copy = new Side(_random.Next(), "copy", Tell);
             var origin = new SegmentOrigin(LeitherId.Of("MiMei"u8), new byte[32]) { Writers = static epoch => Enumerable.Repeat((byte)(epoch & 1), 32).ToArray() };
-            _sourceOptions = new LogOptions
-            {
-                SegmentBytes = 4096 << _random.Next(3),
-                Fsync = (FsyncPolicy)_random.Next(3),
-                RetainedTailBytes = _random.Next(2) == 0 ? 8192 : 64 << 20,
-                RetryInterval = TimeSpan.FromMilliseconds(10),
-                IsThrifty = _random.Next(2) == 0,
-                Worker = _source.Worker,
-                Origin = origin,
-                Salt = () => ++salt,
-            };
+            _sourceOptions = SimulatedLog.Options(_random, _source.Worker) with { Origin = origin };
             _copyOptions = _sourceOptions with { Fsync = (FsyncPolicy)_random.Next(3), Worker = _copy.Worker };
         }
 
@@ -145,8 +106,8 @@ public sealed class LogCopySimulationTests
             }
 
             _copy.Disk.OperationsLeft = _source.Disk.OperationsLeft = int.MaxValue;
-            _source.Heal();
-            _copy.Heal();
+            _source.Disk.Heal();
+            _copy.Disk.Heal();
             _isLast = true;
             if (_source.Log is null) OpenSource();
             if (_copy.Log is null) OpenCopy();
@@ -185,7 +146,7 @@ public sealed class LogCopySimulationTests
                     continue;
                 }
 
-                Assert.Equal(place.Length, length);
+                Assert.True(place.Length == length, $"{place} has {length} bytes here");
                 byte[] expected = new byte[length], actual = new byte[length];
                 Assert.Equal(expected.Length, Source.ReadSegment(place.Segment, 0, expected));
                 Assert.Equal(actual.Length, Copy.ReadSegment(place.Segment, 0, actual));
@@ -215,12 +176,12 @@ public sealed class LogCopySimulationTests
             catch (DiskException e)
             {
                 _source.Tell($"open failed: {e.Message}");
-                _source.Heal();
+                _source.Disk.Heal();
                 return;
             }
 
             _source.Disk.OperationsLeft = !_isLast && _random.Next(3) == 0 ? _random.Next(400) : int.MaxValue;
-            _source.Tell($"opened: {Source.Recovery}");
+            _source.Tell($"opened: {Source.Recovery}; files {string.Join(' ', _source.Disk.Names)}");
             _entries.RemoveRange((int)Source.LastSequence, _entries.Count - (int)Source.LastSequence);
         }
 
@@ -258,19 +219,14 @@ public sealed class LogCopySimulationTests
                     if (_random.Next(4) == 0) CloseSource();
                     break;
                 default:
-                    if (_faults) _source.ChangeWeather();
+                    if (_faults) _source.Tell(_source.Disk.ChangeWeather(_random));
                     break;
             }
         }
 
         private void Append()
         {
-            int size = _random.Next(12) switch
-            {
-                0 => _random.Next(30_000),
-                1 => _random.Next(4000),
-                _ => _random.Next(200),
-            };
+            int size = SimulatedLog.EntryBytes(_random);
             if (!Source.CanAccept(size, out _)) return;
             byte[] entry = new byte[10 + size];
             entry[0] = 1;
@@ -325,7 +281,7 @@ public sealed class LogCopySimulationTests
             _source.Log?.Dispose();
             _source.Log = null;
             _source.Tell("crashed");
-            if (_random.Next(2) == 0) _source.Heal();
+            if (_random.Next(2) == 0) _source.Disk.Heal();
         }
 
         // ---- The copy
@@ -333,19 +289,28 @@ public sealed class LogCopySimulationTests
         private void OpenCopy()
         {
             if (!_isLast && _random.Next(4) == 0) _copy.Disk.OperationsLeft = _random.Next(60);
-            List<byte[]> applied = _applied[..(int)_copy.Checkpoint];
+            List<byte[]> before = _loaded?.Entries ?? _applied, applied = before[..(int)_copy.Checkpoint];
             try
             {
+                if (_loaded is not null)
+                {
+                    foreach (string file in _copy.Disk.Names.ToList()) _copy.Disk.Delete(file);
+                }
+
                 _copy.Log = WriteLog.OpenCopy(_copy.Disk, _copyOptions, new Position(_copy.CheckpointEpoch, _copy.Checkpoint), (sequence, entry, length) =>
                 {
                     Assert.Equal((ulong)applied.Count + 1, sequence);
                     applied.Add(new ReadOnlySpan<byte>(entry, (int)length).ToArray());
                 });
+                if (_loaded is { } unended) Copy.BeginCopyAt(unended.Segment, unended.Segment.Node.To);
+                _loaded = null;
             }
             catch (DiskException e)
             {
+                _copy.Log?.Dispose();
+                _copy.Log = null;
                 _copy.Tell($"open failed: {e.Message}");
-                _copy.Heal();
+                _copy.Disk.Heal();
                 return;
             }
 
@@ -353,7 +318,7 @@ public sealed class LogCopySimulationTests
             _copy.Tell($"opened: {Copy.Recovery}; ends {Copy.WrittenEnd}; files {string.Join(' ', _copy.Disk.Names)}");
             Assert.True(Copy.LastSequence >= _written, $"{Copy.LastSequence} came back, {_written} were safe");
             Assert.True((ulong)applied.Count == Math.Max(Copy.LastSequence, _copy.Checkpoint), $"{applied.Count} given of {Copy.LastSequence}");
-            for (int i = 0; i < Math.Min(applied.Count, _applied.Count); i++) Assert.True(applied[i].AsSpan().SequenceEqual(_applied[i]), $"entry {i + 1} came back another");
+            for (int i = 0; i < Math.Min(applied.Count, before.Count); i++) Assert.True(applied[i].AsSpan().SequenceEqual(before[i]), $"entry {i + 1} came back another");
             _applied = applied;
             _synced = Copy.SyncedSequence;
             Copy.DroppedBack = () =>
@@ -380,7 +345,7 @@ public sealed class LogCopySimulationTests
                     if (Copy.WaitSynced(Copy.LastSequence)) Assert.Equal(Copy.LastSequence, Copy.SyncedSequence);
                     break;
                 case 15:
-                    if (_random.Next(3) != 0 || Copy.LastSequence != (ulong)_applied.Count || !Copy.WaitSynced(Copy.LastSequence)) break;
+                    if (_loaded is not null || _random.Next(3) != 0 || Copy.LastSequence != (ulong)_applied.Count || !Copy.WaitSynced(Copy.LastSequence)) break;
                     (_copy.Checkpoint, _copy.CheckpointEpoch) = (Copy.LastSequence, Copy.Epoch);
                     Copy.DropThrough(_copy.Checkpoint, _random.Next(20_000));
                     _copy.Tell($"checkpoint {_copy.Checkpoint}");
@@ -392,7 +357,7 @@ public sealed class LogCopySimulationTests
                     CloseCopy();
                     break;
                 default:
-                    if (_faults) _copy.ChangeWeather();
+                    if (_faults) _copy.Tell(_copy.Disk.ChangeWeather(_random));
                     break;
             }
 
@@ -404,10 +369,10 @@ public sealed class LogCopySimulationTests
             var follower = new LogFollower(Copy, _random)
             {
                 Applied = _applied,
-                GoingBack = () => _isLoading = true, // a process that ends meanwhile may have gone back or not
+                GoingBack = () => _isGoingBack = true, // a process that ends meanwhile may have gone back or not
                 Undone = left =>
                 {
-                    _isLoading = false;
+                    _isGoingBack = false;
                     _copy.Tell($"went back to {left}");
                     (_copy.Checkpoint, _copy.CheckpointEpoch) = (Math.Min(_copy.Checkpoint, left), Math.Min(_copy.CheckpointEpoch, Copy.Epoch));
                     _synced = Math.Min(_synced, left);
@@ -415,8 +380,9 @@ public sealed class LogCopySimulationTests
             };
             try
             {
+                if (_loaded is not null) return Load() && CatchUp();
                 bool level = follower.CatchUp(Source);
-                _isLoading = false;
+                _isGoingBack = false;
                 if (!level && follower.IsBehind) return Load() && CatchUp();
                 if (!_faults) Assert.True(level || follower.IsBehind);
                 return level;
@@ -424,7 +390,7 @@ public sealed class LogCopySimulationTests
             catch (IOException e) when (e is not LogCorruptedException)
             {
                 _copy.Tell($"catching up: {e.Message}");
-                _isLoading = false;
+                _isGoingBack = false;
                 _synced = Math.Min(_synced, Copy.SyncedSequence); // it may have got half the way back
                 if (!_faults) throw;
                 return false;
@@ -439,25 +405,19 @@ public sealed class LogCopySimulationTests
             if (Source.LastSequence == 0 || Source.Seal(Source.LastSequence) is not { } segment) return false;
             _copy.Tell($"loads {segment.Node.To}");
 
-            // What comes below is durable first. Should the copy not get there, it is loaded again.
-            _applied.Clear();
-            _applied.AddRange(_entries[..(int)segment.Node.To]);
+            _loaded = (_entries[..(int)segment.Node.To], segment);
             (_copy.Checkpoint, _copy.CheckpointEpoch) = (segment.Node.To, segment.Node.Epoch);
-            _isLoading = true;
             try
             {
                 Copy.BeginCopyAt(segment, segment.Node.To);
             }
-            catch (DiskException)
+            finally
             {
-                _isLoading = false;
                 _synced = Copy.SyncedSequence;
-                throw;
             }
 
-            _isLoading = false;
-            _synced = Copy.SyncedSequence;
             Assert.Equal(segment.Node.To, _synced);
+            (_applied, _loaded) = (_loaded.Value.Entries, null);
             return true;
         }
 
@@ -469,7 +429,7 @@ public sealed class LogCopySimulationTests
                 Copy.Close();
                 if (_power && _random.Next(2) == 0) _copy.Disk.LosePower();
                 else _copy.Disk.Kill();
-                _written = last;
+                _written = _loaded is null ? last : 0;
                 _copy.Log = null;
                 _copy.Tell("closed");
             }
@@ -482,7 +442,7 @@ public sealed class LogCopySimulationTests
         private void CrashCopy()
         {
             if (_copy.Log is not null) _synced = Math.Max(_synced, Copy.SyncedSequence);
-            if (_isLoading) _synced = _written = 0;
+            if (_isGoingBack || _loaded is not null) _synced = _written = 0;
             if (_power && _random.Next(2) == 0)
             {
                 _written = _synced;
@@ -490,15 +450,15 @@ public sealed class LogCopySimulationTests
             }
             else
             {
-                _written = Math.Max(_synced, _isLoading ? 0 : _copy.Log?.WrittenSequence ?? _written);
-                _isLoading = false;
+                _written = Math.Max(_synced, _isGoingBack || _loaded is not null ? 0 : _copy.Log?.WrittenSequence ?? _written);
+                _isGoingBack = false;
                 _copy.Disk.Kill();
             }
 
             _copy.Log?.Dispose();
             _copy.Log = null;
             _copy.Tell($"crashed, {_written} are safe");
-            if (_random.Next(2) == 0) _copy.Heal();
+            if (_random.Next(2) == 0) _copy.Disk.Heal();
         }
 
         private void Tell(string what) => _story.Append(what).Append('\n');

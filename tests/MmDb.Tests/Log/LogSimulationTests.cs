@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text;
 using Leither.Ipfs.Blockstore;
 using Leither.Ipfs.Files;
@@ -66,18 +65,8 @@ public sealed class LogSimulationTests
             _random = new Random(seed);
             _disk = new SimulatedDisk(_random.Next());
             (_faults, _power) = (faults, power);
-            uint salt = 0;
-            _options = new LogOptions
-            {
-                SegmentBytes = 4096 << _random.Next(3),
-                Fsync = (FsyncPolicy)_random.Next(3),
-                RetainedTailBytes = _random.Next(2) == 0 ? 8192 : 64 << 20,
-                RetryInterval = TimeSpan.FromMilliseconds(10),
-                IsThrifty = _random.Next(2) == 0,
-                Worker = _worker,
-                Origin = _random.Next(2) == 0 ? null : new SegmentOrigin(LeitherId.Of("MiMei"u8), new byte[32]),
-                Salt = () => ++salt,
-            };
+            _options = SimulatedLog.Options(_random, _worker);
+            if (_random.Next(2) != 0) _options = _options with { Origin = new SegmentOrigin(LeitherId.Of("MiMei"u8), new byte[32]) };
         }
 
         public string Story => _story.ToString();
@@ -244,7 +233,7 @@ public sealed class LogSimulationTests
                     if (!_faults && _random.Next(4) == 0) CheckChain(log);
                     break;
                 default:
-                    if (_faults) ChangeWeather();
+                    if (_faults) Tell(_disk.ChangeWeather(_random));
                     break;
             }
             _synced = Math.Max(_synced, log.SyncedSequence);
@@ -252,12 +241,7 @@ public sealed class LogSimulationTests
 
         private void Append(WriteLog log)
         {
-            int size = _random.Next(12) switch
-            {
-                0 => _random.Next(30_000),
-                1 => _random.Next(4000),
-                _ => _random.Next(200),
-            };
+            int size = SimulatedLog.EntryBytes(_random);
             if (!log.CanAccept(size, out LogError error))
             {
                 Tell($"refused: {error.Text}");
@@ -304,37 +288,10 @@ public sealed class LogSimulationTests
             }
         }
 
-        private void ChangeWeather()
-        {
-            switch (_random.Next(4))
-            {
-                case 0:
-                    Heal();
-                    break;
-                case 1:
-                    _disk.ShortWrites = _random.NextDouble();
-                    Tell("short writes");
-                    break;
-                case 2:
-                    _disk.Capacity = _disk.Capacity - _disk.FreeBytes + _random.Next(50_000);
-                    Tell($"free {_disk.FreeBytes}");
-                    break;
-                default:
-                    string[] all = ["write", "sync", "allocate", "create", "truncate", "rename", "delete", "sync directory", "read", "open"];
-                    string[] some = [.. all.Where(_ => _random.Next(4) == 0)];
-                    double chance = _random.NextDouble();
-                    _disk.Fails = operation => some.Contains(operation) && _random.NextDouble() < chance;
-                    Tell(string.Create(CultureInfo.InvariantCulture, $"failing {chance:f2}: {string.Join(", ", some)}"));
-                    break;
-            }
-        }
-
         private void Heal()
         {
             Tell("healed");
-            _disk.Fails = static _ => false;
-            _disk.ShortWrites = 0;
-            _disk.Capacity = long.MaxValue;
+            _disk.Heal();
         }
 
         private void CloseWell(WriteLog log)
