@@ -199,6 +199,21 @@ internal unsafe struct Group
     /// <summary>For a part: where in its entry it lies.</summary>
     public readonly ulong PartOffset => Kind is GroupKind.First or GroupKind.Middle or GroupKind.Last ? Unsafe.ReadUnaligned<ulong>(Payload) : 0;
 
+    /// <summary>For a group of whole entries: whether their lengths are such that they fill it.</summary>
+    public readonly bool HoldsTogether()
+    {
+        byte* at = Payload, end = at + PayloadBytes;
+        for (uint i = 0; i < EntryCount; i++)
+        {
+            if (end - at < LogFormat.LengthPrefixBytes) return false;
+            uint length = Unsafe.ReadUnaligned<uint>(at);
+            at += LogFormat.LengthPrefixBytes;
+            if (length < LogFormat.EntryHeaderBytes || length > end - at) return false;
+            at += length;
+        }
+        return at == end;
+    }
+
     /// <summary>Writes all of the header but the checksum and the synced sequence, which are known only when the group goes to a file.</summary>
     public static void EncodeHeader(byte* at, GroupKind kind, uint payloadBytes, uint entryCount, ulong firstSequence)
     {

@@ -398,18 +398,9 @@ internal sealed unsafe class LogRecovery : IDisposable
     private bool ReplayWhole(in Group group)
     {
         // Lengths first, entries then: none is applied from a group that does not hold together.
-        byte* at = group.Payload, end = at + group.PayloadBytes;
-        for (uint i = 0; i < group.EntryCount; i++)
-        {
-            if (end - at < LogFormat.LengthPrefixBytes) return false;
-            uint length = Unsafe.ReadUnaligned<uint>(at);
-            at += LogFormat.LengthPrefixBytes;
-            if (length < LogFormat.EntryHeaderBytes || length > end - at) return false;
-            at += length;
-        }
-        if (at != end) return false;
+        if (!group.HoldsTogether()) return false;
 
-        at = group.Payload;
+        byte* at = group.Payload;
         for (uint i = 0; i < group.EntryCount; i++)
         {
             uint length = Unsafe.ReadUnaligned<uint>(at);

@@ -345,7 +345,7 @@ public sealed unsafe partial class WriteLog
         long bytes = isPart ? group.PayloadBytes - LogFormat.PartOffsetBytes : 0;
         bool isWell = group.PartOffset == expected.Offset && group.Kind switch
         {
-            GroupKind.Whole => HoldsTogether(group),
+            GroupKind.Whole => group.EntryCount > 0 && group.HoldsTogether(),
             GroupKind.First => expected.Offset == 0 && group.EntryCount == 0 && bytes >= LogFormat.EntryHeaderBytes,
             GroupKind.Middle => expected.Offset > 0 && group.EntryCount == 0 && bytes > 0,
             GroupKind.Last => group.EntryCount == 1 && expected.Offset + (ulong)bytes >= LogFormat.EntryHeaderBytes,
@@ -359,20 +359,6 @@ public sealed unsafe partial class WriteLog
         expected.IsEnded = group.Kind == GroupKind.End;
         expected.Length += group.TotalBytes;
         return group.TotalBytes;
-    }
-
-    private static bool HoldsTogether(in Group group)
-    {
-        byte* at = group.Payload, end = at + group.PayloadBytes;
-        for (uint i = 0; i < group.EntryCount; i++)
-        {
-            if (end - at < LogFormat.LengthPrefixBytes) return false;
-            uint length = Unsafe.ReadUnaligned<uint>(at);
-            at += LogFormat.LengthPrefixBytes;
-            if (length < LogFormat.EntryHeaderBytes || length > end - at) return false;
-            at += length;
-        }
-        return at == end && group.EntryCount > 0;
     }
 
     private LogCorruptedException Malformed(in Expected expected, string problem) =>
