@@ -281,7 +281,7 @@ public sealed class SegmentChain : IBlockSource
     /// that follows it. What is damaged is made again where the segment files allow it.
     /// </summary>
     /// <param name="present">The log's segments that hold anything, oldest first; whether their length is at most that.</param>
-    /// <param name="measure">Gives the length of one of them, if nothing else tells it.</param>
+    /// <param name="measure">Finds out the length of one of them, if nothing else tells it.</param>
     /// <param name="last">The last entry that recovery found.</param>
     /// <param name="isCopy">Whether the log ends with that entry for sure: it goes on behind the newest node.</param>
     /// <returns>Of each segment its length, as far as nothing more can be done for it; 0: it is to be sealed; <see cref="LeftOver"/>: it is none of the log any more.</returns>
@@ -362,6 +362,15 @@ public sealed class SegmentChain : IBlockSource
             }
 
             kept.Add(record);
+        }
+
+        // What is to be sealed is measured before anything says that the nodes are read: a disk that fails here is asked again.
+        for (int i = 0; i < present.Count; i++)
+        {
+            if (lengths[i] == 0 && present[i].MayBeShorter)
+            {
+                measure(i);
+            }
         }
 
         _isTorn |= healed > 0 || kept.Count - healed < found.Count;

@@ -179,11 +179,7 @@ public sealed unsafe partial class WriteLog
             long[] lengths = _chain.Load([.. found.Select(static s => (s.Header, s.LastSequence, s.Length, s.MayBeLonger))], at => Measure(found[at]), last, IsCopy);
             for (int i = 0; i < lengths.Length; i++)
             {
-                if (lengths[i] == 0)
-                {
-                    if (found[i].MayBeLonger) Measure(found[i]);
-                    continue;
-                }
+                if (lengths[i] == 0) continue;
                 if (lengths[i] == SegmentChain.LeftOver)
                 {
                     Empty(found[i]);

@@ -192,6 +192,44 @@ public sealed class SegmentChainTests
     }
 
     [Fact]
+    public void Nodes_are_of_what_segments_hold_whichever_read_fails_while_they_are_made_again()
+    {
+        var names = new List<Cid>();
+        using (WriteLog log = Open())
+        {
+            for (ulong i = 1; i <= 3; i++)
+            {
+                Append(log, $"entry {i}");
+                log.Cut();
+                names.Add(log.Seal(i)!.Cid);
+            }
+
+            log.Close();
+        }
+
+        // A loss of power took back that the files were cut to their lengths, and the chain.
+        foreach (string name in _disk.Names.Where(static n => n.EndsWith(".seg", StringComparison.Ordinal)).ToList())
+        {
+            _disk.Put(name, [.. _disk.Content(name), .. new byte[1000]]);
+        }
+
+        _disk.Remove("chain");
+        for (int failing = 0, reads = 1; failing < reads; failing++)
+        {
+            SimulatedDisk disk = _disk.Copy();
+            using WriteLog again = WriteLog.Open(disk, Options(), new Position(1, 3), null);
+            reads = 0;
+            disk.Fails = operation => operation == "read" && reads++ == failing;
+            _worker.Run();
+            again.Tick(1);
+            again.Tick(1_000_000);
+            _worker.Run();
+            Assert.Null(again.SealError);
+            Assert.Equal(names, again.Chain!.Segments.Select(static s => s.Cid).Take(names.Count));
+        }
+    }
+
+    [Fact]
     public void A_log_that_is_nobodys_has_no_chain()
     {
         using WriteLog log = WriteLog.Open(_disk, new LogOptions { SegmentBytes = 4096, Worker = _worker }, 0ul, null);
