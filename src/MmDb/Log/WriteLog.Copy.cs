@@ -26,6 +26,7 @@ public sealed unsafe partial class WriteLog
     private bool _isPartUnknown;
     private bool _isEnded; // the current segment holds the mark of a clean end: nothing follows in it
     private ulong _given;  // the last entry that the owner has
+    private ulong _givenEpoch; // that entry is of no later epoch; 0: unknown
     private bool _isPromoted;
     private bool _holdsUncounted; // a disk may have taken a part of what it did not take
     private readonly List<Run> _runs = [];
@@ -114,7 +115,7 @@ public sealed unsafe partial class WriteLog
         }
         files.SyncDirectory();
 
-        _given = startAfter.Sequence;
+        (_given, _givenEpoch) = (startAfter.Sequence, startAfter.Epoch);
         _last = _segments.Count > 0 ? recovery.LastSequence : 0;
         _partOffset = _segments.Count > 0 ? recovery.PartOffset : 0;
         _isEnded = recovery.CleanEnd;
@@ -138,7 +139,7 @@ public sealed unsafe partial class WriteLog
             _isCut = true;
             GoOnAfter(_chain!.Newest, startAfter.Sequence);
         }
-        _given = Math.Max(_given, _last);
+        if (_last >= _given) (_given, _givenEpoch) = (_last, Epoch);
         _writtenSequence = _syncedSequence = _last;
         _worker.Add(this);
         _worker.WantSeal();
@@ -314,7 +315,9 @@ public sealed unsafe partial class WriteLog
         }
 
         if (header.SyncedSequence >= header.FirstSequence) throw Malformed(expected, "a segment says that entries are synced which are not written");
-        if (isNewEpoch && header.FirstSequence <= _given) throw new LogUndoneException(new Position(header.Epoch, header.FirstSequence), _given);
+        // Also where nothing is here that it could follow: what was applied may be of an epoch that the source lost since, and this disk with it.
+        bool isLater = isNewEpoch || (_givenEpoch != 0 && header.Epoch > _givenEpoch);
+        if (isLater && header.FirstSequence <= _given) throw new LogUndoneException(new Position(header.Epoch, header.FirstSequence), _given);
         expected = new Expected
         {
             Sequence = header.FirstSequence,
@@ -526,7 +529,7 @@ public sealed unsafe partial class WriteLog
         _time = Unsafe.ReadUnaligned<ulong>(entry + 2);
         if (sequence <= _given) return;
         onEntry(sequence, entry, length);
-        _given = sequence;
+        (_given, _givenEpoch) = (sequence, Epoch);
     }
 
     /// <summary>Reads the parts of a large entry back, whose last one was just written, and gives it.</summary>
@@ -792,7 +795,7 @@ public sealed unsafe partial class WriteLog
                         Fail(e);
                         throw;
                     }
-                    _given = _last;
+                    (_given, _givenEpoch) = (_last, Epoch);
                     _isPartUnknown = false;
                     PruneUndone();
                 }
@@ -897,7 +900,7 @@ public sealed unsafe partial class WriteLog
                     _files.SyncDirectory();
                     _chain.BeginAt(segment);
                     GoOnAfter(segment, 0);
-                    _given = Math.Max(_last, have);
+                    (_given, _givenEpoch) = (Math.Max(_last, have), Epoch);
                     AllIsSynced();
                     lock (_gate)
                     {

@@ -27,7 +27,7 @@ public sealed class LogCopySimulationTests
     /// <summary>
     /// Lives in which a loss of power took the mark of a clean end and left the segment behind it (the first two), in which a process ended that had deleted what was
     /// not durable, but not the file of a segment behind it that could not be begun, in which the source went on showing what a start had cut off that ended too early,
-    /// and in which it sealed what it could not measure.
+    /// in which it sealed what it could not measure, and in which it lost an epoch of which the copy's disk had nothing left either (two).
     /// </summary>
     [Theory]
     [InlineData(1679176905, true)]
@@ -35,6 +35,8 @@ public sealed class LogCopySimulationTests
     [InlineData(835819230, true)]
     [InlineData(1924485290, true)]
     [InlineData(616040917, true)]
+    [InlineData(1321426224, true)]
+    [InlineData(1440637380, true)]
     public void A_copy_gets_level_in_lives_where_it_once_did_not(int seed, bool faults) => Seed.RunLife(seed, Kind(faults, true), s => new Life(s, faults, power: true));
 
     private static void RunSeeds(int count, bool faults, bool power) => Seed.RunLives(count, Kind(faults, power), seed => new Life(seed, faults, power));

@@ -178,6 +178,32 @@ public sealed unsafe class LogCopyTests : IDisposable
     }
 
     [Fact]
+    public void What_was_applied_of_an_epoch_that_the_writer_lost_whole_is_undone_also_where_a_failed_disk_left_nothing_of_it()
+    {
+        WriteLog source = OpenSource(), copy = OpenCopy();
+        var follower = new LogFollower(copy, new Random(1));
+        for (int i = 0; i < 3; i++) Append(source, $"lost {i}");
+        source.Flush();
+        Assert.True(follower.CatchUp(source));
+        _here.Fails = static operation => operation == "sync";
+        Assert.False(copy.WaitSynced(3));
+        _here.Fails = static _ => false;
+        copy.Tick(0);
+        copy.Tick(10_000);
+        Assert.Equal(0ul, copy.LastSequence);
+
+        byte[] begun = _there.Content("00000001-0000000000000001.seg");
+        source.Dispose();
+        _there.Put("00000001-0000000000000001.seg", [.. begun[..128], .. new byte[begun.Length - 128]]);
+        source = OpenSource();
+        for (int i = 0; i < 4; i++) Append(source, $"kept {i}");
+        source.Flush();
+        Assert.True(follower.CatchUp(source));
+        Assert.Equal(["kept 0", "kept 1", "kept 2", "kept 3"], follower.Applied.Select(static e => Encoding.UTF8.GetString(e.AsSpan(10))));
+        AssertSame(source, copy);
+    }
+
+    [Fact]
     public void A_full_disk_takes_the_rest_when_it_has_room_again()
     {
         WriteLog source = OpenSource(), copy = OpenCopy();
