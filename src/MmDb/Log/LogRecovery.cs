@@ -26,7 +26,8 @@ internal sealed unsafe class LogRecovery : IDisposable
 
     // Segments in the order in which they are read, and those that others took the place of.
     private readonly List<Found> _chain = [];
-    private readonly List<string> _superseded = [], _empty = [], _undone = [];
+    private readonly List<string> _superseded = [], _empty = [];
+    private readonly List<(string Name, bool IsUndone)> _afterEnd = [];
 
     // The file being read, and the large entry being put together.
     private byte* _file;
@@ -92,8 +93,11 @@ internal sealed unsafe class LogRecovery : IDisposable
     /// <summary>Of a copy: how many bytes of the next entry are there.</summary>
     public ulong PartOffset => _offset;
 
-    /// <summary>Of a copy: whole groups that follow what cannot be read, to be kept for a while.</summary>
-    public IReadOnlyList<string> Undone => _undone;
+    /// <summary>
+    /// Of a copy: the files behind its end, newest first, and whether they hold whole groups, which are kept for a while. They go in this order: whenever it is interrupted,
+    /// what is left begins where the log does.
+    /// </summary>
+    public IReadOnlyList<(string Name, bool IsUndone)> AfterEnd => _afterEnd;
 
     public ulong LastTime => _lastTime;
 
@@ -605,8 +609,7 @@ internal sealed unsafe class LogRecovery : IDisposable
         for (int i = _chain.Count - 1; i >= keep; i--)
         {
             if (i > index) _cutBytes += ContentLength(_chain[i], 0);
-            if (_chain[i].FileLength > LogFormat.SegmentHeaderBytes && (i > index || groups > 0)) _undone.Add(_chain[i].Name);
-            else _superseded.Add(_chain[i].Name);
+            _afterEnd.Add((_chain[i].Name, _chain[i].FileLength > LogFormat.SegmentHeaderBytes && (i > index || groups > 0)));
         }
         _chain.RemoveRange(keep, _chain.Count - keep);
         _cleanEnd = false;

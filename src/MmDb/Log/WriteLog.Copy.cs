@@ -105,8 +105,12 @@ public sealed unsafe partial class WriteLog
             }
             if (found.Length > LogFormat.SegmentHeaderBytes) WriteAgain(found);
         }
-        foreach (string name in recovery.Undone) SetAside(name);
         foreach (string name in recovery.Superseded) files.Delete(name);
+        foreach ((string name, bool isUndone) in recovery.AfterEnd)
+        {
+            if (isUndone) SetAside(name);
+            else files.Delete(name);
+        }
         foreach (LogRecovery.Found found in recovery.Chain)
         {
             // A header alone is of a writer that went no further.

@@ -513,6 +513,51 @@ public sealed unsafe class LogCopyTests : IDisposable
     }
 
     [Fact]
+    public void A_copy_whose_start_ends_while_it_takes_away_what_follows_its_end_can_be_opened()
+    {
+        WriteLog source = OpenSource(), copy = OpenCopy();
+        for (int i = 0; i < 100; i++)
+        {
+            Append(source, new string('x', 100));
+            source.Flush();
+        }
+
+        Assert.True(new LogFollower(copy, new Random(1)).CatchUp(source));
+        copy.Close();
+
+        // A loss of power took the first sectors of the first segment's groups, which others follow, and all groups of the last one.
+        string[] names = [.. _here.Names.Where(static n => n.EndsWith(".seg", StringComparison.Ordinal))];
+        Assert.True(names.Length > 2);
+        _here.Content(names[0]).AsSpan(128, 384).Clear();
+        _here.Put(names[^1], _here.Content(names[^1])[..128]);
+        bool ended = true;
+        for (int failing = 0; ended; failing++)
+        {
+            SimulatedDisk disk = _here.Copy();
+            int changes = 0;
+            disk.Fails = operation => operation is "delete" or "rename" && changes++ == failing;
+            WriteLog again;
+            try
+            {
+                again = OpenCopy(on: disk);
+                ended = false;
+            }
+            catch (Leither.Ipfs.Files.DiskException)
+            {
+                disk.Kill();
+                disk.Fails = static _ => false;
+                again = OpenCopy(on: disk);
+            }
+
+            disk.Fails = static _ => false;
+            Assert.Equal(0ul, again.LastSequence);
+            Assert.True(new LogFollower(again, new Random(1)).CatchUp(source));
+            Assert.Equal(source.Places, again.Places);
+            again.Dispose();
+        }
+    }
+
+    [Fact]
     public void A_copy_goes_on_behind_a_version_whose_log_is_not_there()
     {
         WriteLog source = OpenSource(), copy = OpenCopy();
