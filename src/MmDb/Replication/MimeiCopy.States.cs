@@ -192,7 +192,7 @@ public sealed unsafe partial class MimeiCopy
                 }
             }
 
-            if (_to == 0 ? log.Places is [{ Segment: { First: 1, Offset: 0 } }, ..] : (_reader = log.Read(0, _to)) is not null)
+            if (_to == 0 ? HoldsBeginning(log) : (_reader = log.Read(0, _to)) is not null)
             {
                 return true;
             }
@@ -283,6 +283,9 @@ public sealed unsafe partial class MimeiCopy
 
             Copy.Call(() => done(gone, null));
         }
+
+        /// <summary>Whether a log is there from its first entry on; so is one of which a failed disk left nothing.</summary>
+        private static bool HoldsBeginning(WriteLog log) => log.Places is [var first, ..] ? first.Segment is { First: 1, Offset: 0 } : log.Chain?.Newest is null;
 
         /// <summary>The last entry that ends before a place.</summary>
         private static ulong LastEntryAt(WriteLog log, in LogPlace place)

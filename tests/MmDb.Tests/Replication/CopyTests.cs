@@ -390,6 +390,27 @@ public sealed class CopyTests : IDisposable
     }
 
     [Fact]
+    public void Where_a_failed_disk_left_nothing_of_what_was_applied_it_goes_back_to_nothing_without_a_version()
+    {
+        var disk = new SimulatedDisk(1);
+        using var copy = new CopyFixture(_writer, logDisk: disk);
+        Writer.Prepare("SET n 1", "SET n 2");
+        copy.Follow();
+        disk.Fails = static operation => operation == "sync";
+        Assert.False(copy.Copy.Log.WaitSynced(2));
+        disk.Fails = static _ => false;
+        copy.Copy.Log.Tick(1);
+        copy.Copy.Log.Tick(1_000_000);
+        Assert.Equal(default, copy.Copy.Log.WrittenEnd.Place);
+        Assert.Equal("\"2\"", copy.Db.Run("GET n"));
+        GoneBack gone = copy.GoBack(default);
+        Assert.Equal((false, 2UL), (gone.NeedsVersion, gone.Undone));
+        Assert.Equal("nil", copy.Db.Run("GET n"));
+        copy.Follow();
+        copy.AssertSame();
+    }
+
+    [Fact]
     public void Behind_what_is_here_a_version_is_needed_to_go_back()
     {
         Writer.Prepare("SET n 1");
