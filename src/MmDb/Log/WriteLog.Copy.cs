@@ -664,8 +664,17 @@ public sealed unsafe partial class WriteLog
         SealedSegment? node = null;
         int kept = isKept ? index + 1 : index;
         if (kept == 0) node = _chain!.Before(target.Header.FirstSequence, target.Header.EntryOffset);
-        _chain!.CutFrom(target.Start);
+        // The nodes last: behind them nothing fails that would leave a segment sealed without its own.
         IFile? file = isKept ? _files.Open(target.Name) : null;
+        try
+        {
+            _chain!.CutFrom(target.Start);
+        }
+        catch
+        {
+            file?.Dispose();
+            throw;
+        }
 
         lock (_gate)
         {

@@ -513,6 +513,46 @@ public sealed unsafe class LogCopyTests : IDisposable
     }
 
     [Fact]
+    public void Whatever_fails_while_a_copy_goes_back_its_nodes_are_those_of_the_source_once_it_has_caught_up()
+    {
+        WriteLog source = OpenSource();
+        for (int i = 0; i < 100; i++)
+        {
+            Append(source, new string('x', 100));
+            source.Flush();
+        }
+
+        bool hasFailed = true;
+        for (int failing = 0; hasFailed; failing++)
+        {
+            var disk = new SimulatedDisk(failing);
+            WriteLog copy = OpenCopy(on: disk);
+            Assert.True(new LogFollower(copy, new Random(1)).CatchUp(source));
+            RunBoth();
+            int operations = 0;
+            disk.Fails = _ => operations++ == failing;
+            try
+            {
+                copy.GoBack(copy.Places[1]);
+                hasFailed = false;
+            }
+            catch (Leither.Ipfs.Files.DiskException)
+            {
+                copy.Tick(1);
+                copy.Tick(1_000_000);
+                copy.GiveAfter(copy.LastSequence);
+            }
+
+            disk.Fails = static _ => false;
+            Assert.True(new LogFollower(copy, new Random(1)) { Applied = [.. Enumerable.Repeat<byte[]>([], (int)copy.LastSequence)] }.CatchUp(source));
+            RunBoth();
+            Assert.Equal(source.Places, copy.Places);
+            Assert.Equal(source.Chain!.Segments.Select(static s => s.Cid), copy.Chain!.Segments.Select(static s => s.Cid));
+            copy.Dispose();
+        }
+    }
+
+    [Fact]
     public void A_copy_whose_start_ends_while_it_takes_away_what_follows_its_end_can_be_opened()
     {
         WriteLog source = OpenSource(), copy = OpenCopy();
