@@ -896,6 +896,7 @@ public sealed unsafe partial class WriteLog
                     // The files first, from the oldest on: a crash leaves a log that was trimmed, and then one that ended with the newest node it had.
                     SyncChain();
                     DeleteDropped();
+                    lock (_gate) Volatile.Write(ref _syncedSequence, 0); // what goes counts as not durable from the start
                     while (_segments.Count > 0)
                     {
                         _files.Delete(_segments[0].Name);

@@ -28,7 +28,8 @@ public sealed class LogCopySimulationTests
     /// Lives in which a loss of power took the mark of a clean end and left the segment behind it (the first two), in which a process ended that had deleted what was
     /// not durable, but not the file of a segment behind it that could not be begun, in which the source went on showing what a start had cut off that ended too early,
     /// in which it sealed what it could not measure, in which it lost an epoch of which the copy's disk had nothing left either (two), in which a start ended that
-    /// had taken away older files than what it left, and in which a copy on its way back lost the node of the segment that it went back to.
+    /// had taken away older files than what it left, in which a copy on its way back lost the node of the segment that it went back to, and in
+    /// which one that a disk kept from beginning at a version called durable what was gone.
     /// </summary>
     [Theory]
     [InlineData(1679176905, true)]
@@ -40,6 +41,7 @@ public sealed class LogCopySimulationTests
     [InlineData(1440637380, true)]
     [InlineData(1916227961, true)]
     [InlineData(308909680, true)]
+    [InlineData(721272179, true)]
     public void A_copy_gets_level_in_lives_where_it_once_did_not(int seed, bool faults) => Seed.RunLife(seed, Kind(faults, true), s => new Life(s, faults, power: true));
 
     private static void RunSeeds(int count, bool faults, bool power) => Seed.RunLives(count, Kind(faults, power), seed => new Life(seed, faults, power));

@@ -647,6 +647,29 @@ public sealed unsafe class LogCopyTests : IDisposable
     }
 
     [Fact]
+    public void A_copy_that_a_disk_keeps_from_beginning_at_a_version_calls_nothing_durable_that_may_be_gone()
+    {
+        WriteLog source = OpenSource(), copy = OpenCopy();
+        for (int i = 0; i < 100; i++)
+        {
+            Append(source, new string('x', 100));
+            source.Flush();
+        }
+
+        source.Cut();
+        SealedSegment segment = source.Seal(100)!;
+        var follower = new LogFollower(copy, new Random(1));
+        Assert.True(follower.CatchUp(source));
+        Assert.True(copy.WaitSynced(100));
+        int deleted = 0;
+        _here.Fails = operation => operation == "delete" && ++deleted == 2;
+        Assert.Throws<Leither.Ipfs.Files.DiskException>(() => copy.BeginCopyAt(segment, 100));
+        Assert.Equal(0ul, copy.SyncedSequence);
+        copy.BeginCopyAt(segment, 100);
+        Assert.Equal(100ul, copy.SyncedSequence);
+    }
+
+    [Fact]
     public void A_copy_behind_a_version_can_go_back_to_it_and_no_further()
     {
         WriteLog source = OpenSource(), copy = OpenCopy();
