@@ -20,6 +20,8 @@ namespace Leither.Node;
 /// <summary>Puts a node together: its MiMei, the server around it, the port, and what stops it.</summary>
 public sealed class NodeHost : INodeStatus, IDisposable
 {
+    private static readonly TimeSpan _tlsDelay = TimeSpan.FromMilliseconds(300);
+
     private readonly NodeConfig _config;
     private readonly DataFolder _folder;
     private readonly NodeLog _log;
@@ -128,13 +130,23 @@ public sealed class NodeHost : INodeStatus, IDisposable
         }
     });
 
+    /// <summary>The first answers go before.</summary>
+    private async Task PrepareTlsAsync(CancellationToken ended)
+    {
+        await Task.Delay(_tlsDelay, ended).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (!ended.IsCancellationRequested) _tls.Prepare();
+    }
+
     /// <summary>Serves until asked to stop; returns the exit code.</summary>
     public int Run()
     {
         _log.Notice("Ready to accept connections");
         _network.Begin();
         _replication.Begin();
+        using var ended = new CancellationTokenSource();
+        _ = PrepareTlsAsync(ended.Token);
         _transport.Run();
+        ended.Cancel();
         _localClients.Close();
         // Followers are told before the logs end.
         _replication.StopAsync().GetAwaiter().GetResult();

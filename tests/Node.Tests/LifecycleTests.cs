@@ -47,6 +47,14 @@ public sealed class LifecycleTests
     }
 
     [Fact]
+    public void The_certificate_that_clients_are_told_of_is_there_before_the_first_of_them()
+    {
+        using TempDir folder = new();
+        using Background node = Background.Start(folder.File("node"), "-p", $"{Ports.Free()}");
+        Wait.Until(() => File.Exists(folder.File("node/tls/node.crt")));
+    }
+
+    [Fact]
     public void Init_refuses_a_value_that_is_wrong_and_makes_nothing()
     {
         using TempDir folder = new();

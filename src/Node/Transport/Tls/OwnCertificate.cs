@@ -7,7 +7,7 @@ using Leither.Node.Logging;
 namespace Leither.Node.Transport.Tls;
 
 /// <summary>
-/// The certificate that a node makes itself, at the first TLS connection, where none is configured: nobody vouches for it, so clients are told of its file (<c>--cacert</c>) or
+/// The certificate that a node makes itself, soon after its first start, where none is configured: nobody vouches for it, so clients are told of its file (<c>--cacert</c>) or
 /// do not check. It stands for this machine's name and its loopback addresses. Kept in the data folder's <c>tls/</c>, closed to others; a new one is made when its time is nearly over.
 /// </summary>
 internal static class OwnCertificate
@@ -15,6 +15,9 @@ internal static class OwnCertificate
     private const string CertificateFile = "node.crt", KeyFile = "node.key";
     private const UnixFileMode PrivateFile = UnixFileMode.UserRead | UnixFileMode.UserWrite, PrivateFolder = PrivateFile | UnixFileMode.UserExecute;
     private const int Years = 5, RenewedDays = 30;
+
+    /// <summary>Whether there is one.</summary>
+    public static bool IsIn(string folder) => File.Exists(Path.Combine(folder, CertificateFile)) && File.Exists(Path.Combine(folder, KeyFile));
 
     /// <summary>Reads it, or makes it.</summary>
     /// <exception cref="IOException">Its file cannot be read or written.</exception>

@@ -36,7 +36,7 @@ public sealed class TlsAcceptor
     private long _lookedAt;
     private int _underWay;
 
-    /// <summary>Creates the acceptor; nothing is read or made before the first handshake.</summary>
+    /// <summary>Creates the acceptor; nothing is read or made before <see cref="Prepare"/> or the first handshake.</summary>
     /// <param name="settings">The node's settings.</param>
     /// <param name="dataFolder">Where a certificate of the node's own is kept.</param>
     /// <param name="log">Where refusals are told.</param>
@@ -68,6 +68,26 @@ public sealed class TlsAcceptor
         {
             // Nobody has used TLS yet, and no file is named: the certificate of its own can wait.
             return _options is null && _settings.Get(ConfigKeys.TlsCertFile).Length == 0 && !AsksClients ? null : Load();
+        }
+    }
+
+    /// <summary>
+    /// Makes the node's own certificate where one will be wanted and there is none, so that clients can be told of its file before they connect for the first time. On
+    /// any thread but the loop's. What goes wrong is told, and tried again with the first handshake.
+    /// </summary>
+    public void Prepare()
+    {
+        lock (_gate)
+        {
+            if (_options is not null || Text(ConfigKeys.TlsCertFile).Length > 0 || OwnCertificate.IsIn(_folder)) return;
+            try
+            {
+                OwnCertificate.Open(_folder, Log, _clock).Dispose();
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException or CryptographicException)
+            {
+                Log.Warning($"No certificate for TLS could be made: {e.Message}");
+            }
         }
     }
 
