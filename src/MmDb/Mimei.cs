@@ -85,14 +85,11 @@ public sealed class Mimei : IDisposable
     /// <summary>Where it lies; null: nowhere, or nobody said so.</summary>
     public Replication.MimeiFiles? Files { get; set; }
 
-    /// <summary>Whether it is written here by a certificate of its author, whose key is elsewhere.</summary>
-    public bool IsCertified { get; set; }
-
     /// <summary>Whether writes are refused while it changes from one that is written here to a copy.</summary>
     internal bool IsFenced { get; set; }
 
-    /// <summary>Whether nobody can write to it here: it once was so, is not here, follows a writer elsewhere, or only its author writes to it.</summary>
-    public bool IsReadOnly => Current is not null || IsRemote || Copy is not null || IsFenced || (Versions is { IsAuthor: false } && !IsCertified);
+    /// <summary>Whether nobody can write to it here: it once was so, is not here, follows a writer elsewhere, came as versions, or only its author and whom he let write to it do.</summary>
+    public bool IsReadOnly => Current is not null || IsRemote || Copy is not null || IsFenced || Shown is not null || Versions is { MayWrite: false };
 
     /// <summary>Whether it is not here: what sessions read of it comes from other nodes, block by block.</summary>
     internal bool IsRemote => Fetch is not null;

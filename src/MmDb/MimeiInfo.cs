@@ -69,6 +69,10 @@ public sealed record MimeiInfo(ReadOnlyMemory<byte> Author, string App, string E
         return writer.ToArray();
     }
 
+    /// <summary>The author's public key, as one that checks signatures.</summary>
+    /// <exception cref="MimeiException">It is none that this node knows.</exception>
+    public PublicKey ReadAuthorKey() => PublicKey.TryFromProtobuf(Author.Span, out PublicKey? key) ? key : throw new MimeiException("ERR the author's key of the MiMei is none that this node knows");
+
     /// <summary>The id that follows.</summary>
     public LeitherId Id => LeitherId.Of(Encode());
 

@@ -44,7 +44,6 @@ public sealed class NodeHost : INodeStatus, IDisposable
         _folder = folder;
         _log = log;
         _mimeis = new MimeiFolders(folder.Path, config, log);
-        _mimeis.WriterOf = (mid, epoch) => ReplicationService.WriterOf(_replication, _mimeis, mid, epoch);
         _mimeis.Recovers = mid => ReplicationService.Recovers(_mimeis, mid, config.Settings);
         Mimei mimei = _mimeis.OpenDefault();
         LimitClients();

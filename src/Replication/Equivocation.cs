@@ -6,6 +6,7 @@ using Leither.Ipfs.DagCbor;
 using Leither.Ipfs.Keys;
 using Leither.Ipfs.Multiformats;
 using Leither.MmDb.Log;
+using Leither.MmDb.Writers;
 
 namespace Leither.Replication;
 

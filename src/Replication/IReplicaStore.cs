@@ -88,6 +88,9 @@ public interface IReplicaStore
     /// <summary>A version begins at an entry; called before what follows that entry is appended. It does not complete.</summary>
     void MarkVersion(ulong number, in Position at);
 
+    /// <summary>A version of this number was signed: should this node write one day, its own come after it, whether that one is here or not. It does not complete.</summary>
+    void PassVersion(ulong number);
+
     /// <summary>Keeps a verified block of a version or a state.</summary>
     void Put(long operation, in Cid cid, ReadOnlyMemory<byte> bytes);
 

@@ -9,6 +9,7 @@ using Leither.Ipfs.Keys;
 using Leither.Ipfs.Multiformats;
 using Leither.MmDb;
 using Leither.MmDb.Log;
+using Leither.MmDb.Writers;
 
 namespace Leither.Replication;
 

@@ -2,6 +2,7 @@
 
 using Leither.Ipfs.Multiformats;
 using Leither.MmDb.Log;
+using Leither.MmDb.Writers;
 
 namespace Leither.Replication;
 

@@ -34,7 +34,7 @@ public sealed partial class Replica
                 return;
             }
 
-            if (!_writers.MayWrite(head))
+            if (!_writers.WriterOf(head.Segment.Epoch).Span.SequenceEqual(head.Writer.Span))
             {
                 if (IsForked(head))
                 {

@@ -78,7 +78,7 @@ public sealed partial class Replica
             if (Read(bytes) is not { } version || version.Number != listed.Number || version.Position != listed.Position)
             {
                 BytesRefused += bytes.Length;
-                Fault(from, FaultReason.Forged, "a version that its author did not sign");
+                Fault(from, FaultReason.Forged, "a version that nobody signed who may make one");
                 return;
             }
 

@@ -1,7 +1,6 @@
 // Versions that the writer makes while its log is followed: where one begins its state is captured here too, and once its block is here the two are held against
 // each other.
 
-using Leither.Ipfs.Keys;
 using Leither.Ipfs.Multiformats;
 using Leither.MmDb;
 using Leither.MmDb.Log;
@@ -15,7 +14,7 @@ public sealed partial class Replica
 
     private readonly SortedDictionary<ulong, (ulong Number, Cid Block, bool IsMade)> _marks = [];
     private readonly SortedDictionary<ulong, (MimeiVersion Version, Cid Block, ReadOnlyMemory<byte> Bytes)> _arrived = [];
-    private ulong _adopted;
+    private ulong _adopted, _passed;
 
     /// <summary>A version begins, or was made, at an entry: its state is to be captured there.</summary>
     private void Marked(ulong number, Position position, Cid block)
@@ -76,6 +75,16 @@ public sealed partial class Replica
         }
     }
 
+    /// <summary>Versions are numbered once, whoever writes: also where one does not come to be listed here, since the log is beyond it.</summary>
+    private void Passed(ulong number)
+    {
+        if (number > _passed)
+        {
+            _passed = number;
+            _store.PassVersion(number);
+        }
+    }
+
     private void VersionCame(SourceStream source, ulong number, Cid block, ReadOnlyMemory<byte> bytes)
     {
         if (number <= NewestVersion || !Follows || _arrived.ContainsKey(number))
@@ -86,10 +95,11 @@ public sealed partial class Replica
         if (Read(bytes) is not { } version || version.Number != number)
         {
             BytesRefused += bytes.Length;
-            Fault(source, FaultReason.Forged, "a version that its author did not sign");
+            Fault(source, FaultReason.Forged, "a version that nobody signed who may make one");
             return;
         }
 
+        Passed(number);
         if (_arrived.Count >= MaxMarks)
         {
             _arrived.Remove(_arrived.Keys.First());
@@ -103,31 +113,12 @@ public sealed partial class Replica
     {
         try
         {
-            return MimeiVersion.Decode(bytes.Span, _mid, _writers.Author);
+            return MimeiVersion.Decode(bytes.Span, _writers);
         }
         catch (MimeiException)
         {
-            // Others may sign too, once the author let them write.
+            return null;
         }
-
-        foreach (ReadOnlyMemory<byte> certificate in _writers.Blocks)
-        {
-            try
-            {
-                WriterCertificate known = WriterCertificate.Decode(certificate, _mid, _writers.Author);
-                if (PublicKey.TryCreate(known.Writer.Span, out PublicKey? writer) && MimeiVersion.Decode(bytes.Span, _mid, writer) is var version
-                    && WriterCertificate.TermOf(version.Position.Epoch) == known.Term)
-                {
-                    return version;
-                }
-            }
-            catch (MimeiException)
-            {
-                // nor that one
-            }
-        }
-
-        return null;
     }
 
     /// <summary>Hands over versions whose entries are here.</summary>

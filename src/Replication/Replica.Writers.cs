@@ -4,6 +4,7 @@
 using Leither.Ipfs;
 using Leither.Ipfs.Keys;
 using Leither.MmDb.Log;
+using Leither.MmDb.Writers;
 
 namespace Leither.Replication;
 
@@ -12,6 +13,17 @@ public sealed partial class Replica
     private WriterCertificate? _takeover;
     private bool _isFenced, _isRecovered;
     private long _recoverUntil, _recoverAtMost;
+
+    /// <summary>Takes certificates that came some other way than from a peer: with versions that were imported.</summary>
+    public void Learn(IEnumerable<ReadOnlyMemory<byte>> certificates)
+    {
+        foreach (ReadOnlyMemory<byte> certificate in certificates)
+        {
+            TakeCertificate(certificate, null, out _);
+        }
+
+        Decide();
+    }
 
     private void TakeCertificate(ReadOnlyMemory<byte> block, SourceStream? from, out string? problem)
     {

@@ -4,6 +4,7 @@
 
 using Leither.Ipfs.Keys;
 using Leither.MmDb.Log;
+using Leither.MmDb.Writers;
 
 namespace Leither.Replication;
 
@@ -79,7 +80,8 @@ public sealed partial class Replica
         byte[] info = options.Info.Encode();
         (_info, _mid) = (info, LeitherId.Of(info));
         _writers = new WriterSet(
-            _mid, PublicKey.TryFromProtobuf(options.Info.Author.Span, out PublicKey? author) ? author : throw new ArgumentException("The MiMei's author has no Ed25519 key.", nameof(options)));
+            _mid, PublicKey.TryFromProtobuf(options.Info.Author.Span, out PublicKey? author) ? author : throw new ArgumentException("The MiMei's author has no Ed25519 key.", nameof(options)),
+            LogProtocol.MaxCertificates);
         Recall(options.Facts);
         _log = new LocalLog(_mid, _writers.WriterOf);
         _log.Open(store);

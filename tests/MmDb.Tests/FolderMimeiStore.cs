@@ -5,6 +5,7 @@ using Leither.MmDb.Checkpoints;
 using Leither.MmDb.Log;
 using Leither.MmDb.Rights;
 using Leither.MmDb.Versions;
+using Leither.MmDb.Writers;
 using Leither.TestKit;
 
 namespace Leither.MmDb.Tests;
@@ -74,13 +75,14 @@ internal sealed class FolderMimeiStore(TimeProvider time) : IMimeiStore, IDispos
             mimei.Versions = new Versioner(mimei, new VersionerOptions
             {
                 Info = info,
-                Author = isAuthor ? Key : null,
+                Key = Key,
+                Writers = WriterSet.Open(files, id, info.ReadAuthorKey()),
                 OpenBlocks = () => new FileBlockstore(Path.Combine(PathOf(id), "blocks")),
                 Files = files,
                 WorkFolder = PathOf(id),
                 Time = time,
             });
-            if (!isAuthor)
+            if (!isAuthor || mimei.Versions.Writers.Newest is not null)
             {
                 keyspace.IsWriter = false;
                 mimei.ShowNewest();

@@ -28,8 +28,10 @@ internal sealed unsafe class InProcess : IDisposable
     /// <param name="open">Brings its MiMei back from files, before the first client comes.</param>
     /// <param name="store">Keeps other MiMei; null: there is the default one only.</param>
     /// <param name="id">The id of the default one.</param>
+    /// <param name="firstEpoch">The epoch that its log begins with, at least.</param>
     public InProcess(
-        KeyspaceOptions? options = null, ulong seed = 42, bool recording = false, Action<InProcess>? open = null, Func<TestClock, IMimeiStore>? store = null, LeitherId id = default)
+        KeyspaceOptions? options = null, ulong seed = 42, bool recording = false, Action<InProcess>? open = null, Func<TestClock, IMimeiStore>? store = null, LeitherId id = default,
+        ulong firstEpoch = 0)
     {
         Keyspace = new Keyspace(options ?? new KeyspaceOptions(), seed);
         var mimei = new Mimei(Keyspace, id);
@@ -37,7 +39,7 @@ internal sealed unsafe class InProcess : IDisposable
         if (recording)
         {
             _logDirectory = new TempDir();
-            mimei.Log = OpenLog(null);
+            mimei.Log = OpenLog(null, firstEpoch);
             Keyspace.Effects.RecordTo(mimei.Log, new HybridClock(0));
         }
 
@@ -205,8 +207,8 @@ internal sealed unsafe class InProcess : IDisposable
         return string.Join(' ', reply.Elements.Chunk(size).Select(static part => string.Join('=', part.Select(Show))).Order(StringComparer.Ordinal));
     }
 
-    private WriteLog OpenLog(EntryVisitor? onEntry) =>
-        WriteLog.Open(DiskFolder.Make(_logDirectory!.Path), new LogOptions { Fsync = FsyncPolicy.No, Origin = Origin }, 0UL, onEntry);
+    private WriteLog OpenLog(EntryVisitor? onEntry, ulong firstEpoch = 0) =>
+        WriteLog.Open(DiskFolder.Make(_logDirectory!.Path), new LogOptions { Fsync = FsyncPolicy.No, Origin = Origin, FirstEpoch = firstEpoch }, 0UL, onEntry);
 
     /// <summary>The log of a MiMei that has an id is sealed.</summary>
     private SegmentOrigin? Origin => Server.DefaultMimei.Id == default ? null : new SegmentOrigin(Server.DefaultMimei.Id, new byte[Ed25519.PublicKeyLength]);

@@ -6,6 +6,7 @@ using System.Text;
 using System.Text.Json;
 using Leither.Ipfs.Keys;
 using Leither.MmDb.Log;
+using Leither.MmDb.Writers;
 using Leither.Replication;
 using Leither.TestKit;
 using Xunit;

@@ -183,6 +183,76 @@ public sealed class ReplicationTests
     }
 
     [Fact]
+    public void Who_was_let_write_makes_versions_that_followers_have_and_an_export_proves()
+    {
+        using LeitherServer home = Start(), cloud = Start(), phone = Start(), stranger = Start();
+        string mid = MidOf(home), car = Path.Combine(cloud.DataDir, "versions.car");
+        using RespClient author = Open(home, mid);
+        author.Call("SET", "a", "1");
+        Assert.Equal(1, author.Call("MIMEI", "BACKUP", "MEMO", "of the author").Integer);
+        Publish(home, mid);
+        Provide(cloud, mid, home);
+        Provide(phone, mid, cloud);
+        AwaitValue(phone, mid, "a", "1");
+        using RespClient writer = Open(cloud, mid);
+        Assert.StartsWith("READONLY versions are made by the MiMei's author", writer.Call("MIMEI", "BACKUP").Text, StringComparison.Ordinal);
+        (int code, _, string error) = LeitherProgram.Run(["mimei", "takeover", mid, "--key", Path.Combine(home.DataDir, "keys", "author.key"), "-p", $"{cloud.Port}"]);
+        Assert.True(code == 0, error);
+
+        // Nothing was written in its term yet, and a restart does not put it back into the one before.
+        cloud.Stop();
+        cloud.Start();
+        using RespClient again = Open(cloud, mid);
+        Wait.Until(() => again.Call("SET", "a", "2").Text == "OK");
+        AwaitValue(phone, mid, "a", "2");
+        AwaitValue(home, mid, "a", "2");
+        Assert.Equal(2, again.Call("MIMEI", "BACKUP").Integer);
+        Assert.Equal(3, again.Call("MIMEI", "BACKUP", "MEMO", "the same again").Integer);
+        again.Call("SET", "a", "3");
+        AwaitValue(phone, mid, "a", "3");
+        AwaitValue(home, mid, "a", "3");
+        foreach (LeitherServer follower in (LeitherServer[])[phone, home])
+        {
+            using RespClient reader = Open(follower, mid);
+            Wait.Until(() => reader.Call("MIMEI", "VERSIONS").Items.Length == 3, () => $"{reader.Call("MIMEI", "VERSIONS").Items.Length} versions\n{follower.Log}");
+            AssertWhole(reader);
+        }
+
+        // What was signed by the node's key is proven by what the author signed: where nobody heard of either.
+        Assert.False(again.Call("MIMEI", "EXPORT", car).IsError);
+        using RespClient elsewhere = stranger.Connect();
+        RespValue imported = elsewhere.Call("MIMEI", "IMPORT", car);
+        Assert.False(imported.IsError, imported.Text);
+        stranger.Stop();
+        stranger.Start();
+        using RespClient shown = Open(stranger, mid);
+        Assert.Equal("2", shown.Call("GET", "a").Text);
+        Assert.Equal(3, shown.Call("MIMEI", "VERSIONS").Items.Length);
+        AssertWhole(shown);
+        Assert.StartsWith($"READONLY MiMei {mid} is written by node {PeerOf(cloud)}", shown.Call("SET", "a", "4").Text, StringComparison.Ordinal);
+
+        // They stay what they are when the author writes again.
+        author.Call("PING");
+        RespValue back = author.Call("MIMEI", "TAKEOVER", mid);
+        Assert.False(back.IsError, back.Text);
+        Wait.Until(() => author.Call("SET", "a", "4").Text == "OK");
+        Assert.Equal(4, author.Call("MIMEI", "BACKUP").Integer);
+        author.Call("SET", "a", "5");
+        AwaitValue(cloud, mid, "a", "5");
+        AssertWhole(author);
+        Wait.Until(() => again.Call("MIMEI", "VERSIONS").Items.Length == 4);
+        AssertWhole(again);
+        Assert.StartsWith("READONLY", again.Call("MIMEI", "BACKUP").Text, StringComparison.Ordinal);
+
+        static void AssertWhole(RespClient client)
+        {
+            RespValue check = client.Call("MIMEI", "CHECK");
+            int at = Array.FindIndex(check.Items, static item => !item.IsAggregate && item.Text == "problems");
+            Assert.True(check.Items[at + 1].Items.Length == 0, $"{check}\n{client.Call("MIMEI", "LOG")}\n{client.Call("MIMEI", "VERSIONS")}");
+        }
+    }
+
+    [Fact]
     public void What_a_named_provider_acknowledged_is_what_WAIT_counts()
     {
         using LeitherServer home = Start(), cloud = Start();

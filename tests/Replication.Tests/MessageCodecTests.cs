@@ -4,6 +4,7 @@ using Leither.Ipfs;
 using Leither.Ipfs.Keys;
 using Leither.Ipfs.Multiformats;
 using Leither.MmDb.Log;
+using Leither.MmDb.Writers;
 using Leither.TestKit;
 using Xunit;
 

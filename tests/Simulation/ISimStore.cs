@@ -67,7 +67,7 @@ public interface ISimStore : IReplicaStore
     (ulong Number, Position At)? BeginVersion(ulong number);
 
     /// <summary>Makes the version that was begun; false: there is none.</summary>
-    bool EndVersion(PrivateKey author, long nowMs);
+    bool EndVersion(PrivateKey writer, long nowMs);
 
     /// <summary>The oldest segments go, but for so many. Their nodes stay.</summary>
     void Trim(int keep);

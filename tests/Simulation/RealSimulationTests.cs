@@ -1,6 +1,9 @@
 // The same stories as in SimulationTests.cs, with what a node really has at each of them: commands of all kinds on the writer, logs and checkpoints that a crash tears,
 // versions, trimmed logs, and states that are compared by DEBUG DIGEST and by CID.
 
+using Leither.MmDb.Log;
+using Leither.MmDb.Writers;
+using Leither.Replication;
 using Xunit;
 
 namespace Leither.Simulation;
@@ -20,6 +23,103 @@ public class RealSimulationTests
     [InlineData(252)]
     [InlineData(322)]
     public void Networks_in_which_it_once_went_wrong_end_well(int seed) => Run(seed);
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void Who_takes_over_makes_versions_with_its_own_key_that_followers_adopt_and_newcomers_begin_with(int seed)
+    {
+        var stores = new List<RealStore>();
+        try
+        {
+            var world = new SimWorld(seed, 4, 0, (world, index) =>
+            {
+                stores.Add(new RealStore(world, index));
+                return stores[^1];
+            })
+            { DialsAlone = false };
+            (SimNode home, SimNode cloud, SimNode phone, SimNode late) = (world.Nodes[0], world.Nodes[1], world.Nodes[2], world.Nodes[3]);
+            foreach (SimNode node in world.Nodes)
+            {
+                node.Start();
+            }
+
+            world.Connect(cloud, home);
+            world.Connect(phone, home);
+            Write(home, 60);
+            MakeVersion(home, 1);
+            WriterCertificate certificate = new WriterCertificate
+            {
+                Mid = world.Info.Id,
+                Author = world.Author.PublicKey.Bytes.ToArray(),
+                Writer = cloud.Key.PublicKey.Bytes.ToArray(),
+                Node = cloud.Peer,
+                Epoch = WriterCertificate.FirstEpochOf(1),
+                After = cloud.Store.Position,
+            }.Sign(world.Author);
+            (cloud.WriterKey, cloud.WasWriter) = (cloud.Key, true);
+            cloud.With(r => Assert.Null(r.TakeOver(certificate, cloud.Key)));
+            RunFor(5000);
+            world.Connect(phone, cloud);
+            world.Connect(home, cloud);
+            RunFor(5000);
+
+            // At once, before anything is written in its term, and later.
+            MakeVersion(cloud, 2);
+            Write(cloud, 60);
+            MakeVersion(cloud, 3);
+            Write(cloud, 5);
+            RunFor(5000);
+            foreach (SimNode follower in (SimNode[])[home, phone])
+            {
+                Assert.Equal(cloud.Store.State, follower.Store.State);
+                Assert.Equal(cloud.Store.Versions, follower.Store.Versions);
+            }
+
+            // Over a restart of all, and for one whose log begins behind them.
+            cloud.Store.Trim(0);
+            foreach (SimNode node in (SimNode[])[cloud, phone])
+            {
+                node.Stop(isClean: true, losesPower: false);
+                node.Start();
+            }
+
+            Assert.Equal(3, cloud.Store.Versions.Count);
+            Assert.Equal(3, phone.Store.Versions.Count);
+            world.Connect(late, cloud);
+            RunFor(10_000);
+            Assert.Equal(cloud.Store.State, late.Store.State);
+            Assert.Equal(3ul, late.Store.Versions[^1].Number);
+            Assert.All(world.Nodes, static n => Assert.DoesNotContain(n.Events, static e => e is PeerRefused or StateDiffers or StoreFailed));
+
+            void RunFor(long ms) => world.Clock.RunUntil(world.Clock.NowMs + ms);
+
+            void Write(SimNode writer, int times)
+            {
+                for (int i = 0; i < times; i++)
+                {
+                    _ = writer.Store.Write(world.Random).Count();
+                }
+
+                writer.With(static r => r.LogGrew());
+                RunFor(5000);
+            }
+
+            void MakeVersion(SimNode writer, ulong number)
+            {
+                (ulong begun, Position at) = writer.Store.BeginVersion(number)!.Value;
+                writer.With(r => r.VersionBegun(begun, at));
+                writer.With(static r => r.LogGrew());
+                Assert.True(writer.Store.EndVersion(writer.WriterKey!, world.Clock.NowMs));
+                writer.With(static r => r.VersionsChanged());
+                RunFor(5000);
+            }
+        }
+        finally
+        {
+            stores.ForEach(static store => store.Dispose());
+        }
+    }
 
     private static void Run(int seed)
     {

@@ -16,6 +16,7 @@ using Leither.MmDb.Replication;
 using Leither.MmDb.Tests;
 using Leither.MmDb.Tests.Replication;
 using Leither.MmDb.Versions;
+using Leither.MmDb.Writers;
 using Leither.Node.Replication;
 using Leither.RedisCompat;
 using Leither.Replication;
@@ -192,6 +193,8 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
 
     public void MarkVersion(ulong number, in Position at) => _store!.MarkVersion(number, at);
 
+    public void PassVersion(ulong number) => _store!.PassVersion(number);
+
     public void Put(long operation, in Cid cid, ReadOnlyMemory<byte> bytes)
     {
         Cid name = cid;
@@ -269,7 +272,8 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
         {
             db.Clock.Advance(BeganMs + _world.Clock.NowMs - db.Clock.NowMs);
             Mimei mimei = db.Server.DefaultMimei;
-            MimeiFiles files = Files(_disk, _logDisk);
+            WriterSet writers = WriterSet.Open(_disk, _world.Info.Id, _world.Author.PublicKey);
+            MimeiFiles files = Files(_disk, _logDisk, writers);
             RecoveredState state = isCopy ? Persistence.RecoverCopy(db.Keyspace, files) : Persistence.Recover(db.Keyspace, files.Folder, files.Log, files.LogOptions);
             mimei.Log = state.Log;
             mimei.Files = files;
@@ -277,7 +281,8 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
             mimei.Versions = new Versioner(mimei, new VersionerOptions
             {
                 Info = _world.Info,
-                Author = _world.Author,
+                Key = _index == 0 ? _world.Author : Node.Key,
+                Writers = writers,
                 OpenBlocks = () => new SharedBlocks(_blocks, Enter),
                 Files = files.Folder,
                 WorkFolder = _folder.Path,
@@ -290,7 +295,7 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
                 _ = new MimeiCopy(mimei, files, state.Position);
             }
         });
-        _store = new ReplicaStore(Mimei, Completed, Keep, static action => action(), _world.Author.PublicKey.Bytes.ToArray());
+        _store = new ReplicaStore(Mimei, Completed, Keep, static action => action());
         Db.Server.Settings.Put(MmDb.Configuration.ConfigKeys.EnableDebugCommand, 1);
         _client = Db.Connect();
         MayHaveLost &= isCopy; // a writer that ends while it recovers has that still to do
@@ -307,7 +312,9 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
         _wasWriter = false;
     }
 
-    private MimeiFiles Files(SimulatedDisk disk, SimulatedDisk logDisk) => new()
+    private SimNode Node => _world.Nodes[_index];
+
+    private MimeiFiles Files(SimulatedDisk disk, SimulatedDisk logDisk, WriterSet writers) => new()
     {
         Folder = disk,
         Log = logDisk,
@@ -317,7 +324,8 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
             SegmentBytes = _segmentBytes,
             IsThrifty = _isThrifty,
             RetainedTailBytes = 1 << 20,
-            Origin = new SegmentOrigin(_world.Info.Id, _world.Author.PublicKey.Bytes.ToArray()) { Writers = epoch => _world.WriterOf(epoch) },
+            Origin = new SegmentOrigin(_world.Info.Id, _world.Author.PublicKey.Bytes.ToArray()) { Writers = writers.WriterOf },
+            FirstEpoch = writers.NewestFor(Node.Key.PublicKey, Node.Peer)?.Epoch ?? 0,
             Worker = _worker,
             Salt = () => ++_salt * 65_537 + (uint)_index,
         },
@@ -373,7 +381,8 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
 
         // What the next process will find.
         using var keyspace = new Keyspace(new KeyspaceOptions(), 1);
-        using WriteLog found = Persistence.RecoverCopy(keyspace, Files(_disk.Copy(), _logDisk.Copy())).Log!;
+        SimulatedDisk disk = _disk.Copy();
+        using WriteLog found = Persistence.RecoverCopy(keyspace, Files(disk, _logDisk.Copy(), WriterSet.Open(disk, _world.Info.Id, _world.Author.PublicKey))).Log!;
         if (!wasShown && found.Epoch < epoch)
         {
             _world.History.Forget(epoch);
@@ -577,7 +586,7 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
         return _begun;
     }
 
-    public bool EndVersion(PrivateKey author, long nowMs) => EndVersion();
+    public bool EndVersion(PrivateKey writer, long nowMs) => EndVersion();
 
     private bool EndVersion()
     {

@@ -5,6 +5,7 @@ using Leither.Ipfs.Keys;
 using Leither.Ipfs.Multiformats;
 using Leither.MmDb;
 using Leither.MmDb.Log;
+using Leither.MmDb.Writers;
 using Leither.Replication;
 
 namespace Leither.Simulation;

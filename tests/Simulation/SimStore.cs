@@ -326,6 +326,10 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
         ));
     }
 
+    public void PassVersion(ulong number)
+    {
+    }
+
     public void Put(long operation, in Cid cid, ReadOnlyMemory<byte> bytes)
     {
         Cid name = cid;
@@ -476,10 +480,10 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
     {
         IsCut = _segments.Count > 0;
         _begun = (number, Last, StateNow);
-        return (number, new Position(Epoch, Last));
+        return (number, new Position(_writeEpoch, Last));
     }
 
-    public bool EndVersion(PrivateKey author, long nowMs)
+    public bool EndVersion(PrivateKey writer, long nowMs)
     {
         if (_begun is not var (number, sequence, state) || Last < sequence)
         {
@@ -495,15 +499,15 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
             Mid = mid,
             Number = number,
             State = root,
-            Writer = writerOf(Epoch),
-            Position = new Position(segment?.Node.Epoch ?? Epoch, sequence),
+            Writer = writerOf(_writeEpoch),
+            Position = new Position(_writeEpoch, sequence),
             Segment = segment?.Cid ?? default,
             Time = sequence,
             CreatedMs = nowMs,
-        }.Sign(author);
+        }.Sign(writer);
         Cid cid = Cid.Of(Multicodec.DagCbor, block);
         _blocks[cid] = block;
-        _versions.Add(new ListedVersion(number, cid, new Position(segment?.Node.Epoch ?? Epoch, sequence)));
+        _versions.Add(new ListedVersion(number, cid, new Position(_writeEpoch, sequence)));
         return true;
     }
 

@@ -4,6 +4,7 @@
 using System.Globalization;
 using System.Text;
 using Leither.MmDb.Log;
+using Leither.MmDb.Writers;
 using Leither.Replication;
 using Xunit;
 
@@ -245,7 +246,7 @@ internal sealed class Scenario(int seed, int nodes, int hostile, int events, int
         int starts = writer.Losses.Count;
         _world.Clock.After(Random.Next(300), () =>
         {
-            if (_world.Writer == writer && writer.Replica?.Mode == ReplicaMode.Writer && writer.Losses.Count == starts && writer.Store.EndVersion(_world.Author, _world.Clock.NowMs))
+            if (_world.Writer == writer && writer.Replica?.Mode == ReplicaMode.Writer && writer.Losses.Count == starts && writer.Store.EndVersion(writer.WriterKey!, _world.Clock.NowMs))
             {
                 writer.With(static r => r.VersionsChanged());
             }

@@ -2,6 +2,7 @@
 // sync. Each is run with several seeds: where segments end, and how long messages take, is another every time.
 
 using Leither.MmDb.Log;
+using Leither.MmDb.Writers;
 using Leither.Replication;
 using Xunit;
 
@@ -674,7 +675,7 @@ public class StoryTests
         Write(world, writer, 200);
         (ulong number, Position at) = writer.Store.BeginVersion(1)!.Value;
         writer.With(r => r.VersionBegun(number, at));
-        Assert.True(writer.Store.EndVersion(world.Author, world.Clock.NowMs));
+        Assert.True(writer.Store.EndVersion(writer.WriterKey!, world.Clock.NowMs));
         writer.With(static r => r.VersionsChanged());
         Write(world, writer, 5);
         world.Connect(newcomer, writer);

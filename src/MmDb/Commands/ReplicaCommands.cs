@@ -113,7 +113,7 @@ public static unsafe class ReplicaCommands
     {
         Group = CommandGroup.Mimei,
         Complexity = "O(N) where N is what the node that wrote before still has.",
-        Summary = "Makes this node the one that writes a MiMei. The node that wrote before is fenced as soon as it hears of it.",
+        Summary = "Makes this node the one that writes a MiMei and makes its versions. The node that wrote before is fenced as soon as it hears of it.",
         Flags = Usual | CommandFlags.Admin,
         Args =
         [

@@ -11,7 +11,7 @@ public static unsafe class VersionListCommands
     {
         Group = CommandGroup.Mimei,
         Complexity = "O(N) where N is the number of versions.",
-        Summary = "Says which version its author stands for: the one that VERSION release opens.",
+        Summary = "Says which version its author, or who writes it for him, stands for: the one that VERSION release opens.",
         Flags = CommandFlags.Admin | CommandFlags.NoScript | CommandFlags.NoMulti,
         Need = new MimeiNeed(MimeiRight.Publish),
         Args = [Arg.String("version").Shown("version|''")],
@@ -44,9 +44,9 @@ public static unsafe class VersionListCommands
             return;
         }
 
-        if (!versions.IsAuthor)
+        if (!versions.MayWrite)
         {
-            c.Error("READONLY a version is released by the MiMei's author, whose key is not on this node"u8);
+            c.Error("READONLY a version is released by the MiMei's author, whose key is not on this node, or where his certificate lets another node write: MIMEI TAKEOVER"u8);
             return;
         }
 

@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using Leither.Ipfs.DagCbor;
 using Leither.Ipfs.Files;
 using Leither.MmDb.Log;
@@ -7,13 +6,12 @@ namespace Leither.MmDb.Replication;
 
 /// <summary>
 /// The file that says of a MiMei's folder that it follows a writer elsewhere. It is empty, but while a version takes the place of what there was: then it names the
-/// segment after which the log goes on, and the checkpoint of that place is the one to begin with, whatever else lies there. Another file says of a MiMei whose author's
-/// key is elsewhere since when, and by which key, it is written here all the same.
+/// segment after which the log goes on, and the checkpoint of that place is the one to begin with, whatever else lies there.
 /// </summary>
 public static class CopyFile
 {
-    private const string Name = "copy", CertifiedName = "certified", NewSuffix = ".new";
-    private const int FieldCount = 5, MaxBytes = 1024, CertifiedBytes = sizeof(ulong) + Leither.Ipfs.Keys.Ed25519.PublicKeyLength;
+    private const string Name = "copy", NewSuffix = ".new";
+    private const int FieldCount = 5, MaxBytes = 1024;
 
     /// <summary>Whether a folder is that of a copy.</summary>
     public static bool IsIn(IFolder folder) => folder.List().Any(static f => f.Name == Name);
@@ -22,24 +20,6 @@ public static class CopyFile
     public static void Create(IFolder folder)
     {
         Write(folder, Name, []);
-        folder.Delete(CertifiedName);
-        folder.SyncDirectory();
-    }
-
-    /// <summary>Since when a MiMei of another author is written here, by his certificate; null: it is not.</summary>
-    /// <exception cref="MimeiException">The file is damaged.</exception>
-    public static WriterTerm? Certified(IFolder folder)
-    {
-        if (!folder.List().Any(static f => f.Name == CertifiedName))
-        {
-            return null;
-        }
-
-        byte[] bytes = new byte[CertifiedBytes];
-        using IFile file = folder.Open(CertifiedName);
-        return file.Length == CertifiedBytes && file.Read(0, bytes) == CertifiedBytes
-            ? new WriterTerm(BinaryPrimitives.ReadUInt64LittleEndian(bytes), bytes.AsMemory(sizeof(ulong)))
-            : throw new MimeiException($"ERR {folder.FullName(CertifiedName)} is damaged");
     }
 
     /// <summary>Makes it one that is written here, durably.</summary>
@@ -47,15 +27,6 @@ public static class CopyFile
     {
         folder.Delete(Name);
         folder.SyncDirectory();
-    }
-
-    /// <summary>Says that it is written here by a certificate, durably.</summary>
-    internal static void Certify(IFolder folder, WriterTerm term)
-    {
-        byte[] bytes = new byte[CertifiedBytes];
-        BinaryPrimitives.WriteUInt64LittleEndian(bytes, term.Epoch);
-        term.Writer.Span.CopyTo(bytes.AsSpan(sizeof(ulong)));
-        Write(folder, CertifiedName, bytes);
     }
 
     /// <summary>Says that another state takes the place of what there is, durably: its checkpoint is there.</summary>

@@ -387,7 +387,7 @@ public sealed unsafe partial class MimeiCopy
         {
             Versioner versions = Copy._mimei.Versions!;
             byte[] bytes = versions.Blocks.Get(block) ?? throw new MissingBlockException(block);
-            _version = MimeiVersion.Decode(bytes, Copy._mimei.Id, versions.Author);
+            _version = MimeiVersion.Decode(bytes, versions.Writers);
             if (_version.Segment != segment!.Cid || segment.Node.To != _version.Position.Sequence)
             {
                 throw new IOException($"the segment {segment.Cid} is not that of version {_version.Number}");
@@ -514,7 +514,7 @@ public sealed unsafe partial class MimeiCopy
                     throw new CopyException("there is no place for versions");
                 }
 
-                MimeiVersion version = MimeiVersion.Decode(bytes.Span, Copy._mimei.Id, versions.Author);
+                MimeiVersion version = MimeiVersion.Decode(bytes.Span, versions.Writers);
                 Cid listed = versions.List.Find(version.Number);
                 if (listed == block)
                 {

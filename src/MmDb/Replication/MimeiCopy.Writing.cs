@@ -6,11 +6,17 @@ namespace Leither.MmDb.Replication;
 // From a copy to what is written here, and the other way round, while sessions stay.
 public sealed unsafe partial class MimeiCopy
 {
-    private sealed class PromoteWork(MimeiCopy copy, WriterTerm term, Action<Exception?> done) : Work(copy)
+    private sealed class PromoteWork(MimeiCopy copy, ulong epoch, Action<Exception?> done) : Work(copy)
     {
         public override Next Step(long deadline)
         {
             Mimei mimei = Copy._mimei;
+            if (mimei.Versions is { MayWrite: false })
+            {
+                Fail(new CopyException($"MiMei {mimei.Id} has another author, and no certificate of his is here that lets this node write"));
+                return Next.Over;
+            }
+
             if (Copy._problem is { } problem || Copy.IsApartFromLog)
             {
                 Fail(new CopyException(Copy._problem ?? $"the log of MiMei {mimei.Id} lacks entries that its state has, up to {Copy.Applied}"));
@@ -27,18 +33,10 @@ public sealed unsafe partial class MimeiCopy
 
             try
             {
-                bool isAuthor = mimei.Versions is not { IsAuthor: false };
-                if (!isAuthor)
-                {
-                    CopyFile.Certify(Copy._files.Folder, term);
-                    Copy._files.Term = term;
-                }
-
-                mimei.Log = Copy.Log.Promote(term.Epoch);
+                mimei.Log = Copy.Log.Promote(epoch);
                 CopyFile.Delete(Copy._files.Folder);
                 Copy._keyspace.Effects.RecordTo(mimei.Log, new HybridClock(Copy._keyspace.Effects.LastTime));
                 Copy._keyspace.IsWriter = true;
-                mimei.IsCertified = !isAuthor;
                 mimei.Copy = null;
             }
             catch (IOException e)
@@ -195,8 +193,6 @@ public sealed unsafe partial class MimeiCopy
                     log.Dispose();
                     mimei.Keyspace.Effects.RecordTo(null, new HybridClock(time));
                     mimei.Log = WriteLog.OpenCopy(files.Log, files.LogOptions, position, null);
-                    mimei.IsCertified = false;
-                    files.Term = null;
                     _ = new MimeiCopy(mimei, files, position);
                     mimei.IsFenced = false;
                 }

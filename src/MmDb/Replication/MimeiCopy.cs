@@ -179,9 +179,8 @@ public sealed unsafe partial class MimeiCopy
     /// Makes it a MiMei that is written here, from the last entry on that it has: a new epoch begins. Sessions stay as they are.
     /// </summary>
     /// <param name="epoch">The epoch, above all there were.</param>
-    /// <param name="writer">The public key of who writes (Ed25519, 32 bytes).</param>
     /// <param name="done">It is written here (null; <see cref="Mimei.Copy"/> is null from now on), or why not.</param>
-    public void Promote(ulong epoch, ReadOnlyMemory<byte> writer, Action<Exception?> done) => Ask(new PromoteWork(this, new WriterTerm(epoch, writer), done));
+    public void Promote(ulong epoch, Action<Exception?> done) => Ask(new PromoteWork(this, epoch, done));
 
     // ------------------------------------------------------------------ the queue
 

@@ -18,14 +18,6 @@ public sealed class MimeiFiles
     /// <summary>Where MiMei are kept, for the fork of what a writer wrote that another one took over from; null: nowhere.</summary>
     public IMimeiStore? Store { get; init; }
 
-    /// <summary>Since when it is written here by a certificate of its author; null: it is not. Any thread may read it: the nodes of the log's segments say who wrote them.</summary>
-    public WriterTerm? Term { get; set; }
-
     /// <summary>Is told what a person should know, for the node's own log.</summary>
     public Action<string> Report { get; init; } = static _ => { };
 }
-
-/// <summary>A term of writing.</summary>
-/// <param name="Epoch">Its first epoch.</param>
-/// <param name="Writer">The public key of who writes (Ed25519, 32 bytes).</param>
-public sealed record WriterTerm(ulong Epoch, ReadOnlyMemory<byte> Writer);

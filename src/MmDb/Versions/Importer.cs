@@ -51,18 +51,18 @@ internal sealed class Importer(Server server, IMimeiStore store, string path, IR
 
     private void Make(VersionImport import)
     {
-        bool isAuthor = import.Info.Author.Span.SequenceEqual(store.Author.Span);
+        bool isWriter = import.IsWrittenByAuthor && import.Info.Author.Span.SequenceEqual(store.Author.Span);
         server.RunAside(
             () =>
             {
-                MimeiRecord record = import.Complete(isAuthor, _options, _nowMs);
+                MimeiRecord record = import.Complete(isWriter, _options, _nowMs);
                 record = store.Recall(record.Id) is { } known ? known with { Author = record.Author, Rights = record.Rights, Keys = record.Keys } : record;
                 store.Keep(record);
                 return record;
             },
             (record, problem) => End(
                 import,
-                problem is not null ? null : Report(import, _mimeis.Add(record!), isNew: true, isAuthor, import.Versions.Count),
+                problem is not null ? null : Report(import, _mimeis.Add(record!), isNew: true, isWriter, import.Versions.Count),
                 problem));
     }
 
@@ -90,7 +90,7 @@ internal sealed class Importer(Server server, IMimeiStore store, string path, IR
 
                 pin.Dispose();
                 mimei.Release();
-                End(import, problem is not null ? null : Report(import, entry, isNew: false, versions.IsAuthor, made.Added), problem);
+                End(import, problem is not null ? null : Report(import, entry, isNew: false, !mimei.IsReadOnly, made.Added), problem);
             });
     }
 

@@ -2,17 +2,18 @@ using Leither.Ipfs.DagCbor;
 using Leither.Ipfs.Keys;
 using Leither.Ipfs.Multiformats;
 using Leither.MmDb.Log;
+using Leither.MmDb.Writers;
 
 namespace Leither.MmDb.Versions;
 
 /// <summary>
-/// A version of a MiMei: its state and its place in the log, signed by the author. As a block it is a map of DAG-CBOR that anybody can read and check.
+/// A version of a MiMei: its state and its place in the log, signed by the author or by whom he let write. As a block it is a map of DAG-CBOR that anybody can read and check.
 /// </summary>
 /// <remarks>
 /// <code>
 /// log      [writer's public key (32 bytes), epoch, sequence, link to the node of the segment it lies in, or null]: the last entry that is in it
 /// mid      the MiMei's id, 20 bytes
-/// sig      the author's signature (Ed25519) over "leither-version-1:" and the block without this field
+/// sig      signature (Ed25519) over "leither-version-1:" and the block without this field
 /// memo     text
 /// prev     link to the version before, or null
 /// time     the hybrid time of the last entry: where its clock stands
@@ -21,6 +22,8 @@ namespace Leither.MmDb.Versions;
 /// created  Unix milliseconds
 /// version  1, 2, 3 …
 /// </code>
+/// The author's signature is good for any version. That of another is good where the author's certificate says that he is the writer of the term that the epoch belongs to,
+/// and the log's writer in the block is he (<see cref="WriterCertificate"/>).
 /// </remarks>
 public sealed record MimeiVersion
 {
@@ -61,12 +64,13 @@ public sealed record MimeiVersion
     public long TimeMs => HybridClock.ToMilliseconds(Time);
 
     /// <summary>The block, signed.</summary>
-    public byte[] Sign(PrivateKey author) => SignedMap.Sign(SignaturePrefix, Write, author);
+    public byte[] Sign(PrivateKey key) => SignedMap.Sign(SignaturePrefix, Write, key);
 
-    /// <summary>Reads a version's block, and checks that the author signed it.</summary>
-    /// <exception cref="MimeiException">It is none, of another MiMei, of a newer format, or not signed by the author.</exception>
-    public static MimeiVersion Decode(ReadOnlySpan<byte> block, LeitherId mid, PublicKey author)
+    /// <summary>Reads a version's block, and checks that who signed it may make versions. This alone decides whether a block is taken for a version, wherever it comes from.</summary>
+    /// <exception cref="MimeiException">It is none, of another MiMei, of a newer format, or signed by nobody who may.</exception>
+    public static MimeiVersion Decode(ReadOnlySpan<byte> block, WriterSet writers)
     {
+        LeitherId mid = writers.Mid;
         MimeiVersion version;
         byte[] signature;
         try
@@ -83,8 +87,26 @@ public sealed record MimeiVersion
             throw new MimeiException($"ERR version {version.Number} is one of the MiMei {version.Mid}, not of {mid}");
         }
 
-        return SignedMap.Verify(SignaturePrefix, version.Write, signature, author) ? version
-            : throw new MimeiException($"ERR version {version.Number} was not signed by the author of the MiMei {mid}");
+        if (SignedMap.Verify(SignaturePrefix, version.Write, signature, writers.Author))
+        {
+            return version;
+        }
+
+        uint term = WriterCertificate.TermOf(version.Position.Epoch);
+        if (term == 0)
+        {
+            throw new MimeiException($"ERR version {version.Number} was not signed by the author of the MiMei {mid}");
+        }
+
+        if (writers.Find(term) is not { } certificate)
+        {
+            throw new MimeiException(
+                $"ERR version {version.Number} was not signed by the author of the MiMei {mid}, and no certificate of his is known that lets somebody else write in term {term}");
+        }
+
+        return version.Writer.Span.SequenceEqual(certificate.Writer.Span) && PublicKey.TryCreate(certificate.Writer.Span, out PublicKey? writer)
+            && SignedMap.Verify(SignaturePrefix, version.Write, signature, writer) ? version
+            : throw new MimeiException($"ERR version {version.Number} was signed neither by the author of the MiMei {mid} nor by whom he let write in term {term}");
     }
 
     /// <summary>The MiMei that a block says to be a version of, which nobody has checked; null: it is no version.</summary>

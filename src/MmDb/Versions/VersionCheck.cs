@@ -103,13 +103,27 @@ internal sealed class VersionCheck(Versioner versions, WriteLog? log, LongWork w
                 Found(listed.Block, null, $"is version {version.Number} and listed under another number");
             }
 
-            if (listed.IsOwn && !version.Segment.IsNone && log?.Chain is { } chain && chain.Find(version.Position.Sequence)?.Cid != version.Segment
+            if (listed.IsOwn && !version.Segment.IsNone && log?.Chain is { } chain && Sealed(chain, version.Position.Sequence) != version.Segment
                 && !BeginsAfter(chain, version.Position.Sequence))
             {
                 Add($"{_place}: the log's chain has no node {version.Segment}, which it links to: the log up to there cannot be verified by its signature");
             }
 
             checker.Check(version.State);
+        }
+    }
+
+    /// <summary>The node of the segment in which an entry ends. One that a follower just took is not sealed before it is durable.</summary>
+    private Cid Sealed(SegmentChain chain, ulong sequence)
+    {
+        try
+        {
+            return (chain.Find(sequence) ?? log!.Seal(sequence))?.Cid ?? default;
+        }
+        catch (IOException)
+        {
+            // The disk fails, which is told where the log is checked.
+            return default;
         }
     }
 

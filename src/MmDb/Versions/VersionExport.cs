@@ -7,7 +7,8 @@ namespace Leither.MmDb.Versions;
 
 /// <summary>
 /// Writes versions into a file that any IPFS tool reads: a CAR of version 1. Its roots are the versions' blocks, in the order asked for; first comes the block
-/// of what the MiMei is, whose hash is its id, then each version with all it leads to, depth first, each block once. The log that a version links to stays here.
+/// of what the MiMei is, whose hash is its id, then the author's certificates for others who wrote it, then each version with all it leads to, depth first, each block once.
+/// The log that a version links to stays here.
 /// </summary>
 internal static class VersionExport
 {
@@ -86,6 +87,11 @@ internal static class VersionExport
         byte[] info = versions.Info.Encode();
         CarWriter car = CarWriter.Create(file, roots);
         car.Write(Cid.Of(Multicodec.DagCbor, info), info);
+        foreach (ReadOnlyMemory<byte> certificate in versions.Writers.Blocks)
+        {
+            car.Write(Cid.Of(Multicodec.DagCbor, certificate.Span), certificate.Span);
+        }
+
         var written = new HashSet<Cid>();
         var left = new Stack<Cid>();
         var links = new List<Cid>();

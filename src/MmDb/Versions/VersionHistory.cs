@@ -101,6 +101,8 @@ internal static unsafe class VersionHistory
         ? $"READONLY MiMei {mimei.Id} is not on this node: version {mimei.Place} is read from other nodes. MIMEI SYNC {mimei.Id} brings it here"
         : mimei.Copy is not null || mimei.IsFenced
         ? "READONLY You can't write against a read only replica." + WriterOf(mimei)
+        : mimei.Current is null && mimei.Versions is { Writers.Newest: { } newest }
+        ? $"READONLY MiMei {mimei.Id} is written by node {newest.Node}, which its author let take over. MIMEI FORK makes a copy that can be written to here"
         : mimei.Current is null
         ? $"READONLY MiMei {mimei.Id} is written to by its author, whose key is not on this node. MIMEI FORK makes a copy that can be written to here"
         : $"READONLY MiMei {mimei.Id} is open at {(mimei.Place.Kind == MimeiPlaceKind.Version ? "version " : "")}{mimei.Place}, which never changes. "

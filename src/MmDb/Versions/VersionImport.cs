@@ -1,9 +1,11 @@
+using Leither.Ipfs;
 using Leither.Ipfs.Blockstore;
 using Leither.Ipfs.Car;
 using Leither.Ipfs.Keys;
 using Leither.Ipfs.Multiformats;
 using Leither.MmDb.Checkpoints;
 using Leither.MmDb.Versions.Tree;
+using Leither.MmDb.Writers;
 
 namespace Leither.MmDb.Versions;
 
@@ -12,8 +14,8 @@ namespace Leither.MmDb.Versions;
 /// trusted; what has been read was checked.
 /// </summary>
 /// <remarks>
-/// <para>What is checked: each block against its hash; the block of what the MiMei is against its id; each version's signature; each state, block by block,
-/// against the format; that everything is there. What the versions do not need is left out, and so is the log that they link to, which exports do not carry.</para>
+/// <para>What is checked: each block against its hash; the block of what the MiMei is against its id; each version's signature, and where the author did not make it his
+/// certificate for who did, which is in the file too; each state, block by block, against the format; that everything is there. What the versions do not need is left out, and so is the log that they link to, which exports do not carry.</para>
 /// <para>The file is read once, into a draft of a MiMei (<see cref="IMimeiDraft"/>). Either the draft becomes the MiMei, or its blocks go into the one there is.
 /// Memory is that of a check: some 250 bytes for each block, 4 KiB as a rule. For threads that may wait for the disk, one at a time.</para>
 /// </remarks>
@@ -22,6 +24,9 @@ internal sealed class VersionImport : IDisposable
     /// <summary>Versions are told to clients as signed numbers, and another one follows each.</summary>
     private const ulong MaxNumber = long.MaxValue - 1;
 
+    /// <summary>What might be a certificate and is behind so many others is not looked at.</summary>
+    private const int MaxCertificates = 4096;
+
     /// <summary>How far a clock may be ahead of ours whose times we go on from.</summary>
     private const long MaxDriftMs = 60_000;
 
@@ -29,8 +34,11 @@ internal sealed class VersionImport : IDisposable
     private readonly string _path;
     private readonly LongWork _work;
     private readonly HashSet<Cid> _needed = [];
+    private readonly HashSet<Cid> _possibleCertificates = [];
     private IReadOnlyList<Cid> _roots = [];
     private Cid _infoBlock;
+    private WriterSet _writers = null!;
+    private HashSet<Cid> _certificates = [];
     private List<(Cid Block, MimeiVersion Version)> _versions = [];
 
     private VersionImport(IMimeiDraft draft, string path, LongWork work)
@@ -42,6 +50,9 @@ internal sealed class VersionImport : IDisposable
 
     /// <summary>What the MiMei is.</summary>
     public MimeiInfo Info { get; private set; } = null!;
+
+    /// <summary>Whether whoever the file says to write last is the author.</summary>
+    public bool IsWrittenByAuthor => _writers.Newest is not { } newest || newest.Writer.Span.SequenceEqual(_writers.Author.Bytes);
 
     /// <summary>Its versions that were asked for, oldest first.</summary>
     public IReadOnlyList<(Cid Block, MimeiVersion Version)> Versions => _versions;
@@ -81,23 +92,24 @@ internal sealed class VersionImport : IDisposable
     }
 
     /// <summary>Makes the draft the MiMei: one that is not on this node yet.</summary>
-    /// <param name="isAuthor">Whether the author's key is here: then it can be written to, and goes on from its newest version.</param>
+    /// <param name="isWriter">Whether it can be written to here, and goes on from its newest version: the author's key is here, and he let nobody else write.</param>
     /// <param name="options">Settings of keyspaces.</param>
     /// <param name="nowMs">Unix milliseconds.</param>
     /// <exception cref="MimeiException">It cannot be gone on from.</exception>
     /// <exception cref="IOException">The disk failed.</exception>
-    public MimeiRecord Complete(bool isAuthor, KeyspaceOptions options, long nowMs)
+    public MimeiRecord Complete(bool isWriter, KeyspaceOptions options, long nowMs)
     {
         LeaveOut();
         MimeiVersion newest = _versions[^1].Version;
         StateRoot state = StateRoot.Read(new NodeStore(_draft.Blocks), newest.State);
-        if (isAuthor)
+        if (isWriter)
         {
             WriteCheckpoint(newest, state, options, nowMs);
         }
 
         // With the checkpoint the newest one's position is one of the log that begins here.
-        _ = new VersionList(_draft.Files, _versions.Select(v => new ListedVersion(v.Version.Number, v.Block, IsOwn: isAuthor && v.Version == newest)));
+        _ = new VersionList(_draft.Files, _versions.Select(v => new ListedVersion(v.Version.Number, v.Block, IsOwn: isWriter && v.Version == newest)));
+        WriterSet.Open(_draft.Files, Info.Id, _writers.Author).Keep(_writers.Blocks);
         _draft.Complete(Info);
         return new MimeiRecord(Info.Id) { CreatedMs = nowMs, Author = Leither.Ipfs.Keys.LeitherId.Of(Info.Author.Span), Keys = state.KeyCount };
     }
@@ -110,7 +122,7 @@ internal sealed class VersionImport : IDisposable
     {
         using IDisposable job = versions.BeginJob();
         using IDisposable protection = versions.Blocks.ProtectPuts();
-        List<ListedVersion> missing = Missing(versions.List);
+        List<ListedVersion> missing = Missing(versions);
         _work.Begin("storing blocks", _needed.Count);
         foreach (Cid cid in _needed)
         {
@@ -125,6 +137,7 @@ internal sealed class VersionImport : IDisposable
         }
 
         versions.Blocks.Flush();
+        versions.Writers.Keep(_writers.Blocks);
         if (missing.Count > 0)
         {
             versions.List.Add(missing);
@@ -156,6 +169,10 @@ internal sealed class VersionImport : IDisposable
             {
                 _work.Reached(car.Offset);
                 _draft.Blocks.Put(car.Cid, car.Block.Span);
+                if (_possibleCertificates.Count < MaxCertificates && WriterCertificate.IsPossible(car.Cid, car.Block.Span))
+                {
+                    _possibleCertificates.Add(car.Cid);
+                }
             }
         }
         catch (CarException e)
@@ -193,10 +210,13 @@ internal sealed class VersionImport : IDisposable
             throw Refused("names an author whose key is none that this node knows");
         }
 
+        _writers = new WriterSet(mid.Value, author);
+        _certificates = [.. _possibleCertificates.Where(cid => IsCertificate(_draft.Blocks.Get(cid)!))];
+
         var found = new SortedDictionary<ulong, (Cid Block, MimeiVersion Version)>();
         foreach ((Cid cid, byte[] block) in blocks)
         {
-            MimeiVersion version = Decode(block, mid.Value, author);
+            MimeiVersion version = Decode(block);
             if (version.Number is 0 or > MaxNumber)
             {
                 throw Refused($"has a version of number {version.Number}, which none can have");
@@ -217,6 +237,10 @@ internal sealed class VersionImport : IDisposable
         }
 
         _versions = [.. found.Values.Where(v => numbers.Count == 0 || numbers.Contains(v.Version.Number))];
+        for (int i = 1; i < _versions.Count; i++)
+        {
+            RequireOrder(_versions[i - 1].Version, _versions[i].Version);
+        }
     }
 
     private byte[] ReadRoot(in Cid root)
@@ -248,11 +272,25 @@ internal sealed class VersionImport : IDisposable
         throw Refused($"has versions of the MiMei {mid}, and not the block of what that is, without which nobody can check them");
     }
 
-    private MimeiVersion Decode(byte[] block, LeitherId mid, PublicKey author)
+    /// <summary>Takes a block if it is the author's word that somebody else writes. Other MiMei's, or what looks like one, is left out with what else is not needed.</summary>
+    private bool IsCertificate(byte[] block)
     {
         try
         {
-            return MimeiVersion.Decode(block, mid, author);
+            _writers.Add(block, out WriterCertificate? other);
+            return other is null;
+        }
+        catch (MalformedBlockException)
+        {
+            return false;
+        }
+    }
+
+    private MimeiVersion Decode(byte[] block)
+    {
+        try
+        {
+            return MimeiVersion.Decode(block, _writers);
         }
         catch (MimeiException e)
         {
@@ -299,11 +337,14 @@ internal sealed class VersionImport : IDisposable
 
         Blocks = _needed.Count;
         LeftOut = _draft.Blocks.Figures.Blocks - _needed.Where(static c => c.HashFunction != Multicodec.Identity).Select(static c => c.Multihash).Distinct().Count();
-        if (!IsNeeded(_infoBlock))
+        foreach (Cid cid in _certificates.Append(_infoBlock))
         {
-            // It is kept beside the blocks.
-            LeftOut--;
-            _draft.Blocks.Delete(_infoBlock);
+            if (!IsNeeded(cid))
+            {
+                // It is kept beside the blocks.
+                LeftOut--;
+                _draft.Blocks.Delete(cid);
+            }
         }
     }
 
@@ -315,15 +356,27 @@ internal sealed class VersionImport : IDisposable
 
     // ------------------------------------------------------------------ keeping
 
-    /// <summary>Those that are not listed yet.</summary>
-    private List<ListedVersion> Missing(VersionList list)
+    /// <summary>Who was replaced by another writer can still sign in his term, but made none of the versions that come after one of the other.</summary>
+    private void RequireOrder(MimeiVersion before, MimeiVersion after)
     {
+        (uint first, uint second) = (WriterCertificate.TermOf(before.Position.Epoch), WriterCertificate.TermOf(after.Position.Epoch));
+        if (first > second)
+        {
+            throw Refused($"does not fit: version {after.Number} is of term {second}, and version {before.Number} before it of term {first}, in which another node wrote already. Nothing was imported");
+        }
+    }
+
+    /// <summary>Those that are not listed yet.</summary>
+    private List<ListedVersion> Missing(Versioner versions)
+    {
+        VersionList list = versions.List;
         var missing = new List<ListedVersion>();
         foreach ((Cid block, MimeiVersion version) in _versions)
         {
             Cid there = list.Find(version.Number);
             if (there.IsNone)
             {
+                RequireOrder(versions, version);
                 missing.Add(new ListedVersion(version.Number, block, IsOwn: false));
             }
             else if (there != block)
@@ -335,6 +388,34 @@ internal sealed class VersionImport : IDisposable
         }
 
         return missing;
+    }
+
+    /// <summary>Holds a version against those around it that are here.</summary>
+    private void RequireOrder(Versioner versions, MimeiVersion version)
+    {
+        ListedVersion before = versions.List.All.LastOrDefault(v => v.Number < version.Number), after = versions.List.All.FirstOrDefault(v => v.Number > version.Number);
+        if (before.Number > 0 && TryRead(versions, before) is { } older)
+        {
+            RequireOrder(older, version);
+        }
+
+        if (after.Number > 0 && TryRead(versions, after) is { } newer)
+        {
+            RequireOrder(version, newer);
+        }
+    }
+
+    private static MimeiVersion? TryRead(Versioner versions, in ListedVersion listed)
+    {
+        try
+        {
+            return versions.Read(listed.Number);
+        }
+        catch (Exception e) when (e is IOException or MimeiException)
+        {
+            // It may be what is to be brought back.
+            return null;
+        }
     }
 
     private static bool IsIntact(IBlockstore blocks, in Cid cid)

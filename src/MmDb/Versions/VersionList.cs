@@ -128,6 +128,18 @@ public sealed class VersionList
         }
     }
 
+    /// <summary>A number is taken, elsewhere: what is made here comes after it.</summary>
+    public void Pass(ulong number)
+    {
+        lock (_changing)
+        {
+            if (_content.Next <= number)
+            {
+                Write(_content with { Next = number + 1 });
+            }
+        }
+    }
+
     /// <summary>How often versions were taken away since it was read.</summary>
     public long Removals => Interlocked.Read(ref _removals);
 

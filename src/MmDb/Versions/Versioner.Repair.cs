@@ -53,7 +53,7 @@ public sealed partial class Versioner
         try
         {
             return cid.Codec == Multicodec.DagCbor && Blocks.TryGetLength(cid, out int length) && length <= MimeiVersion.MaxBlockBytes
-                && Blocks.Get(cid) is { } block && MimeiVersion.IsPossible(cid, block) ? MimeiVersion.Decode(block, _mimei.Id, Author) : null;
+                && Blocks.Get(cid) is { } block && MimeiVersion.IsPossible(cid, block) ? MimeiVersion.Decode(block, Writers) : null;
         }
         catch (Exception e) when (e is MimeiException or BlockCorruptedException)
         {

@@ -6,6 +6,7 @@ using Leither.Ipfs.Multiformats;
 using Leither.MmDb.Configuration;
 using Leither.MmDb.Log;
 using Leither.MmDb.Versions.Tree;
+using Leither.MmDb.Writers;
 
 namespace Leither.MmDb.Versions;
 
@@ -14,8 +15,10 @@ public sealed class VersionerOptions
 {
     /// <summary>What the MiMei is.</summary>
     public required MimeiInfo Info { get; init; }
-    /// <summary>The author's key; null: versions are read here, but not made.</summary>
-    public PrivateKey? Author { get; init; }
+    /// <summary>The key of whoever this node makes things for: where it is the author's, or that of whom he let write, versions are made here. Null: they are only read.</summary>
+    public PrivateKey? Key { get; init; }
+    /// <summary>Who may write the MiMei, which whoever made a version is held against; null: its author alone.</summary>
+    public WriterSet? Writers { get; init; }
     /// <summary>Opens the blocks, when they are first wanted.</summary>
     public required Func<IBlockstore> OpenBlocks { get; init; }
     /// <summary>The MiMei's folder, for the list of versions.</summary>
@@ -77,8 +80,8 @@ public sealed partial class Versioner : IDisposable
         _options = options;
         _openedMs = options.Time.GetUtcNow().ToUnixTimeMilliseconds();
         _appliedAtLast = mimei.Keyspace.Effects.Applied;
-        PublicKey.TryFromProtobuf(options.Info.Author.Span, out PublicKey? author);
-        Author = author ?? throw new MimeiException("ERR the author's key of the MiMei is none");
+        Writers = options.Writers ?? new WriterSet(mimei.Id, options.Info.ReadAuthorKey());
+        IsAuthor = options.Key is { } key && key.PublicKey.Equals(Writers.Author);
     }
 
     /// <summary>What the MiMei is.</summary>
@@ -87,11 +90,14 @@ public sealed partial class Versioner : IDisposable
     /// <summary>Where temporary files go.</summary>
     internal string WorkFolder => _options.WorkFolder;
 
-    /// <summary>Who signs.</summary>
-    public PublicKey Author { get; }
+    /// <summary>Who may write the MiMei, and so sign its versions.</summary>
+    public WriterSet Writers { get; }
 
-    /// <summary>Whether the author's key is here, so that versions can be made.</summary>
-    public bool IsAuthor => _options.Author is not null;
+    /// <summary>Whether the author's key is here.</summary>
+    public bool IsAuthor { get; }
+
+    /// <summary>Whether the key that is here may write the MiMei: it is the author's, or that of whom he let write last. Then versions can be made, unless another node writes.</summary>
+    public bool MayWrite => IsAuthor || (Writers.Newest is { } newest && _options.Key is { } key && newest.Writer.Span.SequenceEqual(key.PublicKey.Bytes));
 
     /// <summary>Whether a version is being made, or is to be, or other work goes on in the background.</summary>
     public bool IsRunning => _writer is not null || _asked.Count > 0 || HasJobs;
@@ -129,7 +135,7 @@ public sealed partial class Versioner : IDisposable
         }
     }
 
-    /// <summary>Reads a version, and checks the author's signature. (Any thread.)</summary>
+    /// <summary>Reads a version, and checks its signature. (Any thread.)</summary>
     /// <exception cref="MimeiException">There is no such version, or it is damaged.</exception>
     public MimeiVersion Read(ulong number)
     {
@@ -163,9 +169,9 @@ public sealed partial class Versioner : IDisposable
     /// <summary>Makes a version of what there is now. Done is called behind the gate: with the version, or with what went wrong.</summary>
     public void Backup(string memo, Action<MimeiVersion?, Exception?> done)
     {
-        if (_options.Author is null)
+        if (!MayWrite)
         {
-            done(null, new MimeiException("READONLY versions are made by the MiMei's author, whose key is not on this node"));
+            done(null, new MimeiException("READONLY versions are made by the MiMei's author, whose key is not on this node, or where his certificate lets another node write: MIMEI TAKEOVER"));
             return;
         }
 
@@ -288,7 +294,7 @@ public sealed partial class Versioner : IDisposable
     private bool AskIfDue()
     {
         const long lookEveryMs = 1000, retryMs = 60_000;
-        if (_options.AutoBackup() is not { Count: > 0 } points || _options.Author is null || _mimei.IsReadOnly)
+        if (_options.AutoBackup() is not { Count: > 0 } points || !MayWrite || _mimei.IsReadOnly)
         {
             return false;
         }
@@ -379,7 +385,7 @@ public sealed partial class Versioner : IDisposable
     private MimeiVersion ReadBlock(in Cid block)
     {
         byte[] bytes = Blocks.Get(block) ?? throw new MissingBlockException(block);
-        return MimeiVersion.Decode(bytes, _mimei.Id, Author);
+        return MimeiVersion.Decode(bytes, Writers);
     }
 
     private int Walk(Snapshot snapshot, VersionWriter writer)
@@ -524,14 +530,14 @@ public sealed partial class Versioner : IDisposable
             Number = number,
             Previous = previous,
             State = root,
-            Writer = Author.Bytes.ToArray(),
+            Writer = WriterOf(position),
             Position = position,
             Segment = segment,
             Time = time,
             CreatedMs = _options.Time.GetUtcNow().ToUnixTimeMilliseconds(),
             Memo = memo,
         };
-        Cid block = store.Write(Multicodec.DagCbor, version.Sign(_options.Author!));
+        Cid block = store.Write(Multicodec.DagCbor, version.Sign(_options.Key!));
         Blocks.Flush();
         List.Add(number, block);
         Listed?.Invoke(number, block);
@@ -541,6 +547,15 @@ public sealed partial class Versioner : IDisposable
         }
 
         return new StateAt(state, root, position, applied, version);
+    }
+
+    /// <summary>Who wrote the log's epoch; what this node signs as another than the author must be of a term that is its own.</summary>
+    private ReadOnlyMemory<byte> WriterOf(Position position)
+    {
+        ReadOnlyMemory<byte> writer = Writers.WriterOf(position.Epoch);
+        return IsAuthor ? writer.IsEmpty ? Writers.Author.Bytes.ToArray() : writer
+            : writer.Span.SequenceEqual(_options.Key!.PublicKey.Bytes) ? writer
+            : throw new MimeiException($"ERR no version can be made: this node writes by a certificate, and entry {position} is not of a term of its own");
     }
 
     private void End(VersionWriter writer)

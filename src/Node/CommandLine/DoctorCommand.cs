@@ -524,7 +524,6 @@ internal static class DoctorCommand
         long blocks = 0, bytes = 0;
         int count = 0;
         List<Finding> wrong = [];
-        mimeis.WriterOf = (mid, epoch) => ReplicationService.WriterOf(null, mimeis, mid, epoch);
         foreach (MimeiRecord record in mimeis.List())
         {
             count++;

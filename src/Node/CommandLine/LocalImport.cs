@@ -19,7 +19,6 @@ internal static class LocalImport
         using DataFolder folder = DataFolder.Open(data);
         NodeConfig config = NodeConfig.Load(["--data", folder.Path, "--appendfsync", "no"], Console.OpenStandardInput);
         using MimeiFolders mimeis = new(folder.Path, config, NodeLog.None);
-        mimeis.WriterOf = (mid, epoch) => ReplicationService.WriterOf(null, mimeis, mid, epoch);
         RequireWritable(mimeis, config);
         using Server server = new(mimeis.OpenDefault(), SettingsBinding.ServerOptions(config.Settings), TimeProvider.System, config.Settings, mimeis);
         RedisData reader = new(server, keepsExisting, progress => advance(progress.Bytes, progress.Keys + progress.Commands));

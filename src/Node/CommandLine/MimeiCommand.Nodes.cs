@@ -3,6 +3,7 @@ using System.Diagnostics;
 using System.Text.Json.Nodes;
 using Leither.Ipfs;
 using Leither.Ipfs.Keys;
+using Leither.MmDb.Writers;
 using Leither.Node.Storage;
 using Leither.Replication;
 using Leither.Resp;
@@ -383,7 +384,9 @@ internal static partial class MimeiCommand
         {
             Details = """
                 A new term begins after what is here of it. The node that wrote before is fenced as soon as it hears of that; what it wrote meanwhile, and nobody
-                here had, is set aside there. Bring it level first (mimei sync) where that node can be reached.
+                here had, is set aside there. Bring it level first (mimei sync) where that node can be reached. Versions are made here from then on (mimei backup), whether
+                the author's key is on this node or only signed for it (--key): they are proven by what he signed. His name for the newest one in the network (mimei publish)
+                is set by a node that has his key.
                 """,
             Json = """{"mid": text, "term", "epoch": numbers, "after": {"term", "epoch", "sequence": numbers}, "before": peer}""",
             Examples = ["takeover RXN74QNeiY08LRSaoeQhx3nOLTC", "takeover RXN74QNeiY08LRSaoeQhx3nOLTC --key author.key"],

@@ -287,7 +287,7 @@ internal static partial class MimeiCommand
 
     private static MimeiVerb Release(MimeiOptions options)
     {
-        MimeiVerb verb = new("release", "[MID] VERSION", "Says which version its author stands for.")
+        MimeiVerb verb = new("release", "[MID] VERSION", "Says which version its author, or who writes it for him, stands for.")
         {
             Details = "It is the one that 'release' means wherever a version is named. VERSION is a number, last, or none to take it back.",
             Json = """{"mid": text, "release": number}   (0: none)""",

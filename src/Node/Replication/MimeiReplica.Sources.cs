@@ -6,6 +6,7 @@ using Leither.Libp2p.KadDht;
 using Leither.MmDb;
 using Leither.MmDb.Configuration;
 using Leither.MmDb.Log;
+using Leither.MmDb.Writers;
 using Leither.Node.Network;
 using Leither.Replication;
 
@@ -144,7 +145,7 @@ internal sealed partial class MimeiReplica
     /// </summary>
     private void KeepServable()
     {
-        if (!Writes || !Rights.IsShared || NowMs < _servableAtMs || Mimei.Versions is not { IsAuthor: true } versions) return;
+        if (!Writes || !Rights.IsShared || NowMs < _servableAtMs || Mimei.Versions is not { MayWrite: true } versions) return;
         _servableAtMs = NowMs + ServablePauseMs;
         if (IsServable) return;
         _service.Server.Post!(() =>
@@ -219,7 +220,7 @@ internal sealed partial class MimeiReplica
     /// <summary>Waits until a newcomer can be served.</summary>
     public async Task WaitServableAsync(CancellationToken cancellation)
     {
-        while (IsWriter && Mimei.Versions is { IsAuthor: true } && !IsServable)
+        while (IsWriter && Mimei.Versions is { MayWrite: true } && !IsServable)
         {
             Schedule();
             await Task.Delay(_tell, cancellation).ConfigureAwait(false);

@@ -16,6 +16,7 @@ using Leither.Libp2p;
 using Leither.MmDb;
 using Leither.MmDb.Log;
 using Leither.MmDb.Rights;
+using Leither.MmDb.Writers;
 using Leither.Replication;
 
 namespace Leither.Node.Replication;
@@ -71,7 +72,7 @@ internal sealed partial class MimeiReplica : IReplicaPort, ILogLinkOwner, IThrea
         _stopping = CancellationTokenSource.CreateLinkedTokenSource(service.Stopping);
         PrivateKey author = service.Keys.Author;
         _keeper = new StateKeeper(folder, state, service.Log.Warning);
-        _store = new ReplicaStore(mimei, (operation, result) => Post(new Event(EventKind.Completed) { Operation = operation, Result = result }), _keeper.Keep, service.Server.Post!, author.PublicKey.Bytes.ToArray());
+        _store = new ReplicaStore(mimei, (operation, result) => Post(new Event(EventKind.Completed) { Operation = operation, Result = result }), _keeper.Keep, service.Server.Post!);
         _core = new Replica(
             new ReplicaOptions
             {
@@ -86,6 +87,8 @@ internal sealed partial class MimeiReplica : IReplicaPort, ILogLinkOwner, IThrea
             _store, this, mode, NowMs);
         mimei.Versions.Begun = (number, position) => Post(new Event(EventKind.Called) { Call = () => _core.VersionBegun(number, position) });
         mimei.Versions.Listed = (_, _) => Post(new Event(EventKind.Called) { Call = VersionListed });
+        WriterSet writers = mimei.Versions.Writers;
+        writers.Grew = () => Post(new Event(EventKind.Called) { Call = () => _core.Learn(writers.Blocks.TakeLast(LogProtocol.MaxCertificates)) });
         Watch();
         // Somebody may have taken over while this node was away.
         _isUnheard = mode == ReplicaMode.Writer && state.Peers.Count > 0;
@@ -511,7 +514,7 @@ internal sealed partial class MimeiReplica : IReplicaPort, ILogLinkOwner, IThrea
 
     private void Unwatch()
     {
-        if (Mimei.Versions is { } versions) (versions.Begun, versions.Listed) = (null, null);
+        if (Mimei.Versions is { } versions) (versions.Begun, versions.Listed, versions.Writers.Grew) = (null, null, null);
         if (Mimei.Copy is { } copy) copy.Advanced = null;
         if (Mimei.Log is { } log) (log.Written, log.AwaitsDigests) = (null, false);
     }

@@ -21,9 +21,8 @@ namespace Leither.Node.Replication;
 /// <param name="completed">Takes an operation's end, on any thread.</param>
 /// <param name="save">Keeps the core's facts.</param>
 /// <param name="onLoop">Does something on the loop's thread.</param>
-/// <param name="writerKey">The public key of who writes here (Ed25519, 32 bytes).</param>
 internal sealed class ReplicaStore(
-    Mimei mimei, Action<long, StoreResult> completed, Action<ReplicaFacts, bool, Action> save, Action<Action> onLoop, ReadOnlyMemory<byte> writerKey) : IReplicaStore, IBlockSource, IDisposable
+    Mimei mimei, Action<long, StoreResult> completed, Action<ReplicaFacts, bool, Action> save, Action<Action> onLoop) : IReplicaStore, IBlockSource, IDisposable
 {
     private static readonly LogEnd _nothing = new(default, 0, true, 0, 0, 0);
 
@@ -145,6 +144,18 @@ internal sealed class ReplicaStore(
 
     public void MarkVersion(ulong number, in Position at) => mimei.Copy?.MarkVersion(number, at);
 
+    public void PassVersion(ulong number)
+    {
+        try
+        {
+            mimei.Versions?.List.Pass(number);
+        }
+        catch (Exception e) when (e is IOException or MimeiException)
+        {
+            // What cannot be listed cannot be made either.
+        }
+    }
+
     public void Put(long operation, in Cid cid, ReadOnlyMemory<byte> bytes)
     {
         try
@@ -166,7 +177,7 @@ internal sealed class ReplicaStore(
         }
     }
 
-    public void Promote(long operation, ulong epoch) => Copy(operation)?.Promote(epoch, writerKey, problem => Complete(operation, problem));
+    public void Promote(long operation, ulong epoch) => Copy(operation)?.Promote(epoch, problem => Complete(operation, problem));
 
     public void Demote(long operation) => onLoop(() =>
     {
@@ -174,7 +185,21 @@ internal sealed class ReplicaStore(
         else MimeiCopy.Demote(mimei, keepsFork: true, (_, problem) => Complete(operation, problem));
     });
 
-    public void Save(long operation, ReplicaFacts facts, bool isUrgent) => save(facts, isUrgent, () => completed(operation, default));
+    public void Save(long operation, ReplicaFacts facts, bool isUrgent)
+    {
+        try
+        {
+            // What is written, and signed as a version, is held against them as long as it is here.
+            mimei.Versions!.Writers.Keep(facts.Certificates);
+        }
+        catch (IOException e)
+        {
+            completed(operation, new StoreResult { Failure = e });
+            return;
+        }
+
+        save(facts, isUrgent, () => completed(operation, default));
+    }
 
     public void Dispose() => EndProtection();
 

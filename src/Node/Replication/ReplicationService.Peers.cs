@@ -9,6 +9,7 @@ using Leither.MmDb;
 using Leither.MmDb.Configuration;
 using Leither.MmDb.Log;
 using Leither.MmDb.Versions;
+using Leither.MmDb.Writers;
 using Leither.Node.Network;
 using Leither.Replication;
 
@@ -103,8 +104,7 @@ internal sealed partial class ReplicationService
         {
             try
             {
-                if (!PublicKey.TryFromProtobuf(_folders.ReadInfo(mid).Author.Span, out PublicKey? author)) throw new MimeiException("ERR the author's key of the MiMei is none");
-                signed = WriterCertificate.Decode(certificate, mid, author);
+                signed = WriterCertificate.Decode(certificate, mid, _folders.ReadInfo(mid).ReadAuthorKey());
             }
             catch (MalformedBlockException e)
             {
@@ -131,15 +131,15 @@ internal sealed partial class ReplicationService
     public async Task<Mimei> OpenRemoteAsync(LeitherId mid, CancellationToken cancellation = default)
     {
         (MimeiInfo info, Answer answer) = await AskOneAsync(mid, [], cancellation).ConfigureAwait(false);
-        if (!PublicKey.TryFromProtobuf(info.Author.Span, out PublicKey? author)) throw new MimeiException("ERR the author's key of the MiMei is none");
         if (answer.Welcome is not { Versions.Count: > 0 } welcome) throw new MimeiException($"ERR MiMei {mid} has no version yet that could be read from afar; MIMEI SYNC {mid} brings what it holds");
         Leither.Replication.ListedVersion newest = welcome.Versions[^1];
-        // The author's signature on the version is what is trusted, and all blocks hang on it.
+        // The signature on the version, of the author or of whom he let write, is what is trusted, and all blocks hang on it.
+        WriterSet writers = WritersOf(info, mid, welcome);
         var blocks = new RemoteBlocks((asked, ended) => OpenSourceAsync(mid, answer, asked, ended), Options.RemoteCacheBytes, TimeSpan.FromSeconds(_server.Settings.Get(ConfigKeys.FetchTimeout)));
         try
         {
             await blocks.FetchAsync(newest.Block, cancellation).ConfigureAwait(false);
-            MimeiVersion version = MimeiVersion.Decode(blocks.Blocks.Get(newest.Block)!, mid, author);
+            MimeiVersion version = MimeiVersion.Decode(blocks.Blocks.Get(newest.Block)!, writers);
             return await RemoteMimei.OpenAsync(mid, version, blocks.Blocks, blocks.FetchAsync, _server.DefaultMimei.Keyspace, blocks, cancellation).ConfigureAwait(false);
         }
         catch
@@ -206,15 +206,31 @@ internal sealed partial class ReplicationService
     private WriterCertificate NextCertificate(MimeiReplica replica) => new()
     {
         Mid = replica.Mid,
-        Author = PublicKeyBytes(_folders.ReadInfo(replica.Mid)),
+        Author = _folders.ReadInfo(replica.Mid).ReadAuthorKey().Bytes.ToArray(),
         Writer = Keys.Author.PublicKey.Bytes.ToArray(),
         Node = _network.Id,
         Epoch = WriterCertificate.FirstEpochOf(Math.Max(replica.Certificate?.Term ?? 0, WriterCertificate.TermOf(replica.HeadSeen.Epoch)) + 1),
         After = replica.Position,
     };
 
-    private static ReadOnlyMemory<byte> PublicKeyBytes(MimeiInfo info) =>
-        PublicKey.TryFromProtobuf(info.Author.Span, out PublicKey? author) ? author.Bytes.ToArray() : throw new MimeiException("ERR the author's key of the MiMei is none");
+    /// <summary>Who may write a MiMei, by what a node showed of it.</summary>
+    private static WriterSet WritersOf(MimeiInfo info, LeitherId mid, Welcome welcome)
+    {
+        var writers = new WriterSet(mid, info.ReadAuthorKey());
+        foreach (ReadOnlyMemory<byte> certificate in welcome.Certificates)
+        {
+            try
+            {
+                writers.Add(certificate, out _);
+            }
+            catch (MalformedBlockException)
+            {
+                // What it was to show is not trusted then.
+            }
+        }
+
+        return writers;
+    }
 
     // ------------------------------------------------------------------ asking
 

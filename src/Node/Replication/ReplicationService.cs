@@ -17,6 +17,7 @@ using Leither.MmDb.Log;
 using Leither.MmDb.Replication;
 using Leither.MmDb.Rights;
 using Leither.MmDb.Versions;
+using Leither.MmDb.Writers;
 using Leither.Node.Logging;
 using Leither.Node.Network;
 using Leither.Node.Storage;
@@ -317,28 +318,6 @@ internal sealed partial class ReplicationService : INodeReplication, IAsyncDispo
         }
     }
 
-    /// <summary>
-    /// The key of who wrote the entries of an epoch, by the certificates that were seen; empty: the author, or nobody is known. Any thread, also before there is a service.
-    /// </summary>
-    /// <param name="service">The service; null: there is none yet.</param>
-    /// <param name="folders">Where MiMei are.</param>
-    /// <param name="mid">The MiMei.</param>
-    /// <param name="epoch">The epoch.</param>
-    /// <exception cref="IOException">What was seen cannot be read.</exception>
-    internal static ReadOnlyMemory<byte> WriterOf(ReplicationService? service, MimeiFolders folders, LeitherId mid, ulong epoch)
-    {
-        if (WriterCertificate.TermOf(epoch) == 0) return default;
-        ReplicaFacts? facts = service is not null && service._replicas.TryGetValue(mid, out MimeiReplica? replica) ? replica.CoreFacts : ReplicaState.Load(folders.PathOf(mid)).Core;
-        if (facts is null || !PublicKey.TryFromProtobuf(folders.ReadInfo(mid).Author.Span, out PublicKey? author)) return default;
-        foreach (ReadOnlyMemory<byte> block in facts.Certificates)
-        {
-            WriterCertificate certificate = WriterCertificate.Decode(block, mid, author);
-            if (certificate.Term == WriterCertificate.TermOf(epoch)) return certificate.Writer;
-        }
-
-        return default;
-    }
-
     /// <summary>The replica of a MiMei that is here.</summary>
     /// <exception cref="MimeiException">It is not here, or cannot be opened.</exception>
     private async Task<MimeiReplica> OpenAsync(LeitherId mid)
@@ -367,12 +346,14 @@ internal sealed partial class ReplicationService : INodeReplication, IAsyncDispo
 
             string folder = _folders.PathOf(mid);
             ReplicaState state = await Task.Run(() => ReplicaState.Load(folder)).ConfigureAwait(false);
-            ReplicaMode mode = mimei.Copy is null ? ReplicaMode.Writer : IsRecovering(mid, folder, state) ? ReplicaMode.Recovering : ReplicaMode.Follower;
+            ReplicaMode mode = mimei.Copy is null ? ReplicaMode.Writer : IsRecovering(mimei, folder, state) ? ReplicaMode.Recovering : ReplicaMode.Follower;
             if (mode == ReplicaMode.Recovering)
             {
                 _log.Warning($"MiMei {mid} was open when the machine lost its power: for {RecoverMs / 1000} s at least those who followed are asked for what may be lost, and nothing is written");
             }
 
+            // What came with an import counts as what another node told.
+            if (mimei.Versions.Writers.Blocks is { Count: > 0 } certificates) state = state with { Core = (state.Core ?? new ReplicaFacts()) with { Certificates = certificates } };
             var replica = new MimeiReplica(this, mimei, folder, SharingFacts.Load(folder), state, mode);
             if (!_replicas.TryAdd(mid, replica)) throw new InvalidOperationException("Two replicas of one MiMei.");
             if (mode == ReplicaMode.Writer) await Task.Run(() => replica.OpenedForWriting(_boot)).ConfigureAwait(false);
@@ -405,12 +386,8 @@ internal sealed partial class ReplicationService : INodeReplication, IAsyncDispo
     }
 
     /// <summary>Whether a copy is its writer's: opened so after a loss of power (then nothing says that it is one), perhaps by a process that ended while it recovered.</summary>
-    private bool IsRecovering(LeitherId mid, string folder, ReplicaState state)
-    {
-        var files = new DiskFolder(folder);
-        bool isOurs = IsOwn(mid) || CopyFile.Certified(files) is not null;
-        return isOurs && (!CopyFile.IsIn(files) || state.Core is { IsWriter: true });
-    }
+    private bool IsRecovering(Mimei mimei, string folder, ReplicaState state) =>
+        _folders.MayHaveWritten(mimei.Versions!.Writers) && (!CopyFile.IsIn(new DiskFolder(folder)) || state.Core is { IsWriter: true });
 
     /// <summary>Nothing is done for it any more, if nothing else wants it.</summary>
     private async Task LetGoAsync(MimeiReplica replica)

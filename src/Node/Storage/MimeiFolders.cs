@@ -9,6 +9,7 @@ using Leither.MmDb.Log;
 using Leither.MmDb.Replication;
 using Leither.MmDb.Rights;
 using Leither.MmDb.Versions;
+using Leither.MmDb.Writers;
 using Leither.Node.Configuration;
 using Leither.Node.Logging;
 using Leither.Node.Replication;
@@ -25,7 +26,8 @@ namespace Leither.Node.Storage;
 /// DIR/mimei/ID/log/                  its log
 /// DIR/mimei/ID/versions              which versions there are
 /// DIR/mimei/ID/refs                  what it refers to
-/// DIR/mimei/ID/copy, certified       whether it follows a writer elsewhere, or is written here by another author's certificate
+/// DIR/mimei/ID/copy                  that it follows a writer elsewhere
+/// DIR/mimei/ID/writers               whom its author let write, and when (WriterSet)
 /// DIR/mimei/ID/rights                who may do what with it, besides its owner (MimeiRights)
 /// DIR/mimei/ID/replica               whether it is followed, and from whom (SharingFacts)
 /// DIR/mimei/ID/replica-state         what was seen of its other nodes: heads, certificates, proofs (ReplicaState)
@@ -109,11 +111,6 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
 
     /// <inheritdoc/>
     public ReadOnlyMemory<byte> Author => _keys.Author.PublicKey.Protobuf.ToArray();
-
-    /// <summary>
-    /// Asks who wrote the entries of an epoch of a MiMei: a public key (Ed25519, 32 bytes); none: its author. Called by any thread. Null: authors wrote everything.
-    /// </summary>
-    public Func<LeitherId, ulong, ReadOnlyMemory<byte>>? WriterOf { get; set; }
 
     /// <summary>
     /// Asks whether one that is written here is to be opened as a copy first, since others may have more of it than a loss of power left here; it is
@@ -333,37 +330,38 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
         IFolder checkpoints = At(PathOf(id));
         string logFolder = Path.Combine(PathOf(id), LogFolder);
         bool isAuthor = info.Author.Span.SequenceEqual(Author.Span);
-        WriterTerm? term = isAuthor ? null : CopyFile.Certified(checkpoints);
-        bool isCertified = term is not null, isMarked = CopyFile.IsIn(checkpoints), hasLog = Directory.Exists(logFolder);
-        bool recovers = !isMarked && hasLog && (isAuthor || isCertified) && Recovers?.Invoke(id) == true;
-        bool isCopy = isMarked || recovers || (!isAuthor && hasLog && !isCertified);
-        if (!isAuthor && !isCopy && !hasLog && !Directory.EnumerateFiles(PathOf(id), CheckpointFiles).Any())
+        WriterSet writers = WritersOf(info, checkpoints);
+        WriterCertificate? certificate = CertificateHere(writers);
+        bool mayHaveWritten = MayHaveWritten(writers), isMarked = CopyFile.IsIn(checkpoints), hasLog = Directory.Exists(logFolder);
+        bool recovers = !isMarked && hasLog && mayHaveWritten && Recovers?.Invoke(id) == true;
+        bool isCopy = isMarked || recovers || (!mayHaveWritten && hasLog);
+        bool isWrittenElsewhere = !isAuthor || (writers.Newest is not null && certificate != writers.Newest);
+        if (isWrittenElsewhere && !isCopy && !hasLog && !Directory.EnumerateFiles(PathOf(id), CheckpointFiles).Any())
         {
-            return OpenVersions(info, checkpoints, out found);
+            return OpenVersions(info, writers, checkpoints, out found);
         }
 
-        bool keepsLog = isCopy || isCertified || _config.Settings.Get(ConfigKeys.AppendOnly), isDefault = id == DefaultId;
+        bool keepsLog = isCopy || certificate is not null || _config.Settings.Get(ConfigKeys.AppendOnly), isDefault = id == DefaultId;
         Mimei mimei = new(new Keyspace(_options, _keys.HashSeed(id)), id);
 
         // A log that was kept once is read even where none is kept any more: it may hold what no checkpoint does.
         IFolder? log = keepsLog || hasLog ? At(logFolder) : null;
         bool isSmall = log is not null && !isDefault && log.List().Sum(static f => f.Length) < SmallLogBytes;
-        MimeiFiles? files = null;
         var options = new LogOptions
         {
             Fsync = Fsync,
             IsThrifty = !isDefault,
-            Origin = OriginOf(info, () => files?.Term),
+            Origin = OriginOf(info, writers),
+            FirstEpoch = certificate?.Epoch ?? 0,
             SegmentBytes = isSmall ? SmallSegmentBytes : new LogOptions().SegmentBytes,
             AllowDataLossAfterCorruption = _config.AllowsDataLossAfterCorruption,
         };
-        files = log is null ? null : new MimeiFiles
+        MimeiFiles? files = log is null ? null : new MimeiFiles
         {
             Folder = checkpoints,
             Log = log,
             LogOptions = options,
             Store = this,
-            Term = isCopy && !recovers ? null : term,
             Report = text => _log.Notice(text),
         };
         RecoveredState state;
@@ -405,10 +403,9 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
             UnusedLog = keepsLog ? null : log,
             Report = text => _log.Notice(isDefault ? text : $"MiMei {id}: {text}"),
         });
-        mimei.Versions = VersionsOf(mimei, info, checkpoints);
+        mimei.Versions = VersionsOf(mimei, info, writers, checkpoints);
         mimei.Files = keepsLog ? files : null;
-        mimei.Keyspace.IsWriter = isAuthor || isCertified;
-        mimei.IsCertified = isCertified && !isCopy;
+        mimei.Keyspace.IsWriter = mayHaveWritten;
         if (isCopy)
         {
             _ = new MimeiCopy(mimei, files!, state.Position);
@@ -418,27 +415,41 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
         return mimei;
     }
 
-    /// <summary>Whose log it is: each epoch has a writer, the author as long as nobody else was certified.</summary>
-    private SegmentOrigin OriginOf(MimeiInfo info, Func<WriterTerm?> own)
+    /// <summary>Whether what this node's user signs there may have been written here: it is its author, or was let write by him, whether somebody else took over since or not.</summary>
+    internal bool MayHaveWritten(WriterSet writers) => writers.Author.Equals(_keys.Author.PublicKey) || CertificateHere(writers) is not null;
+
+    /// <summary>The author's newest word that this node writes; null: there was none.</summary>
+    private WriterCertificate? CertificateHere(WriterSet writers) => writers.NewestFor(_keys.Author.PublicKey, _keys.Node.PublicKey.PeerId);
+
+    /// <summary>Who wrote a MiMei, by what is kept in its folder.</summary>
+    private WriterSet WritersOf(MimeiInfo info, IFolder files)
     {
-        byte[] author = PublicKey.TryFromProtobuf(info.Author.Span, out PublicKey? key) ? key.Bytes.ToArray() : throw new MimeiException("ERR the author's key of the MiMei is none");
-        return new SegmentOrigin(info.Id, author)
+        WriterSet writers = WriterSet.Open(files, info.Id, info.ReadAuthorKey());
+        if (!WriterSet.IsIn(files) && ReplicaState.Load(PathOf(info.Id)).Core is { Certificates.Count: > 0 } told)
         {
-            Writers = epoch => own() is { } term && epoch >= term.Epoch ? term.Writer
-                : WriterOf?.Invoke(info.Id, epoch) is { IsEmpty: false } writer ? writer
-                : author,
-        };
+            // Versions before kept them with what else other nodes told.
+            writers.Keep(told.Certificates);
+        }
+
+        return writers;
+    }
+
+    /// <summary>Whose log it is: each epoch has a writer, the author as long as nobody else was certified.</summary>
+    private static SegmentOrigin OriginOf(MimeiInfo info, WriterSet writers)
+    {
+        byte[] author = writers.Author.Bytes.ToArray();
+        return new SegmentOrigin(info.Id, author) { Writers = epoch => writers.WriterOf(epoch) is { IsEmpty: false } writer ? writer : author };
     }
 
     /// <summary>Opens one that came as versions, of an author whose key is elsewhere: it has no log here, and what it holds is what its newest version does.</summary>
-    private Mimei OpenVersions(MimeiInfo info, IFolder files, out string found)
+    private Mimei OpenVersions(MimeiInfo info, WriterSet writers, IFolder files, out string found)
     {
         Mimei mimei = new(new Keyspace(_options, _keys.HashSeed(info.Id)) { IsWriter = false }, info.Id);
         try
         {
-            mimei.Versions = VersionsOf(mimei, info, files);
+            mimei.Versions = VersionsOf(mimei, info, writers, files);
             mimei.ShowNewest();
-            found = $"Version {mimei.Versions.List.Last.Number} of another author";
+            found = $"Version {mimei.Versions.List.Last.Number} of what is written elsewhere";
             return mimei;
         }
         catch
@@ -451,10 +462,11 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
     /// <summary>An index file for each few versions rather than for each: writing one is a good part of what a small version costs.</summary>
     private static readonly FileBlockstoreOptions _blockstoreOptions = new() { MaxRecentBlocks = 8192 };
 
-    private Versioner VersionsOf(Mimei mimei, MimeiInfo info, IFolder files) => new(mimei, new VersionerOptions
+    private Versioner VersionsOf(Mimei mimei, MimeiInfo info, WriterSet writers, IFolder files) => new(mimei, new VersionerOptions
     {
         Info = info,
-        Author = info.Author.Span.SequenceEqual(Author.Span) ? _keys.Author : null,
+        Key = _keys.Author,
+        Writers = writers,
         OpenBlocks = () => _isLook
             ? new FileBlockstore(Over(Path.Combine(PathOf(info.Id), BlocksFolder)), _blockstoreOptions)
             : new FileBlockstore(Path.Combine(PathOf(info.Id), BlocksFolder), _blockstoreOptions),

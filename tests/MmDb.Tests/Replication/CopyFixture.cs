@@ -87,7 +87,7 @@ internal sealed class CopyFixture : IDisposable
             mimei.Versions = new Versioner(mimei, new VersionerOptions
             {
                 Info = _writer.Info,
-                Author = _writer.Author,
+                Key = _writer.Author,
                 OpenBlocks = () => new SharedBlocks(Blocks),
                 Files = files.Folder,
                 WorkFolder = _folder.Path,

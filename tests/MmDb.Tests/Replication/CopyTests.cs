@@ -441,7 +441,7 @@ public sealed class CopyTests : IDisposable
         bool isMade = false;
         _copy.Mimei.Versions!.MakeState((state, problem) => isMade = state is not null && problem is null);
         Exception? outcome = new InvalidOperationException("It has not ended");
-        _copy.Copy.Promote(1UL << 32, new byte[32], e => outcome = e);
+        _copy.Copy.Promote(1UL << 32, e => outcome = e);
         Assert.Null(outcome);
         Wait.Until(() =>
         {
@@ -458,7 +458,7 @@ public sealed class CopyTests : IDisposable
         InProcess.Client client = Db.Connect();
         Assert.StartsWith("-READONLY", client.Run("INCR n"), StringComparison.Ordinal);
         Exception? problem = new InvalidOperationException("It has not ended");
-        _copy.Copy.Promote(1UL << 32, new byte[32], e => problem = e);
+        _copy.Copy.Promote(1UL << 32, e => problem = e);
         Assert.Null(problem);
         Assert.Null(_copy.Mimei.Copy);
         Assert.Equal(":2", client.Run("INCR n"));

@@ -5,6 +5,7 @@ using Leither.Ipfs.Car;
 using Leither.Ipfs.Keys;
 using Leither.Ipfs.Multiformats;
 using Leither.MmDb.Versions;
+using Leither.MmDb.Writers;
 using Leither.TestKit;
 using Xunit;
 
@@ -45,7 +46,7 @@ public sealed class ExportTests
 
         foreach (ulong number in (ulong[])[4, 2])
         {
-            MimeiVersion version = MimeiVersion.Decode(blocks.Get(fixture.Versions.List.Find(number))!, fixture.Info.Id, fixture.Author.PublicKey);
+            MimeiVersion version = MimeiVersion.Decode(blocks.Get(fixture.Versions.List.Find(number))!, new WriterSet(fixture.Info.Id, fixture.Author.PublicKey));
             Assert.Equal(number, version.Number);
             var problems = new List<string>();
             new StateChecker(blocks, (cid, _, what) => problems.Add($"{cid} {what}"), static () => { }).Check(version.State);

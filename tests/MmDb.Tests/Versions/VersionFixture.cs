@@ -4,6 +4,7 @@ using Leither.Ipfs.Keys;
 using Leither.MmDb.Configuration;
 using Leither.MmDb.Log;
 using Leither.MmDb.Versions;
+using Leither.MmDb.Writers;
 using Leither.TestKit;
 
 namespace Leither.MmDb.Tests.Versions;
@@ -13,11 +14,23 @@ internal sealed class VersionFixture : IDisposable
 {
     private readonly TempDir _folder = new();
 
-    public VersionFixture(KeyspaceOptions? options = null, bool recording = true, Func<TestClock, IMimeiStore>? store = null, string mark = "test")
+    /// <summary>Makes it.</summary>
+    /// <param name="options">Settings; Redis's defaults if null.</param>
+    /// <param name="recording">Whether it keeps a log.</param>
+    /// <param name="store">Keeps other MiMei.</param>
+    /// <param name="mark">Tells one MiMei from another.</param>
+    /// <param name="writer">Whom the author let write, since term 1: it is his node then. Null: it is the author's.</param>
+    public VersionFixture(KeyspaceOptions? options = null, bool recording = true, Func<TestClock, IMimeiStore>? store = null, string mark = "test", PrivateKey? writer = null)
     {
+        Writer = writer;
         Author = PrivateKey.FromSeed(Convert.FromHexString("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"));
         Info = new MimeiInfo(Author.PublicKey.Protobuf.ToArray(), "", "", mark, MimeiType.Database);
-        Db = new InProcess(options, recording: recording, id: Info.Id, store: store);
+        Db = new InProcess(options, recording: recording, id: Info.Id, store: store, firstEpoch: writer is null ? 0 : WriterCertificate.FirstEpochOf(1));
+        if (writer is not null)
+        {
+            Writers.Keep([Certificate(1, writer).Block]);
+        }
+
         Versions = Open();
     }
 
@@ -26,7 +39,23 @@ internal sealed class VersionFixture : IDisposable
 
     public PrivateKey Author { get; }
 
+    public PrivateKey? Writer { get; }
+
     public MimeiInfo Info { get; }
+
+    /// <summary>Who may write, as it is kept in the folder.</summary>
+    public WriterSet Writers => WriterSet.Open(DiskFolder.Make(_folder.Path), Info.Id, Author.PublicKey);
+
+    /// <summary>The author's word that somebody writes.</summary>
+    public WriterCertificate Certificate(uint term, PrivateKey writer, PrivateKey? author = null) => new WriterCertificate
+    {
+        Mid = Info.Id,
+        Author = (author ?? Author).PublicKey.Bytes.ToArray(),
+        Writer = writer.PublicKey.Bytes.ToArray(),
+        Node = writer.PublicKey.PeerId,
+        Epoch = WriterCertificate.FirstEpochOf(term),
+        After = default,
+    }.Sign(author ?? Author);
 
     /// <summary>What the node's log would be told.</summary>
     public System.Collections.Concurrent.ConcurrentQueue<string> Reports { get; } = new();
@@ -85,7 +114,8 @@ internal sealed class VersionFixture : IDisposable
     private Versioner Open() => Db.Server.DefaultMimei.Versions = new Versioner(Db.Server.DefaultMimei, new VersionerOptions
     {
         Info = Info,
-        Author = Author,
+        Key = Writer ?? Author,
+        Writers = Writers,
         OpenBlocks = () => Blocks,
         Files = DiskFolder.Make(_folder.Path),
         WorkFolder = _folder.Path,

@@ -5,6 +5,7 @@ using Leither.Ipfs.Multiformats;
 using Leither.MmDb.Configuration;
 using Leither.MmDb.Tests.Checkpoints;
 using Leither.MmDb.Versions;
+using Leither.MmDb.Writers;
 using Leither.MmDb.Versions.Tree;
 using Leither.TestKit;
 using Xunit;
@@ -227,16 +228,16 @@ public sealed class VersionTests(ITestOutputHelper output)
         fixture.Db.Prepare("SET a 1");
         fixture.Run("MIMEI BACKUP");
         byte[] block = fixture.Blocks.Get(fixture.Versions.List.Last.Block)!;
-        MimeiVersion version = MimeiVersion.Decode(block, fixture.Info.Id, fixture.Author.PublicKey);
+        MimeiVersion version = MimeiVersion.Decode(block, new WriterSet(fixture.Info.Id, fixture.Author.PublicKey));
         Assert.Equal(1UL, version.Number);
         for (int i = 0; i < block.Length; i++)
         {
             byte[] changed = [.. block];
             changed[i] ^= 1;
-            Assert.ThrowsAny<Exception>(() => MimeiVersion.Decode(changed, fixture.Info.Id, fixture.Author.PublicKey));
+            Assert.ThrowsAny<Exception>(() => MimeiVersion.Decode(changed, new WriterSet(fixture.Info.Id, fixture.Author.PublicKey)));
         }
 
-        Assert.Throws<MimeiException>(() => MimeiVersion.Decode(block, default, fixture.Author.PublicKey));
+        Assert.Throws<MimeiException>(() => MimeiVersion.Decode(block, new WriterSet(default, fixture.Author.PublicKey)));
     }
 
     [Theory]

@@ -1,9 +1,10 @@
 using Leither.Ipfs;
 using Leither.Ipfs.DagCbor;
 using Leither.Ipfs.Keys;
+using Leither.Ipfs.Multiformats;
 using Leither.MmDb.Log;
 
-namespace Leither.Replication;
+namespace Leither.MmDb.Writers;
 
 /// <summary>
 /// The author's word that another key writes a MiMei from now on: it begins a new term, and fences whoever wrote before.
@@ -30,6 +31,8 @@ public sealed record WriterCertificate
     public const int MaxBytes = 512;
 
     private const int FieldCount = 8;
+
+    private const byte MapOfEight = 0xA8;
 
     private static ReadOnlySpan<byte> SignaturePrefix => "leither-writer-1:"u8;
 
@@ -73,6 +76,10 @@ public sealed record WriterCertificate
 
     /// <summary>Puts the author's signature over <see cref="ToBeSigned"/> to it.</summary>
     public WriterCertificate WithSignature(ReadOnlySpan<byte> signature) => this with { Block = SignedMap.Encode(Write, signature) };
+
+    /// <summary>Whether a block may be one: a map of its fields, with this one first. (Neither a version nor a block of a state is such a map.)</summary>
+    internal static bool IsPossible(in Cid cid, ReadOnlySpan<byte> block) =>
+        cid.Codec == Multicodec.DagCbor && block.Length <= MaxBytes && block is [MapOfEight, 0x63, (byte)'m', (byte)'i', (byte)'d', ..];
 
     /// <summary>Signs it.</summary>
     public WriterCertificate Sign(PrivateKey author) => WithSignature(author.Sign(ToBeSigned()));
