@@ -50,7 +50,6 @@ public sealed class TakeoverTests
         phone.Restart();
         using RespClient again = cloud.Open(mid);
         Assert.Equal("OK", again.Call("SET", "who", "cloud still").Text);
-        // (Versions are the author's to sign, whose key is not there.)
         Same.Await(mid, cloud, home, phone);
     });
 }
