@@ -162,7 +162,13 @@ internal sealed class LocalLog
             return Fill(store, Segment, end.Length) && ReachEnd(store, end);
         }
 
+        // Another thread writes: what began since the end was looked at does not end there.
         IReadOnlyList<LogPlace> places = store.Places;
+        for (LogEnd now = store.End; now.Segment != end.Segment || now.IsCut != end.IsCut; now = store.End)
+        {
+            (end, places) = (now, store.Places);
+        }
+
         int at = IndexOfCurrent(places);
         if (at < 0)
         {

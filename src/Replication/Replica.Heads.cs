@@ -278,7 +278,7 @@ public sealed partial class Replica
         BytesRefused += _pieceBytes;
         if (head.Segment != _log.Segment || head.Previous != _log.Previous || _log.Length == 0 || head.Length > LogProtocol.MaxBlockBytes || head.Length > _options.MaxUnverifiedBytes)
         {
-            Fault(source, FaultReason.WrongBytes, "bytes of the log do not fit their head");
+            Fault(source, FaultReason.WrongBytes, $"bytes of the log do not fit their head, {head.Position} behind {head.Previous}: here it ends with {_log.Length} bytes behind {_log.Previous}");
             return;
         }
 
