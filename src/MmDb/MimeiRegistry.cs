@@ -515,6 +515,23 @@ public sealed class MimeiRegistry
         }
     }
 
+    /// <summary>Unloads one now, to be loaded as what its folder says then; false: somebody has it, or something is under way.</summary>
+    public bool TryUnload(MimeiEntry entry)
+    {
+        if (entry.Loaded is not { } mimei)
+        {
+            return entry.Awaited is null;
+        }
+
+        if (mimei == _server.DefaultMimei || mimei.Holders > 0 || mimei.IsTouched || mimei.Checkpointer is { IsRunning: true } || mimei.Versions is { IsRunning: true })
+        {
+            return false;
+        }
+
+        Unload(mimei, isPast: false);
+        return true;
+    }
+
     private void Unload(Mimei mimei, bool isPast)
     {
         Detach(mimei);

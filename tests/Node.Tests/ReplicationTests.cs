@@ -398,6 +398,31 @@ public sealed class ReplicationTests
     }
 
     [Fact]
+    public void What_came_as_versions_follows_its_author_once_it_is_provided()
+    {
+        using LeitherServer home = Start(), cloud = Start();
+        string mid = MidOf(home);
+        Set(home, "a", "1");
+        using RespClient client = home.Connect(), there = cloud.Connect();
+        Assert.Equal(1, client.Call("MIMEI", "BACKUP").Integer);
+        string file = Path.Combine(home.DataDir, "versions.car");
+        Assert.False(client.Call("MIMEI", "EXPORT", file).IsError);
+        Assert.False(there.Call("MIMEI", "IMPORT", file).IsError);
+        using (RespClient reader = Open(cloud, mid)) Assert.Equal("1", reader.Call("GET", "a").Text);
+
+        // Nobody has it yet, so that it stays what it is.
+        Assert.Contains("cannot be had", ProvideProblem(cloud, mid, home), StringComparison.Ordinal);
+        using (RespClient reader = Open(cloud, mid)) Assert.Equal("1", reader.Call("GET", "a").Text);
+        Publish(home, mid);
+        Provide(cloud, mid, home);
+        Set(home, "a", "2");
+        AwaitValue(cloud, mid, "a", "2");
+        Assert.Equal("OK", there.Call("MIMEI", "OPEN", mid, "VERSION", "1").Text);
+        Assert.Equal("1", there.Call("GET", "a").Text);
+        AssertSame(home, cloud, mid);
+    }
+
+    [Fact]
     public void A_MiMei_that_is_not_here_is_read_block_by_block()
     {
         using LeitherServer home = Start(), cloud = Start();

@@ -31,6 +31,10 @@ internal sealed partial class ReplicationService : INodeReplication, IAsyncDispo
     /// <summary>What a peer is told of a MiMei that is not here, or not for it: the two look alike.</summary>
     internal const string NotFoundText = "there is no such MiMei here";
 
+    /// <summary>How often is looked whether one is used no more that was used a moment ago.</summary>
+    private const int UnloadTries = 20;
+
+    private static readonly TimeSpan _unloadPause = TimeSpan.FromMilliseconds(20);
     private static readonly string _boot = ReadBoot();
 
     private readonly Server _server;
@@ -341,7 +345,7 @@ internal sealed partial class ReplicationService : INodeReplication, IAsyncDispo
             {
                 throw new MimeiException(IsOwn(mid)
                     ? $"ERR MiMei {mid} keeps no log, which other nodes would follow: appendonly is off"
-                    : $"ERR MiMei {mid} is here as versions only, and in use; MIMEI PROVIDE follows its author once nobody uses it");
+                    : InUse(mid).Message);
             }
 
             string folder = _folders.PathOf(mid);
@@ -418,10 +422,13 @@ internal sealed partial class ReplicationService : INodeReplication, IAsyncDispo
     private async Task<bool?> BringAsync(LeitherId mid, IReadOnlyList<Multiaddr> from, LongWork work, CancellationToken cancellation)
     {
         bool isHere = await OnLoopAsync(() => _server.Mimeis.TryFind(mid, out _)).ConfigureAwait(false);
-        if (isHere && !IsOwn(mid) && !Directory.Exists(Path.Combine(_folders.PathOf(mid), "log")))
+        if (isHere && !IsOwn(mid) && !_replicas.ContainsKey(mid) && !Directory.Exists(Path.Combine(_folders.PathOf(mid), "log")))
         {
-            // Its versions came otherwise, and are the beginning of a copy.
+            // Its versions came otherwise, and are the beginning of a copy. Until it is one it shows the newest of them: so somebody has to have it first.
+            (_, Answer answer) = await AskOneAsync(mid, from, cancellation).ConfigureAwait(false);
+            if (!await UnloadAsync(mid, cancellation).ConfigureAwait(false)) throw InUse(mid);
             await Task.Run(() => _folders.CreateCopy(_folders.ReadInfo(mid)), cancellation).ConfigureAwait(false);
+            return answer.Welcome!.IsPublic;
         }
 
         if (!isHere)
@@ -459,6 +466,20 @@ internal sealed partial class ReplicationService : INodeReplication, IAsyncDispo
         const string file = "/proc/sys/kernel/random/boot_id";
         return File.Exists(file) ? File.ReadAllText(file).Trim() : "";
     }
+
+    /// <summary>Has one loaded anew the next time; false: it is used.</summary>
+    private async Task<bool> UnloadAsync(LeitherId mid, CancellationToken cancellation)
+    {
+        for (int i = 0; i < UnloadTries; i++)
+        {
+            if (await OnLoopAsync(() => _server.Mimeis.TryFind(mid, out MimeiEntry? entry) && _server.Mimeis.TryUnload(entry)).ConfigureAwait(false)) return true;
+            await Task.Delay(_unloadPause, cancellation).ConfigureAwait(false);
+        }
+
+        return false;
+    }
+
+    private static MimeiException InUse(LeitherId mid) => new($"ERR MiMei {mid} is here as versions only, and in use; MIMEI PROVIDE follows its author once nobody uses it");
 
     private static MimeiException NotHere(LeitherId mid) => new($"ERR MiMei {mid} is not here");
 

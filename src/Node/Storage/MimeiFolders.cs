@@ -149,12 +149,11 @@ public sealed class MimeiFolders : IMimeiStore, IDisposable
     /// <inheritdoc/>
     public void CreateCopy(MimeiInfo info)
     {
+        // One that came as versions is here already, and has no log. It is loaded anew, or it goes on showing these.
         DiskFolder folder = DiskFolder.Make(PathOf(info.Id));
-        if (!File.Exists(folder.FullName(InfoFile)))
-        {
-            CopyFile.Create(folder);
-            WriteInfo(PathOf(info.Id), info);
-        }
+        bool isHere = File.Exists(folder.FullName(InfoFile));
+        if (!isHere || !Directory.Exists(folder.FullName(LogFolder))) CopyFile.Create(folder);
+        if (!isHere) WriteInfo(PathOf(info.Id), info);
     }
 
     /// <inheritdoc/>
