@@ -5,6 +5,7 @@ using System.Buffers;
 using Leither.Ipfs.Keys;
 using Leither.Ipfs.Multiformats;
 using Leither.MmDb.Log;
+using Leither.MmDb.Writers;
 
 namespace Leither.Replication;
 
@@ -61,7 +62,11 @@ public sealed partial class Replica
 
         public Mark? SentMark { get; set; }
 
-        public uint SentTerm { get; set; }
+        /// <summary>The terms whose writers it was told of.</summary>
+        public HashSet<uint> SentTerms { get; } = [];
+
+        /// <summary>The certificates among which it knows all.</summary>
+        public IReadOnlyList<WriterCertificate>? SentCertificates { get; set; }
 
         public bool IsProofSent { get; set; }
 
@@ -200,7 +205,8 @@ public sealed partial class Replica
         follower.SentHead = Head;
         follower.SentHeadMs = _now;
         follower.SentVersion = versions.Count == 0 ? 0 : versions[^1].Number;
-        follower.SentTerm = _writers.Term;
+        follower.SentCertificates = _writers.Certificates;
+        follower.SentTerms.UnionWith(follower.SentCertificates.Select(static c => c.Term));
         _port.Send(follower.Stream, new Welcome(
             _info, _writers.Blocks, Head?.Block ?? default, [.. versions.Skip(versions.Count - LogProtocol.MaxVersions)], _store.Released, floor, bytes, _store.StateBytes,
             Mode == ReplicaMode.Writer, _port.MayRead(default, default)));
@@ -293,10 +299,8 @@ public sealed partial class Replica
     /// <summary>Sends one message; false: nothing is due.</summary>
     private bool ServeOne(FollowerStream follower)
     {
-        if (follower.SentTerm < _writers.Term)
+        if (follower.SentCertificates != _writers.Certificates && SendCertificate(follower))
         {
-            follower.SentTerm = _writers.Term;
-            _port.Send(follower.Stream, new CertificateTold(_writers.Newest!.Block));
             return true;
         }
 
@@ -315,6 +319,23 @@ public sealed partial class Replica
         }
 
         return ServeTail(follower) || ServeVersions(follower) || ServeBlock(follower);
+    }
+
+    /// <summary>Tells of a writer that the follower was not told of; false: it knows all. They come in any order, and each is needed: versions of its term may follow.</summary>
+    private bool SendCertificate(FollowerStream follower)
+    {
+        IReadOnlyList<WriterCertificate> all = _writers.Certificates;
+        foreach (WriterCertificate certificate in all)
+        {
+            if (follower.SentTerms.Add(certificate.Term))
+            {
+                _port.Send(follower.Stream, new CertificateTold(certificate.Block));
+                return true;
+            }
+        }
+
+        follower.SentCertificates = all;
+        return false;
     }
 
     private bool ServeTail(FollowerStream follower)

@@ -64,7 +64,7 @@ public sealed partial class Replica
         {
             if (source != from && source.IsOpen)
             {
-                _port.Send(source.Stream, new CertificateTold(Certificate!.Block));
+                _port.Send(source.Stream, new CertificateTold(block));
             }
         }
 

@@ -52,6 +52,9 @@ public sealed class WriterSet
     /// <summary>The certificate of the newest term; null: there is none, and the author writes.</summary>
     public WriterCertificate? Newest => _content.Certificates is [.., var newest] ? newest : null;
 
+    /// <summary>All of them, oldest term first.</summary>
+    public IReadOnlyList<WriterCertificate> Certificates => _content.Certificates;
+
     /// <summary>The newest term.</summary>
     public uint Term => Newest?.Term ?? 0;
 
