@@ -3,8 +3,11 @@ namespace Leither.Node.Transport;
 /// <summary>The process's limit of open files, which every connection counts against.</summary>
 public static unsafe class OpenFiles
 {
-    /// <summary>What the node opens besides connections: listeners, log and snapshot files, the runtime's own.</summary>
-    public const int Reserved = 64;
+    /// <summary>
+    /// What the node opens besides connections: listeners, log and snapshot files, and the runtime's own, two for each library that is loaded (some 140 once HTTP and TLS are used, in a node that
+    /// is not one file). A runtime that cannot load one ends the process.
+    /// </summary>
+    public const int Reserved = 256;
 
     /// <summary>What is asked for besides, and can be done without: the files of many MiMei that are open at a time, about two each.</summary>
     private const int Wished = 8192;
@@ -49,6 +52,6 @@ public static unsafe class OpenFiles
             }
         }
 
-        return limit.Current >= needed ? clients : Math.Max(1, (long)limit.Current - Reserved);
+        return limit.Current >= needed ? clients : Math.Max((long)limit.Current / 4, (long)limit.Current - Reserved);
     }
 }
