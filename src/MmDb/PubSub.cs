@@ -44,19 +44,22 @@ public sealed unsafe class PubSub : IDisposable
     public int SubscriberCount(ReadOnlySpan<byte> channel, bool shard) => TryFind(shard ? _shardChannels : _channels, channel, out HashSet<Session>? sessions) ? sessions.Count : 0;
 
     /// <summary>Sends a message to who subscribed to the channel or to a pattern that it matches; returns how many got it.</summary>
-    public long Publish(ReadOnlySpan<byte> channel, ReadOnlySpan<byte> message)
+    public long Publish(ReadOnlySpan<byte> channel, ReadOnlySpan<byte> message) => Publish(channel, message, default, isEvent: false);
+
+    /// <summary>As the other. Of an event those hear who may hear of its key.</summary>
+    private long Publish(ReadOnlySpan<byte> channel, ReadOnlySpan<byte> message, ReadOnlySpan<byte> key, bool isEvent)
     {
         long receivers = 0;
         if (TryFind(_channels, channel, out HashSet<Session>? sessions))
         {
-            receivers += Send("message"u8, default, channel, message, sessions);
+            receivers += Send("message"u8, default, channel, message, sessions, key, isEvent);
         }
 
         foreach ((byte[] pattern, HashSet<Session> subscribers) in _patterns)
         {
             if (GlobPattern.Matches(pattern, channel))
             {
-                receivers += Send("pmessage"u8, pattern, channel, message, subscribers);
+                receivers += Send("pmessage"u8, pattern, channel, message, subscribers, key, isEvent);
             }
         }
 
@@ -132,12 +135,12 @@ public sealed unsafe class PubSub : IDisposable
 
         if ((wanted & KeyspaceEvents.Keyspace) != 0)
         {
-            Publish(EventChannel("__keyspace@"u8, database, key), name);
+            Publish(EventChannel("__keyspace@"u8, database, key), name, key, isEvent: true);
         }
 
         if ((wanted & KeyspaceEvents.Keyevent) != 0)
         {
-            Publish(EventChannel("__keyevent@"u8, database, name), key);
+            Publish(EventChannel("__keyevent@"u8, database, name), key, key, isEvent: true);
         }
     }
 
@@ -161,7 +164,8 @@ public sealed unsafe class PubSub : IDisposable
         return rest[..(length + about.Length)];
     }
 
-    private long Send(ReadOnlySpan<byte> kind, ReadOnlySpan<byte> pattern, ReadOnlySpan<byte> channel, ReadOnlySpan<byte> message, HashSet<Session> sessions)
+    private long Send(
+        ReadOnlySpan<byte> kind, ReadOnlySpan<byte> pattern, ReadOnlySpan<byte> channel, ReadOnlySpan<byte> message, HashSet<Session> sessions, ReadOnlySpan<byte> key = default, bool isEvent = false)
     {
         bool hasPattern = kind.Length == "pmessage"u8.Length && kind[0] == 'p';
         _message.Array(hasPattern ? 4 : 3);
@@ -175,6 +179,11 @@ public sealed unsafe class PubSub : IDisposable
         _message.Bulk(message);
         foreach (Session session in sessions)
         {
+            if (isEvent && !session.User.MayHearOf(key))
+            {
+                continue;
+            }
+
             // The protocols differ in the first byte alone.
             *_message.Data = session.Output.Version == 2 ? (byte)'*' : (byte)'>';
             Server!.Push(session, _message.Data, _message.Length);

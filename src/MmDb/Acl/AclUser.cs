@@ -43,7 +43,7 @@ public sealed class AclUser
     /// <summary>The serial number of that passport; null: it was made of none.</summary>
     internal string? Serial { get; init; }
     /// <summary>Who it is, where a passport proved that and no more: what he may do each MiMei says. Null: what it may do is its own.</summary>
-    internal LeitherId? Person { get; init; }
+    internal MimeiCaller? Person { get; init; }
     /// <summary>Whether the names of keys that it may do nothing with are kept from it: those of the configuration see all, as in Redis.</summary>
     internal bool SeesOwnNamesOnly { get; init; }
     /// <summary>What the MiMei that its connection is bound to lets that person do.</summary>
@@ -227,6 +227,27 @@ public sealed class AclUser
         foreach (AclSelector selector in _selectors)
         {
             if (selector.AllowsKey(key, KeyPermissions.Read) || selector.AllowsKey(key, KeyPermissions.Write))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    /// <summary>
+    /// Whether it is told what happens to a key (keyspace events): who came with a passport is, of keys that he may read. Of users of the configuration the channel alone is asked, as in Redis.
+    /// </summary>
+    internal bool MayHearOf(ReadOnlySpan<byte> key)
+    {
+        if (Serial is null)
+        {
+            return true;
+        }
+
+        foreach (AclSelector selector in _selectors)
+        {
+            if (selector.AllowsKey(key, KeyPermissions.Read))
             {
                 return true;
             }

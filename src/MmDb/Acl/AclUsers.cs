@@ -174,7 +174,7 @@ public sealed unsafe class AclUsers
     // ------------------------------------------------------------------ people, and what MiMei let them do
 
     /// <summary>Whether the MiMei that a command is about gives somebody the right to that. One that is not here gives none: whether it is here is nobody's business.</summary>
-    private bool Meets(Session session, LeitherId person, MimeiNeed need, ArgView words)
+    private bool Meets(Session session, MimeiCaller person, MimeiNeed need, ArgView words)
     {
         MimeiEntry? entry = session.Mimei.Entry;
         if (need.MidAt != 0 && words.Count > need.MidAt)
@@ -182,7 +182,7 @@ public sealed unsafe class AclUsers
             _server.Mimeis.TryFind(Encoding.Latin1.GetString(words[need.MidAt].Span), out entry);
         }
 
-        return entry is not null && (entry.RightsOf(MimeiCaller.Of(person)) & need.Of(words)) != MimeiRight.None;
+        return entry is not null && (entry.RightsOf(person) & need.Of(words)) != MimeiRight.None;
     }
 
     /// <summary>Gives a session whose user is let in by lists the rights that the MiMei which it is bound to gives him at present.</summary>
@@ -193,7 +193,7 @@ public sealed unsafe class AclUsers
             return;
         }
 
-        MimeiRight rights = session.Mimei.Entry!.RightsOf(MimeiCaller.Of(person));
+        MimeiRight rights = session.Mimei.Entry!.RightsOf(person);
         if (!_ofRights.TryGetValue(rights, out AclUser? template))
         {
             template = Passports.PassportOffice.UserOf(rights);

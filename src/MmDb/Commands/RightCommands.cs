@@ -15,6 +15,8 @@ public static unsafe class RightCommands
 
     private const string NotAnId = "ERR a user is named by a peer id (12D3KooW...), or by a node id or user id of 27 characters";
 
+    private const string Whomever = "everyone, groups, members, group NAME or user ID";
+
     private static readonly CommandSpec Right = new("right", -4)
     {
         Group = CommandGroup.Mimei,
@@ -77,7 +79,11 @@ public static unsafe class RightCommands
         }
         else
         {
-            c.Error(Errors.Syntax);
+            c.Error(
+                c.Is(2, "set"u8) ? $"ERR to whom, and which rights: {Whomever}, then {AllWords(isOverride: true)}; or all at once a mask of 64 bits as a number"
+                : c.Is(2, "del"u8) ? $"ERR from whom: {Whomever}"
+                : c.Is(2, "get"u8) ? "ERR of one user it is MIMEI RIGHT GET mid USER id"
+                : "ERR it is MIMEI RIGHT GET, SET or DEL");
         }
     }
 
@@ -89,23 +95,25 @@ public static unsafe class RightCommands
         }
 
         // Who may give no rights is told of his own alone.
-        LeitherId? person = c.Session.User.Person;
-        bool seesAll = person is not { } asks || entry.RightsOf(MimeiCaller.Of(asks)).HasFlag(MimeiRight.Grant);
+        MimeiCaller? person = c.Session.User.Person;
+        bool seesAll = person is not { } asks || entry.RightsOf(asks).HasFlag(MimeiRight.Grant);
         if (c.Count == 6 || !seesAll)
         {
-            string? id = person?.ToString();
+            string? id = person?.User.ToString();
             if (c.Count == 6 && !TryId(c, 5, out id))
             {
                 return;
             }
 
-            if (!seesAll && id != person.ToString())
+            if (!seesAll && !person!.Value.Ids.Contains(id))
             {
                 c.Error("NOPERM who may not give rights is told of his own alone");
                 return;
             }
 
-            MimeiRight rights = entry.RightsOf(LeitherId.TryParse(id, out LeitherId user) || !PeerId.TryParse(id, out PeerId peer) ? MimeiCaller.Of(user) : MimeiCaller.Of(peer));
+            MimeiRight rights = entry.RightsOf(
+                person is { } self && self.Ids.Contains(id) ? self
+                : LeitherId.TryParse(id, out LeitherId user) || !PeerId.TryParse(id, out PeerId peer) ? MimeiCaller.Of(user) : MimeiCaller.Of(peer));
             c.Reply.Map(4);
             MimeiCommands.Field(c.Reply, "mid", entry.Id.ToString());
             MimeiCommands.Field(c.Reply, "user", id!);
@@ -176,7 +184,7 @@ public static unsafe class RightCommands
 
         if (next != c.Count)
         {
-            c.Error(Errors.Syntax);
+            c.Error("ERR MIMEI RIGHT DEL takes all rights from one; MIMEI RIGHT SET says which remain"u8);
             return;
         }
 
@@ -207,9 +215,15 @@ public static unsafe class RightCommands
         }
 
         bool isGroup = c.Is(4, "group"u8);
-        if (c.Count < 6 || (!isGroup && !c.Is(4, "user"u8)))
+        if (!isGroup && !c.Is(4, "user"u8))
         {
-            c.Error(Errors.Syntax);
+            c.Error($"ERR '{c.TextToZero(4, 32)}' is nobody who has rights; those that there are: {Whomever}; or all at once a mask of 64 bits as a number");
+            return false;
+        }
+
+        if (c.Count < 6)
+        {
+            c.Error(isGroup ? "ERR which group: group NAME"u8 : "ERR which user: user ID"u8);
             return false;
         }
 
@@ -232,7 +246,7 @@ public static unsafe class RightCommands
         {
             if (!MimeiRightWords.TryParse(c.TextToZero(i, 16), out MimeiRight some))
             {
-                c.Error($"ERR '{c.TextToZero(i, 16)}' is no right; those that there are: {string.Join(' ', MimeiRightWords.All)}, all, none{(isOverride ? ", default" : "")}");
+                c.Error($"ERR '{c.TextToZero(i, 16)}' is no right; those that there are: {AllWords(isOverride)}");
                 return false;
             }
 
@@ -241,12 +255,14 @@ public static unsafe class RightCommands
 
         if (index == c.Count)
         {
-            c.Error(Errors.Syntax);
+            c.Error($"ERR which rights: {AllWords(isOverride)}");
             return false;
         }
 
         return true;
     }
+
+    private static string AllWords(bool isOverride) => $"{string.Join(' ', MimeiRightWords.All)}, all, none{(isOverride ? ", default" : "")}";
 
     private static bool TryId(CommandContext c, int index, out string? id)
     {
@@ -272,7 +288,7 @@ public static unsafe class RightCommands
         MimeiRights before = entry.Rights;
         if (c.Session.User.Person is { } person)
         {
-            MimeiRight own = entry.RightsOf(MimeiCaller.Of(person)), beyond = rights.ChangedSince(before) & ~own;
+            MimeiRight own = entry.RightsOf(person), beyond = rights.ChangedSince(before) & ~own;
             if (beyond != MimeiRight.None)
             {
                 c.Error($"NOPERM who has not the right himself neither gives nor takes it: {string.Join(' ', MimeiRightWords.Of(beyond))}");
@@ -345,7 +361,7 @@ public static unsafe class RightCommands
         bool adds = c.Is(2, "add"u8) && c.Count > 4, removes = c.Is(2, "del"u8) && c.Count > 4;
         if (!adds && !removes && !(c.Is(2, "list"u8) && c.Count <= 5))
         {
-            c.Error(Errors.Syntax);
+            c.Error("ERR it is MIMEI GROUP ADD mid name [id ...], MIMEI GROUP DEL mid name [id ...] or MIMEI GROUP LIST mid [name]"u8);
             return;
         }
 

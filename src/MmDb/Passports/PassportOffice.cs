@@ -124,7 +124,7 @@ public sealed class PassportOffice
     /// </summary>
     internal MimeiEntry? PlaceOf(Passport login)
     {
-        MimeiCaller caller = MimeiCaller.Of(login.Subject.Id);
+        MimeiCaller caller = MimeiCaller.Of(login.Subject);
         if (login.Mid is { } mid)
         {
             return _server.Mimeis.TryFind(mid, out MimeiEntry? named) && named.RightsOf(caller) != MimeiRight.None ? named : null;
@@ -149,7 +149,7 @@ public sealed class PassportOffice
         {
             EndsMs = passport.End > long.MaxValue / 1000 ? long.MaxValue - 1 : passport.End * 1000,
             Serial = passport.SerialText,
-            Person = passport.IsLogin ? passport.Subject.Id : null,
+            Person = passport.IsLogin ? MimeiCaller.Of(passport.Subject) : null,
             SeesOwnNamesOnly = !passport.IsLogin && !passport.Rights.HasFlag(PassportRights.Admin) && !passport.Keys.Contains("*"),
         };
         if (!passport.IsLogin) Apply(user, PassportRightWords.RulesOf(passport));

@@ -43,6 +43,9 @@ public readonly record struct MimeiCaller
     /// <summary>A user who proved that he has a key.</summary>
     public static MimeiCaller Of(LeitherId user) => new(user, null, null);
 
+    /// <summary>A user who proved that he has this key: by its id, and by its peer id, either of which a list may have.</summary>
+    public static MimeiCaller Of(PublicKey user) => new(user.Id, null, user.PeerId.ToString());
+
     /// <summary>A node at the other end of a connection, and its user, if that was proved.</summary>
     public static MimeiCaller Of(PeerId peer, LeitherId? user = null) =>
         new(user, peer.TryGetPublicKey(out PublicKey? key) ? LeitherId.Of(key.Protobuf) : null, peer.ToString());
