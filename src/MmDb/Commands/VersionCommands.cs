@@ -21,11 +21,11 @@ public static unsafe class VersionCommands
     private static readonly CommandSpec Versions = new("versions", -2)
     {
         Group = CommandGroup.Mimei,
-        Complexity = "O(N) where N is the number of versions.",
-        Summary = "Lists the versions of a MiMei.",
+        Complexity = "O(N) where N is the number of versions; with SIZES also what they lead to, each block once. Clients wait for none of it.",
+        Summary = "Lists the versions of a MiMei, with SIZES also how large each is.",
         Flags = CommandFlags.NoScript | CommandFlags.NoMulti,
         Need = new MimeiNeed(MimeiRight.Read, 2),
-        Args = [Arg.String("mid").Shown("mid|name").Optional()],
+        Args = [Arg.Block("of", Arg.String("mid").Shown("mid|name"), Arg.Word("sizes", "SIZES").Optional()).Optional()],
         Handler = &RunVersions,
     };
 
@@ -113,7 +113,8 @@ public static unsafe class VersionCommands
 
     private static void RunVersions(CommandContext c)
     {
-        if (c.Count > 3)
+        bool hasSizes = c.Count == 4 && c.Is(3, "sizes"u8);
+        if (c.Count > 3 && !hasSizes)
         {
             c.Error(Errors.Syntax);
             return;
@@ -121,15 +122,15 @@ public static unsafe class VersionCommands
 
         if (c.Count == 2)
         {
-            ListVersions(c, c.Mimei.Current ?? c.Mimei);
+            ListVersions(c, c.Mimei.Current ?? c.Mimei, hasSizes: false);
         }
         else if (MimeiCommands.TryFind(c, 2, out MimeiEntry entry))
         {
-            c.UseMimei(entry, default, static (c, mimei) => ListVersions(c, mimei));
+            c.UseMimei(entry, default, (c, mimei) => ListVersions(c, mimei, hasSizes));
         }
     }
 
-    private static void ListVersions(CommandContext c, Mimei mimei)
+    private static void ListVersions(CommandContext c, Mimei mimei, bool hasSizes)
     {
         if (!TryVersions(c, mimei, out Versioner versions))
         {
@@ -141,21 +142,23 @@ public static unsafe class VersionCommands
             mimei,
             () =>
             {
-                var found = new List<(Cid Block, MimeiVersion Version)>();
-                foreach (ListedVersion listed in versions.List.All)
+                IReadOnlyList<ListedVersion> all = versions.List.All;
+                VersionSize[] sizes = hasSizes ? new VersionSizes(versions).Measure(all) : [];
+                var found = new List<(Cid Block, MimeiVersion Version, VersionSize Size)>();
+                for (int i = 0; i < all.Count; i++)
                 {
-                    found.Add((listed.Block, versions.Read(listed.Number)));
+                    found.Add((all[i].Block, versions.Read(all[i].Number), hasSizes ? sizes[i] : default));
                 }
 
                 found.Reverse();
                 return (Found: found, versions.List.Released);
             },
-            static (c, list) =>
+            (c, list) =>
             {
                 c.Reply.Array(list.Found.Count);
-                foreach ((Cid block, MimeiVersion version) in list.Found)
+                foreach ((Cid block, MimeiVersion version, VersionSize size) in list.Found)
                 {
-                    c.Reply.Map(6);
+                    c.Reply.Map(hasSizes ? 9 : 6);
                     c.Reply.Bulk("version"u8);
                     c.Reply.Integer((long)version.Number);
                     MimeiCommands.Field(c.Reply, "cid", block.ToString());
@@ -164,8 +167,27 @@ public static unsafe class VersionCommands
                     c.Reply.Integer(version.CreatedMs);
                     MimeiCommands.Field(c.Reply, "memo", version.Memo);
                     MimeiCommands.Field(c.Reply, "released", version.Number == list.Released ? "yes" : "no");
+                    if (hasSizes)
+                    {
+                        MimeiCommands.Field(c.Reply, "keys", size.Keys);
+                        Bytes(c, "size", size.Bytes);
+                        Bytes(c, "added", size.Added);
+                    }
                 }
             });
+    }
+
+    private static void Bytes(CommandContext c, string name, long? bytes)
+    {
+        if (bytes is { } number)
+        {
+            MimeiCommands.Field(c.Reply, name, number);
+        }
+        else
+        {
+            c.Reply.Bulk(System.Text.Encoding.ASCII.GetBytes(name));
+            c.Reply.Null();
+        }
     }
 
     private static void RunLog(CommandContext c)

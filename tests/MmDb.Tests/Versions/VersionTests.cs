@@ -395,6 +395,46 @@ public sealed class VersionTests(ITestOutputHelper output)
     }
 
     [Fact]
+    public void SIZES_tells_what_each_version_leads_to_and_what_it_has_that_those_before_have_not()
+    {
+        using var fixture = new VersionFixture(store: static clock => new FolderMimeiStore(clock));
+        string long1 = new('x', 300_000), mid = fixture.Info.Id.ToString();
+        fixture.Db.Prepare([$"SET long {long1}", .. Enumerable.Range(0, 3000).Select(static i => $"SET key:{i} value:{i}")]);
+        fixture.Run("MIMEI BACKUP");
+        fixture.Db.Prepare("SET key:7 changed", "SELECT 3", "RPUSH l a b c", "SELECT 0");
+        fixture.Run("MIMEI BACKUP");
+        fixture.Db.Prepare("FLUSHALL");
+        fixture.Run("MIMEI BACKUP");
+        fixture.Run("MIMEI BACKUP");
+        HashSet<Cid> known = [];
+        List<string> expected = [];
+        foreach ((ListedVersion version, int keys) in fixture.Versions.List.All.Zip([3001, 3002, 0, 0]))
+        {
+            HashSet<Cid> all = [];
+            Stack<Cid> left = new([version.Block]);
+            while (left.TryPop(out Cid cid))
+            {
+                if (!all.Add(cid)) continue;
+                List<Cid> links = [];
+                MimeiVersion.AddLinks(cid, fixture.Versions.Blocks.Get(cid)!, links);
+                links.ForEach(left.Push);
+            }
+
+            long Sum(IEnumerable<Cid> blocks) => blocks.Sum(cid => (long)fixture.Versions.Blocks.Get(cid)!.Length);
+            expected.Add($"\"keys\", :{keys}, \"size\", :{Sum(all)}, \"added\", :{Sum(all.Except(known))}]");
+            known.UnionWith(all);
+        }
+
+        expected.Reverse();
+        string[] told = [.. fixture.Run($"MIMEI VERSIONS {mid} SIZES").Split("\"keys\"").Skip(1).Select(static t => "\"keys\"" + t[..(t.IndexOf(']', StringComparison.Ordinal) + 1)])];
+        Assert.Equal(expected, told);
+        Assert.DoesNotContain("size", fixture.Run($"MIMEI VERSIONS {mid}"), StringComparison.Ordinal);
+        Assert.Equal("-ERR syntax error", fixture.Run($"MIMEI VERSIONS {mid} SIZE"));
+        fixture.Run("MIMEI DELVERS 1");
+        Assert.Contains("\"size\", :", fixture.Run($"MIMEI VERSIONS {mid} SIZES"), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Versions_are_made_by_themselves_and_kept_as_long_as_the_rules_say()
     {
         using var fixture = new VersionFixture();
