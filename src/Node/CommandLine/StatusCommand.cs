@@ -47,11 +47,11 @@ internal static class StatusCommand
             }
             else if (result.GetValue(once) || !output.IsTerminal)
             {
-                output.Write(Draw(Read(session)));
+                output.Write(new View(Read(session)));
             }
             else
             {
-                output.Watch(() => Draw(Read(session)), _every);
+                output.Watch(() => new View(Read(session)), _every);
             }
         });
     }
@@ -117,49 +117,114 @@ internal static class StatusCommand
 
     private static Dictionary<string, RespReply> Map(RespReply map) => map.Elements.Chunk(2).ToDictionary(static p => p[0].Text, static p => p[1], StringComparer.Ordinal);
 
-    private static Rows Draw(State state)
+    /// <summary>What is shown, as wide as the console is at this moment.</summary>
+    private sealed class View(State state) : IRenderable
     {
+        public Measurement Measure(RenderOptions options, int maxWidth) => new(Math.Min(maxWidth, 1), maxWidth);
+
+        public IEnumerable<Segment> Render(RenderOptions options, int maxWidth) => ((IRenderable)Draw(state, maxWidth)).Render(options, maxWidth);
+    }
+
+    internal static Rows Draw(State state, int width)
+    {
+        (string, string)[] facts =
+        [
+            ("Node", state.Text("node_id")), ("Version", $"{ProductVersion.Text}, up {Time(state.Number("uptime_in_seconds"))}"),
+            ("Port", state.Text("tcp_port")), ("Process", state.Text("process_id")),
+            ("Clients", Blocked(state)), ("Commands/s", MimeiOutput.Number(state.Number("instantaneous_ops_per_sec"))),
+            ("Keys", MimeiOutput.Number(state.Keys)), ("In, out", $"{state.Text("instantaneous_input_kbps")}, {state.Text("instantaneous_output_kbps")} kB/s"),
+            ("Memory", $"{MimeiOutput.Bytes(state.Number("used_memory"))} of data"), ("Resident", MimeiOutput.Bytes(state.Number("used_memory_rss"))),
+            ("Peers", Peers(state)), ("Replicas", state.Text("connected_slaves")),
+            ("Disk", $"{MimeiOutput.Bytes(state.Disk)}{(state.Free is { } free ? $", {MimeiOutput.Bytes(free)} free" : "")}"), ("Data", state.Folder ?? ""),
+        ];
+        int[] widths = [.. Enumerable.Range(0, 2).Select(side => facts.Where((_, i) => i % 2 == side).Max(static f => f.Item1.Length + 2 + f.Item2.Length))];
+        bool isPaired = widths[0] + 4 + widths[1] <= width;
         Grid node = new();
-        node.AddColumn(new GridColumn { Padding = new Padding(0, 0, 2, 0) });
-        node.AddColumn(new GridColumn { Padding = new Padding(0, 0, 4, 0) });
-        node.AddColumn(new GridColumn { Padding = new Padding(0, 0, 2, 0) });
-        node.AddColumn(new GridColumn { Padding = new Padding(0, 0, 0, 0) });
-        void Row(string a, string b, string c, string d) => node.AddRow(Title(a), Text(b), Title(c), Text(d));
-        Row("Node", state.Text("node_id"), "Version", $"{ProductVersion.Text}, up {Time(state.Number("uptime_in_seconds"))}");
-        Row("Port", state.Text("tcp_port"), "Process", state.Text("process_id"));
-        Row("Clients", Blocked(state), "Commands/s", MimeiOutput.Number(state.Number("instantaneous_ops_per_sec")));
-        Row("Keys", MimeiOutput.Number(state.Keys), "In, out", $"{state.Text("instantaneous_input_kbps")}, {state.Text("instantaneous_output_kbps")} kB/s");
-        Row("Memory", $"{MimeiOutput.Bytes(state.Number("used_memory"))} of data", "Resident", MimeiOutput.Bytes(state.Number("used_memory_rss")));
-        Row("Peers", Peers(state), "Replicas", state.Text("connected_slaves"));
-        Row("Disk", $"{MimeiOutput.Bytes(state.Disk)}{(state.Free is { } free ? $", {MimeiOutput.Bytes(free)} free" : "")}", "Data", state.Folder ?? "");
-
-        bool hasFollowers = state.Mimeis.Any(static m => m.Followers is not null);
-        Table mimeis = new() { Border = TableBorder.Simple };
-        mimeis.AddColumn("MiMei").AddColumn("Id");
-        foreach (string number in (IEnumerable<string>)["Keys", "Versions", "Newest", .. hasFollowers ? (string[])["Followers"] : [], "Disk"])
+        for (int i = 0; i < (isPaired ? 4 : 2); i++)
         {
-            mimeis.AddColumn(new TableColumn(number).RightAligned());
+            node.AddColumn(new GridColumn { Padding = new Padding(0, 0, i == 1 && isPaired ? 4 : i % 2 == 0 ? 2 : 0, 0), NoWrap = i % 2 == 0 });
         }
 
-        foreach (MimeiState m in state.Mimeis)
+        foreach ((string, string)[] row in facts.Chunk(isPaired ? 2 : 1))
         {
-            List<string> cells = [m.Name, m.Mid, m.Open ? MimeiOutput.Number(m.Keys) : "unloaded", MimeiOutput.Number(m.Versions), m.Last == 0 ? "" : MimeiOutput.Number(m.Last)];
-            if (hasFollowers)
-            {
-                cells.Add(m.Followers is { } followers ? MimeiOutput.Number(followers) : "");
-            }
-
-            cells.Add(MimeiOutput.Bytes(m.Disk));
-            mimeis.AddRow(cells.Select(static c => (IRenderable)Text(c)));
+            node.AddRow([.. row.SelectMany(static f => (IRenderable[])[Title(f.Item1), Text(f.Item2)])]);
         }
 
-        List<IRenderable> rows = [node, mimeis];
+        List<IRenderable> rows = [node, Text(""), Mimeis(state, width)];
         if (state.Count > state.Mimeis.Count)
         {
             rows.Add(Text($"and {MimeiOutput.Number(state.Count - state.Mimeis.Count)} more: leither mimei list"));
         }
 
         return new Rows(rows);
+    }
+
+    /// <summary>The MiMei, in as many columns as there is room for: long names and ids are cut first, then columns go that others tell of, then the id.</summary>
+    private static Table Mimeis(State state, int width)
+    {
+        const int shortId = 6, padding = 2, usualName = 24, shortName = 12, leastName = 8;
+        bool hasFollowers = state.Mimeis.Any(static m => m.Followers is not null);
+        List<(string Title, bool IsNumber, string[] Cells)> columns =
+        [
+            ("MiMei", false, [.. state.Mimeis.Select(static m => m.Name)]),
+            ("Id", false, [.. state.Mimeis.Select(static m => m.Mid)]),
+            ("Keys", true, [.. state.Mimeis.Select(static m => m.Open ? MimeiOutput.Number(m.Keys) : "unloaded")]),
+            ("Versions", true, [.. state.Mimeis.Select(static m => MimeiOutput.Number(m.Versions))]),
+            ("Newest", true, [.. state.Mimeis.Select(static m => m.Last == 0 ? "" : MimeiOutput.Number(m.Last))]),
+            ("Followers", true, [.. state.Mimeis.Select(static m => m.Followers is { } followers ? MimeiOutput.Number(followers) : "")]),
+            ("Disk", true, [.. state.Mimeis.Select(static m => MimeiOutput.Bytes(m.Disk))]),
+        ];
+        if (!hasFollowers)
+        {
+            columns.RemoveAll(static c => c.Title == "Followers");
+        }
+
+        int Width((string Title, bool IsNumber, string[] Cells) column) => column.Cells.Select(static c => c.Length).Append(column.Title.Length).Max();
+        int Missing() => columns.Sum(Width) + (padding * (columns.Count - 1)) - width;
+        void CutNames(int least)
+        {
+            if (Missing() is > 0 and var missing)
+            {
+                int room = Math.Max(least, Width(columns[0]) - missing);
+                columns[0] = columns[0] with { Cells = [.. columns[0].Cells.Select(c => c.Length <= room ? c : c[..(room - 1)] + "…")] };
+            }
+        }
+
+        void Drop(params ReadOnlySpan<string> titles)
+        {
+            foreach (string title in titles)
+            {
+                if (Missing() > 0)
+                {
+                    columns.RemoveAll(c => c.Title == title);
+                }
+            }
+        }
+
+        CutNames(usualName);
+        if (Missing() > 0)
+        {
+            columns[1] = ("Id", false, [.. state.Mimeis.Select(static m => m.Mid[..shortId] + "…")]);
+        }
+
+        Drop("Newest", "Followers");
+        CutNames(shortName);
+        Drop("Id", "Disk");
+        CutNames(leastName);
+
+        Table table = new() { Border = TableBorder.None };
+        for (int i = 0; i < columns.Count; i++)
+        {
+            TableColumn column = new(Title(columns[i].Title)) { NoWrap = true, Padding = new Padding(0, 0, i == columns.Count - 1 ? 0 : padding, 0) };
+            table.AddColumn(columns[i].IsNumber ? column.RightAligned() : column);
+        }
+
+        for (int row = 0; row < state.Mimeis.Count; row++)
+        {
+            table.AddRow(columns.Select(c => (IRenderable)Text(c.Cells[row])));
+        }
+
+        return table;
     }
 
     private static Text Text(string text) => new(text);
@@ -183,10 +248,10 @@ internal static class StatusCommand
             : string.Create(CultureInfo.InvariantCulture, $"{time.Seconds} s");
     }
 
-    private sealed record MimeiState(string Mid, string Name, bool Open, long Keys, int Versions, long Last, int? Followers, long Disk);
+    internal sealed record MimeiState(string Mid, string Name, bool Open, long Keys, int Versions, long Last, int? Followers, long Disk);
 
     /// <summary>What a node tells of itself at one moment.</summary>
-    private sealed class State(Dictionary<string, string> info, List<MimeiState> mimeis, int count, string? folder)
+    internal sealed class State(Dictionary<string, string> info, List<MimeiState> mimeis, int count, string? folder)
     {
         public List<MimeiState> Mimeis => mimeis;
 
