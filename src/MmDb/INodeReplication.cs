@@ -83,7 +83,7 @@ public interface INodeReplication
 /// <param name="Version">The newest version's number; 0: there is none.</param>
 /// <param name="Block">Its block.</param>
 /// <param name="Position">How far the log is.</param>
-/// <param name="Name">The MiMei's name in IPNS.</param>
+/// <param name="Name">The MiMei's name in IPNS; none where the author's key, which signs for it, is not here.</param>
 /// <param name="Stored">How many DHT servers took the record.</param>
 /// <param name="ValidUntil">How long it is good without being renewed.</param>
 /// <param name="Addresses">Where this node can be reached.</param>

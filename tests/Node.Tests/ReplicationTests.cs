@@ -183,6 +183,26 @@ public sealed class ReplicationTests
     }
 
     [Fact]
+    public void Who_was_let_write_publishes_without_the_name_that_the_author_alone_signs()
+    {
+        using LeitherServer home = Start(), cloud = Start();
+        string mid = MidOf(home);
+        using RespClient author = Open(home, mid);
+        author.Call("SET", "a", "1");
+        Publish(home, mid);
+        Provide(cloud, mid, home);
+        AwaitValue(cloud, mid, "a", "1");
+        (int code, _, string error) = LeitherProgram.Run(["mimei", "takeover", mid, "--key", Path.Combine(home.DataDir, "keys", "author.key"), "-p", $"{cloud.Port}"]);
+        Assert.True(code == 0, error);
+        using RespClient writer = Open(cloud, mid);
+        RespValue published = writer.Call("MIMEI", "PUBLISH", mid);
+        Assert.Equal("", published.Items[Array.FindIndex(published.Items, static i => i.Text == "name") + 1].Text);
+        (code, string output, error) = LeitherProgram.Run(["mimei", "publish", mid, "-p", $"{cloud.Port}"]);
+        Assert.True(code == 0, error);
+        Assert.Contains("no name: its author's key, which signs for the name, is not on this node", output, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Who_was_let_write_makes_versions_that_followers_have_and_an_export_proves()
     {
         using LeitherServer home = Start(), cloud = Start(), phone = Start(), stranger = Start();

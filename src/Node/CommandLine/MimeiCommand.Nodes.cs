@@ -49,7 +49,7 @@ internal static partial class MimeiCommand
             output.Line($"[green]published[/] {published.Text("mid")}  {what}  position {PlaceText(published)}");
             long told = published.Number("told");
             MimeiOutput.Plain(users.Length > 0 ? $"for {MimeiOutput.Count(users.Length, "user")} and not for everybody; nothing is announced"
-                : $"name {published.Text("name")}  {(told == 0 ? "told nobody yet" : $"told {MimeiOutput.Count(told, "peer")}")}, good until {published.Text("eol")}");
+                : $"{(published.Text("name") is { Length: > 0 } name ? $"name {name}" : "no name: its author's key, which signs for the name, is not on this node")}  {(told == 0 ? "told nobody yet" : $"told {MimeiOutput.Count(told, "peer")}")}, good until {published.Text("eol")}");
 
             string[] addresses = Dialled(published.Lines("addresses"));
             foreach (string address in addresses)

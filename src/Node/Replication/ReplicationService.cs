@@ -108,7 +108,7 @@ internal sealed partial class ReplicationService : INodeReplication, IAsyncDispo
         int stored = await AnnounceAsync(replica, cancellation).ConfigureAwait(false);
         (ulong number, Cid block) = replica.NewestVersion;
         return new PublishedMimei(
-            number, block, replica.Position, NameOf(replica) ?? _network.Id, stored, DateTimeOffset.UtcNow + Options.NameLifetime,
+            number, block, replica.Position, NameOf(replica) ?? default, stored, DateTimeOffset.UtcNow + Options.NameLifetime,
             services.Host.Addresses);
     }
 
