@@ -116,6 +116,8 @@ public sealed class Session(long id, IClientConnection connection, Mimei mimei, 
 
     /// <summary>What a passport's subject is to sign, and until when, in Unix milliseconds.</summary>
     internal (byte[] Bytes, long EndMs)? Challenge { get; set; }
+    /// <summary>The passport for which its subject's proof was seen already, by whoever opened the session.</summary>
+    internal string? Vouched { get; set; }
     /// <summary>Whether its user may not do everything, so that its commands are checked.</summary>
     public bool IsRestricted
     {

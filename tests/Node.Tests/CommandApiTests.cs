@@ -5,7 +5,11 @@ using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
 using System.Text.RegularExpressions;
+using Leither.Ipfs.Keys;
+using Leither.MmDb.Passports;
+using Leither.Node.Http.Page;
 using Leither.TestKit;
+using Microsoft.AspNetCore.Http;
 using Xunit;
 
 namespace Leither.Node.Tests;
@@ -269,6 +273,185 @@ public sealed partial class CommandApiTests(SharedNode node) : IClassFixture<Sha
         {
             Assert.Equal("OK", resp.Call("CONFIG", "SET", "requirepass", "").Text);
         }
+    }
+
+    [Fact]
+    public async Task A_passport_that_asks_for_a_proof_lets_in_who_answers_the_challenge_once_until_he_leaves()
+    {
+        using RespClient resp = RespClient.Connect(node.Port);
+        using PrivateKey key = PrivateKey.Generate(), other = PrivateKey.Generate();
+        string mid = resp.Call("MIMEI", "CREATE", "DB", "MARK", "proved").Text;
+        Assert.Equal("OK", resp.Call("MIMEI", "RIGHT", "SET", mid, "USER", key.PublicKey.Id.ToString(), "read").Text);
+        long now = DateTimeOffset.UtcNow.ToUnixTimeSeconds();
+        Passport passport = new() { Issuer = key.PublicKey, Subject = key.PublicKey, From = now - 60, End = now + 3600, Rights = PassportRights.Login, NeedsProof = true };
+        byte[] block = passport.Sign(key);
+        string text = Passport.ToText(block), ask = $$"""{"mimei": "{{mid}}", "commands": [["MIMEI", "ID"], ["SET", "a", "1"]]}""";
+        await RefusedAsync(HttpStatusCode.Unauthorized, "asks for a proof", ask, new AuthenticationHeaderValue("Passport", text));
+        using JsonDocument asked = await LoginAsync($$"""{"passport": " {{text}}\n"}""");
+        string challenge = asked.RootElement.GetProperty("challenge").GetString()!;
+        LeitherId self = LeitherId.Parse(asked.RootElement.GetProperty("node").GetString()!);
+        string Answer(PrivateKey by) => Passport.ToText(block, by, Convert.FromHexString(challenge), self);
+
+        // Another's answer is none, and spends the challenge.
+        Assert.Equal("WRONGPASS", await LoginErrorAsync($$"""{"passport": "{{Answer(other)}}", "challenge": "{{challenge}}"}"""));
+        Assert.Equal("WRONGPASS", await LoginErrorAsync($$"""{"passport": "{{Answer(key)}}", "challenge": "{{challenge}}"}"""));
+        Assert.Equal("WRONGPASS", await LoginErrorAsync($$"""{"passport": "{{Answer(key)}}"}"""));
+        Assert.Equal("WRONGPASS", await LoginErrorAsync("""{"passport": "ppt1.nothing"}"""));
+        using (JsonDocument again = await LoginAsync($$"""{"passport": "{{text}}"}"""))
+        {
+            challenge = again.RootElement.GetProperty("challenge").GetString()!;
+        }
+
+        using JsonDocument proved = await LoginAsync($$"""{"passport": "{{Answer(key)}}", "challenge": "{{challenge}}"}""");
+        AuthenticationHeaderValue token = new("Bearer", proved.RootElement.GetProperty("token").GetString());
+        using (HttpRequestMessage request = Request(ask, token))
+        using (HttpResponseMessage response = await _http.SendAsync(request))
+        {
+            Assert.Matches($$"""^\{"replies":\[\["{{mid}}",.*\],\{"error":"NOPERM [^"]*"\}\]\}$""", await response.Content.ReadAsStringAsync());
+        }
+
+        // The lists of rights are asked each time; a token is for no other passport, and ends when its bearer leaves.
+        Assert.Equal(1, resp.Call("MIMEI", "RIGHT", "DEL", mid, "USER", key.PublicKey.Id.ToString()).Integer);
+        await RefusedAsync(HttpStatusCode.Unauthorized, "no MiMei here gives this user a right", ask, token);
+        Assert.Equal("OK", resp.Call("MIMEI", "RIGHT", "SET", mid, "USER", key.PublicKey.PeerId.ToString(), "read").Text);
+        using (HttpRequestMessage request = Request(ask, token))
+        using (HttpResponseMessage response = await _http.SendAsync(request))
+        {
+            Assert.Equal(HttpStatusCode.OK, response.StatusCode);
+        }
+
+        using (HttpRequestMessage leave = Request("""{"logout": true}""", token))
+        {
+            leave.RequestUri = new Uri("/api/login", UriKind.Relative);
+            using HttpResponseMessage left = await _http.SendAsync(leave);
+            Assert.Equal(HttpStatusCode.OK, left.StatusCode);
+        }
+
+        await RefusedAsync(HttpStatusCode.Unauthorized, "this sign-in is over", ask, token);
+        await RefusedAsync(HttpStatusCode.Unauthorized, "this sign-in is over", ask, new AuthenticationHeaderValue("Bearer", "made up"));
+
+        // One without a proof needs no token.
+        Passport plain = new() { Issuer = other.PublicKey, Subject = key.PublicKey, From = now - 60, End = now + 3600, Rights = PassportRights.Read };
+        using JsonDocument none = await LoginAsync($$"""{"passport": "{{Passport.ToText(plain.Sign(other))}}"}""");
+        Assert.Empty(none.RootElement.EnumerateObject());
+    }
+
+    [Fact]
+    public void Challenges_and_tokens_end_and_are_bounded()
+    {
+        ManualClock clock = new();
+        PageLogins logins = new(clock);
+        string first = logins.Challenge(), second = logins.Challenge(), token = logins.Keep("ppt1.a");
+        Assert.NotNull(logins.Take(first));
+        Assert.Null(logins.Take(first));
+        Assert.Null(logins.Take("zz"));
+        clock.Advance(PageLogins.ChallengeLife);
+        Assert.Null(logins.Take(second));
+        Assert.Equal("ppt1.a", logins.Find(token));
+        clock.Advance(PageLogins.TokenLife);
+        Assert.Null(logins.Find(token));
+        token = logins.Keep("ppt1.b");
+        string kept = logins.Challenge();
+        for (int i = 0; i < PageLogins.Most; i++)
+        {
+            _ = logins.Challenge();
+            _ = logins.Keep("ppt1.c");
+        }
+
+        Assert.Null(logins.Find(token));
+        Assert.Null(logins.Take(kept));
+    }
+
+    [Fact]
+    public async Task A_request_that_does_not_come_to_its_end_is_ended()
+    {
+        ManualClock clock = new();
+        CommandApi api = new(new LocalClients(null!, static _ => { }), clock);
+        DefaultHttpContext context = new();
+        context.Request.Method = "POST";
+        context.Request.ContentType = "application/json";
+        context.Request.Body = new EndlessBody();
+        context.Response.Body = new MemoryStream();
+        Task answer = api.AnswerAsync(context);
+        Assert.False(answer.IsCompleted);
+        clock.Advance(TimeSpan.FromMinutes(5));
+        await answer;
+        Assert.Equal(StatusCodes.Status408RequestTimeout, context.Response.StatusCode);
+    }
+
+    /// <summary>A body of which nothing comes.</summary>
+    private sealed class EndlessBody : MemoryStream
+    {
+        public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+        {
+            await Task.Delay(Timeout.Infinite, cancellationToken);
+            return 0;
+        }
+    }
+
+    /// <summary>A clock that a test moves, with its timers.</summary>
+    private sealed class ManualClock : TimeProvider
+    {
+        private readonly List<(DateTimeOffset Due, TimerCallback Work, object? State)> _timers = [];
+        private DateTimeOffset _now = DateTimeOffset.UnixEpoch;
+
+        public override DateTimeOffset GetUtcNow() => _now;
+
+        public void Advance(TimeSpan by)
+        {
+            _now += by;
+            foreach ((DateTimeOffset due, TimerCallback work, object? state) in _timers.ToArray())
+            {
+                if (due <= _now) work(state);
+            }
+
+            _timers.RemoveAll(t => t.Due <= _now);
+        }
+
+        public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
+        {
+            if (dueTime != Timeout.InfiniteTimeSpan) _timers.Add((_now + dueTime, callback, state));
+            return new Started();
+        }
+
+        private sealed class Started : ITimer
+        {
+            public bool Change(TimeSpan dueTime, TimeSpan period) => true;
+
+            public void Dispose()
+            {
+            }
+
+            public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+        }
+    }
+
+    private async Task<JsonDocument> LoginAsync(string body)
+    {
+        using HttpRequestMessage request = Request(body);
+        request.RequestUri = new Uri("/api/login", UriKind.Relative);
+        using HttpResponseMessage response = await _http.SendAsync(request);
+        string answer = await response.Content.ReadAsStringAsync();
+        Assert.True(response.StatusCode == HttpStatusCode.OK, answer);
+        return JsonDocument.Parse(answer);
+    }
+
+    private async Task<string> LoginErrorAsync(string body)
+    {
+        using HttpRequestMessage request = Request(body);
+        request.RequestUri = new Uri("/api/login", UriKind.Relative);
+        using HttpResponseMessage response = await _http.SendAsync(request);
+        Assert.Equal(HttpStatusCode.Unauthorized, response.StatusCode);
+        using JsonDocument answer = JsonDocument.Parse(await response.Content.ReadAsStringAsync());
+        return answer.RootElement.GetProperty("error").GetString()!.Split(' ')[0];
+    }
+
+    [Fact]
+    public async Task The_log_of_a_MiMei_to_which_nothing_was_written_is_empty()
+    {
+        using RespClient resp = RespClient.Connect(node.Port);
+        string mid = resp.Call("MIMEI", "CREATE", "DB", "MARK", "empty log").Text;
+        Assert.Equal("[[]]", await RepliesAsync($$"""{"mimei": "{{mid}}", "commands": [["MIMEI", "LOG"]]}"""));
     }
 
     [Fact]

@@ -41,6 +41,24 @@ public sealed class PageTests : IDisposable
     });
 
     [Fact]
+    public Task What_is_rare_is_found_what_is_not_seen_is_written_out_and_nothing_cut_is_taken_for_the_whole() => RunAsync("odd", static client =>
+    {
+        client.Call("EVAL", "for i = 1, 10000 do redis.call('SET', 'filler:' .. i, 'x') end", "0");
+        void Set(string key, string value) => client.Call([.. new[] { "SET", key, value }.Select(Encoding.UTF8.GetBytes)]);
+        Set("用户:张三", "值");
+        Set("new\nline\tkey", "x");
+        Set("controls", "a\0b");
+        Set("mixed", "one\r\ntwo\nthree");
+        client.Call([.. new[] { "HSET", "reversed:h", "a\u202eb", "1" }.Select(Encoding.UTF8.GetBytes)]);
+        client.Call("SETRANGE", "large:bytes", "200000", "x");
+        client.Call("HSET", "fields", "f", "before");
+        client.Call("HEXPIRE", "fields", "5000", "FIELDS", "1", "f");
+        client.Call(["HSET", "large:hash", .. Enumerable.Range(0, 3000).SelectMany(static i => new[] { $"f{i:0000}", "1" })]);
+        client.Call("MIMEI", "BACKUP");
+        client.Call("HSET", "large:hash", "f0007", "2", "f2999", "2");
+    });
+
+    [Fact]
     public Task What_is_edited_is_written_and_what_is_deleted_was_asked_about() => RunAsync("editing", static client =>
     {
         client.Call("SET", "edit:s", "one", "EX", "5000");
@@ -77,6 +95,21 @@ public sealed class PageTests : IDisposable
                 client.Call("CONFIG", "SET", "requirepass", "secret");
             },
             () => File.ReadAllText(_folder.File("friend.ppt")).Trim());
+    }
+
+    [Fact]
+    public async Task A_passport_that_asks_for_a_proof_lets_in_who_proves_it()
+    {
+        await RunAsync(
+            "proof",
+            client =>
+            {
+                Assert.Equal(0, Leither("lpki", "genkey", _folder.File("me.key")));
+                Assert.Equal(0, Leither("lpki", "genpk", _folder.File("me.key"), _folder.File("me.pub")));
+                Assert.Equal(0, Leither("lpki", "signppt", _folder.File("me.pub"), _folder.File("me.ppt"), "--data", _folder.File("node"), "-r", "read", "--proof"));
+                client.Call("CONFIG", "SET", "requirepass", "secret");
+            },
+            () => File.ReadAllText(_folder.File("me.ppt")).Trim());
     }
 
     [Fact]
@@ -117,6 +150,9 @@ public sealed class PageTests : IDisposable
         ProcessStartInfo start = new(node, [Path.Combine(folder, "page.js"), $"http://127.0.0.1:{_port}", scenario]) { RedirectStandardOutput = true, RedirectStandardError = true };
         start.Environment["CHROMIUM"] = chromium;
         start.Environment["PASSPORT"] = passport?.Invoke();
+        start.Environment["PASSPORT_FILE"] = _folder.File("me.ppt");
+        start.Environment["KEY"] = _folder.File("me.key");
+        start.Environment["LEITHER"] = Program;
         using Process browser = Process.Start(start)!;
         Task<string> said = browser.StandardOutput.ReadToEndAsync(), trouble = browser.StandardError.ReadToEndAsync();
         try

@@ -326,8 +326,9 @@ public static unsafe class ConnectionCommands
         PassportOffice office = c.Server.Passports;
         byte[]? challenge = office.TakeChallenge(c.Session);
         long now = c.Server.NowMs;
+        bool isProved = c.Session.Vouched == text;
         c.Aside(
-            () => office.Examine(text, challenge, now),
+            () => office.Examine(text, challenge, now, isProved),
             (c, check) =>
             {
                 MimeiEntry? entry = c.Server.Mimeis.Default;

@@ -68,6 +68,12 @@ public sealed class PassportOffice
         return challenge;
     }
 
+    /// <summary>Gives a session a challenge that its client was given before it: one that comes over HTTP has a session for each request. It can be answered once.</summary>
+    public void Ask(Session session, byte[] challenge) => session.Challenge = (challenge, _server.NowMs + ChallengeMs);
+
+    /// <summary>Says of a session that its client has proved to be the subject of a passport, this text without a proof: <c>AUTH passport</c> with it asks for none. All else is asked.</summary>
+    public static void Vouch(Session session, string passport) => session.Vouched = passport;
+
     /// <summary>What a connection was last asked, which it can answer no second time.</summary>
     internal byte[]? TakeChallenge(Session session)
     {
@@ -80,7 +86,8 @@ public sealed class PassportOffice
     /// <param name="text">As the client sent it.</param>
     /// <param name="challenge">What the client was asked.</param>
     /// <param name="nowMs">Unix milliseconds.</param>
-    internal PassportCheck Check(string text, byte[]? challenge, long nowMs)
+    /// <param name="isProved">Whether the proof was seen already.</param>
+    internal PassportCheck Check(string text, byte[]? challenge, long nowMs, bool isProved = false)
     {
         if (!Passport.TryParse(text, out byte[]? block, out byte[]? proof)) return new(PassportRefusal.Malformed, null);
         if (!Passport.TryRead(block, out Passport? passport, out PassportRefusal refusal)) return new(refusal, null);
@@ -90,7 +97,7 @@ public sealed class PassportOffice
             : now < passport.From ? PassportRefusal.NotYet
             : now >= passport.End ? PassportRefusal.Expired
             : _revoked.ContainsKey(passport.SerialText) ? PassportRefusal.Revoked
-            : !passport.NeedsProof ? PassportRefusal.None
+            : isProved || !passport.NeedsProof ? PassportRefusal.None
             : challenge is null || proof is null ? PassportRefusal.Unproved
             : !passport.IsProved(block, proof, challenge, _server.NodeId) ? PassportRefusal.WrongProof
             : PassportRefusal.None;
@@ -114,8 +121,8 @@ public sealed class PassportOffice
     }
 
     /// <summary>As <see cref="Check"/>, and whether the issuer has a say. On any thread.</summary>
-    internal PassportCheck Examine(string text, byte[]? challenge, long nowMs) =>
-        Check(text, challenge, nowMs) is var check && check is { Refusal: PassportRefusal.None, Passport: { } passport } && !passport.IsLogin && !HasSay(passport)
+    internal PassportCheck Examine(string text, byte[]? challenge, long nowMs, bool isProved = false) =>
+        Check(text, challenge, nowMs, isProved) is var check && check is { Refusal: PassportRefusal.None, Passport: { } passport } && !passport.IsLogin && !HasSay(passport)
             ? check with { Refusal = PassportRefusal.NoSay } : check;
 
     /// <summary>

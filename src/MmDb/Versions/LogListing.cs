@@ -29,7 +29,7 @@ internal static unsafe class LogListing
     public static List<LogEntryListing> Read(WriteLog log, int databases, ulong from, long count)
     {
         ulong after = Math.Max(from, 1) - 1;
-        if (after > log.WrittenSequence)
+        if (after >= log.WrittenSequence)
         {
             return [];
         }

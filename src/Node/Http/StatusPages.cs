@@ -5,7 +5,7 @@ using Microsoft.AspNetCore.Http;
 namespace Leither.Node.Http;
 
 /// <summary>
-/// The node's own pages: <c>/</c> with what belongs to it, for people, <c>/api/command</c>, by which it asks, and <c>/health</c> and <c>/metrics</c>, for machines. Who may see
+/// The node's own pages: <c>/</c> with what belongs to it, for people, <c>/api/command</c> and <c>/api/login</c>, by which it asks, and <c>/health</c> and <c>/metrics</c>, for machines. Who may see
 /// them was decided before.
 /// </summary>
 /// <param name="status">Tells of the node.</param>
@@ -16,7 +16,7 @@ internal sealed class StatusPages(INodeStatus status, LocalClients? clients)
     private const string Policy = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
     private readonly PageFiles _files = new();
-    private readonly CommandApi? _commands = clients is null ? null : new CommandApi(clients);
+    private readonly CommandApi? _commands = clients is null ? null : new CommandApi(clients, TimeProvider.System);
 
     public Task AnswerAsync(HttpContext context, string path)
     {
@@ -27,6 +27,11 @@ internal sealed class StatusPages(INodeStatus status, LocalClients? clients)
         if (path == "/api/command" && _commands is not null)
         {
             return _commands.AnswerAsync(context);
+        }
+
+        if (path == "/api/login" && _commands is not null)
+        {
+            return _commands.LoginAsync(context);
         }
 
         if (!HttpMethods.IsGet(request.Method) && !HttpMethods.IsHead(request.Method))

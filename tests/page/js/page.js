@@ -3,6 +3,7 @@
 // Exit code 0: all went as it should, and the browser had nothing to complain about.
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { chromium } from 'playwright-core';
 
 const [base, name, pictures] = process.argv.slice(2);
@@ -65,6 +66,56 @@ const scenarios = {
     await page.getByRole('cell', { name: 'item 150' }).waitFor();
   },
 
+  /** What is rare is found, what is not seen is written out, and nothing that is cut is taken for the whole. */
+  async odd(page) {
+    await go(page, '#/mimei/default/keys?match=%E7%94%A8%E6%88%B7');
+    await page.getByRole('list', { name: 'Keys' }).getByText('用户:张三').waitFor();
+    assert.equal(await page.getByRole('list', { name: 'Keys' }).getByRole('listitem').count(), 1);
+    const show = async (key, ...shown) => {
+      await page.goto(`${base}/#/mimei/default/keys?k=${encodeURIComponent(key)}`);
+      const value = page.locator('.value-pane section').filter({ has: page.locator('.key-name', { hasText: key.replace('\n', '\\n').replace('\t', '\\t') }) });
+      for (const text of shown) await value.getByText(text).first().waitFor();
+      await picture(page, `odd-${key.replace(/\W/g, '-')}`);
+      return value;
+    };
+    await show('new\nline\tkey', 'new\\nline\\tkey');
+    let value = await show('controls', '61 00 62');
+    assert.equal(await value.getByRole('button', { name: 'Edit' }).count(), 0, 'a form would change what it cannot show');
+    value = await show('mixed', 'one');
+    assert.equal(await value.getByRole('button', { name: 'Edit' }).count(), 0, 'a form would make all ends of lines alike');
+    value = await show('large:bytes', 'Only a part of it');
+    assert.equal(await value.getByRole('button', { name: 'Show more' }).count(), 0);
+    await show('reversed:h', '\\u202e');
+    value = await show('fields', 'left', '1 entry');
+    await value.getByRole('button', { name: 'Edit: f', exact: true }).click();
+    await page.getByRole('dialog').getByRole('textbox').fill('after');
+    await page.getByRole('dialog').getByRole('button', { name: 'Save' }).click();
+    await value.getByRole('cell', { name: 'after' }).waitFor();
+    assert.ok((await ask('HPTTL', 'fields', 'FIELDS', 1, 'f'))[0] > 0, 'a field that is edited expires as before');
+
+    // A large hash is compared in the order of its fields, and that it is cut is said.
+    await page.goto(`${base}/#/mimei/default/versions?a=2&b=cur`);
+    await page.locator('summary', { hasText: 'large:hash' }).click();
+    await page.getByText('Only the beginning is compared').waitFor();
+    assert.equal(await page.locator('.line.plus').count(), 1);
+    assert.equal(await page.locator('.line.minus').count(), 1);
+
+    // Where something is wrong there is a way on.
+    const mid = await ask('MIMEI', 'CREATE', 'DB', 'MARK', '{{auto}}');
+    await page.goto(`${base}/#/mimei/${mid}/changes`);
+    await page.getByText('There is nothing here').waitFor();
+    await page.getByRole('link', { name: 'Keys' }).click();
+    await page.getByText(`--user default@${mid} --pass '' SET greeting hello`).waitFor();
+    await page.goto(`${base}/#/mimei/default/keys?v=99`);
+    await page.getByText('there is no version 99').waitFor();
+    await page.getByRole('link', { name: 'Versions' }).click();
+    await page.getByRole('button', { name: 'Back up' }).waitFor();
+    await page.goto(`${base}/#/mimei/nowhere/keys`);
+    await page.getByText("no such MiMei 'nowhere'").waitFor();
+    await page.locator('a.back').click();
+    await page.getByRole('button', { name: 'New MiMei' }).waitFor();
+  },
+
   async editing(page) {
     await go(page, '#/mimei/default/keys?k=edit%3As');
     const value = page.getByRole('region', { name: 'Key edit:s' });
@@ -119,6 +170,9 @@ const scenarios = {
     await dialog.getByRole('button', { name: 'Back up' }).click();
     await page.getByText('before the change').waitFor();
     const version = (await ask('MIMEI', 'VERSIONS'))[0][1];
+    const [mid] = await ask('MIMEI', 'ID'), sized = Object.fromEntries((await ask('MIMEI', 'VERSIONS', mid, 'SIZES'))[0].map((v, i, all) => [v, all[i + 1]]));
+    await page.getByRole('listitem').filter({ hasText: `v${version}` }).getByText(`${sized.keys} keys · `).waitFor();
+    await page.getByRole('listitem').filter({ hasText: 'v1' }).last().getByText(/141 keys · .* new/).waitFor();
     await ask('HSET', 'vers:h', 'city', 'Oslo', 'name', 'Ann');
     await ask('DEL', 'vers:gone');
     await ask('SET', 'vers:new', 'here');
@@ -209,7 +263,34 @@ const scenarios = {
     await page.getByText('hello 世界').waitFor();
   },
 
+  async proof(page) {
+    await page.goto(base);
+    await page.getByRole('heading', { name: 'Sign in' }).waitFor();
+    await page.getByText('Passport').first().click();
+    await page.getByRole('textbox', { name: 'Passport' }).fill(process.env.PASSPORT);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByRole('heading', { name: 'Prove that it is yours' }).waitFor();
+    await picture(page, 'proof');
+    const [,, , , , challenge, node] = (await page.locator('.command').textContent()).split(' ');
+    await page.getByRole('textbox', { name: 'What it printed' }).fill('ppt1.wrong');
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByText('that is no passport').waitFor();
+    const proved = execFileSync(process.env.LEITHER, ['lpki', 'prove', process.env.KEY, process.env.PASSPORT_FILE, challenge, node], { encoding: 'utf8' });
+    await page.getByRole('textbox', { name: 'What it printed' }).fill(proved);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByRole('button', { name: 'Sign out' }).waitFor();
+    await page.getByRole('link', { name: 'MiMei', exact: true }).click();
+    await page.getByRole('list', { name: 'Keys' }).getByText('greeting').click();
+    await page.getByText('hello 世界').waitFor();
+    await page.reload();
+    await page.getByText('hello 世界').waitFor();
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByRole('heading', { name: 'Sign in' }).waitFor();
+    assert.equal(await page.evaluate(() => sessionStorage.length), 0);
+  },
+
   async phone(page) {
+    await ask('MIMEI', 'BACKUP', 'MEMO', 'x'.repeat(200));
     for (const hash of views) {
       await go(page, hash);
       await settled(page);

@@ -3,9 +3,16 @@
 //   { "mimei": "diary", "version": "3", "database": 0, "commands": [["GET", "greeting"], ["HGETALL", {"base64": "/w=="}]] }
 //   { "replies": ["hello", ["field", "value", "raw", {"base64": "/w=="}], 42, null, {"error": "WRONGTYPE …"}] }
 //
-// Who asks is who an Authorization header says: Basic with a user's name and password, or Passport with a passport; without one, the default user, as over
-// RESP. There are no cookies and nothing is kept between requests, so there is nothing that another page could borrow; that such pages are refused
-// altogether (Host, Origin, Sec-Fetch-Site) was decided before, and a request of type application/json is none that a form or a link can make.
+// Who asks is who an Authorization header says: Basic with a user's name and password, Passport with a passport, or Bearer with a token; without one, the
+// default user, as over RESP. There are no cookies, and what a token stands for is all that is kept between requests, so there is nothing that another page
+// could borrow; that such pages are refused altogether (Host, Origin, Sec-Fetch-Site) was decided before, and a request of type application/json is none that
+// a form or a link can make.
+//
+// POST /api/login: a token for who proves that he is the subject of a passport that asks for it (PageLogins.cs).
+//
+//   { "passport": "ppt1.…" }                          { "challenge": "5f0c…", "node": "Ngac…" }, or {} where it asks for no proof
+//   { "passport": "ppt1.….…", "challenge": "5f0c…" }  { "token": "…" }            the passport as leither lpki prove KEY PASSPORT CHALLENGE NODE printed it
+//   { "logout": true } with a token                   { }
 
 using System.Buffers;
 using System.Globalization;
@@ -15,13 +22,16 @@ using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Unicode;
 using Leither.MmDb.Commands;
+using Leither.MmDb.Passports;
 using Leither.Resp;
 using Microsoft.AspNetCore.Http;
 
 namespace Leither.Node.Http.Page;
 
 /// <summary>Commands over HTTP.</summary>
-internal sealed class CommandApi(LocalClients clients)
+/// <param name="clients">Runs them.</param>
+/// <param name="time">Now.</param>
+internal sealed class CommandApi(LocalClients clients, TimeProvider time)
 {
     /// <summary>Bytes of a request's body.</summary>
     internal const int MaxRequestBytes = 1 << 20;
@@ -38,7 +48,7 @@ internal sealed class CommandApi(LocalClients clients)
     /// <summary>Replies that hold others do so this deep at most.</summary>
     private const int MaxDepth = 32;
 
-    /// <summary>How long a request may take: making a version of much data takes a while.</summary>
+    /// <summary>How long a request may take, from its first line on: making a version of much data takes a while.</summary>
     private static readonly TimeSpan _limit = TimeSpan.FromMinutes(5);
 
     private static readonly JsonWriterOptions _json = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
@@ -50,10 +60,16 @@ internal sealed class CommandApi(LocalClients clients)
         "client|reply", "client|tracking", "client|caching", "client|pause", "debug|sleep",
     ];
 
+    private readonly PageLogins _logins = new(time);
     private int _underWay;
 
-    /// <summary>Answers a request.</summary>
-    public async Task AnswerAsync(HttpContext context)
+    /// <summary>Answers a request for commands.</summary>
+    public Task AnswerAsync(HttpContext context) => AnswerAsync(context, RunAsync);
+
+    /// <summary>Answers a request for a token.</summary>
+    public Task LoginAsync(HttpContext context) => AnswerAsync(context, LogInAsync);
+
+    private async Task AnswerAsync(HttpContext context, Func<HttpContext, byte[], CancellationToken, Task> work)
     {
         HttpRequest request = context.Request;
         if (!HttpMethods.IsPost(request.Method))
@@ -76,9 +92,17 @@ internal sealed class CommandApi(LocalClients clients)
             return;
         }
 
+        using CancellationTokenSource limit = new(_limit, time), either = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, context.RequestAborted);
+        bool isRead = false;
         try
         {
-            await RunAsync(context);
+            byte[]? body = await ReadAsync(context.Request, either.Token);
+            isRead = true;
+            await (body is null ? FailAsync(context, StatusCodes.Status413PayloadTooLarge, $"a request has up to {MaxRequestBytes} bytes") : work(context, body, either.Token));
+        }
+        catch (OperationCanceledException) when (!context.RequestAborted.IsCancellationRequested)
+        {
+            await (isRead ? FailAsync(context, StatusCodes.Status504GatewayTimeout, "the commands took too long") : FailAsync(context, StatusCodes.Status408RequestTimeout, "the request took too long to come"));
         }
         finally
         {
@@ -86,11 +110,11 @@ internal sealed class CommandApi(LocalClients clients)
         }
     }
 
-    private async Task RunAsync(HttpContext context)
+    private async Task RunAsync(HttpContext context, byte[] body, CancellationToken cancellation)
     {
-        if (await ReadAsync(context.Request) is not { } body)
+        if (TryReadToken(context.Request, out string token) && _logins.Find(token) is null)
         {
-            await FailAsync(context, StatusCodes.Status413PayloadTooLarge, $"a request has up to {MaxRequestBytes} bytes");
+            await FailAsync(context, StatusCodes.Status401Unauthorized, "WRONGPASS this sign-in is over", isWhole: true);
             return;
         }
 
@@ -105,26 +129,116 @@ internal sealed class CommandApi(LocalClients clients)
             return;
         }
 
-        using CancellationTokenSource limit = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted);
-        limit.CancelAfter(_limit);
-        LocalReplies replies;
-        try
-        {
-            replies = await clients.RunAsync(request, limit.Token);
-        }
-        catch (OperationCanceledException) when (!context.RequestAborted.IsCancellationRequested)
-        {
-            await FailAsync(context, StatusCodes.Status504GatewayTimeout, "the commands took too long");
-            return;
-        }
+        LocalReplies replies = await clients.RunAsync(request, cancellation);
+        await (replies.Outcome == LocalOutcome.Done ? ReplyAsync(context, request, replies.Replies) : EndAsync(context, replies.Outcome));
+    }
 
-        await (replies.Outcome switch
+    private static Task EndAsync(HttpContext context, LocalOutcome outcome) =>
+        outcome switch
         {
-            LocalOutcome.Done => ReplyAsync(context, request, replies.Replies),
             LocalOutcome.TooLarge => FailAsync(context, StatusCodes.Status413PayloadTooLarge, $"the replies are more than {MaxReplyBytes} bytes: ask for less at once"),
             LocalOutcome.Refused => FailAsync(context, StatusCodes.Status503ServiceUnavailable, "the node takes no more clients"),
             _ => FailAsync(context, StatusCodes.Status503ServiceUnavailable, "the node ended the connection"),
-        });
+        };
+
+    // ------------------------------------------------------------------ a token
+
+    private async Task LogInAsync(HttpContext context, byte[] body, CancellationToken cancellation)
+    {
+        string? passport, challenge;
+        bool logsOut;
+        try
+        {
+            using JsonDocument document = JsonDocument.Parse(body, new JsonDocumentOptions { MaxDepth = 2 });
+            JsonElement root = document.RootElement;
+            if (root.ValueKind != JsonValueKind.Object)
+            {
+                throw new FormatException("the body is to be an object");
+            }
+
+            (passport, challenge) = (Text(root, "passport")?.Trim(), Text(root, "challenge"));
+            logsOut = root.TryGetProperty("logout", out JsonElement logout) && logout.ValueKind == JsonValueKind.True;
+        }
+        catch (Exception e) when (e is JsonException or FormatException)
+        {
+            await FailAsync(context, StatusCodes.Status400BadRequest, e is JsonException ? "the body is no JSON" : e.Message);
+            return;
+        }
+
+        if (logsOut)
+        {
+            if (TryReadToken(context.Request, out string token))
+            {
+                _logins.Forget(token);
+            }
+
+            await SendAsync(context, StatusCodes.Status200OK, "{}"u8.ToArray());
+        }
+        else if (passport is null || !Passport.TryParse(passport, out byte[]? block, out byte[]? proof) || !Passport.TryRead(block, out Passport? read, out _))
+        {
+            await FailAsync(context, StatusCodes.Status401Unauthorized, "WRONGPASS that is no passport", isWhole: true);
+        }
+        else if (!read.NeedsProof)
+        {
+            await SendAsync(context, StatusCodes.Status200OK, "{}"u8.ToArray());
+        }
+        else if (proof is null)
+        {
+            await SendAsync(context, ("challenge", _logins.Challenge()), ("node", clients.NodeId));
+        }
+        else if (challenge is null || _logins.Take(challenge) is not { } asked)
+        {
+            await FailAsync(context, StatusCodes.Status401Unauthorized, "WRONGPASS the challenge is over, or was answered before: ask for another one", isWhole: true);
+        }
+        else
+        {
+            using RespWriter command = new();
+            command.Array(3);
+            command.Bulk("AUTH"u8);
+            command.Bulk("passport"u8);
+            command.Bulk(Encoding.ASCII.GetBytes(passport));
+            LocalReplies replies = await clients.RunAsync(RequestOf(context, command.Span.ToArray(), [(int)command.Length], 0) with { Challenge = asked }, cancellation);
+            if (replies.Outcome != LocalOutcome.Done)
+            {
+                await EndAsync(context, replies.Outcome);
+            }
+            else if (replies.Replies.AsSpan().StartsWith("+OK"u8))
+            {
+                await SendAsync(context, ("token", _logins.Keep(Passport.ToText(block))));
+            }
+            else
+            {
+                RespReader reader = new(replies.Replies);
+                string error = reader.TryRead() == ReadStatus.Complete ? Encoding.UTF8.GetString(reader.Text) : "ERR the node ended the connection";
+                await FailAsync(context, StatusOf(error), error, isWhole: true);
+            }
+        }
+    }
+
+    private static Task SendAsync(HttpContext context, params ReadOnlySpan<(string Name, string Value)> fields)
+    {
+        ArrayBufferWriter<byte> body = new();
+        using (Utf8JsonWriter json = new(body, _json))
+        {
+            json.WriteStartObject();
+            foreach ((string name, string value) in fields)
+            {
+                json.WriteString(name, value);
+            }
+
+            json.WriteEndObject();
+        }
+
+        return SendAsync(context, StatusCodes.Status200OK, body.WrittenMemory);
+    }
+
+    private static bool TryReadToken(HttpRequest request, out string token)
+    {
+        const string scheme = "Bearer ";
+        string header = request.Headers.Authorization.ToString();
+        bool isToken = header.StartsWith(scheme, StringComparison.OrdinalIgnoreCase);
+        token = isToken ? header[scheme.Length..].Trim() : "";
+        return isToken;
     }
 
     // ------------------------------------------------------------------ the request
@@ -132,7 +246,7 @@ internal sealed class CommandApi(LocalClients clients)
     private static bool IsJson(string? type) => type is not null && type.Split(';')[0].Trim().Equals("application/json", StringComparison.OrdinalIgnoreCase);
 
     /// <summary>The body; null: it is too large.</summary>
-    private static async Task<byte[]?> ReadAsync(HttpRequest request)
+    private static async Task<byte[]?> ReadAsync(HttpRequest request, CancellationToken cancellation)
     {
         if (request.ContentLength > MaxRequestBytes)
         {
@@ -141,7 +255,7 @@ internal sealed class CommandApi(LocalClients clients)
 
         byte[] buffer = new byte[Math.Min(request.ContentLength ?? 4096, MaxRequestBytes) + 1];
         int length = 0;
-        while (await request.Body.ReadAsync(buffer.AsMemory(length), request.HttpContext.RequestAborted) is > 0 and var read)
+        while (await request.Body.ReadAsync(buffer.AsMemory(length), cancellation) is > 0 and var read)
         {
             length += read;
             if (length > MaxRequestBytes)
@@ -159,7 +273,7 @@ internal sealed class CommandApi(LocalClients clients)
     }
 
     /// <exception cref="FormatException">It asks for what there is not.</exception>
-    private static LocalRequest Read(HttpContext context, byte[] body)
+    private LocalRequest Read(HttpContext context, byte[] body)
     {
         using JsonDocument document = JsonDocument.Parse(body, new JsonDocumentOptions { MaxDepth = 8 });
         JsonElement root = document.RootElement;
@@ -181,7 +295,14 @@ internal sealed class CommandApi(LocalClients clients)
             ends.Add(checked((int)written.Length));
         }
 
-        if (ReadLogin(context.Request) is { } login)
+        string? vouched = null;
+        if (TryReadToken(context.Request, out string token))
+        {
+            // One that ended just now is refused as a passport is that is none.
+            vouched = _logins.Find(token);
+            Add("AUTH"u8.ToArray(), "passport"u8.ToArray(), Encoding.ASCII.GetBytes(vouched ?? ""));
+        }
+        else if (ReadLogin(context.Request) is { } login)
         {
             Add(login);
         }
@@ -239,12 +360,17 @@ internal sealed class CommandApi(LocalClients clients)
             Add(words);
         }
 
+        return RequestOf(context, written.Span.ToArray(), ends, required) with { Vouched = vouched };
+    }
+
+    private static LocalRequest RequestOf(HttpContext context, byte[] commands, IReadOnlyList<int> ends, int required)
+    {
         ConnectionInfo connection = context.Connection;
         return new LocalRequest(
             Address(connection.RemoteIpAddress, connection.RemotePort),
             Address(connection.LocalIpAddress, connection.LocalPort),
             connection.RemoteIpAddress is null || IPAddress.IsLoopback(connection.RemoteIpAddress),
-            written.Span.ToArray(),
+            commands,
             ends,
             required,
             MaxReplyBytes);
@@ -296,7 +422,7 @@ internal sealed class CommandApi(LocalClients clients)
         byte[] decoded = new byte[given.Length];
         if (!scheme.Equals("Basic", StringComparison.OrdinalIgnoreCase) || !Convert.TryFromBase64String(given, decoded, out int length) || decoded.AsSpan(0, length).IndexOf((byte)':') is var colon && colon < 0)
         {
-            throw new FormatException("the Authorization header is to be Basic or Passport");
+            throw new FormatException("the Authorization header is to be Basic, Passport or Bearer");
         }
 
         byte[] password = decoded[(colon + 1)..length];

@@ -6,6 +6,7 @@
 // What must stay true: all of it but RunAsync runs on the loop thread; a session that was opened is closed, however the request ends.
 
 using Leither.MmDb;
+using Leither.MmDb.Passports;
 using Leither.Resp;
 
 namespace Leither.Node.Http.Page;
@@ -39,7 +40,14 @@ internal readonly record struct LocalReplies(LocalOutcome Outcome, byte[] Replie
 /// <param name="Ends">Where in that each one ends.</param>
 /// <param name="Required">So many first ones have to succeed, or those after them are not run.</param>
 /// <param name="MaxReplyBytes">Once there are more bytes of replies, no further command is run and none is replied.</param>
-internal sealed record LocalRequest(string From, string To, bool IsLocal, byte[] Commands, IReadOnlyList<int> Ends, int Required, long MaxReplyBytes);
+internal sealed record LocalRequest(string From, string To, bool IsLocal, byte[] Commands, IReadOnlyList<int> Ends, int Required, long MaxReplyBytes)
+{
+    /// <summary>What the client was asked to sign before; null: nothing.</summary>
+    public byte[]? Challenge { get; init; }
+
+    /// <summary>The passport for which the client's proof was seen before; null: none.</summary>
+    public string? Vouched { get; init; }
+}
 
 /// <summary>Runs commands as sessions without connections.</summary>
 /// <param name="server">Where they run.</param>
@@ -48,6 +56,9 @@ internal sealed class LocalClients(Server server, Action<Action> post)
 {
     private readonly Action<Action> _post = post;
     private readonly List<LocalClient> _open = [];
+
+    /// <summary>The node's id, which a proof names.</summary>
+    public string NodeId => server.NodeId.ToString();
 
     /// <summary>Runs commands and returns what they reply. From any thread. Called off, those that did not begin never do.</summary>
     public async Task<LocalReplies> RunAsync(LocalRequest request, CancellationToken cancellation)
@@ -95,6 +106,16 @@ internal sealed class LocalClients(Server server, Action<Action> post)
         client.Session = server.Open(client);
         // Whoever looks at keys does not use them: what is evicted first stays as it is.
         client.Session.NoTouch = true;
+        if (client.Request.Challenge is { } challenge)
+        {
+            server.Passports.Ask(client.Session, challenge);
+        }
+
+        if (client.Request.Vouched is { } passport)
+        {
+            PassportOffice.Vouch(client.Session, passport);
+        }
+
         _open.Add(client);
         Continue(client);
     }

@@ -16,26 +16,46 @@ export const login = {
   get exists() { return this.header !== null; },
   byPassword(user, password) { this.set('Basic ' + toBase64(new TextEncoder().encode(`${user}:${password}`))); },
   byPassport(passport) { this.set('Passport ' + passport.trim()); },
+  /** Signs in by a passport: asks for a proof first, where it wants one. Null: done; otherwise what is to be signed. */
+  async byPassportOrAsk(passport, challenge) {
+    const asked = await post('/api/login', challenge ? { passport: passport.trim(), challenge } : { passport: passport.trim() });
+    if (asked.challenge) return asked;
+    if (asked.token) this.set('Bearer ' + asked.token);
+    else this.byPassport(passport);
+    return null;
+  },
   set(header) { sessionStorage.setItem(storage, header); },
   clear() { sessionStorage.removeItem(storage); },
+  /** Ends it on the node, too. */
+  end() {
+    if (this.header?.startsWith('Bearer ')) post('/api/login', { logout: true }).catch(() => {});
+    this.clear();
+  },
 };
 
-/** Runs commands in one request; an error stands in its place among the replies. */
-export async function runAll(place, commands, signal) {
+async function post(path, body, signal) {
   const headers = { 'Content-Type': 'application/json' };
   if (login.exists) headers.Authorization = login.header;
   let response, answer;
   try {
-    response = await fetch('/api/command', { method: 'POST', headers, body: JSON.stringify({ ...place, commands }), signal, credentials: 'omit', cache: 'no-store' });
+    response = await fetch(path, { method: 'POST', headers, body: JSON.stringify(body), signal, credentials: 'omit', cache: 'no-store' });
     answer = await response.json();
   } catch (e) {
     if (e.name === 'AbortError') throw e;
     throw new NodeError('the node cannot be reached', 0);
   }
-  if (!response.ok) {
-    const error = new NodeError(answer.error ?? `status ${response.status}`, response.status);
-    if (response.status === 401) window.dispatchEvent(new CustomEvent('needs-login', { detail: error }));
-    throw error;
+  if (!response.ok) throw new NodeError(answer.error ?? `status ${response.status}`, response.status);
+  return answer;
+}
+
+/** Runs commands in one request; an error stands in its place among the replies. */
+export async function runAll(place, commands, signal) {
+  let answer;
+  try {
+    answer = await post('/api/command', { ...place, commands }, signal);
+  } catch (e) {
+    if (e.status === 401) window.dispatchEvent(new CustomEvent('needs-login', { detail: e }));
+    throw e;
   }
   return commands.map((_, i) => {
     const reply = answer.replies[i];
@@ -78,14 +98,24 @@ export const bytesOf = (value) => isBinary(value) ? Uint8Array.from(atob(value.b
 
 export const toBase64 = (bytes) => btoa(Array.from(bytes, (b) => String.fromCharCode(b)).join(''));
 
-/** A value for people: what is no text has its bytes written out. */
+/** Characters that are not seen, or that change how others are: controls, and what turns the direction of writing. */
+const unseen = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+const written = (c) => ({ '\n': '\\n', '\r': '\\r', '\t': '\\t' })[c] ?? (c < '\u0080' ? '\\x' + c.charCodeAt(0).toString(16).padStart(2, '0') : '\\u' + c.charCodeAt(0).toString(16).padStart(4, '0'));
+
+/** Whether a text has controls beside ends of lines and tabs: it is shown as bytes, and no field of a form is to touch it. */
+export const hasControls = (value) => /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/.test(value);
+
+/** A value for people, on one line: what is no text, or would not be seen, is written out. */
 export function show(value) {
   if (value === null || value === undefined) return '—';
-  if (!isBinary(value)) return String(value);
+  if (!isBinary(value)) return String(value).replace(unseen, written);
   let text = '';
   for (const b of bytesOf(value)) text += b === 92 ? '\\\\' : b >= 32 && b < 127 ? String.fromCharCode(b) : '\\x' + b.toString(16).padStart(2, '0');
   return text;
 }
+
+/** As show, with the lines and tabs of a text as they are. */
+export const showLines = (value) => isBinary(value) ? show(value) : String(value).replace(unseen, (c) => c === '\n' || c === '\t' ? c : written(c));
 
 /** Whether two values are the same. */
 export const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);

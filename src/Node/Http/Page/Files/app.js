@@ -1,7 +1,7 @@
 // The frame: which view the address asks for, who is signed in.
 // Addresses: #/  #/mimei  #/mimei/ID/TAB?v=VERSION&db=N&k=KEY  #/files/PATH  #/network
 
-import { h, fill, icon, button, field, loading, problem, doing, nothing } from './ui.js';
+import { h, fill, icon, button, copy, field, loading, problem, doing, nothing } from './ui.js';
 import { t, language } from './text.js';
 import { run, login, NodeError } from './api.js';
 import { overview } from './overview.js';
@@ -45,7 +45,7 @@ async function show() {
     if (link.dataset.place === (address.parts[0] ?? '')) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
   }
-  fill(account, login.exists && button(t('logout'), () => { login.clear(); show(); }, { symbol: 'out' }));
+  fill(account, login.exists && button(t('logout'), () => { login.end(); show(); }, { symbol: 'out' }));
   const asked = location.hash, path = address.parts.join('/'), isElsewhere = path !== shownPath;
   main.setAttribute('aria-busy', 'true');
   const waiting = setTimeout(() => isElsewhere && fill(main, loading()), 150);
@@ -75,9 +75,15 @@ function loginView(error) {
     onsubmit: doing(async (e) => {
       e.preventDefault();
       const given = new FormData(form);
-      if (given.get('passport').trim()) login.byPassport(given.get('passport'));
-      else login.byPassword(given.get('user'), given.get('password'));
+      const passport = given.get('passport').trim();
       try {
+        if (passport) {
+          const asked = await login.byPassportOrAsk(passport);
+          if (asked) {
+            fill(main, proofView(asked));
+            return;
+          }
+        } else login.byPassword(given.get('user'), given.get('password'));
         await run({}, ['PING']);
         show();
       } catch (refused) {
@@ -93,6 +99,27 @@ function loginView(error) {
     field(t('password'), h('input', { name: 'password', type: 'password', autocomplete: 'current-password' })),
     h('details', null, h('summary', null, t('passport')), field(t('passport'), h('textarea', { name: 'passport', rows: 4, spellcheck: 'false' }), t('passportHint'))),
     h('div.actions', null, h('button.primary', { type: 'submit' }, t('login'))));
+}
+
+/** The passport's subject signs what the node asks; his key stays where it is. */
+function proofView({ challenge, node }) {
+  const said = h('div'), command = `leither lpki prove me.key me.ppt ${challenge} ${node}`;
+  const form = h('form.card.login', {
+    onsubmit: doing(async (e) => {
+      e.preventDefault();
+      try {
+        await login.byPassportOrAsk(new FormData(form).get('proved'), challenge);
+        await run({}, ['PING']);
+        show();
+      } catch (refused) {
+        login.clear();
+        fill(said, problem(refused));
+      }
+    }),
+  });
+  return fill(form, h('h1', null, t('prove')), h('p', null, t('proveText')), h('div.row', null, h('pre.grow.command', { tabindex: 0 }, command), copy(command)), said,
+    field(t('proved'), h('textarea', { name: 'proved', rows: 4, required: true, spellcheck: 'false', autocapitalize: 'none' }), t('provedHint')),
+    h('div.actions', null, button(t('cancel'), show), h('button.primary', { type: 'submit' }, t('login'))));
 }
 
 // A view that refreshes itself, or a button in it, may find that the login is over.

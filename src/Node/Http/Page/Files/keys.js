@@ -9,7 +9,7 @@ import { keyView } from './values.js';
 const types = ['string', 'hash', 'list', 'set', 'zset', 'stream'];
 
 /** Keys that a page has at least, if there are so many; and how often SCAN is asked for them before the reader is. */
-const page = 60, rounds = 20, step = 200;
+const page = 60, rounds = 20, step = 200, searchStep = 5000;
 
 /** The list as it was last drawn: choosing a key in it draws it not again. */
 let drawn = null;
@@ -21,12 +21,12 @@ const keyOf = (query) => query.has('kb') ? { base64: query.get('kb') } : query.g
 /** What was typed, as a pattern: a plain word is looked for anywhere in the name. */
 const patternOf = (typed) => typed === '' ? '*' : /[*?[\]\\]/.test(typed) ? typed : `*${typed}*`;
 
-export async function keysTab({ id, mid, place, query, signal, show, isReadOnly }) {
+export async function keysTab({ id, mid, name, place, query, signal, show, isReadOnly }) {
   const match = query.get('match') ?? '', type = query.get('type') ?? '', database = place.database, version = query.get('v');
   const key = keyOf(query);
   const link = (more) => addressOf(id, 'keys', { v: version, db: database, match, type, ...more });
   const signature = JSON.stringify([id, place, match, type]);
-  if (drawn?.signature !== signature || key === null) drawn = { signature, pane: await listPane({ id, mid, place, match, type, link, signal, show, isReadOnly }) };
+  if (drawn?.signature !== signature || key === null) drawn = { signature, pane: await listPane({ id, mid, name, place, match, type, link, signal, show, isReadOnly }) };
   for (const item of drawn.pane.querySelectorAll('li a')) {
     if (key !== null && item.dataset.key === JSON.stringify(key)) item.setAttribute('aria-current', 'true');
     else item.removeAttribute('aria-current');
@@ -39,9 +39,9 @@ export async function keysTab({ id, mid, place, query, signal, show, isReadOnly 
   return h(`div.keys${key === null ? '' : '.has-key'}`, null, drawn.pane, value);
 }
 
-async function listPane({ id, mid, place, match, type, link, signal, show, isReadOnly }) {
+async function listPane({ id, mid, name, place, match, type, link, signal, show, isReadOnly }) {
   const [info, size] = await runAll(place, [['INFO', 'keyspace'], ['DBSIZE']], signal);
-  const sizes = parseInfo(or(info, ''));
+  const database = place.database, sizes = parseInfo(or(info, ''));
   const databases = Array.from({ length: 16 }, (_, i) => [i, Number(/keys=(\d+)/.exec(sizes[`db${i}`] ?? '')?.[1] ?? 0)]);
   const form = h('form.filter', {
     role: 'search', onsubmit: (e) => {
@@ -54,11 +54,13 @@ async function listPane({ id, mid, place, match, type, link, signal, show, isRea
   h('select', { name: 'type', 'aria-label': t('type'), onchange: () => form.requestSubmit() }, h('option', { value: '' }, t('allTypes')), types.map((one) => h('option', { value: one, selected: one === type }, one))),
   h('select', { name: 'db', 'aria-label': t('database'), onchange: () => form.requestSubmit() }, databases.map(([i, n]) => h('option', { value: i, selected: i === place.database }, n ? `db${i} · ${number(n)}` : `db${i}`))));
   const list = h('ul.key-list', { 'aria-label': t('keys') }), more = h('div.actions');
+  // What is looked for may be rare.
+  const isSearch = Boolean(match || type);
   let cursor = '0', count = 0;
   const load = async () => {
     const found = [];
     for (let i = 0; i < rounds && found.length < page; i++) {
-      const [next, names] = await run(place, ['SCAN', cursor, 'MATCH', patternOf(match), 'COUNT', step, ...(type ? ['TYPE', type] : [])], signal);
+      const [next, names] = await run(place, ['SCAN', cursor, 'MATCH', patternOf(match), 'COUNT', isSearch ? searchStep : step, ...(type ? ['TYPE', type] : [])], signal);
       found.push(...names);
       cursor = next;
       if (cursor === '0') break;
@@ -67,18 +69,17 @@ async function listPane({ id, mid, place, match, type, link, signal, show, isRea
     for (let i = 0; i < found.length; i += 250) kinds.push(...await runAll(place, found.slice(i, i + 250).flatMap((k) => [['TYPE', k], ['PTTL', k]]), signal));
     found.forEach((name, i) => list.append(item(name, or(kinds[2 * i], '?'), or(kinds[2 * i + 1], -1))));
     count += found.length;
-    fill(more, cursor !== '0' && button(t('more'), doing(load)));
+    fill(none, count ? null : cursor !== '0' ? nothing(t('noKeysYetFound')) : or(size, 0) > 0 || isSearch ? nothing(t('noKeys')) : isReadOnly ? nothing(t('noKeysAtAll')) : nothing(t('noKeysYet'), h('pre', null, hint)));
+    fill(more, cursor !== '0' && button(t(count ? 'more' : 'searchOn'), doing(load)));
   };
   const item = (name, kind, ttl) => h('li', null, h('a', { href: link(keyQuery(name)), 'data-key': JSON.stringify(name) },
     badge(kind, kind), h('code', null, text(name) || '""'), ttl > 0 && h('small', { title: t('ttl') }, ago(Date.now() + ttl))));
+  const none = h('div');
+  const hint = `redis-cli -p ${location.port || '4800'}${name === 'default' ? '' : ` --user default@${name || mid} --pass ''`}${database ? ` -n ${database}` : ''} SET greeting hello`;
   await load();
-  const port = location.port || '4800';
-  const none = or(size, 0) === 0 && !match && !type
-    ? nothing(t('noKeysYet'), h('pre', null, `redis-cli -p ${port}${place.mimei ? ` MIMEI OPEN ${place.mimei}` : ''}\nSET greeting hello`))
-    : nothing(t('noKeys'));
   return h('section.list-pane', { 'aria-label': t('keys') }, form,
     h('div.row', null, h('span.grow.quiet', null, `${t('keys')}: ${number(or(size, 0))}`), !isReadOnly && button(t('newKey'), doing(() => newKey(place, link)), { symbol: 'plus' })),
-    count ? [list, more] : cursor === '0' ? none : [none, more]);
+    none, list, more);
 }
 
 async function newKey(place, link) {

@@ -1,6 +1,6 @@
 // The MiMei of the node, and one of them in its tabs.
 
-import { h, fill, table, short, badge, bytes, number, button, doing, ask, field, facts, nothing, problem, time } from './ui.js';
+import { h, fill, entriesOf, table, short, badge, bytes, number, button, doing, ask, field, facts, nothing, problem, time } from './ui.js';
 import { t } from './text.js';
 import { runAll, run, or, record, show as text, NodeError } from './api.js';
 import { keysTab } from './keys.js';
@@ -39,7 +39,7 @@ export async function mimeiList({ signal, show }) {
   return h('div', null,
     h('div.title', null, h('h1', null, t('mimei')), badge(number(all.length)), h('span.grow'), button(t('newMimei'), create, { symbol: 'plus' })),
     h('section.card', { 'aria-label': t('mimei') }, table(t('mimei'), [t('name'), t('id'), t('keys'), t('versions'), t('followers'), t('disk'), t('state')],
-      all.map((m) => [h('a.strong', { href: addressOf(m.mid, 'keys') }, m.name || m.mid.slice(0, 8) + '…'), short(m.mid), number(m.keys), m.versions ? number(m.versions.length) : '—',
+      all.map((m) => [h('a.strong', { href: addressOf(m.mid, 'keys') }, m.name || m.mid.slice(0, 8) + '…'), short(m.mid), m.open ? number(m.keys) : '—', m.versions ? number(m.versions.length) : '—',
         m.followers ? number(m.followers.length) : '—', bytes(m.disk), m.open ? badge(t('opened'), 'good') : badge(t('rested'))]))));
 }
 
@@ -51,8 +51,15 @@ export async function mimeiView({ parts, query, signal, show }) {
   const place = placeOf(id, query);
   // A version is opened by the name of its MiMei, which a login that is bound to one is told by the node.
   if (version && id === bound) [place.mimei] = await run({}, ['MIMEI', 'ID']);
-  const [identity, role] = await runAll(place, [['MIMEI', 'ID'], ['ROLE']], signal);
-  if (identity instanceof NodeError && identity.code !== 'NOPERM') throw identity;
+  let identity, role;
+  try {
+    [identity, role] = await runAll(place, [['MIMEI', 'ID'], ['ROLE']], signal);
+    if (identity instanceof NodeError && identity.code !== 'NOPERM') throw identity;
+  } catch (e) {
+    // It is not here, or not for who asks, or has no such version.
+    if (signal.aborted || e.status === 401 || e.status === 0) throw e;
+    return h('div', null, h('div.title', null, h('a.back', { href: version ? addressOf(id, 'versions') : '#/mimei', 'aria-label': t(version ? 'versions' : 'mimei') }, '‹'), h('h1', null, version ? `${id} · v${version}` : id)), problem(e), button(t('again'), show, { symbol: 'refresh' }));
+  }
   const [mid, name] = or(identity, [id, t('mimei')]);
   const isCopy = or(role, [])[0] === 'slave';
   const head = h('div', null,
@@ -60,7 +67,12 @@ export async function mimeiView({ parts, query, signal, show }) {
     h('nav.tabs', { 'aria-label': name || mid }, tabs.map(([one]) => h('a', { href: addressOf(id, one, { v: one === 'keys' ? version : null }), 'aria-current': one === who ? 'page' : null }, t(one)))),
     isCopy && h('p.notice', { role: 'status' }, t('isCopy')),
     version && h('p.notice', { role: 'status' }, t('viewing', version), ' ', h('a', { href: addressOf(id, 'keys') }, t('current'))));
-  return h('div', null, head, await work({ id, mid, place, query, signal, show, isCopy, isReadOnly: isCopy || Boolean(version) }));
+  // What goes wrong in one tab leaves the way to the others.
+  const body = await work({ id, mid, name: or(identity, ['', ''])[1], place, query, signal, show, isCopy, isReadOnly: isCopy || Boolean(version) }).catch((e) => {
+    if (signal.aborted || !(e instanceof NodeError) || e.status === 401 || e.status === 0) throw e;
+    return h('div', null, problem(e), button(t('again'), show, { symbol: 'refresh' }));
+  });
+  return h('div', null, head, body);
 }
 
 // ------------------------------------------------------------------ what was changed
@@ -84,17 +96,18 @@ const logEntry = ([sequence, ms, length, effects]) => h('li', null,
   h('span.meta', null, h('code', null, `#${sequence}`), time(ms), h('span', null, bytes(length))),
   h('span.effects', null,
     effects.slice(0, shownEffects).map(([what, database, key]) => h('span.effect', null, badge(what), key !== '' && h('code', null, text(key)), database > 0 && ` db${database}`)),
-    effects.length > shownEffects && t('entries', number(effects.length))));
+    effects.length > shownEffects && entriesOf(effects.length)));
 
 // ------------------------------------------------------------------ who has it
 
-async function sharingTab({ mid, place, signal }) {
-  const [followers, named] = await runAll(place, [['MIMEI', 'FOLLOWERS'], ['MIMEI', 'PROVIDERS']], signal);
+async function sharingTab({ mid, name, place, signal }) {
+  const [followers, named, right] = await runAll(place, [['MIMEI', 'FOLLOWERS'], ['MIMEI', 'PROVIDERS'], ['MIMEI', 'RIGHT', 'GET', mid]], signal);
+  const isPublic = right instanceof NodeError || !record(right).everyone || record(right).everyone.includes('read');
   const list = or(followers, []).map(record);
   return h('div', null,
     h('section.card', { 'aria-label': t('followers') }, h('h2', null, t('followers'), ' ', badge(number(list.length))),
       followers instanceof NodeError ? problem(followers)
-        : list.length === 0 ? nothing(t('noFollowers'), h('pre', null, `leither mimei sync ${mid}`))
+        : list.length === 0 ? nothing(t('noFollowers'), h('p', null, t('followHow')), h('pre', null, `${isPublic ? '' : `leither mimei publish ${name || mid}\n`}leither mimei provide ${mid}`))
           : table(t('followers'), [t('peer'), t('address'), t('state'), t('sequence'), t('lag')], list.map((f) => [
             short(f.peer), h('code', null, f.address), [badge(f.state, f.lag === 0 ? 'good' : ''), f.named ? badge(t('named')) : null], number(f.written), number(f.lag)]))),
     or(named, []).length > 0 && h('section.card', { 'aria-label': t('named') }, h('h2', null, t('named')),
@@ -118,7 +131,7 @@ async function aboutTab({ mid, place, signal }) {
 
 /** Who may do what with it; the owner may do everything. */
 const rightsCard = (r) => h('section.card', { 'aria-label': t('right') }, h('h2', null, t('right')), facts([
-  [t('owner'), short(r.owner, 14)], [t('everyone'), words(r.everyone)], [t('members'), words(r['member-default'])],
+  [t('owner'), short(r.owner, 14)], [t('everyone'), words(r.everyone)], [t('members'), words(r['member-default'])], [t('memberGroups'), words(r['group-default'])],
   ...r.members.map(record).map((one) => [short(one.user), words(one.rights)]),
   ...r.groups.map(record).map((one) => [`${one.group} · ${number(one.users.length)}`, words(one.rights)])]));
 

@@ -22,7 +22,7 @@ export async function network({ signal, show }) {
     h('div.title', null, h('h1', null, t('network')), badge(number(connections.length))),
     h('section.card', { 'aria-label': t('connections') }, h('h2', null, t('connections')), form,
       connections.length === 0 ? nothing(t('noConnections')) : table(t('connections'), [t('peer'), t('address'), t('direction'), t('latency'), t('streams'), t('agent'), ''],
-        connections.map((c) => [short(c.peer), h('code', null, c.address), c.direction === 'in' ? t('inbound') : t('outbound'), `${number(Math.round(c['latency-us'] / 100) / 10)} ms`, number(c.streams), c.agent,
+        connections.map((c) => [short(c.peer), h('code', null, c.address), c.direction === 'in' ? t('inbound') : t('outbound'), c['latency-us'] < 50 ? '< 0.1 ms' : `${number(Math.round(c['latency-us'] / 100) / 10)} ms`, number(c.streams), c.agent,
           button(t('disconnect'), doing(async () => { await run({}, ['SWARM', 'DISCONNECT', c.peer]); show(); }))]))),
     h('section.card', { 'aria-label': t('node') }, h('h2', null, t('node')),
       field(t('node'), short(id.node, 14)), field(t('peer'), short(id.peer, 14)),

@@ -125,6 +125,8 @@ export const facts = (pairs) => h('dl.facts', null, pairs.filter(Boolean).map(([
 
 export const number = (value) => Number(value).toLocaleString(language);
 
+export const entriesOf = (count) => Number(count) === 1 ? t('entry') : t('entries', number(count));
+
 export function bytes(value) {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
   let n = Number(value), unit = 0;

@@ -1,8 +1,8 @@
 // One key: what it holds, by its type and page by page; its time to live; changing it.
 
-import { h, fill, badge, button, iconButton, doing, ask, confirm, field, tell, facts, bytes, number, duration, nothing, copy } from './ui.js';
+import { h, fill, entriesOf, badge, button, iconButton, doing, ask, confirm, field, tell, facts, bytes, number, duration, nothing, copy } from './ui.js';
 import { t } from './text.js';
-import { runAll, run, or, record, show as text, bytesOf, isBinary } from './api.js';
+import { runAll, run, or, record, show as text, showLines, hasControls, bytesOf, isBinary } from './api.js';
 
 /** Of a string so much is fetched at first, and at most; of a cell so much is shown. */
 const firstBytes = 64 << 10, mostBytes = 1 << 20, cellLength = 300, pageSize = 100;
@@ -10,7 +10,7 @@ const firstBytes = 64 << 10, mostBytes = 1 << 20, cellLength = 300, pageSize = 1
 export async function keyView({ place, key, isReadOnly, back, changed, signal }) {
   const [type, ttl, encoding, memory] = await runAll(place, [['TYPE', key], ['PTTL', key], ['OBJECT', 'ENCODING', key], ['MEMORY', 'USAGE', key]], signal);
   if (type instanceof Error) throw type;
-  const head = [h('a.back.narrow', { href: back }, '‹ ', t('keys')), h('div.title', null, h('h2.key-name', null, h('code', null, text(key) || '""')), copy(text(key)))];
+  const head = [h('a.back.narrow', { href: back }, '‹ ', t('keys')), h('div.title', null, h('h2.key-name', null, h('code', null, text(key) || '""')), copy(isBinary(key) ? text(key) : key))];
   if (type === 'none') return h('section.card', { 'aria-label': t('key') }, head, nothing(t('noSuchKey')));
   const remove = doing(async () => {
     if (!await confirm(t('deleteKey', text(key)), t('deleteText'), t('delete'))) return;
@@ -36,24 +36,31 @@ const viewers = { string: stringView, hash: hashView, list: listView, set: setVi
 
 // ------------------------------------------------------------------ strings
 
+/** What a form gives back of a text is the same text: its ends of lines are of one kind. */
+const isEditable = (value) => !isBinary(value) && !hasControls(value) && !/\r(?!\n)/.test(value) && !(value.includes('\r\n') && /(^|[^\r])\n/.test(value));
+
+/** A form has its own ends of lines. */
+const fromForm = (given, before) => before.includes('\r\n') ? given : given.replace(/\r\n/g, '\n');
+
 /** Bytes as text, where a piece of text may have been cut within its last character; null: they are no text. */
 function decode(value) {
-  if (!isBinary(value)) return value;
+  if (!isBinary(value)) return hasControls(value) ? null : value;
   const all = bytesOf(value);
   for (let cut = 0; cut < 4; cut++) {
     try {
       const made = new TextDecoder('utf-8', { fatal: true }).decode(all.subarray(0, all.length - cut));
-      return made || null;
+      return made && !hasControls(made) ? made : null;
     } catch { /* one byte less */ }
   }
   return null;
 }
 
-function hexDump(all) {
+/** Bytes, so many on a line. */
+function hexDump(all, width = 16) {
   const lines = [];
-  for (let at = 0; at < Math.min(all.length, 4096); at += 16) {
-    const row = all.subarray(at, at + 16), hex = Array.from(row, (b) => b.toString(16).padStart(2, '0')).join(' ');
-    lines.push(`${at.toString(16).padStart(6, '0')}  ${hex.padEnd(48)} ${Array.from(row, (b) => b >= 32 && b < 127 ? String.fromCharCode(b) : '·').join('')}`);
+  for (let at = 0; at < all.length; at += width) {
+    const row = all.subarray(at, at + width), hex = Array.from(row, (b) => b.toString(16).padStart(2, '0')).join(' ');
+    lines.push(`${at.toString(16).padStart(6, '0')}  ${hex.padEnd(3 * width)} ${Array.from(row, (b) => b >= 32 && b < 127 ? String.fromCharCode(b) : '·').join('')}`);
   }
   return lines.join('\n');
 }
@@ -61,26 +68,26 @@ function hexDump(all) {
 async function stringView({ place, key, isReadOnly, changed, signal }) {
   const length = await run(place, ['STRLEN', key], signal), body = h('div');
   const load = async (most) => {
-    const value = await run(place, ['GETRANGE', key, 0, most - 1], signal), content = length > most ? decode(value) : isBinary(value) ? null : value;
+    const value = await run(place, ['GETRANGE', key, 0, most - 1], signal), content = length > most ? decode(value) : isBinary(value) || hasControls(value) ? null : value;
     const isWhole = length <= most;
     let formatted = null;
     if (content !== null && isWhole && /^\s*[[{]/.test(content)) {
       try { formatted = JSON.stringify(JSON.parse(content), null, 2); } catch { /* no JSON */ }
     }
-    const shown = h('pre.content', { tabindex: 0 }, formatted ?? content ?? hexDump(bytesOf(value)));
+    const shown = h(`pre.content${content === null ? '.hex' : ''}`, { tabindex: 0 }, formatted ?? content ?? hexDump(bytesOf(value), matchMedia('(max-width: 40rem)').matches ? 8 : 16));
     const edit = doing(async () => {
       const given = await ask(text(key), [field(t('value'), h('textarea.tall', { name: 'value', rows: 12, spellcheck: 'false', value: content }))], t('save'));
       if (!given) return;
       // A form has its own ends of lines.
-      await run(place, ['SET', key, content.includes('\r\n') ? given.value : given.value.replace(/\r\n/g, '\n'), 'XX', 'KEEPTTL']);
+      await run(place, ['SET', key, fromForm(given.value, content), 'XX', 'KEEPTTL']);
       tell(t('saved'));
       changed(false);
     });
     fill(body, h('div.row.wrap', null, h('span.quiet.grow', null, bytes(length)),
       formatted !== null && button(t('raw'), (e) => { const isRaw = shown.textContent === content; fill(shown, isRaw ? formatted : content); e.currentTarget.lastChild.textContent = isRaw ? t('raw') : t('formatted'); }),
-      content !== null && copy(content), !isReadOnly && content !== null && isWhole && button(t('edit'), edit, { symbol: 'edit' })),
+      content !== null && copy(content), !isReadOnly && content !== null && isWhole && isEditable(content) && button(t('edit'), edit, { symbol: 'edit' })),
     shown,
-    !isWhole && h('p.quiet', null, t('tooLarge')), !isWhole && most < mostBytes && button(t('more'), doing(() => load(mostBytes))));
+    !isWhole && h('p.quiet', null, t('tooLarge')), !isWhole && content !== null && most < mostBytes && button(t('more'), doing(() => load(mostBytes))));
   };
   await load(firstBytes);
   return body;
@@ -90,7 +97,7 @@ async function stringView({ place, key, isReadOnly, changed, signal }) {
 
 /** A cell of data; a long one is cut until it is asked for. */
 function cell(value) {
-  const whole = text(value);
+  const whole = showLines(value);
   const made = h('code.cell', null, whole.length > cellLength ? whole.slice(0, cellLength) + '…' : whole === '' ? '""' : whole);
   return whole.length <= cellLength ? made : h('div', null, made, button(t('showAll'), (e) => { made.textContent = whole; e.currentTarget.remove(); }));
 }
@@ -118,7 +125,8 @@ async function hashView({ place, key, isReadOnly, changed, signal }) {
       name === null && field(t('field'), h('input', { name: 'field', required: true, autocapitalize: 'none', spellcheck: 'false' })),
       field(t('value'), h('textarea', { name: 'value', rows: 6, spellcheck: 'false', value: value ?? '' }))], t('save'));
     if (!given) return;
-    await run(place, ['HSET', key, name ?? given.field, given.value.replace(/\r\n/g, '\n')]);
+    // A field that expires does so as before.
+    await run(place, name === null ? ['HSET', key, given.field, fromForm(given.value, '')] : ['HSETEX', key, 'KEEPTTL', 'FIELDS', 1, name, fromForm(given.value, value)]);
     tell(t('saved'));
     changed(false);
   });
@@ -127,15 +135,16 @@ async function hashView({ place, key, isReadOnly, changed, signal }) {
     await run(place, ['HDEL', key, name]);
     changed(length === 1);
   });
-  return h('div', null, h('div.row', null, h('span.quiet.grow', null, t('entries', number(length))), !isReadOnly && button(t('addField'), edit(null, null), { symbol: 'plus' })),
+  return h('div', null, h('div.row', null, h('span.quiet.grow', null, entriesOf(length)), !isReadOnly && button(t('addField'), edit(null, null), { symbol: 'plus' })),
     await growing(t('value'), isReadOnly ? [t('field'), t('value')] : [t('field'), t('value'), ''], async (from) => {
       const [next, flat] = await run(place, ['HSCAN', key, from ?? '0', 'COUNT', pageSize], signal);
-      return { then: wait(next), rows: pairs(flat).map(([name, value]) => [cell(name), cell(value),
-        ...isReadOnly ? [] : [h('span.row.ways', null, !isBinary(value) && iconButton(`${t('edit')}: ${text(name)}`, 'edit', edit(name, value)), iconButton(`${t('delete')}: ${text(name)}`, 'trash', remove(name)))]]) };
+      const fields = pairs(flat), [ttls] = fields.length ? await runAll(place, [['HPTTL', key, 'FIELDS', fields.length, ...fields.map(([name]) => name)]], signal) : [[]];
+      return { then: wait(next), rows: fields.map(([name, value], i) => [h('div', null, cell(name), or(ttls, [])[i] > 0 && h('small.ttl', { title: t('ttl') }, t('left', duration(ttls[i] / 1000)))), cell(value),
+        ...isReadOnly ? [] : [h('span.row.ways', null, isEditable(value) && iconButton(`${t('edit')}: ${text(name)}`, 'edit', edit(name, value)), iconButton(`${t('delete')}: ${text(name)}`, 'trash', remove(name)))]]) };
     }));
 }
 
-const counted = async (context, command, table) => h('div', null, h('p.quiet', null, t('entries', number(await run(context.place, [command, context.key], context.signal)))), await table);
+const counted = async (context, command, table) => h('div', null, h('p.quiet', null, entriesOf(await run(context.place, [command, context.key], context.signal))), await table);
 
 function listView(context) {
   return counted(context, 'LLEN', growing(t('value'), [t('index'), t('value')], async (from) => {
@@ -175,20 +184,25 @@ async function streamView(context) {
 
 // ------------------------------------------------------------------ as lines, to be compared
 
-/** The most lines of a value that are compared. */
-export const mostLines = 400;
+/** The most lines of a value that are compared, and the most members of a set that are put in order for it. */
+const mostLines = 400, mostMembers = 5000;
 
-/** A value as lines; unordered ones are sorted. */
+/** A value as lines, whether there are more, and what is to be said in their place; unordered ones are sorted. */
 export async function linesOf(place, key, signal) {
   const type = await run(place, ['TYPE', key], signal);
   const ask = (...command) => run(place, command, signal);
+  const of = (lines, isCut = false) => ({ lines: lines.slice(0, mostLines), isCut: isCut || lines.length > mostLines });
   switch (type) {
-    case 'string': { const value = decode(await ask('GETRANGE', key, 0, firstBytes - 1)); return (value ?? hexDump(bytesOf(await ask('GETRANGE', key, 0, 4095)))).split('\n').slice(0, mostLines); }
-    case 'hash': return pairs((await ask('HSCAN', key, 0, 'COUNT', mostLines))[1]).map(([f, v]) => `${text(f)}: ${text(v)}`).sort().slice(0, mostLines);
-    case 'list': return (await ask('LRANGE', key, 0, mostLines - 1)).map(text);
-    case 'set': return (await ask('SSCAN', key, 0, 'COUNT', mostLines))[1].map(text).sort().slice(0, mostLines);
-    case 'zset': return pairs(await ask('ZRANGE', key, 0, mostLines - 1, 'WITHSCORES')).map(([m, s]) => `${s}  ${text(m)}`);
-    case 'stream': return (await ask('XREVRANGE', key, '+', '-', 'COUNT', mostLines)).map(([id, flat]) => `${id}  ${pairs(flat).map(([f, v]) => `${text(f)}=${text(v)}`).join(' ')}`);
-    default: return [];
+    case 'string': {
+      const length = await ask('STRLEN', key), value = decode(await ask('GETRANGE', key, 0, firstBytes - 1));
+      return of((value ?? hexDump(bytesOf(await ask('GETRANGE', key, 0, 16 * mostLines)))).split('\n'), length > firstBytes);
+    }
+    // Of a large one the same part on both sides: the first fields in their order.
+    case 'hash': return of(pairs(await ask('HRANGESCAN', key, '', 'COUNT', mostLines + 1)).map(([f, v]) => `${text(f)}: ${text(v)}`));
+    case 'list': return of((await ask('LRANGE', key, 0, mostLines)).map(text));
+    case 'set': return await ask('SCARD', key) > mostMembers ? { lines: [], isCut: false, note: t('tooManyMembers') } : of((await ask('SMEMBERS', key)).map(text).sort());
+    case 'zset': return of(pairs(await ask('ZRANGE', key, 0, mostLines, 'WITHSCORES')).map(([m, s]) => `${s}  ${text(m)}`));
+    case 'stream': return of((await ask('XREVRANGE', key, '+', '-', 'COUNT', mostLines + 1)).map(([id, flat]) => `${id}  ${pairs(flat).map(([f, v]) => `${text(f)}=${text(v)}`).join(' ')}`));
+    default: return of([]);
   }
 }

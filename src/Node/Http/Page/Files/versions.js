@@ -1,8 +1,8 @@
 // The versions of a MiMei on a line of time; two of them compared, key by key and then line by line.
 
-import { h, fill, badge, short, time, button, doing, ask, confirm, field, tell, nothing, loading, problem } from './ui.js';
+import { h, fill, bytes, number, badge, short, time, button, doing, ask, confirm, field, tell, nothing, loading, problem } from './ui.js';
 import { t } from './text.js';
-import { run, record, show as text, isBinary } from './api.js';
+import { run, runAll, or, record, show as text, isBinary } from './api.js';
 import { addressOf } from './mimei.js';
 import { linesOf } from './values.js';
 
@@ -13,7 +13,7 @@ export async function versionsTab(context) {
 
 const nameOf = (version) => version === 'cur' ? t('now') : `v${version}`;
 
-async function timeline({ id, place, signal, show, isCopy }) {
+async function timeline({ id, mid, place, signal, show, isCopy }) {
   const list = (await run(place, ['MIMEI', 'VERSIONS'], signal)).map(record);
   const chosen = [];
   const compare = h('button.primary', { type: 'button', disabled: true, onclick: () => {
@@ -48,24 +48,38 @@ async function timeline({ id, place, signal, show, isCopy }) {
     show();
   });
   const release = (version) => doing(async () => { await run(place, ['MIMEI', 'RELEASE', version]); show(); });
+  const sizes = list.map(() => h('span.sizes', { title: t('versionSizeHint') }));
   const root = h('section.card', { 'aria-label': t('versions') },
-    h('div.row.wrap.bar', null, hint, list.length > 0 && compare, !isCopy && button(t('backup'), backup, { symbol: 'plus' })),
+    h('div.row.wrap.bar', null, list.length > 0 ? hint : h('span.grow'), list.length > 0 && compare, !isCopy && button(t('backup'), backup, { symbol: 'plus' })),
     h('ol.timeline', null,
-      h('li.now', null, h('div.what', null, h('div.row', null, choice('cur'), h('strong', null, t('current')), h('span.quiet', null, 'cur'))), h('div.row.wrap', null, h('a.button', { href: addressOf(id, 'keys') }, t('browse')))),
+      h('li.now', null, h('div.what', null, h('div.row', null, list.length > 0 && choice('cur'), h('strong', null, t('current')), h('span.quiet', null, 'cur'))), h('div.row.wrap', null, h('a.button', { href: addressOf(id, 'keys') }, t('browse')))),
       list.map((v, i) => h('li', null,
         h('div.what', null,
           h('div.row.wrap', null, choice(v.version), h('strong', null, `v${v.version}`), v.released === 'yes' && badge(t('released'), 'good'), i === 0 && badge('last'), h('span.quiet', null, time(v.created))),
-          v.memo && h('p.memo', null, v.memo), h('p.quiet', null, short(v.cid, 10))),
+          v.memo && h('p.memo', null, v.memo), h('p.row.wrap.quiet', null, short(v.cid, 10), sizes[i])),
         h('div.row.wrap', null,
           h('a.button', { href: addressOf(id, 'keys', { v: v.version }) }, t('browse')),
           list[i + 1] && h('a.button', { href: addressOf(id, 'versions', { a: list[i + 1].version, b: v.version }) }, t('whatChanged')),
           !isCopy && v.released !== 'yes' && button(t('release'), release(v.version)),
           !isCopy && button(t('restore'), restore(v.version)))))),
     list.length === 0 && nothing(t('noVersions')));
+  if (list.length) showSizes(list, sizes, mid, place, signal);
   return root;
 }
 
+/** How large they are takes the node a moment longer to find out; nobody waits for it. */
+async function showSizes(list, sizes, mid, place, signal) {
+  const [told] = await runAll(place, [['MIMEI', 'VERSIONS', mid, 'SIZES']], signal).catch(() => [null]);
+  const known = new Map(or(told, []).map(record).map((v) => [v.version, v]));
+  list.forEach((v, i) => {
+    const { keys, size, added } = known.get(v.version) ?? {};
+    if (keys !== undefined) fill(sizes[i], [t('versionKeys', number(keys)), ...size === null ? [] : [bytes(size), t('versionAdded', bytes(added))]].join(' · '));
+  });
+}
+
 // ------------------------------------------------------------------ comparing
+
+const none = { lines: [], isCut: false };
 
 const signs = { added: '+', removed: '−', changed: '~' };
 
@@ -85,9 +99,10 @@ async function diffView({ id, place, query, signal }) {
       if (!details.open || body.childElementCount) return;
       fill(body, loading());
       try {
-        const [before, after] = await Promise.all([what === 'added' ? [] : linesOf(at(a, database), key, signal), what === 'removed' ? [] : linesOf(at(b, database), key, signal)]);
+        const [before, after] = await Promise.all([what === 'added' ? none : linesOf(at(a, database), key, signal), what === 'removed' ? none : linesOf(at(b, database), key, signal)]);
         const side = what === 'removed' ? a : b;
-        fill(body, h('pre', { tabindex: 0 }, compareLines(before, after).map(([sign, line]) => h(`span.line${sign === '+' ? '.plus' : sign === '−' ? '.minus' : ''}`, null, `${sign} ${line}\n`))),
+        const lines = compareLines(before.lines, after.lines), note = before.note ?? after.note ?? (before.isCut || after.isCut ? t('onlyFirst') : null);
+        fill(body, note && h('p.quiet', null, note), lines.length > 0 && h('pre', { tabindex: 0 }, lines.map(([sign, line]) => h(`span.line${sign === '+' ? '.plus' : sign === '−' ? '.minus' : ''}`, null, `${sign} ${line}\n`))),
           h('a', { href: addressOf(id, 'keys', { v: side === 'cur' ? null : side, db: database, ...(isBinary(key) ? { kb: key.base64 } : { k: key }) }) }, `${t('browse')}: ${nameOf(side)}`));
       } catch (e) {
         if (!signal.aborted) fill(body, problem(e));
