@@ -61,10 +61,13 @@ public sealed class LpkiCommandTests : IDisposable
         Assert.Contains("is there already", Lpki("genkey", F("a.key")).Error, StringComparison.Ordinal);
         Assert.Equal(before, File.ReadAllText(F("a.key")));
         Assert.Equal(2, Lpki("genkey").Code);
-        Assert.Contains("cannot be read", Lpki("genpk", F("none.key")).Error, StringComparison.Ordinal);
+        Assert.Contains("none.key cannot be read: there is no such file", Lpki("genpk", F("none.key")).Error, StringComparison.Ordinal);
         Assert.Equal(0, Lpki("genpk", F("a.key")).Code);
         Assert.Equal(2, Lpki("signppt", F("a.pub"), F("a.ppt"), "-k", F("a.key"), "-r", "fly").Code);
         Assert.Equal(2, Lpki("signppt", F("a.pub"), F("a.ppt"), "-k", F("a.key"), "-m", "x").Code);
+        (int code, _, string error) = Lpki("signppt", F("a.pub"), F("a.ppt"), "-k", F("a.key"), "-r", "login");
+        Assert.Equal(2, code);
+        Assert.Contains($"Such as: leither lpki signppt {F("a.pub")} {F("a.ppt")} --key FILE --right login --proof", error, StringComparison.Ordinal);
         Assert.Contains("neither a public key nor a certificate", Lpki("signppt", F("a.key"), F("a.ppt"), "-k", F("a.key")).Error, StringComparison.Ordinal);
         Assert.False(File.Exists(F("a.ppt")));
         if (!OperatingSystem.IsWindows())

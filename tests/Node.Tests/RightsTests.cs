@@ -175,6 +175,8 @@ public sealed class RightsTests
         Assert.Equal((32, "messages"), (json.GetProperty("mask").GetInt32(), json.GetProperty("everyone")[0].GetString()));
         Assert.Equal((user, "write"), (json.GetProperty("members")[0].GetProperty("user").GetString(), json.GetProperty("members")[0].GetProperty("rights")[1].GetString()));
         Assert.Contains("\nRight   : 32\n", Mimei(server, "show", "default").Output, StringComparison.Ordinal);
+        Assert.Equal((0, "Group other is deleted\n"), (Mimei(server, "group", "add", "default", "other").Code, Mimei(server, "group", "del", "default", "other").Output.Split('\n')[0] + "\n"));
+        Assert.Equal("default has no group other", Mimei(server, "group", "list", "default", "other").Output.Split('\n')[0]);
         json = Json(server, "group", "del", "default", "family");
         Assert.Equal((1, 0), (json.GetProperty("changed").GetInt32(), json.GetProperty("groups").GetArrayLength()));
         Assert.Empty(Json(server, "right", "del", "default", "user", user).GetProperty("members").EnumerateArray());

@@ -183,7 +183,8 @@ internal static class LpkiCommand
             }
             catch (ArgumentException e)
             {
-                throw new CommandLineException(e.Message, isUsage: true, e);
+                string hint = passport.Rights.HasFlag(PassportRights.Login) ? $"\nSuch as: leither lpki signppt {words[0]} {words[1]} --key FILE --right login --proof      (FILE: the private key of {words[0]})" : "";
+                throw new CommandLineException(e.Message + hint, isUsage: true, e);
             }
 
             KeyFile.Write(words[1], Passport.ToText(block), isSecret: true);

@@ -20,8 +20,9 @@ internal static partial class MimeiCommand
                 is given. ID is a user id, node id or peer id. What somebody may is what all of these give him together.
 
                 RIGHT is one of {string.Join(", ", MimeiRightWords.All)}, or all, none; for one group or user
-                also default, which is what groups or members have. Who may read can have the MiMei on a node of his: with everyone it is public, as after
-                mimei publish. MASK is all that is said of classes as one number of 64 bits, eight each: everyone, groups, members, owner, from the lowest;
+                also default, which is what groups or members have. With messages, keyspace events are heard of keys that one may
+                read. Who may read can have the MiMei on a node of his: with everyone it is public, as after mimei publish.
+                MASK is all that is said of classes as one number of 64 bits, eight each: everyone, groups, members, owner, from the lowest;
                 within eight read is 1, write 2, backup 4, publish 8, grant 16, messages 32, scripts 64.
 
                 A change is felt at once, by who is connected too. A user logs in with a passport of his own that says who he is (leither lpki signppt
@@ -89,9 +90,19 @@ internal static partial class MimeiCommand
                 return;
             }
 
+            bool deletes = action == "del" && words.Length == 3;
+            if (deletes)
+            {
+                MimeiOutput.Plain(changed > 0 ? $"Group {words[2]} is deleted" : $"{mid} has no group {words[2]}");
+            }
+
             if (groups.Elements.Count == 0)
             {
-                MimeiOutput.Plain("There is no such group.");
+                if (!deletes)
+                {
+                    MimeiOutput.Plain(words.Length > 2 ? $"{mid} has no group {words[2]}" : $"{mid} has no groups");
+                }
+
                 output.Next(session.Place.Leither($"mimei group add {mid} NAME ID"));
                 return;
             }

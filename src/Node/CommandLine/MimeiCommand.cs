@@ -210,17 +210,23 @@ internal static partial class MimeiCommand
 
     private static MimeiVerb Versions(MimeiOptions options)
     {
-        MimeiVerb verb = new("versions", "[MID]", "Lists the versions of a MiMei, newest first.")
+        Option<bool> sizes = new("--sizes") { Description = "How large each is, too: its keys, what it leads to, and what of that no version before it has" };
+        MimeiVerb verb = new("versions", "[MID] [options]", "Lists the versions of a MiMei, newest first.")
         {
-            Json = """{"mid": text, "versions": [{"version": number, "cid": text, "state": text, "created": time, "memo": text, "released": bool}]}""",
-            Examples = ["versions", "versions diary --json"],
+            Json = """
+                {"mid": text, "versions": [{"version": number, "cid": text, "state": text, "created": time, "memo": text, "released": bool}]}
+                With --sizes each has "keys": number, "size": bytes, "added": bytes, too; the last two are null where there is so much that it would take too long
+                """,
+            Examples = ["versions", "versions diary --sizes", "versions diary --json"],
         };
+        verb.Options.Add(sizes);
         return verb.Runs(options, (result, session, output) =>
         {
             string? mid = verb.Words(result, 0, 1).FirstOrDefault();
             session.Open(mid);
             string id = session.Bound().Mid;
-            VersionLine[] versions = VersionLine.Of(session.Call("MIMEI", "VERSIONS"));
+            bool isSized = result.GetValue(sizes);
+            VersionLine[] versions = VersionLine.Of(isSized ? session.Wait(output, "Measuring", () => session.Call("MIMEI", "VERSIONS", id, "SIZES")) : session.Call("MIMEI", "VERSIONS"));
             if (output.AsJson)
             {
                 MimeiOutput.Json(new JsonObject
@@ -245,8 +251,10 @@ internal static partial class MimeiCommand
             }
 
             output.Table(
-                ["#Version", "Made", "Released", "CID", "Memo"],
-                versions.Select(v => (string[])[$"{v.Number}", MimeiOutput.ShortTime(v.Created), v.Released ? "release" : "", output.Cid(v.Cid), MimeiOutput.OneLine(v.Memo)]));
+                ["#Version", "Made", "Released", .. isSized ? (string[])["#Keys", "#Size", "#New"] : [], "CID", "Memo"],
+                versions.Select(v => (string[])[
+                    $"{v.Number}", MimeiOutput.ShortTime(v.Created), v.Released ? "release" : "", .. v.Size is { } size ? (string[])[MimeiOutput.Number(size.Keys), BytesOr(size.Bytes), BytesOr(size.Added)] : [],
+                    output.Cid(v.Cid), MimeiOutput.OneLine(v.Memo)]));
             output.Next(session.Place.Leither($"mimei diff{named} {versions[0].Number} cur"), BringBack(session, mid, $"{versions[0].Number}"));
         });
     }
@@ -684,6 +692,10 @@ internal static partial class MimeiCommand
 
         public long Number(string name) => _values[name].Integer;
 
+        public bool Has(string name) => _values.ContainsKey(name);
+
+        public long? NumberOrNull(string name) => _values[name] is { IsNull: false } number ? number.Integer : null;
+
         public RespReply Reply(string name) => _values[name];
 
         public bool Flag(string name) => _values[name].Integer != 0;
@@ -691,15 +703,23 @@ internal static partial class MimeiCommand
         public string[] Lines(string name) => [.. _values[name].Elements.Select(static e => e.Text)];
     }
 
+    private static string BytesOr(long? bytes) => bytes is { } number ? MimeiOutput.Bytes(number) : "?";
+
     /// <summary>A version as MIMEI VERSIONS tells of it.</summary>
     private sealed record VersionLine(long Number, string Cid, string State, DateTimeOffset Created, string Memo, bool Released)
     {
+        /// <summary>How large it is; null: that was not asked.</summary>
+        public (long Keys, long? Bytes, long? Added)? Size { get; init; }
+
         public static VersionLine[] Of(RespReply reply) => [.. reply.Elements.Select(static e =>
         {
             Fields fields = new(e);
             return new VersionLine(
                 fields.Number("version"), fields.Text("cid"), fields.Text("state"), DateTimeOffset.FromUnixTimeMilliseconds(fields.Number("created")), fields.Text("memo"),
-                fields.Text("released") == "yes");
+                fields.Text("released") == "yes")
+            {
+                Size = fields.Has("keys") ? (fields.Number("keys"), fields.NumberOrNull("size"), fields.NumberOrNull("added")) : null,
+            };
         })];
 
         public void AddTo(JsonObject json)
@@ -710,6 +730,12 @@ internal static partial class MimeiCommand
             json["created"] = MimeiOutput.UtcTime(Created);
             json["memo"] = Memo;
             json["released"] = Released;
+            if (Size is { } size)
+            {
+                json["keys"] = size.Keys;
+                json["size"] = size.Bytes;
+                json["added"] = size.Added;
+            }
         }
     }
 }
