@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using System.Text;
+using Leither.MmDb.Passports;
 using Leither.TestKit;
 using Xunit;
 
@@ -106,7 +107,13 @@ public sealed class PageTests : IDisposable
             {
                 Assert.Equal(0, Leither("lpki", "genkey", _folder.File("me.key")));
                 Assert.Equal(0, Leither("lpki", "genpk", _folder.File("me.key"), _folder.File("me.pub")));
-                Assert.Equal(0, Leither("lpki", "signppt", _folder.File("me.pub"), _folder.File("me.ppt"), "--data", _folder.File("node"), "-r", "read", "--proof"));
+                Assert.Equal(0, Leither("lpki", "signppt", _folder.File("me.pub"), _folder.File("me.ppt"), "--key", _folder.File("me.key"), "-r", "login", "--proof"));
+                string mid = client.Call("MIMEI", "CREATE", "DB", "MARK", "diary").Text;
+                Assert.Equal("OK", client.Call("MIMEI", "NAME", "diary", mid).Text);
+                Assert.Equal("OK", client.Call("MIMEI", "OPEN", mid).Text);
+                Assert.Equal("OK", client.Call("SET", "secret", "between us").Text);
+                Assert.True(Passport.TryParse(File.ReadAllText(_folder.File("me.ppt")), out byte[]? block, out _) && Passport.TryRead(block, out Passport? me, out _)
+                    && client.Call("MIMEI", "RIGHT", "SET", mid, "USER", me.Subject.Id.ToString(), "read").Text == "OK");
                 client.Call("CONFIG", "SET", "requirepass", "secret");
             },
             () => File.ReadAllText(_folder.File("me.ppt")).Trim());

@@ -279,11 +279,14 @@ const scenarios = {
     await page.getByRole('textbox', { name: 'What it printed' }).fill(proved);
     await page.getByRole('button', { name: 'Sign in' }).click();
     await page.getByRole('button', { name: 'Sign out' }).waitFor();
-    await page.getByRole('link', { name: 'MiMei', exact: true }).click();
-    await page.getByRole('list', { name: 'Keys' }).getByText('greeting').click();
-    await page.getByText('hello 世界').waitFor();
+    // Nothing gives him a right to the node's own MiMei; his he opens by its name.
+    await page.getByText('You have no right to that').waitFor();
+    await page.getByRole('textbox', { name: 'Another MiMei' }).fill('diary');
+    await page.getByRole('button', { name: 'Open' }).click();
+    await page.getByRole('list', { name: 'Keys' }).getByText('secret').click();
+    await page.getByText('between us').waitFor();
     await page.reload();
-    await page.getByText('hello 世界').waitFor();
+    await page.getByText('between us').waitFor();
     await page.getByRole('button', { name: 'Sign out' }).click();
     await page.getByRole('heading', { name: 'Sign in' }).waitFor();
     assert.equal(await page.evaluate(() => sessionStorage.length), 0);

@@ -13,6 +13,8 @@ export class NodeError extends Error {
 
 export const login = {
   get header() { return sessionStorage.getItem(storage); },
+  /** Whether it is a passport's subject, who may have rights to several MiMei. */
+  get isProved() { return this.header?.startsWith('Bearer ') ?? false; },
   get exists() { return this.header !== null; },
   byPassword(user, password) { this.set('Basic ' + toBase64(new TextEncoder().encode(`${user}:${password}`))); },
   byPassport(passport) { this.set('Passport ' + passport.trim()); },
@@ -28,7 +30,7 @@ export const login = {
   clear() { sessionStorage.removeItem(storage); },
   /** Ends it on the node, too. */
   end() {
-    if (this.header?.startsWith('Bearer ')) post('/api/login', { logout: true }).catch(() => {});
+    if (this.isProved) post('/api/login', { logout: true }).catch(() => {});
     this.clear();
   },
 };

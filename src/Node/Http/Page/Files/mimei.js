@@ -2,7 +2,7 @@
 
 import { h, fill, entriesOf, table, short, badge, bytes, number, button, doing, ask, field, facts, nothing, problem, time } from './ui.js';
 import { t } from './text.js';
-import { runAll, run, or, record, show as text, NodeError } from './api.js';
+import { runAll, run, or, record, login, show as text, NodeError } from './api.js';
 import { keysTab } from './keys.js';
 import { versionsTab } from './versions.js';
 
@@ -66,6 +66,7 @@ export async function mimeiView({ parts, query, signal, show }) {
     h('div.title', null, id !== bound && h('a.back', { href: '#/mimei', 'aria-label': t('mimei') }, '‹'), h('h1', null, name || mid.slice(0, 8) + '…'), short(mid)),
     h('nav.tabs', { 'aria-label': name || mid }, tabs.map(([one]) => h('a', { href: addressOf(id, one, { v: one === 'keys' ? version : null }), 'aria-current': one === who ? 'page' : null }, t(one)))),
     isCopy && h('p.notice', { role: 'status' }, t('isCopy')),
+    id === bound && login.isProved && openOther(),
     version && h('p.notice', { role: 'status' }, t('viewing', version), ' ', h('a', { href: addressOf(id, 'keys') }, t('current'))));
   // What goes wrong in one tab leaves the way to the others.
   const body = await work({ id, mid, name: or(identity, ['', ''])[1], place, query, signal, show, isCopy, isReadOnly: isCopy || Boolean(version) }).catch((e) => {
@@ -73,6 +74,13 @@ export async function mimeiView({ parts, query, signal, show }) {
     return h('div', null, problem(e), button(t('again'), show, { symbol: 'refresh' }));
   });
   return h('div', null, head, body);
+}
+
+/** Who may list no MiMei opens those to which he has rights by what they are called. */
+function openOther() {
+  const form = h('form.row.bar', { onsubmit: (e) => { e.preventDefault(); location.hash = addressOf(new FormData(form).get('mimei').trim(), 'keys'); } },
+    h('input.grow', { name: 'mimei', required: true, 'aria-label': t('openOther'), placeholder: t('openOther'), autocapitalize: 'none', spellcheck: 'false' }), h('button', { type: 'submit' }, t('openGateway')));
+  return form;
 }
 
 // ------------------------------------------------------------------ what was changed

@@ -73,7 +73,7 @@ async function showSizes(list, sizes, mid, place, signal) {
   const known = new Map(or(told, []).map(record).map((v) => [v.version, v]));
   list.forEach((v, i) => {
     const { keys, size, added } = known.get(v.version) ?? {};
-    if (keys !== undefined) fill(sizes[i], [t('versionKeys', number(keys)), ...size === null ? [] : [bytes(size), t('versionAdded', bytes(added))]].join(' · '));
+    if (keys !== undefined) fill(sizes[i], [keys === 1 ? t('versionKey') : t('versionKeys', number(keys)), ...size === null ? [] : [bytes(size), t('versionAdded', bytes(added))]].join(' · '));
   });
 }
 
