@@ -27,6 +27,15 @@ public sealed partial class Replica
         public HashSet<long> MissingAt { get; } = [];
 
         public bool IsQueued { get; set; }
+
+        /// <summary>When it was asked for.</summary>
+        public long AskedMs { get; set; }
+
+        /// <summary>How many, with it, the source was asked for then and had not given.</summary>
+        public int UnderWay { get; set; }
+
+        /// <summary>Whether nothing waited for the store when it was asked for.</summary>
+        public bool WasStoreIdle { get; set; }
     }
 
     // ------------------------------------------------------------------ wants
@@ -106,6 +115,7 @@ public sealed partial class Replica
                     want.IsQueued = false;
                     want.Stream = source.Stream;
                     source.InFlight.Add(want.Cid);
+                    (want.AskedMs, want.UnderWay, want.WasStoreIdle) = (_now, source.InFlight.Count, _appends == 0);
                     cids.Add(want.Cid);
                 }
 
@@ -194,6 +204,11 @@ public sealed partial class Replica
             }
 
             _progressMs = _now;
+            if (_phase == Phase.Segments)
+            {
+                Pace(source, want);
+            }
+
             want.Done(source, bytes);
         }
     }

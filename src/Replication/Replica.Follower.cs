@@ -57,6 +57,9 @@ public sealed partial class Replica
 
         public long ProgressMs { get; set; } = now;
 
+        /// <summary>In how short a time a segment came at best.</summary>
+        public long LeastMs { get; set; } = long.MaxValue;
+
         // The block that is coming in pieces.
         public Cid Coming { get; set; }
 

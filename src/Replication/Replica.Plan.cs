@@ -43,7 +43,10 @@ public sealed partial class Replica
     /// <summary>What is under way, for who looks at a test that failed.</summary>
     internal string Plan => $"{_phase} of {_active?.Peer}: {_chain.Count} nodes, {_wants.Count} wants ({_unasked.Count} not asked, {_stateWants} of a state), {_toWalk.Count} to walk, "
         + $"{_puts} puts, {_appends} appends, {_pieces.Count} pieces, version {_version?.Number}, exclusive {_isExclusive}, failed {_hasFailed}, must load {_mustLoad}, log {_log.Place}, "
-        + $"useless {_sources.Values.Count(static s => s.Useless is not null && s.Useless == s.Head)}, in flight {_sources.Values.Sum(static s => s.InFlight.Count)}";
+        + $"useless {_sources.Values.Count(static s => s.Useless is not null && s.Useless == s.Head)}, in flight {BlocksUnderWay}";
+
+    /// <summary>How many blocks were asked for and have not come.</summary>
+    internal int BlocksUnderWay => _sources.Values.Sum(static s => s.InFlight.Count);
 
     /// <summary>Goes on as far as it can with what is here.</summary>
     private void Decide()

@@ -7,8 +7,8 @@ namespace Leither.Replication;
 
 public sealed partial class Replica
 {
-    // Segments that are asked for and not in the log yet. How many is found out: more as long as the store waits for them to come, fewer while they wait for the store,
-    // where they would only be lost with the process or the connection, and have to come again.
+    // Segments that are asked for and not in the log yet. All of them are lost with the process, or the connection, and have to come again: so there are no more than keep
+    // the way from the source filled. How many that is is found out (Pace).
     private const int MinSegmentWindow = 2, MaxSegmentWindow = 8;
 
     private readonly Dictionary<Cid, ReadOnlyMemory<byte>> _held = [];
@@ -104,11 +104,36 @@ public sealed partial class Replica
                     }
                     else
                     {
-                        _segmentWindow = Math.Clamp(_segmentWindow + (_appends == 0 ? 1 : -1), MinSegmentWindow, MaxSegmentWindow);
                         Hold(data, bytes);
                     }
                 });
             }
+        }
+    }
+
+    /// <summary>
+    /// A segment came. If it took hardly longer than one that none was ahead of, the way has room for more at a time; if more than one was ahead of it all the while, or the
+    /// store is not done with those before, fewer do.
+    /// </summary>
+    private void Pace(SourceStream source, Want want)
+    {
+        int sources = _sources.Values.Count(static s => s.IsOpen);
+        long took = Math.Max(1, _now - want.AskedMs), least = source.LeastMs;
+        source.LeastMs = Math.Min(took, least);
+        if (least == long.MaxValue)
+        {
+            return; // nothing to compare it with
+        }
+
+        // Of those that were under way, as many were ahead at the source as the wait for them makes out of all the time that it took.
+        long ahead = want.UnderWay * Math.Max(0, took - least);
+        if (want.WasStoreIdle && want.UnderWay * sources >= _segmentWindow && 2 * ahead < took)
+        {
+            _segmentWindow = Math.Min(_segmentWindow + 1, MaxSegmentWindow);
+        }
+        else if (_appends > 0 || 2 * ahead > 3 * took)
+        {
+            _segmentWindow = Math.Max(_segmentWindow - 1, MinSegmentWindow);
         }
     }
 

@@ -384,7 +384,7 @@ public sealed class SimStream(SimWorld world, SimNode follower, SimNode source, 
     private readonly int[] _queued = new int[2];
     private readonly long[] _lastAt = new long[2];
     private readonly List<byte[]> _sent = [];
-    private readonly int _delay = 1 + world.Random.Next(world.MaxDelayMs);
+    private readonly int _delay = world.DelayMs ?? (1 + world.Random.Next(world.MaxDelayMs));
     private bool _isCut;
 
     public long Id => id;
@@ -442,7 +442,7 @@ public sealed class SimStream(SimWorld world, SimNode follower, SimNode source, 
     {
         int way = from == source ? 0 : 1;
         _queued[way] += frame.Length;
-        long at = Math.Max(_lastAt[way], world.Clock.NowMs + _delay + world.Random.Next(_delay + 1));
+        long at = Math.Max(_lastAt[way], world.Clock.NowMs + _delay + world.Random.Next(world.DelayMs is null ? _delay + 1 : 1)) + (frame.Length / world.BytesPerMs);
         _lastAt[way] = at;
         world.Clock.After(at - world.Clock.NowMs, () =>
         {
@@ -542,6 +542,12 @@ public sealed class SimWorld
     public History History { get; } = new();
 
     public int MaxDelayMs { get; }
+
+    /// <summary>How long each way takes, always; null: what is drawn for each message.</summary>
+    public int? DelayMs { get; init; }
+
+    /// <summary>What a stream carries each way.</summary>
+    public int BytesPerMs { get; init; } = int.MaxValue;
 
     /// <summary>Whether nodes look for sources by themselves.</summary>
     public bool DialsAlone { get; init; } = true;

@@ -645,6 +645,44 @@ public class StoryTests
         Assert.Equal(world.Nodes[0].Store.State, world.Nodes[1].Store.State);
     }
 
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
+    public void A_sync_asks_no_further_ahead_than_keeps_the_way_filled_for_that_comes_again_if_the_process_ends(int seed)
+    {
+        // A segment takes ten milliseconds, the question for the next one two at most, and the store is done with each before another comes.
+        Assert.InRange(MostUnderWay(seed, delayMs: 1), 2, 3);
+    }
+
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
+    public void A_sync_over_a_long_way_asks_so_far_ahead_that_it_is_filled(int seed) => Assert.InRange(MostUnderWay(seed, delayMs: 60), 7, 8);
+
+    /// <summary>How many segments a newcomer has asked for and not got at the most, while it fetches some hundred from one source.</summary>
+    private static int MostUnderWay(int seed, int delayMs)
+    {
+        var world = new SimWorld(seed, 2, 0, static (world, _) => new SimStore(world.Info.Id, world.WriterOf, world.History, world.Random) { SegmentBytes = 2000 })
+        {
+            DialsAlone = false,
+            DelayMs = delayMs,
+            BytesPerMs = 200,
+        };
+        (SimNode writer, SimNode newcomer) = (world.Nodes[0], world.Nodes[1]);
+        writer.Start();
+        Write(world, writer, 4000);
+        newcomer.Start();
+        world.Connect(newcomer, writer);
+        int most = 0;
+        while (newcomer.Store.State != writer.Store.State)
+        {
+            Assert.True(world.Clock.NowMs < 1_100_000, newcomer.ToString());
+            Run(world, 1);
+            most = Math.Max(most, newcomer.Replica!.BlocksUnderWay);
+        }
+
+        Assert.True(newcomer.Replica!.BlocksReceived > 100, $"{newcomer.Replica.BlocksReceived} came");
+        return most;
+    }
+
     /// <summary>A world all of whose nodes run, and none dials another by itself.</summary>
     private static SimWorld Started(int seed, int count)
     {
