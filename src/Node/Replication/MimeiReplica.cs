@@ -1,7 +1,7 @@
 // One MiMei's replica at work: the core, which decides, with streams, the clock and the store around it.
 //
 //  - The core is one thread's at a time: whatever happens is put into a queue and worked on in order, by who brings it where nobody is at it, so that few threads are
-//    woken: a stream's reader, the clock (ReplicaClock), or a thread of the pool. Nobody waits for it.
+//    woken: a stream's reader, the clock (ReplicaClock), or a thread of the pool (SerialWork). Nobody waits for it.
 //  - Who writes the MiMei tells that the log grew by setting a flag. The queue is woken for it every few milliseconds at most, less often the faster the log grows:
 //    what a head, a message and an answer cost is then shared by more entries. What is sent goes out once a piece of work is done.
 //  - A stream's messages wait in the stream where they come faster than they are worked on.
@@ -22,7 +22,7 @@ using Leither.Replication;
 namespace Leither.Node.Replication;
 
 /// <summary>A MiMei that has to do with other nodes. Any thread.</summary>
-internal sealed partial class MimeiReplica : IReplicaPort, ILogLinkOwner, IThreadPoolWorkItem, IAsyncDisposable
+internal sealed partial class MimeiReplica : IReplicaPort, ILogLinkOwner, IClocked, IAsyncDisposable
 {
     /// <summary>The queue is woken for a log that grew once in so many milliseconds at most: a head covers as much at a time.</summary>
     private const int GrewPauseMs = LogProtocol.HeadIntervalMs, LongestGrewPauseMs = 10;
@@ -40,6 +40,7 @@ internal sealed partial class MimeiReplica : IReplicaPort, ILogLinkOwner, IThrea
     private static readonly long _startedAt = Stopwatch.GetTimestamp();
 
     private readonly ReplicationService _service;
+    private readonly SerialWork _work;
     private readonly ReplicaStore _store;
     private readonly Replica _core;
     private readonly StateKeeper _keeper;
@@ -55,7 +56,6 @@ internal sealed partial class MimeiReplica : IReplicaPort, ILogLinkOwner, IThrea
     private volatile bool _grew, _isWanted = true, _isStopped, _isFinding;
     private bool _isPublic, _isUnheard;
     private long _grewPause = GrewPauseMs * Stopwatch.Frequency / 1000, _tookGrowthAt, _paceAt, _lastStream, _addressedMs;
-    private int _wanted = 1; // nothing runs before it is made
     private LogPlace _paceEnd;
     private int _isTellingLoop;
     private Task _finding = Task.CompletedTask;
@@ -66,6 +66,7 @@ internal sealed partial class MimeiReplica : IReplicaPort, ILogLinkOwner, IThrea
     public MimeiReplica(ReplicationService service, Mimei mimei, string folder, SharingFacts facts, ReplicaState state, ReplicaMode mode)
     {
         _service = service;
+        _work = new SerialWork(Work);
         Mimei = mimei;
         Folder = folder;
         _facts = facts;
@@ -92,14 +93,13 @@ internal sealed partial class MimeiReplica : IReplicaPort, ILogLinkOwner, IThrea
         Watch();
         // Somebody may have taken over while this node was away.
         _isUnheard = mode == ReplicaMode.Writer && state.Peers.Count > 0;
-        ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+        _work.Begin();
     }
 
     /// <summary>The MiMei.</summary>
     public Mimei Mimei { get; }
 
-    /// <summary>When it is to be looked after; <see cref="long.MaxValue"/>: nobody said. The clock's.</summary>
-    internal long DueAt { get; set; } = long.MaxValue;
+    long IClocked.DueAt { get; set; } = long.MaxValue;
 
     /// <summary>Its id.</summary>
     public LeitherId Mid => Mimei.Id;
@@ -320,8 +320,7 @@ internal sealed partial class MimeiReplica : IReplicaPort, ILogLinkOwner, IThrea
     void ILogLinkOwner.Received(LogLink link, Message message)
     {
         _events.Enqueue(new Event(EventKind.Received) { Link = link, Message = message });
-        if (Interlocked.Increment(ref _wanted) != 1) return;
-        WorkOnce();
+        _work.WakeHere();
     }
 
     void ILogLinkOwner.Drained(LogLink link) => Post(new Event(EventKind.Drained) { Link = link });
@@ -353,11 +352,10 @@ internal sealed partial class MimeiReplica : IReplicaPort, ILogLinkOwner, IThrea
         Volatile.Write(ref _grewPause, (long)(pause * Stopwatch.Frequency / 1000));
     }
 
-    /// <summary>It is time. The clock's thread.</summary>
-    internal void Due(bool isAlone)
+    void IClocked.Due(bool isAlone)
     {
-        if (!isAlone) Schedule();
-        else if (Interlocked.Increment(ref _wanted) == 1) WorkOnce();
+        if (isAlone) _work.WakeHere();
+        else _work.Wake();
     }
 
     private void Post(in Event happened)
@@ -366,33 +364,7 @@ internal sealed partial class MimeiReplica : IReplicaPort, ILogLinkOwner, IThrea
         Schedule();
     }
 
-    private void Schedule()
-    {
-        if (Interlocked.Increment(ref _wanted) == 1) ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
-    }
-
-    // Whatever wanted work while it was done has it done again: an event, a log that grew, a tick.
-    void IThreadPoolWorkItem.Execute()
-    {
-        int wanted;
-        do
-        {
-            wanted = Volatile.Read(ref _wanted);
-            Work();
-        }
-        while (Interlocked.CompareExchange(ref _wanted, 0, wanted) != wanted);
-    }
-
-    /// <summary>
-    /// Works on what there is, on the thread that brought it: that is sooner done than to wake another. What comes meanwhile is another thread's, for this one has something else
-    /// to do.
-    /// </summary>
-    private void WorkOnce()
-    {
-        int wanted = Volatile.Read(ref _wanted);
-        Work();
-        if (Interlocked.CompareExchange(ref _wanted, 0, wanted) != wanted) ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
-    }
+    private void Schedule() => _work.Wake();
 
     private void Work()
     {
