@@ -22,6 +22,9 @@ public interface IReplicaStore
     /// <summary>The segments whose bytes are here, oldest first, with the bytes that were written of each.</summary>
     IReadOnlyList<LogPlace> Places { get; }
 
+    /// <summary>Both at one moment. Another thread writes the log: of two questions the second may be answered of another than the first.</summary>
+    LogExtent Extent { get; }
+
     /// <summary>Reads bytes of a segment, as many as there are, up to the size of the span; -1: the segment is gone.</summary>
     int ReadSegment(in SegmentStart segment, long offset, Span<byte> to);
 

@@ -118,7 +118,7 @@ internal sealed class LocalLog
         _recent.Clear();
         Reset();
         SealedSegment? newest = store.Newest;
-        LogEnd end = store.End;
+        (LogEnd end, IReadOnlyList<LogPlace> places) = store.Extent;
         if (newest is not null && (newest.Node.From, newest.Node.Offset).CompareTo((end.Segment.First, end.Segment.Offset)) >= 0 && !end.IsCut && end.Length > 0)
         {
             newest = store.Find(end.Segment.First - 1); // sealed since, or the end is behind
@@ -127,7 +127,7 @@ internal sealed class LocalLog
         (Previous, To) = (newest?.Cid ?? default, newest?.Node.To ?? 0);
         ulong next = To + 1;
         ulong offset = 0;
-        foreach (LogPlace place in store.Places)
+        foreach (LogPlace place in places)
         {
             if (newest is null || (place.Segment.First, place.Segment.Offset).CompareTo((newest.Node.From, newest.Node.Offset)) > 0)
             {
@@ -163,12 +163,7 @@ internal sealed class LocalLog
         }
 
         // Another thread writes: what began since the end was looked at does not end there.
-        IReadOnlyList<LogPlace> places = store.Places;
-        for (LogEnd now = store.End; now.Segment != end.Segment || now.IsCut != end.IsCut; now = store.End)
-        {
-            (end, places) = (now, store.Places);
-        }
-
+        (end, IReadOnlyList<LogPlace> places) = store.Extent;
         int at = IndexOfCurrent(places);
         if (at < 0)
         {

@@ -72,6 +72,8 @@ public sealed class LocalLogTests : IDisposable
 
         public IReadOnlyList<LogPlace> Places => log.Places;
 
+        public LogExtent Extent => log.Extent;
+
         public SealedSegment? Newest => log.Chain?.Newest;
 
         public IReadOnlyList<ListedVersion> Versions => [];

@@ -143,6 +143,8 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
 
     public IReadOnlyList<LogPlace> Places => _store!.Places;
 
+    public LogExtent Extent => _store!.Extent;
+
     public SealedSegment? Newest => _store!.Newest;
 
     public IReadOnlyList<ListedVersion> Versions => _store!.Versions;

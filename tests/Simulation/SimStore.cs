@@ -131,6 +131,8 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
         }
     }
 
+    public LogExtent Extent => new(End, Places);
+
     public IReadOnlyList<LogPlace> Places => [.. _segments.Select(static s => new LogPlace(s.Start, s.Bytes.Count))];
 
     public int ReadSegment(in SegmentStart segment, long offset, Span<byte> to)

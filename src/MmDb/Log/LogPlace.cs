@@ -49,3 +49,8 @@ public sealed record LogEnd(SegmentStart Segment, long Length, bool IsCut, ulong
     /// <summary>The same as a place.</summary>
     public LogPlace Place => new(Segment, Length);
 }
+
+/// <summary>How far a log is written, and what there is of it, at one moment: another thread writes it, and of two questions the second may be answered of another log than the first.</summary>
+/// <param name="End">How far it is written.</param>
+/// <param name="Places">The segments whose bytes are there, oldest first, with how much was written of each. The last is the end's, or there is none.</param>
+public readonly record struct LogExtent(LogEnd End, IReadOnlyList<LogPlace> Places);

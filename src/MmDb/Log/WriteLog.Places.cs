@@ -25,28 +25,65 @@ public sealed unsafe partial class WriteLog
     {
         get
         {
-            if (FindEnd() is { } end) return end;
-            MeasureAll();
-            if (FindEnd() is { } measured) return measured;
-            SealedSegment? newest = _chain?.Newest;
-            return new LogEnd(newest?.Start ?? default, newest?.Length ?? 0, true, WrittenSequence, SyncedSequence, Volatile.Read(ref _writtenTime));
+            lock (_gate)
+            {
+                if (FindEnd() is { } end) return end;
+            }
+
+            return Extent.End;
         }
     }
 
+    /// <summary>How far the log is written and what is there of it, at one moment. (Any thread that may wait for the disk.)</summary>
+    /// <exception cref="IOException">The nodes cannot be read.</exception>
+    public LogExtent Extent
+    {
+        get
+        {
+            MeasureAll();
+            while (true)
+            {
+                SealedSegment? newest = _chain?.Newest;
+                LogEnd end;
+                lock (_gate)
+                {
+                    if (FindEnd() is { } found) return new LogExtent(found, FindPlaces());
+                    end = new LogEnd(newest?.Start ?? default, newest?.Length ?? 0, true, _writtenSequence, _syncedSequence, _writtenTime);
+                }
+
+                // What was sealed since may have been trimmed since.
+                if (_chain?.Newest?.Cid == newest?.Cid) return new LogExtent(end, []);
+            }
+        }
+    }
+
+    /// <summary>The end of the newest segment that holds anything; null: there is none, or how long one is that recovery did not read is not known. (Under _gate.)</summary>
     private LogEnd? FindEnd()
     {
-        lock (_gate)
+        for (int i = _segments.Count - 1; i >= 0 && !_segments[i].MayBeLonger; i--)
         {
-            for (int i = _segments.Count - 1; i >= 0 && !_segments[i].MayBeLonger; i--)
+            Segment segment = _segments[i];
+            if (segment.Length > LogFormat.SegmentHeaderBytes)
             {
-                Segment segment = _segments[i];
-                if (segment.Length > LogFormat.SegmentHeaderBytes)
-                {
-                    return new LogEnd(segment.Start, segment.Length, segment != _current, _writtenSequence, _syncedSequence, _writtenTime);
-                }
+                return new LogEnd(segment.Start, segment.Length, segment != _current, _writtenSequence, _syncedSequence, _writtenTime);
             }
-            return null;
         }
+
+        return null;
+    }
+
+    /// <summary>The segments whose bytes are there. (Under _gate.)</summary>
+    private List<LogPlace> FindPlaces()
+    {
+        var places = new List<LogPlace>(_segments.Count);
+        foreach (Segment segment in _segments)
+        {
+            // From before a segment that cannot be read nobody gets any further.
+            if (segment.MayBeLonger) places.Clear();
+            else if (IsThere(segment)) places.Add(new LogPlace(segment.Start, segment.Length));
+        }
+
+        return places;
     }
 
     /// <summary>Of a segment that recovery did not read, the length is known once the nodes are read.</summary>
@@ -64,17 +101,7 @@ public sealed unsafe partial class WriteLog
         get
         {
             MeasureAll();
-            lock (_gate)
-            {
-                var places = new List<LogPlace>(_segments.Count);
-                foreach (Segment segment in _segments)
-                {
-                    // From before a segment that cannot be read nobody gets any further.
-                    if (segment.MayBeLonger) places.Clear();
-                    else if (IsThere(segment)) places.Add(new LogPlace(segment.Start, segment.Length));
-                }
-                return places;
-            }
+            lock (_gate) return FindPlaces();
         }
     }
 

@@ -42,6 +42,8 @@ internal sealed class ReplicaStore(
 
     public IReadOnlyList<LogPlace> Places => Log?.Places ?? [];
 
+    public LogExtent Extent => Log?.Extent ?? new LogExtent(_nothing, []);
+
     public SealedSegment? Newest => Log?.Chain?.Newest;
 
     public IReadOnlyList<Listed> Versions

@@ -46,6 +46,41 @@ public sealed unsafe class LogCopyTests : IDisposable
     }
 
     [Fact]
+    public void What_a_log_tells_of_its_end_and_its_segments_is_of_one_moment_however_fast_it_grows()
+    {
+        for (int life = 0; life < 30; life++)
+        {
+            using WriteLog log = WriteLog.Open(new SimulatedDisk(life), Options(LogWorker.Manual()), 0, null);
+            using var looks = new ManualResetEventSlim();
+            bool isOver = false;
+            string? problem = null;
+            var reader = new Thread(() =>
+            {
+                looks.Set();
+                while (!Volatile.Read(ref isOver) && problem is null)
+                {
+                    (LogEnd end, IReadOnlyList<LogPlace> places) = log.Extent;
+                    // Who has nothing yet has no entry, and what was written last is in the last segment.
+                    bool isSame = places.Count == 0 ? end is { Segment.IsSegment: false, WrittenSequence: 0 } : places[^1] == end.Place && end.WrittenSequence >= end.Segment.First;
+                    if (!isSame) problem = $"{end} with {string.Join(", ", places)}";
+                }
+            });
+            reader.Start();
+            looks.Wait();
+            for (int i = 0; i < 300 && problem is null; i++)
+            {
+                Append(log, "entry");
+                log.Flush();
+                if (i % 3 == 0) log.Cut();
+            }
+
+            Volatile.Write(ref isOver, true);
+            reader.Join();
+            Assert.Null(problem);
+        }
+    }
+
+    [Fact]
     public void A_copy_that_was_closed_goes_on_where_it_was()
     {
         WriteLog source = OpenSource(), copy = OpenCopy();
