@@ -55,7 +55,7 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
     private ulong _seen;
     private int _left = int.MaxValue;
     private double _weather;
-    private bool _isFull, _wasWriter, _hasDiskFailed;
+    private bool _isFull, _wasWriter, _hasDiskFailed, _mayHaveLost;
     private uint _salt;
     private (LogEnd End, Position Applied, string Text)? _state;
     private (LogEnd End, ulong Base, Dictionary<ulong, (ulong Epoch, ulong Hash)> All)? _entries;
@@ -97,7 +97,8 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
 
     public IReadOnlyList<(ulong Kept, ulong Last)> GivenUp => _givenUp;
 
-    public bool MayHaveLost { get; private set; }
+    // Who was to write and is a copy yet has that still to do, as a node finds at its start.
+    public bool MayHaveLost => _mayHaveLost || CopyFile.IsIn(_disk);
 
     public bool IsFull
     {
@@ -207,7 +208,7 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
     {
         _store!.Promote(operation, epoch);
         Settle();
-        MayHaveLost &= !IsWriter;
+        _mayHaveLost &= !IsWriter;
     });
 
     public void Demote(long operation) => Later(operation, () =>
@@ -300,7 +301,7 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
         _store = new ReplicaStore(Mimei, Completed, Keep, static action => action());
         Db.Server.Settings.Put(MmDb.Configuration.ConfigKeys.EnableDebugCommand, 1);
         _client = Db.Connect();
-        MayHaveLost &= isCopy; // a writer that ends while it recovers has that still to do
+        _mayHaveLost &= isCopy; // a writer that ends while it recovers has that still to do
         if (Last < _inDoubt)
         {
             _givenUp.Add((Last, _inDoubt));
@@ -379,7 +380,7 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
         Leave(losesPower: true);
         Pending.Clear();
         IsFull = false;
-        MayHaveLost = true;
+        _mayHaveLost = true;
 
         // What the next process will find.
         using var keyspace = new Keyspace(new KeyspaceOptions(), 1);
