@@ -118,7 +118,7 @@ public readonly record struct StoreResult
     /// <summary>What went wrong; null: nothing. After a failure nothing, or all of it, may have been done: <see cref="IReplicaStore.End"/> tells.</summary>
     public Exception? Failure { get; init; }
 
-    /// <summary>Going back: that state cannot be made here.</summary>
+    /// <summary>Going back, adopting: that state cannot be made here.</summary>
     public bool IsMissing { get; init; }
 
     /// <summary>Adopting: the state here is another than the signed one.</summary>

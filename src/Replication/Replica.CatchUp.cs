@@ -126,7 +126,7 @@ public sealed partial class Replica
             }
 
             // It knows of no more; what is here is older than its chain.
-            _mustLoad = source.Versions.Any();
+            _mustLoad = source.Versions.Length > 0;
             source.Useless = _mustLoad ? null : _target;
             LeavePlan();
             return;

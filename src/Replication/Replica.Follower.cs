@@ -39,7 +39,7 @@ public sealed partial class Replica
 
         public Head? Head { get; set; }
 
-        public IReadOnlyList<ListedVersion> Versions { get; set; } = [];
+        public ListedVersion[] Versions { get; set; } = [];
 
         public ulong Floor { get; set; }
 
@@ -203,23 +203,10 @@ public sealed partial class Replica
                 Chained(source, nodes);
                 break;
             case Mark mark:
-                Marked(mark.Number, mark.Position, default);
+                Marked(mark.Number, mark.Position);
                 break;
-            case VersionTold version:
-                if (version.Cid.Codec == Multicodec.DagCbor && version.Cid.Verify(version.Block.Span))
-                {
-                    if (Read(version.Block) is { } told && told.Number == version.Number && (source.Versions.Count == 0 || source.Versions[^1].Number < told.Number))
-                    {
-                        source.Versions = [.. source.Versions.Skip(source.Versions.Count - LogProtocol.MaxVersions + 1), new ListedVersion(told.Number, version.Cid, told.Position)];
-                    }
-
-                    VersionCame(source, version.Number, version.Cid, version.Block.ToArray());
-                }
-                else
-                {
-                    Fault(source, FaultReason.WrongBytes, "a version's block has another hash");
-                }
-
+            case VersionTold told:
+                VersionTold(source, told);
                 break;
             case CertificateTold told:
                 TakeCertificate(told.Signed, source, out string? problem);
@@ -291,7 +278,7 @@ public sealed partial class Replica
         }
 
         source.IsOpen = true;
-        (source.Versions, source.Floor, source.LogBytes, source.StateBytes, source.IsWriter) = (welcome.Versions, welcome.Floor, welcome.LogBytes, welcome.StateBytes, welcome.IsWriter && (Certificate is null || Certificate.Node == source.Peer));
+        (source.Versions, source.Floor, source.LogBytes, source.StateBytes, source.IsWriter) = ([.. welcome.Versions], welcome.Floor, welcome.LogBytes, welcome.StateBytes, welcome.IsWriter && (Certificate is null || Certificate.Node == source.Peer));
         if (welcome.Certificates.Count < LogProtocol.MaxCertificates && _writers.Newest is { } newest
             && !welcome.Certificates.Any(c => c.Span.SequenceEqual(newest.Block.Span)))
         {
@@ -303,9 +290,10 @@ public sealed partial class Replica
             Told(source, welcome.Head, isGreeting: true);
         }
 
-        if (source.Versions is [.., var version] && Follows)
+        if (source.Versions is [.., var version])
         {
-            Marked(version.Number, version.Position, version.Block);
+            Marked(version.Number, version.Position);
+            ForgetUselessVersions();
         }
 
         Acknowledge(true);

@@ -135,6 +135,7 @@ public sealed partial class Replica
     private void TookBack(ulong epoch, ulong last, ulong same = ulong.MaxValue)
     {
         _log.Open(_store);
+        ForgetUselessVersions();
         ulong kept = Math.Min(_log.To, same), undone = Undo(epoch, last, kept);
         if (Head is { } head && Head.Compare(head.Place, _log.Place) > 0)
         {

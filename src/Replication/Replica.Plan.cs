@@ -43,6 +43,7 @@ public sealed partial class Replica
     /// <summary>What is under way, for who looks at a test that failed.</summary>
     internal string Plan => $"{_phase} of {_active?.Peer}: {_chain.Count} nodes, {_wants.Count} wants ({_unasked.Count} not asked, {_stateWants} of a state), {_toWalk.Count} to walk, "
         + $"{_puts} puts, {_appends} appends, {_pieces.Count} pieces, version {_version?.Number}, exclusive {_isExclusive}, failed {_hasFailed}, must load {_mustLoad}, log {_log.Place}, "
+        + $"versions asked {_askedVersions.Count}, arrived {_arrived.Count}, under way {(_adopting.IsNone ? 0 : 1)}, of no use {_useless.Count}, "
         + $"useless {_sources.Values.Count(static s => s.Useless is not null && s.Useless == s.Head)}, in flight {BlocksUnderWay}";
 
     /// <summary>How many blocks were asked for and have not come.</summary>
@@ -101,6 +102,7 @@ public sealed partial class Replica
             }
 
             _hasFailed = false;
+            ForgetUselessVersions();
             Head = Head is { } covered && Head.Compare(covered.Place, _log.Place) <= 0 ? covered : null;
             if (_isAheadOfLog)
             {
@@ -134,6 +136,7 @@ public sealed partial class Replica
             return;
         }
 
+        AskForVersions();
         Adopt();
         switch (_phase)
         {
@@ -158,7 +161,7 @@ public sealed partial class Replica
         Head? best = Best()?.Head;
         bool isLevel = best is not null && _appends == 0 && Head is { } head && head.CompareTo(best) >= 0 && _phase is Phase.Riding or Phase.Idle;
         // What nobody has written to has no head: who has nothing has all of it.
-        bool isEmpty = best is null && Seen is null && _log.To == 0 && _sources.Values.Any(static s => s.IsOpen && s.Versions.Count == 0);
+        bool isEmpty = best is null && Seen is null && _log.To == 0 && _sources.Values.Any(static s => s.IsOpen && s.Versions.Length == 0);
         IsLevel = isLevel || isEmpty;
         Source = _active is null ? null : Picture(_active);
         NeedsSources = (best is null && !isEmpty) || (_now - _newsMs > NewsMs && !_sources.Values.Any(static s => s.IsWriter));

@@ -58,7 +58,11 @@ public sealed partial class Replica
 
         public long SentHeadMs { get; set; }
 
-        public ulong SentVersion { get; set; }
+        /// <summary>The versions that it was told of.</summary>
+        public IReadOnlyList<ListedVersion> SentVersions { get; set; } = [];
+
+        /// <summary>The list whose versions it is being told of, as far as this number.</summary>
+        public (IReadOnlyList<ListedVersion> Versions, ulong Number)? Telling { get; set; }
 
         public Mark? SentMark { get; set; }
 
@@ -204,7 +208,7 @@ public sealed partial class Replica
         ulong floor = places.Count == 0 ? _store.End.WrittenSequence + 1 : places[0].Segment.First + (places[0].Segment.Offset == 0 ? 0ul : 1);
         follower.SentHead = Head;
         follower.SentHeadMs = _now;
-        follower.SentVersion = versions.Count == 0 ? 0 : versions[^1].Number;
+        follower.SentVersions = versions;
         follower.SentCertificates = _writers.Certificates;
         follower.SentTerms.UnionWith(follower.SentCertificates.Select(static c => c.Term));
         _port.Send(follower.Stream, new Welcome(
@@ -459,23 +463,49 @@ public sealed partial class Replica
         _port.Send(follower.Stream, new HeadTold(head.Block));
     }
 
+    /// <summary>Tells of a version that is listed since; it need not be the newest, where those between came late here.</summary>
     private bool ServeVersions(FollowerStream follower)
     {
         IReadOnlyList<ListedVersion> versions = _store.Versions;
-        if (versions.Count == 0 || versions[^1].Number <= follower.SentVersion)
+        if (ReferenceEquals(versions, follower.SentVersions))
         {
             return false;
         }
 
-        ListedVersion next = versions.First(v => v.Number > follower.SentVersion);
-        var block = new ArrayBufferWriter<byte>();
-        follower.SentVersion = next.Number;
-        if (_store.TryGetBlock(next.Block, block))
+        ulong above = follower.Telling is { } telling && ReferenceEquals(telling.Versions, versions) ? telling.Number : 0;
+        for (int i = Math.Max(0, versions.Count - LogProtocol.MaxVersions); i < versions.Count; i++)
         {
-            _port.Send(follower.Stream, new VersionTold(next.Number, next.Block, block.WrittenMemory));
+            ListedVersion version = versions[i];
+            if (version.Number <= above || Contains(follower.SentVersions, version))
+            {
+                continue;
+            }
+
+            follower.Telling = (versions, version.Number);
+            var block = new ArrayBufferWriter<byte>();
+            if (_store.TryGetBlock(version.Block, block))
+            {
+                _port.Send(follower.Stream, new VersionTold(version.Number, version.Block, block.WrittenMemory));
+            }
+
+            return true;
         }
 
-        return true;
+        (follower.SentVersions, follower.Telling) = (versions, null);
+        return false;
+    }
+
+    private static bool Contains(IReadOnlyList<ListedVersion> versions, ListedVersion version)
+    {
+        for (int i = versions.Count - 1; i >= 0 && versions[i].Number >= version.Number; i--)
+        {
+            if (versions[i] == version)
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 
     private bool ServeBlock(FollowerStream follower)

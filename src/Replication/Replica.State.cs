@@ -266,7 +266,6 @@ public sealed partial class Replica
                 }
 
                 _mustLoad = false;
-                _adopted = Math.Max(_adopted, version.Number);
                 _marks.Clear();
                 TookBack(epoch, last, same);
                 Acknowledge(true);

@@ -1,10 +1,12 @@
 // Versions that the writer makes while its log is followed: where one begins its state is captured here too, and once its block is here the two are held against
-// each other.
+// each other. Versions come on their own: before the head that shows their place, from a source that is not the one of the tail, or not at all, where a stream ends.
+// So what sources list is looked through whenever it, or the log here, has become another, and what is missing is asked for.
 
 using Leither.Ipfs.Multiformats;
 using Leither.MmDb;
 using Leither.MmDb.Log;
 using Leither.MmDb.Versions;
+using Leither.MmDb.Writers;
 
 namespace Leither.Replication;
 
@@ -12,19 +14,31 @@ public sealed partial class Replica
 {
     private const int MaxMarks = 16;
 
-    private readonly SortedDictionary<ulong, (ulong Number, Cid Block, bool IsMade)> _marks = [];
-    private readonly SortedDictionary<ulong, (MimeiVersion Version, Cid Block, ReadOnlyMemory<byte> Bytes)> _arrived = [];
-    private ulong _adopted, _passed;
+    // Versions that are asked for, or came and wait for the log.
+    private const int MaxArrived = 16;
+
+    private const int MaxVersionBytes = 16 << 10;
+
+    private readonly SortedDictionary<ulong, (ulong Number, bool IsMade)> _marks = [];
+    private readonly HashSet<Cid> _askedVersions = [];
+    private readonly List<(MimeiVersion Version, Cid Block, ReadOnlyMemory<byte> Bytes)> _arrived = []; // by number
+
+    // Of no use to the log as it is now: of a history that is not here, or that cannot be made from what is here, or nobody gives them.
+    private readonly HashSet<Cid> _useless = [];
+    private Cid _adopting;
+    private ulong _passed;
+    private bool _looksForVersions, _areVersionsAhead;
+    private long _versionsAt, _versionsRetryMs;
 
     /// <summary>A version begins, or was made, at an entry: its state is to be captured there.</summary>
-    private void Marked(ulong number, Position position, Cid block)
+    private void Marked(ulong number, Position position)
     {
-        if (!Follows || number <= NewestVersion || position.Sequence < _log.To || position.Sequence == 0)
+        if (!Follows || position.Sequence < _log.To || position.Sequence == 0 || IsListed(number))
         {
             return;
         }
 
-        if (_marks.TryGetValue(position.Sequence, out (ulong Number, Cid Block, bool IsMade) known) && known.Number >= number)
+        if (_marks.TryGetValue(position.Sequence, out (ulong Number, bool IsMade) known) && known.Number >= number)
         {
             return;
         }
@@ -34,44 +48,47 @@ public sealed partial class Replica
             _marks.Remove(_marks.Keys.First());
         }
 
-        _marks[position.Sequence] = (number, block, false);
+        _marks[position.Sequence] = (number, false);
         if (_log.Length == 0 && _log.To == position.Sequence && !_log.IsEmpty)
         {
             MakeMark(position.Sequence);
         }
     }
 
-    private ulong NewestVersion => Math.Max(_adopted, _store.Versions is [.., var newest] ? newest.Number : 0);
+    private bool IsListed(ulong number)
+    {
+        IReadOnlyList<ListedVersion> versions = _store.Versions;
+        for (int i = versions.Count - 1; i >= 0 && versions[i].Number >= number; i--)
+        {
+            if (versions[i].Number == number)
+            {
+                return true;
+            }
+        }
 
-    /// <summary>A segment begins; what was to be captured at its beginning is.</summary>
+        return false;
+    }
+
+    /// <summary>A segment begins; what was to be captured at its beginning is, and versions that were made there can be told from those of other histories.</summary>
     private void Boundary(in SegmentStart start)
     {
         if (start.Offset == 0)
         {
             MakeMark(start.First - 1);
         }
+
+        if (_areVersionsAhead)
+        {
+            LookForVersions();
+        }
     }
 
     private void MakeMark(ulong sequence)
     {
-        if (!_marks.TryGetValue(sequence, out (ulong Number, Cid Block, bool IsMade) mark) || mark.IsMade)
+        if (_marks.TryGetValue(sequence, out (ulong Number, bool IsMade) mark) && !mark.IsMade)
         {
-            return;
-        }
-
-        _marks[sequence] = mark with { IsMade = true };
-        ulong number = mark.Number;
-        _store.MarkVersion(number, new Position(_log.Segment.Epoch, sequence));
-        if (!mark.Block.IsNone)
-        {
-            Cid block = mark.Block;
-            Ask(block, 16 << 10, isPlan: false, (from, bytes) =>
-            {
-                if (from is not null)
-                {
-                    VersionCame(from, number, block, bytes);
-                }
-            });
+            _marks[sequence] = mark with { IsMade = true };
+            _store.MarkVersion(mark.Number, new Position(_log.Segment.Epoch, sequence));
         }
     }
 
@@ -83,29 +100,6 @@ public sealed partial class Replica
             _passed = number;
             _store.PassVersion(number);
         }
-    }
-
-    private void VersionCame(SourceStream source, ulong number, Cid block, ReadOnlyMemory<byte> bytes)
-    {
-        if (number <= NewestVersion || !Follows || _arrived.ContainsKey(number))
-        {
-            return;
-        }
-
-        if (Read(bytes) is not { } version || version.Number != number)
-        {
-            BytesRefused += bytes.Length;
-            Fault(source, FaultReason.Forged, "a version that nobody signed who may make one");
-            return;
-        }
-
-        Passed(number);
-        if (_arrived.Count >= MaxMarks)
-        {
-            _arrived.Remove(_arrived.Keys.First());
-        }
-
-        _arrived[number] = (version, block, bytes);
     }
 
     /// <summary>A version that the author signed, or who wrote in its epoch; null: it is none.</summary>
@@ -121,15 +115,171 @@ public sealed partial class Replica
         }
     }
 
-    /// <summary>Hands over versions whose entries are here.</summary>
+    // ------------------------------------------------------------------ what sources have
+
+    private void VersionTold(SourceStream source, VersionTold told)
+    {
+        if (told.Cid.Codec != Multicodec.DagCbor || !told.Cid.Verify(told.Block.Span))
+        {
+            Fault(source, FaultReason.WrongBytes, "a version's block has another hash");
+            return;
+        }
+
+        if (Read(told.Block) is not { } version || version.Number != told.Number)
+        {
+            BytesRefused += told.Block.Length;
+            Fault(source, FaultReason.Forged, "a version that nobody signed who may make one");
+            return;
+        }
+
+        ListedVersion[] all = [.. source.Versions.Where(v => v.Number != version.Number).Append(new ListedVersion(version.Number, told.Cid, version.Position)).OrderBy(static v => v.Number)];
+        source.Versions = all.Length > LogProtocol.MaxVersions ? all[^LogProtocol.MaxVersions..] : all;
+        _useless.Remove(told.Cid);
+        VersionCame(version, told.Cid, told.Block.ToArray());
+        LookForVersions();
+    }
+
+    private void VersionCame(MimeiVersion version, Cid block, ReadOnlyMemory<byte> bytes)
+    {
+        Passed(version.Number);
+        if (!Follows || _arrived.Count >= MaxArrived || _adopting == block || _arrived.Exists(a => a.Block == block) || IsListed(version.Number))
+        {
+            return; // where there is no room for it, it is asked for again
+        }
+
+        int at = _arrived.FindIndex(a => a.Version.Number > version.Number);
+        _arrived.Insert(at < 0 ? _arrived.Count : at, (version, block, bytes));
+        if (IsAhead(version.Position))
+        {
+            Marked(version.Number, version.Position);
+            _areVersionsAhead = true;
+        }
+    }
+
+    /// <summary>What sources list, or the log here, is another: what is missing is looked for.</summary>
+    private void LookForVersions() => _looksForVersions = _decideAgain = true;
+
+    /// <summary>The log goes on from another place, perhaps in another history.</summary>
+    private void ForgetUselessVersions()
+    {
+        _useless.Clear();
+        LookForVersions();
+    }
+
+    /// <summary>Whether the log here does not show yet that a segment ends at a place, or does not.</summary>
+    private bool IsAhead(Position position) => position.Sequence > _log.To || (position.Sequence == _log.To && _log.Length > 0);
+
+    /// <summary>Asks for versions that sources list and that are not listed here, where the log has come to their place.</summary>
+    private void AskForVersions()
+    {
+        if (!_looksForVersions)
+        {
+            return;
+        }
+
+        _looksForVersions = false;
+        _areVersionsAhead = _arrived.Exists(a => IsAhead(a.Version.Position));
+        foreach (SourceStream source in _sources.Values)
+        {
+            for (int i = 0; i < source.Versions.Length; i++)
+            {
+                ListedVersion version = source.Versions[i];
+                if (_useless.Contains(version.Block) || _adopting == version.Block || _askedVersions.Contains(version.Block) || IsListed(version.Number)
+                    || _arrived.Exists(a => a.Block == version.Block))
+                {
+                    continue;
+                }
+
+                bool isAhead = IsAhead(version.Position);
+                _areVersionsAhead |= isAhead;
+
+                // The newest is asked for at once: should this node write one day, its own versions come after it.
+                if ((isAhead ? i == source.Versions.Length - 1 : EndsHere(version.Position.Sequence)) && _askedVersions.Count + _arrived.Count < MaxArrived)
+                {
+                    AskForVersion(version);
+                }
+            }
+        }
+    }
+
+    private void AskForVersion(ListedVersion listed)
+    {
+        _askedVersions.Add(listed.Block);
+        Ask(listed.Block, MaxVersionBytes, isPlan: false, (from, bytes) =>
+        {
+            _askedVersions.Remove(listed.Block);
+            LookForVersions();
+            if (from is null)
+            {
+                _useless.Add(listed.Block);
+            }
+            else if (Read(bytes) is not { } version || version.Number != listed.Number || version.Position != listed.Position)
+            {
+                // It is what its name says: who lists it is wrong, and not who gave it.
+                BytesRefused += bytes.Length;
+                _useless.Add(listed.Block);
+                foreach (SourceStream source in _sources.Values.Where(s => s.Versions.Contains(listed)).ToArray())
+                {
+                    Fault(source, FaultReason.Forged, "a version that nobody signed who may make one");
+                }
+            }
+            else
+            {
+                VersionCame(version, listed.Block, bytes);
+            }
+        });
+    }
+
+    /// <summary>Whether a segment ends here with an entry, as one does where a version was made.</summary>
+    private bool EndsHere(ulong sequence)
+    {
+        if ((_log.To == sequence && _log.Length == 0) || _store.Find(sequence)?.Node.To == sequence)
+        {
+            return true;
+        }
+
+        for (int i = _log.Recent.Count - 1; i >= 0 && _log.Recent[i].Node.To >= sequence; i--)
+        {
+            if (_log.Recent[i].Node.To == sequence)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    // ------------------------------------------------------------------ what came
+
+    /// <summary>Hands over versions whose entries are here, one after the other: each may have to be made from the one before.</summary>
     private void Adopt()
     {
-        while (_arrived.Count > 0 && _arrived.First() is var (number, (version, block, bytes)) && version.Position.Sequence <= _log.To)
+        if (!_adopting.IsNone || _now < _versionsAt)
         {
-            _arrived.Remove(number);
-            if (number <= NewestVersion || (!version.Segment.IsNone && _log.FindNode(_store, version.Segment) is null))
+            return;
+        }
+
+        ulong written = _store.End.WrittenSequence;
+        for (int i = 0; i < _arrived.Count;)
+        {
+            (MimeiVersion version, Cid block, ReadOnlyMemory<byte> bytes) = _arrived[i];
+            if (IsAhead(version.Position) || version.Position.Sequence > written)
             {
-                continue; // of a history that was taken back
+                i++;
+                continue;
+            }
+
+            _arrived.RemoveAt(i);
+            LookForVersions(); // there is room for another
+            if (IsListed(version.Number))
+            {
+                continue;
+            }
+
+            if (!version.Segment.IsNone && _log.FindNode(_store, version.Segment) is null)
+            {
+                _useless.Add(block); // of a history that is not here
+                continue;
             }
 
             foreach (ulong old in _marks.Keys.Where(k => k <= version.Position.Sequence).ToArray())
@@ -137,24 +287,48 @@ public sealed partial class Replica
                 _marks.Remove(old);
             }
 
-            _adopted = number;
-            _store.Adopt(
-                Begin(result =>
-                {
-                    if (result.IsMismatch)
-                    {
-                        _port.Report(new StateDiffers(number, block));
-                    }
-                    else if (result.Failure is { } failure)
-                    {
-                        _port.Report(new StoreFailed(failure));
-                    }
-
-                    ServeAll();
-                }),
-                block,
-                bytes,
-                version);
+            _adopting = block;
+            _store.Adopt(Begin(result => Adopted(version.Number, block, result)), block, bytes, version);
+            return;
         }
+    }
+
+    private void Adopted(ulong number, Cid block, StoreResult result)
+    {
+        _adopting = default;
+        if (result.IsMismatch)
+        {
+            _useless.Add(block);
+            _port.Report(new StateDiffers(number, block));
+        }
+        else if (result.Failure is { } failure)
+        {
+            if (_versionsRetryMs == 0)
+            {
+                _port.Report(new StoreFailed(failure));
+            }
+
+            // What a disk did not take it may take later.
+            if (failure is IOException)
+            {
+                _versionsRetryMs = Math.Clamp(_versionsRetryMs * 2, 500, 30_000);
+                _versionsAt = _now + _versionsRetryMs;
+            }
+            else
+            {
+                _useless.Add(block);
+            }
+        }
+        else
+        {
+            _versionsRetryMs = 0;
+            if (result.IsMissing)
+            {
+                _useless.Add(block);
+            }
+        }
+
+        LookForVersions();
+        ServeAll();
     }
 }

@@ -137,6 +137,7 @@ public sealed partial class Replica
                 }
 
                 _log.Open(_store);
+                ForgetUselessVersions();
                 Head = Head is { } head && Head.Compare(head.Place, _log.Place) <= 0 ? head : null;
             }));
             return;

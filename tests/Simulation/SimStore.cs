@@ -73,7 +73,7 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
     private readonly List<SealedSegment> _chain = [];
     private readonly List<Entry> _entries = [];
     private readonly Dictionary<Cid, byte[]> _blocks = [];
-    private readonly List<ListedVersion> _versions = [];
+    private ListedVersion[] _versions = [];
     private readonly Dictionary<ulong, (ulong Sequence, ulong State)> _marks = [];
     private ulong _base, _baseState, _synced, _writeEpoch;
     private uint _salt = 1;
@@ -91,6 +91,9 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
     public bool IsCut { get; private set; }
 
     public bool IsFull { get; set; }
+
+    /// <summary>Whether its disk has no room for another version.</summary>
+    public bool TakesNoVersions { get; set; }
 
     public ReplicaFacts? Facts { get; private set; }
 
@@ -176,7 +179,7 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
 
     public ulong Released => 0;
 
-    public long StateBytes => _versions.Count == 0 ? 0 : 2500;
+    public long StateBytes => _versions.Length == 0 ? 0 : 2500;
 
     public void Hashed(in SegmentStart segment, long length, in Cid data)
     {
@@ -277,8 +280,8 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
                 _chain.Add(segment);
             }
 
-            _versions.RemoveAll(v => v.Number >= version.Number);
-            _versions.Add(new ListedVersion(version.Number, cid, version.Position));
+            RemoveVersions(v => v.Number >= version.Number);
+            List(version, cid);
             return default(StoreResult);
         }
         ));
@@ -290,12 +293,17 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
         byte[] copy = bytes.ToArray();
         Pending.Enqueue((operation, () =>
         {
+            if (TakesNoVersions)
+            {
+                return new StoreResult { Failure = new IOException("No space left on device") };
+            }
+
             ulong sequence = version.Position.Sequence;
             if (!_marks.TryGetValue(version.Number, out (ulong Sequence, ulong State) mark) || mark.Sequence != sequence)
             {
                 if (sequence < _base || sequence > Last)
                 {
-                    return default(StoreResult);
+                    return new StoreResult { IsMissing = true };
                 }
 
                 mark = (sequence, sequence == _base ? _baseState : _entries[(int)(sequence - _base - 1)].State);
@@ -306,8 +314,13 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
                 return new StoreResult { IsMismatch = true };
             }
 
+            if (_versions.Any(v => v.Number == version.Number))
+            {
+                return new StoreResult { Failure = new InvalidOperationException($"there are two versions {version.Number}") };
+            }
+
             _blocks[cid] = copy;
-            _versions.Add(new ListedVersion(version.Number, cid, version.Position));
+            List(version, cid);
             return default(StoreResult);
         }
         ));
@@ -496,7 +509,7 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
         _begun = null;
         Cid root = MakeState(sequence, state);
         SealedSegment? segment = Find(sequence);
-        byte[] block = new MimeiVersion
+        MimeiVersion version = new MimeiVersion
         {
             Mid = mid,
             Number = number,
@@ -506,10 +519,11 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
             Segment = segment?.Cid ?? default,
             Time = sequence,
             CreatedMs = nowMs,
-        }.Sign(writer);
+        };
+        byte[] block = version.Sign(writer);
         Cid cid = Cid.Of(Multicodec.DagCbor, block);
         _blocks[cid] = block;
-        _versions.Add(new ListedVersion(number, cid, new Position(_writeEpoch, sequence)));
+        List(version, cid);
         return true;
     }
 
@@ -685,7 +699,7 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
             _segments.Clear();
             _chain.Clear();
             _entries.Clear();
-            _versions.Clear();
+            _versions = [];
             (_base, _baseState, _synced, IsCut) = (0, 0, 0, false);
             TakenBack += before;
             return true;
@@ -734,9 +748,21 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
         }
 
         TakenBack += before - Last;
-        _versions.RemoveAll(v => v.Position.Sequence > Last);
+        RemoveVersions(v => v.Position.Sequence > Last);
         _synced = Math.Min(_synced, Last);
         return true;
+    }
+
+    // Each list is another, as a node's is.
+    private void List(MimeiVersion version, Cid block) =>
+        _versions = [.. _versions.Append(new ListedVersion(version.Number, block, version.Position)).OrderBy(static v => v.Number)];
+
+    private void RemoveVersions(Predicate<ListedVersion> isGone)
+    {
+        if (_versions.Any(v => isGone(v)))
+        {
+            _versions = [.. _versions.Where(v => !isGone(v))];
+        }
     }
 
     private void Truncate(ulong last)
@@ -768,7 +794,7 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
             }
         }
 
-        _versions.RemoveAll(v => v.Position.Sequence > last);
+        RemoveVersions(v => v.Position.Sequence > last);
         _synced = Math.Min(_synced, last);
     }
 

@@ -331,7 +331,9 @@ internal sealed class Scenario(int seed, int nodes, int hostile, int events, int
 
     private IEnumerable<SimNode> Honest => _world.Nodes.Where(static n => !n.IsHostile);
 
-    private bool IsSame() => Honest.All(n => n.Store.State == _world.Writer.Store.State && n.Store.Last == _world.Writer.Store.Last && n.Store.Pending.Count == 0);
+    private bool IsSame() => Honest.All(n => n.Store.State == _world.Writer.Store.State && n.Store.Last == _world.Writer.Store.Last && n.Store.Pending.Count == 0 && HasNewestVersion(n));
+
+    private bool HasNewestVersion(SimNode node) => _world.Writer.Store.Versions is not [.., var newest] || node.Store.Versions.Contains(newest);
 
     private void Check()
     {
@@ -347,6 +349,11 @@ internal sealed class Scenario(int seed, int nodes, int hostile, int events, int
             if (node.Store.State != writer.State || node.Store.Last != writer.Last)
             {
                 wrong.AppendLine(CultureInfo.InvariantCulture, $"node {node.Index} has another state than the writer");
+            }
+
+            if (!HasNewestVersion(node))
+            {
+                wrong.AppendLine(CultureInfo.InvariantCulture, $"node {node.Index} lacks version {writer.Versions[^1]}: it has {string.Join(", ", node.Store.Versions)}");
             }
 
             // (More may be told: who loads a version of a later term does not know for certain what of its own is in it.)

@@ -1,0 +1,227 @@
+// Versions that a follower was not told of at the right time, or at all: it gets them in the end, whatever came between.
+
+using Leither.MmDb.Log;
+using Leither.MmDb.Writers;
+using Leither.Replication;
+using Xunit;
+
+namespace Leither.Simulation;
+
+public class VersionTests
+{
+    private const int Seeds = 20;
+
+    public static TheoryData<int> AllSeeds => [.. Enumerable.Range(1, Seeds)];
+
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
+    public void A_version_that_is_told_before_the_head_that_shows_its_place_is_listed(int seed)
+    {
+        SimWorld world = Started(seed, 2);
+        (SimNode writer, SimNode follower) = (world.Nodes[0], world.Nodes[1]);
+        world.Connect(follower, writer);
+        Write(world, writer, 10);
+        Run(world, 3000);
+        HoldHeadsUntilAVersionIsTold(world);
+        MakeVersion(world, writer);
+        Run(world, 3000);
+        Assert.Equal(10ul, follower.Store.Last);
+        AssertSame(writer, follower);
+
+        // And so are two that are told one after the other, of which the second is made behind the first's segment.
+        HoldHeadsUntilAVersionIsTold(world);
+        Write(world, writer, 1);
+        MakeVersion(world, writer);
+        MakeVersion(world, writer);
+        Run(world, 3000);
+        AssertSame(writer, follower);
+        Assert.Equal(3, follower.Store.Versions.Count);
+    }
+
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
+    public void A_version_whose_telling_was_lost_is_listed_once_its_source_is_reached_again(int seed)
+    {
+        SimWorld world = Started(seed, 2);
+        (SimNode writer, SimNode follower) = (world.Nodes[0], world.Nodes[1]);
+        long stream = world.Connect(follower, writer);
+        Write(world, writer, 10);
+        Run(world, 3000);
+        world.OnTheWay = static (_, _, message) => message is VersionTold ? [] : [message];
+        MakeVersion(world, writer);
+        Write(world, writer, 5);
+        MakeVersion(world, writer);
+        Write(world, writer, 50); // and the log is beyond both
+        Run(world, 3000);
+        Assert.Equal(65ul, follower.Store.Last);
+        Assert.Empty(follower.Store.Versions);
+        world.OnTheWay = null;
+        world.Cut(stream);
+        Run(world, 500);
+        world.Connect(follower, writer);
+        Run(world, 3000);
+        AssertSame(writer, follower);
+    }
+
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
+    public void Who_was_away_while_versions_were_made_lists_each_of_them(int seed)
+    {
+        SimWorld world = Started(seed, 3);
+        (SimNode writer, SimNode relay, SimNode follower) = (world.Nodes[0], world.Nodes[1], world.Nodes[2]);
+        long stream = world.Connect(relay, writer);
+        world.Connect(follower, relay);
+        Write(world, writer, 40);
+        MakeVersion(world, writer);
+        Run(world, 3000);
+        AssertSame(writer, relay, follower);
+        world.Cut(stream);
+        Run(world, 10);
+        for (int i = 0; i < 4; i++)
+        {
+            Write(world, writer, 5);
+            MakeVersion(world, writer);
+        }
+
+        Write(world, writer, 5);
+        Run(world, 3000);
+        Assert.Single(relay.Store.Versions);
+
+        // It takes the log, which is less than the state, and the versions on its way; and so does who follows it.
+        world.Connect(relay, writer);
+        Run(world, 5000);
+        Assert.Equal(65ul, follower.Store.Last);
+        AssertSame(writer, relay, follower);
+    }
+
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
+    public void A_version_that_a_disk_did_not_take_is_listed_once_it_does(int seed)
+    {
+        SimWorld world = Started(seed, 2);
+        (SimNode writer, SimNode follower) = (world.Nodes[0], world.Nodes[1]);
+        world.Connect(follower, writer);
+        Write(world, writer, 10);
+        Run(world, 3000);
+        ((SimStore)follower.Store).TakesNoVersions = true;
+        MakeVersion(world, writer);
+        Run(world, 3000);
+        Assert.Empty(follower.Store.Versions);
+        Assert.NotEmpty(follower.Events.OfType<StoreFailed>());
+        ((SimStore)follower.Store).TakesNoVersions = false;
+        Run(world, 60_000);
+        AssertSame(writer, follower);
+    }
+
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
+    public void A_number_that_is_given_again_after_its_version_was_taken_back_is_that_of_the_new_version(int seed)
+    {
+        SimWorld world = Started(seed, 3);
+        (SimNode first, SimNode second, SimNode follower) = (world.Nodes[0], world.Nodes[1], world.Nodes[2]);
+        long stream = world.Connect(second, first), other = world.Connect(follower, first);
+        Write(world, first, 10);
+        Run(world, 3000);
+        world.Cut(stream);
+        Run(world, 10);
+        Write(world, first, 10);
+        MakeVersion(world, first, 1);
+        Write(world, first, 1);
+        Run(world, 3000);
+        AssertSame(first, follower);
+
+        // Who takes over has never heard of it.
+        world.Cut(other);
+        TakeOver(world, second, 1);
+        Run(world, 1000);
+        Write(world, second, 3);
+        world.Connect(follower, second);
+        world.Connect(first, second);
+        Run(world, 5000);
+        Assert.Equal(second.Store.State, follower.Store.State);
+        Assert.Empty(follower.Store.Versions);
+        MakeVersion(world, second, 1);
+        Write(world, second, 1);
+        Run(world, 5000);
+        AssertSame(second, follower, first);
+        Assert.Single(second.Store.Versions);
+    }
+
+    private static void AssertSame(SimNode writer, params SimNode[] others)
+    {
+        foreach (SimNode node in others)
+        {
+            Assert.Equal(writer.Store.State, node.Store.State);
+            Assert.Equal(writer.Store.Versions, node.Store.Versions);
+        }
+    }
+
+    /// <summary>Heads come behind what tells of the next version.</summary>
+    private static void HoldHeadsUntilAVersionIsTold(SimWorld world)
+    {
+        var held = new List<Message>();
+        world.OnTheWay = (_, _, message) =>
+        {
+            switch (message)
+            {
+                case HeadTold:
+                    held.Add(message);
+                    return [];
+                case VersionTold:
+                    world.OnTheWay = null;
+                    return [message, .. held];
+                default:
+                    return [message];
+            }
+        };
+    }
+
+    private static SimWorld Started(int seed, int count)
+    {
+        var world = new SimWorld(seed, count, 0) { DialsAlone = false };
+        foreach (SimNode node in world.Nodes)
+        {
+            node.Start();
+        }
+
+        return world;
+    }
+
+    private static void Run(SimWorld world, long ms) => world.Clock.RunUntil(world.Clock.NowMs + ms);
+
+    private static void Write(SimWorld world, SimNode writer, int entries)
+    {
+        for (int i = 0; i < entries; i++)
+        {
+            _ = writer.Store.Write(world.Random).Count();
+        }
+
+        writer.With(static r => r.LogGrew());
+    }
+
+    private static void MakeVersion(SimWorld world, SimNode writer, ulong number = 0)
+    {
+        number = number > 0 ? number : writer.Store.Versions is [.., var newest] ? newest.Number + 1 : 1;
+        (_, Position at) = writer.Store.BeginVersion(number)!.Value;
+        writer.With(r => r.VersionBegun(number, at));
+        Assert.True(writer.Store.EndVersion(writer.WriterKey!, world.Clock.NowMs));
+        writer.With(static r => r.VersionsChanged());
+        Run(world, 100);
+    }
+
+    private static void TakeOver(SimWorld world, SimNode node, uint term)
+    {
+        WriterCertificate certificate = new WriterCertificate
+        {
+            Mid = world.Info.Id,
+            Author = world.Author.PublicKey.Bytes.ToArray(),
+            Writer = node.Key.PublicKey.Bytes.ToArray(),
+            Node = node.Peer,
+            Epoch = WriterCertificate.FirstEpochOf(term),
+            After = node.Store.Position,
+        }.Sign(world.Author);
+        world.AddWriter(certificate);
+        (node.WriterKey, node.WasWriter) = (node.Key, true);
+        node.With(r => Assert.Null(r.TakeOver(certificate, node.Key)));
+    }
+}
