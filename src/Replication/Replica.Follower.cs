@@ -204,6 +204,12 @@ public sealed partial class Replica
                 break;
             case Mark mark:
                 Marked(mark.Number, mark.Position);
+                if (Follows && source == _active)
+                {
+                    _begun = mark; // who follows here is told, too: it cannot always be made later
+                    ServeAll();
+                }
+
                 break;
             case VersionTold told:
                 VersionTold(source, told);
