@@ -84,7 +84,7 @@ public interface IReplicaStore
 
     /// <summary>
     /// Takes a version that was made at an entry that is applied: its state is made here too and held against what is signed
-    /// (<see cref="StoreResult.IsMismatch"/>), and it is listed.
+    /// (<see cref="StoreResult.IsMismatch"/>), and it is listed, in the place of one of its number that was made before it.
     /// </summary>
     void Adopt(long operation, in Cid block, ReadOnlyMemory<byte> bytes, MimeiVersion version);
 

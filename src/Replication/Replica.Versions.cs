@@ -33,7 +33,7 @@ public sealed partial class Replica
     /// <summary>A version begins, or was made, at an entry: its state is to be captured there.</summary>
     private void Marked(ulong number, Position position)
     {
-        if (!Follows || position.Sequence < _log.To || position.Sequence == 0 || IsListed(number))
+        if (!Follows || position.Sequence < _log.To || position.Sequence == 0 || IsListed(number, position))
         {
             return;
         }
@@ -55,14 +55,19 @@ public sealed partial class Replica
         }
     }
 
-    private bool IsListed(ulong number)
+    /// <summary>
+    /// Whether a version of a number is listed that was made there, or further on in the log. Who takes over writing and never heard of one may give its number again: then
+    /// what who writes says holds, as it does of all else.
+    /// </summary>
+    private bool IsListed(ulong number, Position position)
     {
         IReadOnlyList<ListedVersion> versions = _store.Versions;
         for (int i = versions.Count - 1; i >= 0 && versions[i].Number >= number; i--)
         {
             if (versions[i].Number == number)
             {
-                return true;
+                Position own = versions[i].Position;
+                return own.Epoch > position.Epoch || (own.Epoch == position.Epoch && own.Sequence >= position.Sequence);
             }
         }
 
@@ -142,7 +147,7 @@ public sealed partial class Replica
     private void VersionCame(MimeiVersion version, Cid block, ReadOnlyMemory<byte> bytes)
     {
         Passed(version.Number);
-        if (!Follows || _arrived.Count >= MaxArrived || _adopting == block || _arrived.Exists(a => a.Block == block) || IsListed(version.Number))
+        if (!Follows || _arrived.Count >= MaxArrived || _adopting == block || _arrived.Exists(a => a.Block == block) || IsListed(version.Number, version.Position))
         {
             return; // where there is no room for it, it is asked for again
         }
@@ -184,7 +189,7 @@ public sealed partial class Replica
             for (int i = 0; i < source.Versions.Length; i++)
             {
                 ListedVersion version = source.Versions[i];
-                if (_useless.Contains(version.Block) || _adopting == version.Block || _askedVersions.Contains(version.Block) || IsListed(version.Number)
+                if (_useless.Contains(version.Block) || _adopting == version.Block || _askedVersions.Contains(version.Block) || IsListed(version.Number, version.Position)
                     || _arrived.Exists(a => a.Block == version.Block))
                 {
                     continue;
@@ -271,7 +276,7 @@ public sealed partial class Replica
 
             _arrived.RemoveAt(i);
             LookForVersions(); // there is room for another
-            if (IsListed(version.Number))
+            if (IsListed(version.Number, version.Position))
             {
                 continue;
             }

@@ -314,12 +314,13 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
                 return new StoreResult { IsMismatch = true };
             }
 
-            if (_versions.Any(v => v.Number == version.Number))
+            if (_versions.Any(v => v.Number == version.Number && (v.Position.Epoch, v.Position.Sequence).CompareTo((version.Position.Epoch, sequence)) >= 0))
             {
                 return new StoreResult { Failure = new InvalidOperationException($"there are two versions {version.Number}") };
             }
 
             _blocks[cid] = copy;
+            RemoveVersions(v => v.Number == version.Number);
             List(version, cid);
             return default(StoreResult);
         }

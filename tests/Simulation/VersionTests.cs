@@ -147,6 +147,69 @@ public class VersionTests
         Assert.Single(second.Store.Versions);
     }
 
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
+    public void A_number_that_was_given_again_by_who_took_over_untold_is_that_of_its_version(int seed)
+    {
+        SimWorld world = Started(seed, 4);
+        (SimNode first, SimNode second, SimNode follower, SimNode late) = (world.Nodes[0], world.Nodes[1], world.Nodes[2], world.Nodes[3]);
+        long stream = world.Connect(second, first);
+        world.Connect(follower, first);
+        Write(world, first, 10);
+        Run(world, 3000);
+        world.OnTheWay = (_, to, message) => to == second && message is VersionTold ? [] : [message];
+        MakeVersion(world, first);
+        Write(world, first, 5);
+        Run(world, 3000);
+        AssertSame(first, follower);
+        Assert.Equal((15ul, 0), (second.Store.Last, second.Store.Versions.Count));
+        world.OnTheWay = null;
+        world.Cut(stream);
+        TakeOver(world, second, 1);
+        Run(world, 1000);
+        MakeVersion(world, second);
+        Write(world, second, 5);
+        Assert.Equal(1ul, Assert.Single(second.Store.Versions).Number);
+        Run(world, 1000);
+
+        // Those who have the other one, whoever told them, and who follows those.
+        world.Connect(late, follower);
+        Run(world, 1000);
+        world.Connect(follower, second);
+        world.Connect(first, second);
+        Run(world, 5000);
+        AssertSame(second, first, follower, late);
+        Assert.All(world.Nodes, static n => Assert.DoesNotContain(n.Events, static e => e is PeerRefused or StoreFailed));
+    }
+
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
+    public void Where_a_version_begins_is_told_to_who_follows_a_follower_before_what_comes_behind_it(int seed)
+    {
+        SimWorld world = Started(seed, 4);
+        (SimNode writer, SimNode relay, SimNode follower) = (world.Nodes[0], world.Nodes[1], world.Nodes[2]);
+        world.Connect(relay, writer);
+        world.Connect(follower, relay);
+        Write(world, writer, 10);
+        Run(world, 3000);
+        var told = new List<Message>();
+        world.OnTheWay = (_, to, message) =>
+        {
+            if (to == follower && message is Mark or Tail)
+            {
+                told.Add(message);
+            }
+
+            return [message];
+        };
+        (ulong number, Position at) = writer.Store.BeginVersion(1)!.Value;
+        writer.With(r => r.VersionBegun(number, at));
+        Write(world, writer, 5);
+        Run(world, 3000);
+        Assert.Equal(new Mark(1, at), told[0]);
+        Assert.Equal(15ul, follower.Store.Last);
+    }
+
     private static void AssertSame(SimNode writer, params SimNode[] others)
     {
         foreach (SimNode node in others)

@@ -520,7 +520,7 @@ public sealed unsafe partial class MimeiCopy
                 {
                     Copy.Call(() => done(StateCheck.Equal, null));
                 }
-                else if (!listed.IsNone)
+                else if (!listed.IsNone && !IsBefore(versions.Read(version.Number).Position, version.Position))
                 {
                     throw new CopyException($"there are two versions {version.Number}: {listed} is here already");
                 }
@@ -544,6 +544,8 @@ public sealed unsafe partial class MimeiCopy
         }
 
         public override void Fail(Exception problem) => Copy.Call(() => done(StateCheck.Unknown, problem));
+
+        private static bool IsBefore(Position a, Position b) => (a.Epoch, a.Sequence).CompareTo((b.Epoch, b.Sequence)) < 0;
     }
 
     /// <summary>An entry is about to be applied: if a version ends before it, the state of now is kept.</summary>
@@ -708,13 +710,18 @@ public sealed unsafe partial class MimeiCopy
                 {
                     versions.Blocks.Put(adoption.Block, adoption.Bytes.Span);
                     versions.Blocks.Flush();
-                    versions.List.Add(version.Number, adoption.Block);
-                    return true;
+                    return versions.List.Put(version.Number, adoption.Block);
                 }
             },
-            (_, problem) =>
+            (replaced, problem) =>
             {
                 pin.Dispose();
+                if (!replaced.IsNone)
+                {
+                    versions.Forget();
+                    _files.Report($"MiMei {_mimei.Id}: version {version.Number}, entry {version.Position}, takes the place of {replaced}, of which its writer had not heard");
+                }
+
                 End(adoption, problem is null ? StateCheck.Equal : StateCheck.Unknown, problem);
             });
     }

@@ -168,7 +168,8 @@ public sealed unsafe partial class MimeiCopy
 
     /// <summary>
     /// Lists a version that the author has signed, if the copy's own state at its place is the same: what it costs is by what changed. It may come before the copy is
-    /// there; one that comes late is made from the version before and the log.
+    /// there; one that comes late is made from the version before and the log. It takes the place of one of its number that was made before it: who took over writing had
+    /// not heard of that.
     /// </summary>
     /// <param name="block">The version's block.</param>
     /// <param name="bytes">Its bytes, which are those that the block names.</param>

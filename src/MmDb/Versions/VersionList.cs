@@ -109,6 +109,28 @@ public sealed class VersionList
     /// <summary>Adds a version that was made here, the newest.</summary>
     public void Add(ulong number, Cid block) => Add([new ListedVersion(number, block, IsOwn: true)]);
 
+    /// <summary>Adds a version, in the place of one of its number: that one's block is garbage from now on.</summary>
+    /// <returns>The block of the one that was there; none: there was none.</returns>
+    public Cid Put(ulong number, Cid block)
+    {
+        lock (_changing)
+        {
+            Cid old = Find(number);
+            ListedVersion[] others = [.. _content.Versions.Where(v => v.Number != number)];
+            if (!old.IsNone)
+            {
+                Interlocked.Increment(ref _removals);
+            }
+
+            Write(new Content(
+                [.. others.Append(new ListedVersion(number, block, IsOwn: true)).OrderBy(static v => v.Number)],
+                Math.Max(_content.Next, number + 1),
+                !old.IsNone && _content.Released == number ? 0 : _content.Released,
+                _content.HasGarbage || !old.IsNone));
+            return old;
+        }
+    }
+
     /// <summary>Adds versions, all or none.</summary>
     /// <exception cref="MimeiException">There is one with a number of theirs.</exception>
     public void Add(IReadOnlyCollection<ListedVersion> versions)

@@ -187,8 +187,14 @@ internal sealed class CopyFixture : IDisposable
     public Func<(StateCheck Check, Exception? Problem)?> Adopt(ulong number)
     {
         Leither.Ipfs.Multiformats.Cid block = _writer.Versions.List.Find(number);
+        return Adopt(block, _writer.Blocks.Get(block)!);
+    }
+
+    /// <summary>Offers it a version by its block; gives what became of it, once that is known.</summary>
+    public Func<(StateCheck Check, Exception? Problem)?> Adopt(Leither.Ipfs.Multiformats.Cid block, byte[] bytes)
+    {
         (StateCheck, Exception?)? outcome = null;
-        Copy.AdoptVersion(block, _writer.Blocks.Get(block)!, (check, problem) => outcome = (check, problem));
+        Copy.AdoptVersion(block, bytes, (check, problem) => outcome = (check, problem));
         return () => outcome;
     }
 

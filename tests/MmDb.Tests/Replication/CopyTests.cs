@@ -264,6 +264,47 @@ public sealed class CopyTests : IDisposable
     }
 
     [Fact]
+    public void A_version_whose_number_was_given_again_further_on_takes_the_place_of_the_one_before()
+    {
+        Writer.Prepare("SET n 1");
+        Assert.Equal(":1", _writer.Run("MIMEI BACKUP"));
+        _copy.Follow();
+        Func<(StateCheck Check, Exception? Problem)?> outcome = _copy.Adopt(1);
+        _copy.Settle();
+        Wait.Until(() => outcome() is not null);
+        Assert.Equal((StateCheck.Equal, null), outcome());
+        Cid first = _copy.Mimei.Versions!.List.Find(1);
+        Writer.Prepare("SET n 2");
+        Assert.Equal(":2", _writer.Run("MIMEI BACKUP"));
+        _copy.Follow();
+        MimeiVersion version = _writer.Versions.Read(2);
+        byte[] bytes = new MimeiVersion
+        {
+            Mid = version.Mid,
+            Number = 1,
+            State = version.State,
+            Writer = version.Writer,
+            Position = version.Position,
+            Segment = version.Segment,
+            Time = version.Time,
+            CreatedMs = version.CreatedMs,
+        }.Sign(_writer.Author);
+        Cid again = Cid.Of(Multicodec.DagCbor, bytes);
+        outcome = _copy.Adopt(again, bytes);
+        _copy.Settle();
+        Wait.Until(() => outcome() is not null);
+        Assert.Equal((StateCheck.Equal, null), outcome());
+        Assert.Equal([again], _copy.Mimei.Versions!.List.All.Select(static v => v.Block));
+        Assert.True(_copy.Mimei.Versions.List.HasGarbage);
+        Assert.Equal(version.Position, _copy.Mimei.Versions.Read(1).Position);
+
+        // Whoever still has the other one does not bring it back.
+        outcome = _copy.Adopt(first, _writer.Blocks.Get(first)!);
+        Assert.IsType<CopyException>(outcome()!.Value.Problem);
+        Assert.Equal(again, _copy.Mimei.Versions.List.Find(1));
+    }
+
+    [Fact]
     public void A_version_of_another_state_ends_the_following_and_is_kept_as_evidence()
     {
         Writer.Prepare("SET n 1");
