@@ -251,6 +251,7 @@ public sealed unsafe partial class MimeiCopy
             }
 
             Copy.Exchange(made, problem is null ? log.LastPosition : new Position(place.Segment.Epoch, _to));
+            Copy.LetGoOfAdoptions(_to);
             Copy.ForgetVersionsBehind(_to);
             if (problem is not null)
             {
@@ -438,6 +439,7 @@ public sealed unsafe partial class MimeiCopy
             CheckpointFiles.DeleteOthers(folder, position);
             CopyFile.End(folder);
             Copy.Exchange(made, position);
+            Copy.LetGoOfAdoptions(0); // whether they lie in this history is not known here
             Copy.ForgetVersionsBehind(position.Sequence);
             _pin!.Dispose();
             Copy._files.Report($"MiMei {Copy._mimei.Id} is version {_version.Number} now, entry {position}");
@@ -499,6 +501,9 @@ public sealed unsafe partial class MimeiCopy
         public Action<StateCheck, Exception?> Done { get; } = done;
 
         public bool IsBusy { get; set; }
+
+        /// <summary>Its place is not that of the log here any more, while another thread is still at it.</summary>
+        public bool IsGone { get; set; }
     }
 
     private sealed class AdoptWork(MimeiCopy copy, Cid block, ReadOnlyMemory<byte> bytes, Action<StateCheck, Exception?> done) : Work(copy)
@@ -691,6 +696,12 @@ public sealed unsafe partial class MimeiCopy
 
     private void Compare(Adoption adoption, Cid own)
     {
+        if (adoption.IsGone)
+        {
+            End(adoption, StateCheck.Unknown, null);
+            return;
+        }
+
         adoption.IsBusy = true;
         MimeiVersion version = adoption.Version;
         if (own != version.State)
@@ -716,6 +727,13 @@ public sealed unsafe partial class MimeiCopy
             (replaced, problem) =>
             {
                 pin.Dispose();
+                if (adoption.IsGone)
+                {
+                    Unlist(adoption);
+                    End(adoption, StateCheck.Unknown, null);
+                    return;
+                }
+
                 if (!replaced.IsNone)
                 {
                     versions.Forget();
@@ -724,6 +742,41 @@ public sealed unsafe partial class MimeiCopy
 
                 End(adoption, problem is null ? StateCheck.Equal : StateCheck.Unknown, problem);
             });
+    }
+
+    /// <summary>The log is another behind an entry: what was to be held against the state of a place there is not, whatever is written there next.</summary>
+    private void LetGoOfAdoptions(ulong behind)
+    {
+        foreach (Adoption adoption in _adoptions.Where(a => a.Version.Position.Sequence > behind).ToArray())
+        {
+            if (adoption.IsBusy)
+            {
+                adoption.IsGone = true;
+            }
+            else
+            {
+                End(adoption, StateCheck.Unknown, null);
+            }
+        }
+    }
+
+    /// <summary>It was listed on another thread while its place went.</summary>
+    private void Unlist(Adoption adoption)
+    {
+        Versioner versions = _mimei.Versions!;
+        try
+        {
+            if (versions.List.Find(adoption.Version.Number) == adoption.Block)
+            {
+                versions.List.Remove(new HashSet<ulong> { adoption.Version.Number });
+            }
+        }
+        catch (IOException e)
+        {
+            _files.Report($"MiMei {_mimei.Id}: version {adoption.Version.Number} was taken back, and is listed still: {e.Message}");
+        }
+
+        versions.Forget();
     }
 
     private void End(Adoption adoption, StateCheck check, Exception? problem)

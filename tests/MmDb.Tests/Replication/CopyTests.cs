@@ -305,6 +305,28 @@ public sealed class CopyTests : IDisposable
     }
 
     [Fact]
+    public void A_version_that_waits_for_its_place_is_let_go_when_the_log_goes_on_otherwise()
+    {
+        Writer.Prepare("SET n 1");
+        _copy.Follow();
+        LogPlace place = _copy.Copy.Log.WrittenEnd.Place;
+        Writer.Prepare("SET n 2");
+        _copy.Follow();
+        Writer.Prepare("SET n 3");
+        Assert.Equal(":1", _writer.Run("MIMEI BACKUP"));
+        Func<(StateCheck Check, Exception? Problem)?> outcome = _copy.Adopt(1);
+        Assert.Null(outcome());
+        _copy.GoBack(place);
+        Assert.Equal((StateCheck.Unknown, null), outcome());
+        _copy.Follow();
+        Assert.Empty(_copy.Mimei.Versions!.List.All);
+        outcome = _copy.Adopt(1);
+        _copy.Settle();
+        Wait.Until(() => outcome() is not null);
+        Assert.Equal((StateCheck.Equal, null), outcome());
+    }
+
+    [Fact]
     public void A_version_of_another_state_ends_the_following_and_is_kept_as_evidence()
     {
         Writer.Prepare("SET n 1");
