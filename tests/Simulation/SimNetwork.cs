@@ -304,7 +304,7 @@ public sealed class SimNode : IReplicaPort
         }
 
         int sources = Replica.Sources.Count;
-        if (Replica.Mode != ReplicaMode.Writer ? sources < 2 || Replica.NeedsSources : sources == 0 && _world.Random.Next(20) == 0)
+        if (Replica.Mode != ReplicaMode.Writer ? sources < 2 || Replica.NeedsSources : _world.Random.Next(20) == 0)
         {
             SimNode other = _world.Nodes[_world.Random.Next(_world.Nodes.Count)];
             if (_world.Random.Next(4) == 0)

@@ -20,13 +20,15 @@ public class SimulationTests
     [MemberData(nameof(AllShards))]
     public void After_healing_every_follower_has_the_same_state_and_nothing_acknowledged_is_lost(int shard) => Seeds.Run(48, 1000, shard, Shards, Run);
 
-    /// <summary>Networks in which a writer before was still believed to be the one (170), trimmed segments were asked for (217), an answer to a question of a plan that was left was taken for a lie (505), entries that a takeover never saw were lost without a word (848), and a source that heard of writers out of their order was blamed for what one of them signed (851).</summary>
+    /// <summary>Networks in which a writer before was still believed to be the one (170), trimmed segments were asked for (217), an answer to a question of a plan that was left was taken for a lie (505), entries that a takeover never saw were lost without a word (848), a source that heard of writers out of their order was blamed for what one of them signed (851), and a writer
+    /// that was cut off with its followers was never told that another writes (997).</summary>
     [Theory]
     [InlineData(170)]
     [InlineData(217)]
     [InlineData(505)]
     [InlineData(848)]
     [InlineData(851)]
+    [InlineData(997)]
     public void Networks_in_which_it_once_went_wrong_end_well(int seed) => Run(seed);
 
     [Fact]

@@ -27,9 +27,12 @@ internal sealed partial class MimeiReplica
     /// <summary>How often is looked at what followers need, and whether they are there.</summary>
     private const long KeepPauseMs = 1000;
 
+    /// <summary>How often who writes greets whom he knows: one that was cut off may not have heard that another writes now, and would go on by itself.</summary>
+    private const long GreetPauseMs = 60_000;
+
     private IDisposable? _kept;
     private bool _isLogNeeded;
-    private long _keptAtMs, _touchedAtMs;
+    private long _keptAtMs, _touchedAtMs, _greetAtMs;
     private TimeSpan _pause;
     private long _lookAtMs, _begunRounds, _endedRounds, _servableAtMs, _receivedBefore;
     private string? _refusal;
@@ -112,6 +115,12 @@ internal sealed partial class MimeiReplica
         KeepServable();
         KeepLog();
         KeepInTouch();
+        if (Writes && NowMs >= _greetAtMs)
+        {
+            _isUnheard |= _greetAtMs > 0 && _keeper.State.Peers.Count > 0;
+            _greetAtMs = NowMs + GreetPauseMs;
+        }
+
         if (_isUnheard && !_isFinding)
         {
             _isUnheard = false;
