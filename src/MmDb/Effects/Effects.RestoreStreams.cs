@@ -59,7 +59,7 @@ public sealed unsafe partial class Effects
             added = reader.Length();
         }
 
-        if ((ulong)stream.Count != count || last < stream.LastEntryId() || added < count || added > long.MaxValue)
+        if ((ulong)stream.Count != count || last < stream.LastEntryId() || added < count || added == ulong.MaxValue)
         {
             throw new RdbFormatException("a stream is not as it says");
         }
@@ -107,7 +107,7 @@ public sealed unsafe partial class Effects
         long read = type == RdbType.StreamListpacks
             ? new StreamValue(Memory.KeyTable.Get(_database.FindSlot(key))).EntriesUpTo(last)
             : (long)reader.Length();
-        if (read < StreamValue.UnknownEntriesRead || !StreamGroupCreate(key, group, last, read))
+        if (!StreamGroupCreate(key, group, last, read))
         {
             throw new RdbFormatException("a stream's group is damaged, or there twice");
         }

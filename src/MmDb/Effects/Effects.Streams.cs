@@ -157,7 +157,7 @@ public sealed unsafe partial class Effects
     }
 
     /// <summary>
-    /// Sets the id that new ones must be above, unless that is below an entry's; how many entries were ever added (-1: as it is), and the
+    /// Sets the id that new ones must be above, unless that is below an entry's; how many entries were ever added (as 64 bits; -1: as it is), and the
     /// largest deleted id (0-0: as it is).
     /// </summary>
     public void StreamSetId(in Key key, StreamId lastId, long entriesAdded, StreamId maxDeletedId)
@@ -173,7 +173,7 @@ public sealed unsafe partial class Effects
         }
 
         stream->LastId = lastId;
-        stream->EntriesAdded = entriesAdded >= 0 ? (ulong)entriesAdded : stream->EntriesAdded;
+        stream->EntriesAdded = entriesAdded != -1 ? (ulong)entriesAdded : stream->EntriesAdded;
         stream->MaxDeletedId = maxDeletedId.IsZero ? stream->MaxDeletedId : maxDeletedId;
         _keyspace.Dirty++;
     }

@@ -133,6 +133,19 @@ public sealed unsafe class StreamTests
     }
 
     [Fact]
+    public void A_stream_to_which_more_was_added_than_a_number_with_a_sign_counts_is_restored_as_it_is()
+    {
+        using var db = new InProcess();
+        db.Prepare("XADD s 1-1 f v", "XSETID s 1-5 ENTRIESADDED 9223372036854775807", "XGROUP CREATE s g 0", "XADD s 2-1 f v", "XADD s 2-2 f v", "XREADGROUP GROUP g c STREAMS s >");
+        string groups = "[[\"name\", \"g\", \"consumers\", :1, \"pending\", :3, \"last-delivered-id\", \"2-2\", \"entries-read\", :-9223372036854775807, \"lag\", :0]]";
+        Assert.Equal(groups, db.Run("XINFO GROUPS s"));
+        byte[] payload = db.Default.RunRaw("DUMP s");
+        Assert.Equal("+OK", db.Run(["RESTORE"u8.ToArray(), "t"u8.ToArray(), "0"u8.ToArray(), payload]));
+        Assert.Equal(groups, db.Run("XINFO GROUPS t"));
+        Assert.Contains("\"entries-added\", :-9223372036854775807", db.Run("XINFO STREAM t"), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Stream_commands_tell_their_events()
     {
         using var db = new InProcess();
