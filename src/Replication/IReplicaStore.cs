@@ -99,7 +99,11 @@ public interface IReplicaStore
 
     // ------------------------------------------------------------------ writing and not
 
-    /// <summary>The copy becomes the writer's log: no segment is running (<see cref="LogEnd.IsCut"/>), and what is written from now on stands in a new epoch.</summary>
+    /// <summary>
+    /// The copy becomes the writer's log: no segment is running (<see cref="LogEnd.IsCut"/>), and what is written from now on stands in a new epoch. Completes with
+    /// <see cref="LogUndoneException"/>, nothing done, where the keyspace has entries that the log gave up: it goes back to <see cref="End"/> first.
+    /// After any other <see cref="IOException"/> it may be half done: it is asked for again before anything else of the log is.
+    /// </summary>
     void Promote(long operation, ulong epoch);
 
     /// <summary>The writer's log becomes a copy: nothing more is accepted from clients.</summary>

@@ -12,6 +12,9 @@ public sealed partial class Replica
 {
     private WriterCertificate? _takeover;
     private bool _isFenced, _isRecovered;
+
+    // Whether the log may be a copy no more, and is not the writer's yet. It becomes that one first, whoever writes meanwhile.
+    private bool _isHalfWriter;
     private long _recoverUntil, _recoverAtMost;
 
     /// <summary>Takes certificates that came some other way than from a peer: with versions that were imported.</summary>
@@ -53,7 +56,7 @@ public sealed partial class Replica
         }
 
         Resume();
-        if (Mode != ReplicaMode.Follower && Certificate!.Node != _options.Node)
+        if ((Mode != ReplicaMode.Follower || _takeover is not null) && Certificate!.Node != _options.Node)
         {
             Fence();
             _port.Report(new WriterFenced(Certificate));
@@ -75,6 +78,11 @@ public sealed partial class Replica
     private void Fence()
     {
         _isFenced = Mode == ReplicaMode.Writer;
+        if (!_isHalfWriter)
+        {
+            (_takeover, _isRecovered, _nextEpoch) = (null, false, 0);
+        }
+
         Mode = ReplicaMode.Follower;
         _headDueMs = long.MaxValue;
         NeedsSources = true;
@@ -169,23 +177,37 @@ public sealed partial class Replica
 
         ulong epoch = _savingEpoch;
         ulong abandoned = Seen is { } seen && _key is { } key && seen.Writer.Span.SequenceEqual(key.PublicKey.Bytes) && seen.To > _log.To ? seen.To - _log.To : 0;
-        _isExclusive = true;
+        _isExclusive = _isHalfWriter = true;
         var after = new Position(_log.Segment.Epoch, _log.To);
         State = "begins to write";
         _store.Promote(
             Begin(result =>
             {
                 _isExclusive = false;
+                _isHalfWriter = result.Failure is IOException and not LogUndoneException;
                 if (result.Failure is { } failure)
                 {
                     _port.Report(new StoreFailed(failure));
                     _retryAt = _now + 1000;
+                    if (failure is LogUndoneException)
+                    {
+                        GoBack(_store.End.Place);
+                    }
+
                     return;
                 }
 
                 (_takeover, _isRecovered, _nextEpoch) = (null, false, 0);
                 Certificate = _writers.Newest;
                 Mode = ReplicaMode.Writer;
+                if (_writers.Term > WriterCertificate.TermOf(epoch))
+                {
+                    // Another was named meanwhile.
+                    Fence();
+                    Resume();
+                    return;
+                }
+
                 NeedsSources = false;
                 IsLevel = true;
                 State = "writes";

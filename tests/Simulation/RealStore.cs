@@ -50,7 +50,7 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
     private InProcess.Client? _client, _backup;
     private (ulong Number, Position At)? _begun;
     private readonly List<(ulong Kept, ulong Last)> _givenUp = [];
-    private long _running;
+    private long _running, _takingBack;
     private ulong _inDoubt;
     private ulong _seen;
     private int _left = int.MaxValue;
@@ -225,16 +225,21 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
     {
         Touch();
         Verify(isOwn: IsWriter);
-        ulong before = Last;
         bool wasCopy = Mimei.Copy is not null;
         _running = operation;
         begin();
         Settle();
         _running = 0;
-        if (wasCopy && Last < before && takesBack?.Invoke(_ended.GetValueOrDefault(operation)) == true)
+        if (wasCopy && takesBack is not null)
         {
-            TakenBack += before - Last;
-            _seen = Math.Min(_seen, Last);
+            if (!_ended.TryGetValue(operation, out StoreResult ended))
+            {
+                _takingBack = operation; // it waits for a state that is being made
+            }
+            else if (takesBack(ended))
+            {
+                TakeBack();
+            }
         }
 
         Verify(isOwn: !wasCopy || IsWriter);
@@ -249,8 +254,21 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
         }
         else
         {
+            if (operation == _takingBack)
+            {
+                TakeBack();
+                _takingBack = 0;
+            }
+
             Ended?.Invoke(operation, result);
         }
+    }
+
+    private void TakeBack()
+    {
+        ulong last = Log!.WrittenSequence;
+        TakenBack += _seen > last ? _seen - last : 0;
+        _seen = Math.Min(_seen, last);
     }
 
     // ------------------------------------------------------------------ a process
@@ -262,7 +280,7 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
     private void Open(bool isCopy)
     {
         Kill();
-        (_begun, _backup, _state, _entries, _seen) = (null, null, null, null, 0);
+        (_begun, _backup, _state, _entries, _seen, _takingBack) = (null, null, null, null, 0, 0);
         _commands.Clear();
         _worker = LogWorker.Manual();
         bool isNew = _logDisk.Names.All(static name => !name.EndsWith(".seg", StringComparison.Ordinal)) && CheckpointFiles.List(_disk).Count == 0;
@@ -661,6 +679,11 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
     {
         var found = new List<(ulong, ulong, ulong)>();
         WriteLog log = Log!;
+        if (_takingBack != 0)
+        {
+            TakeBack();
+        }
+
         if (log.WrittenSequence < _seen)
         {
             if (Mimei.Copy is not null && !_hasDiskFailed)

@@ -78,7 +78,7 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
     private ulong _base, _baseState, _synced, _writeEpoch;
     private uint _salt = 1;
     private int _failures;
-    private bool _hasSyncFailed;
+    private bool _hasSyncFailed, _isHalfWriter;
 
     private (ulong Number, ulong Sequence, ulong State)? _begun;
 
@@ -370,6 +370,13 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
 
     public void Promote(long operation, ulong epoch) => Pending.Enqueue((operation, () =>
     {
+        if (IsFull)
+        {
+            _isHalfWriter = true;
+            return new StoreResult { Failure = new IOException("No space left on device") };
+        }
+
+        _isHalfWriter = false;
         (IsWriter, _writeEpoch, IsCut) = (true, epoch, _segments.Count > 0);
         return default(StoreResult);
     }
@@ -393,12 +400,12 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
     // ------------------------------------------------------------------ the writer's own
 
     /// <summary>The log of a new MiMei, or of one that ended cleanly, is written on in the epoch that it was in.</summary>
-    public void OpenAsWriter(ulong epoch) => (IsWriter, _writeEpoch) = (true, epoch);
+    public void OpenAsWriter(ulong epoch) => (IsWriter, _writeEpoch, _isHalfWriter) = (true, epoch, false);
 
     public ulong WriteEpoch => _writeEpoch;
 
     /// <summary>A copy again, as a node that starts opens it until it is told otherwise.</summary>
-    public void OpenAsCopy() => IsWriter = false;
+    public void OpenAsCopy() => (IsWriter, _isHalfWriter) = (false, false);
 
     public IEnumerable<(ulong Epoch, ulong Sequence, ulong Hash)> Write(Random random)
     {
@@ -570,8 +577,17 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
 
     // ------------------------------------------------------------------ inside
 
+    private void ThrowIfHalfWriter()
+    {
+        if (_isHalfWriter)
+        {
+            throw new ViolationException("a copy is changed that was about to become the writer's log");
+        }
+    }
+
     private void Take(SegmentStart start, long offset, byte[] bytes)
     {
+        ThrowIfHalfWriter();
         int at = 0;
         if (offset == 0)
         {
@@ -692,8 +708,12 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
         _entries.Add(new Entry(segment.Start.Epoch, hash, Mix(StateNow, BitConverter.GetBytes(hash)), segment.Bytes.Count));
     }
 
+    /// <summary>Whether states before the one of now can be made: not where no checkpoint lies so far back, and the log not to its beginning.</summary>
+    public bool KeepsStates { get; set; } = true;
+
     private bool TryGoBack(LogPlace place)
     {
+        ThrowIfHalfWriter();
         ulong before = Last;
         if (place == default)
         {
@@ -704,6 +724,11 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
             (_base, _baseState, _synced, IsCut) = (0, 0, 0, false);
             TakenBack += before;
             return true;
+        }
+
+        if (!KeepsStates)
+        {
+            return false;
         }
 
         Segment? segment = _segments.Find(s => s.Start == place.Segment);

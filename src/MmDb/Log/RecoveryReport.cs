@@ -92,7 +92,7 @@ public sealed class LogCorruptedException : IOException
     public string Problem { get; }
 }
 
-/// <summary>The log that is copied goes on before what the owner of the copy has: a new epoch undid that.</summary>
+/// <summary>The log of a copy goes on before what its owner has: a new epoch undid that, or its disk gave it up.</summary>
 public sealed class LogUndoneException : IOException
 {
     /// <summary>Names what comes next, and what there is.</summary>
@@ -103,7 +103,7 @@ public sealed class LogUndoneException : IOException
         Have = have;
     }
 
-    /// <summary>The first entry of the new epoch.</summary>
+    /// <summary>The entry that the log goes on with.</summary>
     public Position Next { get; }
 
     /// <summary>The last entry that was applied.</summary>

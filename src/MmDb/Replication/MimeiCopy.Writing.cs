@@ -17,9 +17,16 @@ public sealed unsafe partial class MimeiCopy
                 return Next.Over;
             }
 
-            if (Copy._problem is { } problem || Copy.IsApartFromLog)
+            if (Copy._problem is { } problem)
             {
-                Fail(new CopyException(Copy._problem ?? $"the log of MiMei {mimei.Id} lacks entries that its state has, up to {Copy.Applied}"));
+                Fail(new CopyException(problem));
+                return Next.Over;
+            }
+
+            if (Copy.IsApartFromLog)
+            {
+                // Its disk gave up entries that were applied.
+                Fail(new LogUndoneException(new Position(Copy.Log.LastPosition.Epoch, Copy.Log.LastSequence + 1), Copy.Applied.Sequence));
                 return Next.Over;
             }
 

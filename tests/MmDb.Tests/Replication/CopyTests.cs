@@ -474,6 +474,34 @@ public sealed class CopyTests : IDisposable
     }
 
     [Fact]
+    public void Who_is_to_write_gives_up_first_what_the_log_gave_up()
+    {
+        var disk = new SimulatedDisk(1);
+        using var copy = new CopyFixture(_writer, logDisk: disk);
+        Writer.Prepare("SET n 1");
+        copy.Follow();
+        Assert.True(copy.Copy.Log.WaitSynced(1));
+        Writer.Prepare("SET n 2");
+        copy.Follow();
+        disk.Fails = static operation => operation == "sync";
+        Assert.False(copy.Copy.Log.WaitSynced(2));
+        disk.Fails = static _ => false;
+        copy.Copy.Log.Tick(1);
+        copy.Copy.Log.Tick(1_000_000);
+        Assert.Equal("\"2\"", copy.Db.Run("GET n"));
+        Exception? problem = null;
+        copy.Copy.Promote(2, e => problem = e);
+        LogUndoneException refused = Assert.IsType<LogUndoneException>(problem);
+        Assert.Equal((new Position(1, 2), 2UL), (refused.Next, refused.Have));
+        GoneBack gone = copy.GoBack(copy.Copy.Log.WrittenEnd.Place);
+        Assert.Equal((false, 1UL), (gone.NeedsVersion, gone.Undone));
+        copy.Copy.Promote(2, e => problem = e);
+        Assert.Null(problem);
+        Assert.Equal("\"1\"", copy.Db.Run("GET n"));
+        Assert.Equal("+OK", copy.Db.Run("SET n 3"));
+    }
+
+    [Fact]
     public void Behind_what_is_here_a_version_is_needed_to_go_back()
     {
         Writer.Prepare("SET n 1");
