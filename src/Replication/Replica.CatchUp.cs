@@ -192,7 +192,13 @@ public sealed partial class Replica
     {
         if (_version is not null)
         {
-            // The version does not lie in the head's history.
+            // What lies below it here lies in the head's history, too.
+            if (!common.IsNone && _log.FindNode(_store, common) is { } upTo && _log.FindNode(_store, _version.Segment) is { } cut && cut.Node.To <= upTo.Node.To)
+            {
+                BeginState();
+                return;
+            }
+
             NextVersion();
             return;
         }

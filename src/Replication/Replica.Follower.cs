@@ -50,6 +50,9 @@ public sealed partial class Replica
         /// <summary>With this head it could not give what was asked for.</summary>
         public Head? Useless { get; set; }
 
+        /// <summary>None of its versions lies in this head's history.</summary>
+        public Head? Versionless { get; set; }
+
         /// <summary>A plan was left whose question for nodes may still be answered, before the next one is.</summary>
         public bool HasOldQuestion { get; set; }
 

@@ -34,15 +34,17 @@ public sealed partial class Replica
             return false;
         }
 
-        bool isBehind = source.Floor > _log.To + 1 || (source.Floor == _log.To + 1 && _log.Segment.Offset > 0);
-        return isBehind || (source.StateBytes > 0 && StateCost * source.StateBytes < source.LogBytes);
+        return IsBehind(source) || (source.StateBytes > 0 && StateCost * source.StateBytes < source.LogBytes);
     }
+
+    /// <summary>Whether the log is not there any more from what is here on.</summary>
+    private bool IsBehind(SourceStream source) => source.Floor > _log.To + 1 || (source.Floor == _log.To + 1 && _log.Segment.Offset > 0);
 
     private bool ChooseVersion(SourceStream source)
     {
         _candidates = [.. source.Versions.Where(v => v.Position.Sequence <= source.Head!.To)];
         _candidate = _candidates.Count;
-        if (_candidate == 0)
+        if (_candidate == 0 || source.Versionless == _target)
         {
             return false;
         }
@@ -59,8 +61,16 @@ public sealed partial class Replica
         _chain.Clear();
         if (--_candidate < 0)
         {
-            _active!.Useless = _target;
             State = "no version lies in the log's history";
+            if (_mustLoad || !IsBehind(_active!))
+            {
+                _active!.Versionless = _target; // by the log, then
+            }
+            else
+            {
+                _active!.Useless = _target;
+            }
+
             LeavePlan();
             return;
         }

@@ -448,6 +448,39 @@ public class StoryTests
 
     [Theory]
     [MemberData(nameof(AllSeeds))]
+    public void Who_cannot_make_an_older_state_takes_the_version_at_whose_end_the_histories_part(int seed)
+    {
+        var world = new SimWorld(seed, 2, 0) { DialsAlone = false };
+        (SimNode writer, SimNode follower) = (world.Nodes[0], world.Nodes[1]);
+        writer.Start();
+        follower.Start();
+        long stream = world.Connect(follower, writer);
+        Write(world, writer, 10);
+        Run(world, 3000);
+        MakeVersion(world, writer);
+        Run(world, 3000);
+        Write(world, writer, 30);
+        for (int i = 0; i < 500 && follower.Store.Last < 40; i++)
+        {
+            Run(world, 1);
+        }
+
+        Assert.Equal(writer.Store.State, follower.Store.State);
+        world.Cut(stream);
+        writer.Stop(isClean: false, losesPower: true);
+        writer.Start();
+        Run(world, 5000);
+        Assert.Equal(ReplicaMode.Writer, writer.Replica!.Mode);
+        Write(world, writer, 5);
+        ((SimStore)follower.Store).KeepsStates = false;
+        world.Connect(follower, writer);
+        Run(world, 5000);
+        Assert.Equal(writer.Store.State, follower.Store.State);
+        Assert.All(follower.Undone, static undone => Assert.True(undone.After.Sequence >= 10));
+    }
+
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
     public void A_writer_that_ends_the_moment_it_learns_that_another_writes_follows_that_one_when_it_is_back(int seed)
     {
         var world = new SimWorld(seed, 3, 0) { DialsAlone = false };
@@ -490,6 +523,43 @@ public class StoryTests
         Assert.False(first.Store.IsWriter);
         Assert.Equal(second.Store.State, first.Store.State);
         Assert.Equal(second.Store.State, follower.Store.State);
+    }
+
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
+    public void Who_was_about_to_write_and_hears_of_another_follows_that_one(int seed)
+    {
+        var world = new SimWorld(seed, 4, 0) { DialsAlone = false };
+        (SimNode first, SimNode second, SimNode third, SimNode follower) = (world.Nodes[0], world.Nodes[1], world.Nodes[2], world.Nodes[3]);
+        foreach (SimNode node in world.Nodes)
+        {
+            node.Start();
+        }
+
+        Write(world, first, 10);
+        long[] streams = [world.Connect(second, first), world.Connect(third, first)];
+        world.Connect(follower, second);
+        Run(world, 3000);
+        Array.ForEach(streams, world.Cut);
+
+        // A writer that returns, and one that takes over, whose disks have no room to begin.
+        first.Stop(isClean: false, losesPower: true);
+        first.Start();
+        first.Store.IsFull = second.Store.IsFull = true;
+        TakeOver(world, second, 1);
+        Run(world, 10_000);
+        Assert.False(first.Store.IsWriter || second.Store.IsWriter);
+        TakeOver(world, third, 2);
+        Run(world, 3000);
+        Write(world, third, 5);
+        world.Connect(first, third);
+        world.Connect(second, third);
+        Run(world, 3000);
+        first.Store.IsFull = second.Store.IsFull = false;
+        Run(world, 5000);
+        Assert.Equal((ReplicaMode.Follower, ReplicaMode.Follower), (first.Replica!.Mode, second.Replica!.Mode));
+        Assert.Equal((third.Store.State, third.Store.State), (first.Store.State, second.Store.State));
+        Assert.Equal(third.Store.State, follower.Store.State);
     }
 
     [Theory]
@@ -711,15 +781,21 @@ public class StoryTests
     private static void FromVersion(SimWorld world, SimNode writer, SimNode newcomer)
     {
         Write(world, writer, 200);
-        (ulong number, Position at) = writer.Store.BeginVersion(1)!.Value;
-        writer.With(r => r.VersionBegun(number, at));
-        Assert.True(writer.Store.EndVersion(writer.WriterKey!, world.Clock.NowMs));
-        writer.With(static r => r.VersionsChanged());
+        Position at = MakeVersion(world, writer);
         Write(world, writer, 5);
         world.Connect(newcomer, writer);
         Run(world, 5000);
         Assert.Equal(writer.Store.State, newcomer.Store.State);
         Assert.Equal(at.Sequence + 1, newcomer.Store.Places[0].Segment.First);
+    }
+
+    private static Position MakeVersion(SimWorld world, SimNode writer)
+    {
+        (ulong number, Position at) = writer.Store.BeginVersion(1)!.Value;
+        writer.With(r => r.VersionBegun(number, at));
+        Assert.True(writer.Store.EndVersion(writer.WriterKey!, world.Clock.NowMs));
+        writer.With(static r => r.VersionsChanged());
+        return at;
     }
 
     private static void TakeOver(SimWorld world, SimNode node, uint term)
