@@ -40,6 +40,12 @@ public sealed partial class Replica
                 if (result.IsMissing)
                 {
                     _mustLoad = true;
+                    if (place == default)
+                    {
+                        State = "the log's beginning is gone here, and the writer shares nothing of what is left and has no version: this copy is to be removed, and taken anew";
+                        _retryAt = _now + 1000;
+                    }
+
                     return;
                 }
 

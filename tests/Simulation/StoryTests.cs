@@ -476,6 +476,7 @@ public class StoryTests
         world.Connect(follower, writer);
         Run(world, 5000);
         Assert.Equal(writer.Store.State, follower.Store.State);
+        Assert.Equal(writer.Store.Versions, follower.Store.Versions);
         Assert.All(follower.Undone, static undone => Assert.True(undone.After.Sequence >= 10));
     }
 
