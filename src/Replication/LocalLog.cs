@@ -165,6 +165,11 @@ internal sealed class LocalLog
         // Another thread writes: what began since the end was looked at does not end there.
         (end, IReadOnlyList<LogPlace> places) = store.Extent;
         int at = IndexOfCurrent(places);
+        if (Length == 0 && !IsAsFinished(places))
+        {
+            return false;
+        }
+
         if (at < 0)
         {
             // What was written since may have been trimmed since: then the node before is another.
@@ -295,6 +300,21 @@ internal sealed class LocalLog
         }
 
         return -1;
+    }
+
+    /// <summary>Whether the segment that ended last is what it was: after a failed sync the log writes anew what was not durable, in other segments.</summary>
+    private bool IsAsFinished(IReadOnlyList<LogPlace> places)
+    {
+        for (int i = places.Count - 1; i >= 0 && _recent is [.., var last]; i--)
+        {
+            SegmentStart start = places[i].Segment;
+            if ((start.First, start.Offset).CompareTo((Segment.First, Segment.Offset)) < 0)
+            {
+                return start == last.Start && places[i].Length == last.Length;
+            }
+        }
+
+        return true;
     }
 
     /// <param name="to">The last entry that ends in it.</param>

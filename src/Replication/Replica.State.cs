@@ -132,6 +132,12 @@ public sealed partial class Replica
             return;
         }
 
+        if (_log.FindNode(_store, _version.Segment) is { } own)
+        {
+            _versionNode = own.Node;
+            return;
+        }
+
         _stateWants++;
         Cid node = _version.Segment;
         Ask(node, SegmentNode.MaxBytes, isPlan: true, (from, bytes) =>

@@ -13,8 +13,12 @@ public sealed class LocalLogTests : IDisposable
 {
     private static readonly LeitherId _mid = LeitherId.Of("MiMei"u8);
 
-    private readonly WriteLog _written = WriteLog.Open(
-        new SimulatedDisk(1), new LogOptions { SegmentBytes = 4096, Worker = LogWorker.Manual(), Origin = new SegmentOrigin(_mid, new byte[32]) }, 0, null);
+    private readonly SimulatedDisk _disk = new(1);
+    private readonly LogWorker _worker = LogWorker.Manual();
+    private readonly WriteLog _written;
+
+    public LocalLogTests() =>
+        _written = WriteLog.Open(_disk, new LogOptions { SegmentBytes = 4096, Worker = _worker, Origin = new SegmentOrigin(_mid, new byte[32]) }, 0, null);
 
     public void Dispose() => _written.Dispose();
 
@@ -43,6 +47,35 @@ public sealed class LocalLogTests : IDisposable
         Assert.Equal((anew.Place, anew.Previous, anew.To), (log.Place, log.Previous, log.To));
         Assert.Equal(anew.Digest(), log.Digest());
         Assert.Equal((2ul, 3ul), (log.Segment.First, log.To));
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_segment_that_ended_and_was_written_anew_since_its_sync_failed_is_taken_in_anew(bool goesOn)
+    {
+        var store = new Store(_written);
+        Append("first");
+        Assert.True(_written.WaitSynced(1));
+        Append("second");
+        _written.Cut();
+        var log = new LocalLog(_mid, static _ => new byte[32]);
+        Assert.True(log.Open(store));
+        Assert.Equal((3ul, 2ul), (log.Segment.First, log.To));
+
+        _disk.Fails = static operation => operation == "sync";
+        Assert.False(_written.WaitSynced(2));
+        _disk.Fails = static _ => false;
+        _written.Tick(1);
+        _written.Tick(1_000_000);
+        _worker.Run();
+        Assert.Equal(LogState.Open, _written.Error.State);
+        if (goesOn) Append("third");
+        Assert.False(log.Extend(store));
+        Assert.True(log.Open(store));
+        SealedSegment anew = store.Newest!;
+        Assert.Equal((1u, 2ul, anew.Cid), (anew.Generation, anew.Node.From, log.Previous));
+        Assert.Equal((3ul, goesOn ? 3ul : 2ul), (log.Segment.First, log.To));
     }
 
     private void Append(string text)
