@@ -77,8 +77,14 @@ public sealed partial class Replica
 
         _phase = Phase.State;
         ListedVersion listed = _candidates[_candidate];
-        Ask(listed.Block, 16 << 10, isPlan: true, (from, bytes) =>
+        SourceStream active = _active!;
+        Ask(listed.Block, MaxVersionBytes, isPlan: true, (from, bytes) =>
         {
+            if (_active != active)
+            {
+                return; // whoever else wanted it left the plan
+            }
+
             if (from is null)
             {
                 NextVersion();
@@ -87,8 +93,7 @@ public sealed partial class Replica
 
             if (Read(bytes) is not { } version || version.Number != listed.Number || version.Position != listed.Position)
             {
-                BytesRefused += bytes.Length;
-                Fault(from, FaultReason.Forged, "a version that nobody signed who may make one");
+                ListedFalsely(listed, active, bytes.Length);
                 return;
             }
 

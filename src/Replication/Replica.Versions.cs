@@ -220,19 +220,23 @@ public sealed partial class Replica
             }
             else if (Read(bytes) is not { } version || version.Number != listed.Number || version.Position != listed.Position)
             {
-                // It is what its name says: who lists it is wrong, and not who gave it.
-                BytesRefused += bytes.Length;
-                _useless.Add(listed.Block);
-                foreach (SourceStream source in _sources.Values.Where(s => s.Versions.Contains(listed)).ToArray())
-                {
-                    Fault(source, FaultReason.Forged, "a version that nobody signed who may make one");
-                }
+                ListedFalsely(listed, null, bytes.Length);
             }
             else
             {
                 VersionCame(version, listed.Block, bytes);
             }
         });
+    }
+
+    /// <summary>A block is what its name says, and not the version that it was listed as: who lists it is wrong, and not who gave it.</summary>
+    private void ListedFalsely(ListedVersion listed, SourceStream? by, int bytes)
+    {
+        BytesRefused += bytes;
+        foreach (SourceStream source in _sources.Values.Where(s => s == by || s.Versions.Contains(listed)).ToArray())
+        {
+            Fault(source, FaultReason.Forged, "a version that nobody signed who may make one");
+        }
     }
 
     /// <summary>Whether a segment ends here with an entry, as one does where a version was made.</summary>

@@ -5,6 +5,7 @@ using Leither.MmDb.Log;
 using Leither.MmDb.Writers;
 using Leither.Replication;
 using Xunit;
+using static Leither.Simulation.StorySteps;
 
 namespace Leither.Simulation;
 
@@ -373,13 +374,8 @@ public class StoryTests
     [MemberData(nameof(AllSeeds))]
     public void What_a_writer_wrote_whose_term_the_next_one_never_saw_is_reported_by_who_loads_the_next_ones_version(int seed)
     {
-        var world = new SimWorld(seed, 5, 0) { DialsAlone = false };
+        SimWorld world = Started(seed, 5);
         (SimNode first, SimNode second, SimNode third, SimNode follower, SimNode newcomer) = (world.Nodes[0], world.Nodes[1], world.Nodes[2], world.Nodes[3], world.Nodes[4]);
-        foreach (SimNode node in world.Nodes)
-        {
-            node.Start();
-        }
-
         Write(world, first, 10);
         long[] streams = [world.Connect(second, first), world.Connect(follower, first)];
         world.Connect(third, first);
@@ -484,13 +480,8 @@ public class StoryTests
     [MemberData(nameof(AllSeeds))]
     public void A_writer_that_ends_the_moment_it_learns_that_another_writes_follows_that_one_when_it_is_back(int seed)
     {
-        var world = new SimWorld(seed, 3, 0) { DialsAlone = false };
+        SimWorld world = Started(seed, 3);
         (SimNode first, SimNode second, SimNode follower) = (world.Nodes[0], world.Nodes[1], world.Nodes[2]);
-        foreach (SimNode node in world.Nodes)
-        {
-            node.Start();
-        }
-
         Write(world, first, 10);
         long stream = world.Connect(second, first);
         Run(world, 3000);
@@ -530,13 +521,8 @@ public class StoryTests
     [MemberData(nameof(AllSeeds))]
     public void Who_was_about_to_write_and_hears_of_another_follows_that_one(int seed)
     {
-        var world = new SimWorld(seed, 4, 0) { DialsAlone = false };
+        SimWorld world = Started(seed, 4);
         (SimNode first, SimNode second, SimNode third, SimNode follower) = (world.Nodes[0], world.Nodes[1], world.Nodes[2], world.Nodes[3]);
-        foreach (SimNode node in world.Nodes)
-        {
-            node.Start();
-        }
-
         Write(world, first, 10);
         long[] streams = [world.Connect(second, first), world.Connect(third, first)];
         world.Connect(follower, second);
@@ -567,13 +553,8 @@ public class StoryTests
     [MemberData(nameof(AllSeeds))]
     public void A_takeover_that_ends_before_it_is_done_is_done_behind_what_its_certificate_names(int seed)
     {
-        var world = new SimWorld(seed, 4, 0) { DialsAlone = false };
+        SimWorld world = Started(seed, 4);
         (SimNode first, SimNode second, SimNode third, SimNode follower) = (world.Nodes[0], world.Nodes[1], world.Nodes[2], world.Nodes[3]);
-        foreach (SimNode node in world.Nodes)
-        {
-            node.Start();
-        }
-
         Write(world, first, 10);
         long[] streams = [world.Connect(second, first), world.Connect(follower, first)];
         world.Connect(third, first);
@@ -655,14 +636,9 @@ public class StoryTests
     [MemberData(nameof(AllSeeds))]
     public void What_is_taken_back_is_reported_also_where_a_disk_failed_before_it_could_be(int seed)
     {
-        var world = new SimWorld(seed, 3, 0) { DialsAlone = false };
+        SimWorld world = Started(seed, 3);
         (SimNode writer, SimNode other, SimNode follower) = (world.Nodes[0], world.Nodes[1], world.Nodes[2]);
         var disk = (SimStore)follower.Store;
-        foreach (SimNode node in world.Nodes)
-        {
-            node.Start();
-        }
-
         Write(world, writer, 5);
         long stream = world.Connect(other, writer);
         world.Connect(follower, writer);
@@ -754,30 +730,6 @@ public class StoryTests
         return most;
     }
 
-    /// <summary>A world all of whose nodes run, and none dials another by itself.</summary>
-    private static SimWorld Started(int seed, int count)
-    {
-        var world = new SimWorld(seed, count, 0) { DialsAlone = false };
-        foreach (SimNode node in world.Nodes)
-        {
-            node.Start();
-        }
-
-        return world;
-    }
-
-    private static void Run(SimWorld world, long ms) => world.Clock.RunUntil(world.Clock.NowMs + ms);
-
-    private static void Write(SimWorld world, SimNode writer, int entries)
-    {
-        for (int i = 0; i < entries; i++)
-        {
-            _ = writer.Store.Write(world.Random).Count();
-        }
-
-        writer.With(static r => r.LogGrew());
-    }
-
     /// <summary>A writer makes a version, and a newcomer has that, and no more of the log than what comes behind it.</summary>
     private static void FromVersion(SimWorld world, SimNode writer, SimNode newcomer)
     {
@@ -789,32 +741,4 @@ public class StoryTests
         Assert.Equal(writer.Store.State, newcomer.Store.State);
         Assert.Equal(at.Sequence + 1, newcomer.Store.Places[0].Segment.First);
     }
-
-    private static Position MakeVersion(SimWorld world, SimNode writer)
-    {
-        (ulong number, Position at) = writer.Store.BeginVersion(1)!.Value;
-        writer.With(r => r.VersionBegun(number, at));
-        Assert.True(writer.Store.EndVersion(writer.WriterKey!, world.Clock.NowMs));
-        writer.With(static r => r.VersionsChanged());
-        return at;
-    }
-
-    private static void TakeOver(SimWorld world, SimNode node, uint term)
-    {
-        WriterCertificate certificate = CertificateOf(world, node, term);
-        world.AddWriter(certificate);
-        (node.WriterKey, node.WasWriter) = (node.Key, true);
-        node.With(r => Assert.Null(r.TakeOver(certificate, node.Key)));
-    }
-
-    /// <summary>The author's word that a node writes behind what is there now.</summary>
-    private static WriterCertificate CertificateOf(SimWorld world, SimNode node, uint term) => new WriterCertificate
-    {
-        Mid = world.Info.Id,
-        Author = world.Author.PublicKey.Bytes.ToArray(),
-        Writer = node.Key.PublicKey.Bytes.ToArray(),
-        Node = node.Peer,
-        Epoch = WriterCertificate.FirstEpochOf(term),
-        After = node.Store.Position,
-    }.Sign(world.Author);
 }

@@ -4,6 +4,7 @@ using Leither.MmDb.Log;
 using Leither.MmDb.Writers;
 using Leither.Replication;
 using Xunit;
+using static Leither.Simulation.StorySteps;
 
 namespace Leither.Simulation;
 
@@ -210,6 +211,58 @@ public class VersionTests
         Assert.Equal(15ul, follower.Store.Last);
     }
 
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
+    public void Who_lists_what_is_no_version_is_blamed_and_not_who_gives_the_block(int seed)
+    {
+        SimWorld world = Started(seed, 4);
+        (SimNode writer, SimNode honest, SimNode liar, SimNode follower) = (world.Nodes[0], world.Nodes[1], world.Nodes[2], world.Nodes[3]);
+        world.Connect(honest, writer);
+        world.Connect(liar, writer);
+        Write(world, writer, 200);
+        Run(world, 3000);
+
+        // It has no log from there on, it says, but a version, whose block it does not have.
+        SealedSegment segment = honest.Store.Find(1)!;
+        ListedVersion invented = new(1, segment.Cid, new Position(segment.Node.Epoch, 195));
+        world.OnTheWay = (from, to, message) => message switch
+        {
+            Welcome welcome when from == honest => [welcome with { Head = default }],
+            Welcome welcome when from == liar => [welcome with { Versions = [invented], Floor = 190, StateBytes = 100 }],
+            Block block when from == liar && block.Cid == segment.Cid => [new Missing([block.Cid])],
+            _ => [message],
+        };
+        world.Connect(follower, honest);
+        Run(world, 500);
+        world.Connect(follower, liar);
+        Run(world, 3000);
+        PeerRefused refused = Assert.Single(follower.Events.OfType<PeerRefused>());
+        Assert.Equal((liar.Peer, FaultReason.Forged), (refused.Peer, refused.Reason));
+        world.OnTheWay = null;
+        world.Connect(follower, honest);
+        Run(world, 3000);
+        AssertSame(writer, honest, follower);
+    }
+
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
+    public void A_version_that_another_lists_under_a_wrong_number_is_listed_under_its_own(int seed)
+    {
+        SimWorld world = Started(seed, 3);
+        (SimNode writer, SimNode liar, SimNode follower) = (world.Nodes[0], world.Nodes[1], world.Nodes[2]);
+        Write(world, writer, 20);
+        MakeVersion(world, writer);
+        Write(world, writer, 5);
+        world.Connect(liar, writer);
+        Run(world, 3000);
+        world.OnTheWay = (from, _, message) => [from == liar && message is Welcome { Versions: [var version] } welcome ? welcome with { Versions = [version with { Number = 7 }] } : message];
+        world.Connect(follower, liar);
+        world.Connect(follower, writer);
+        Run(world, 3000);
+        AssertSame(writer, follower);
+        Assert.Equal(liar.Peer, Assert.Single(follower.Events.OfType<PeerRefused>()).Peer);
+    }
+
     private static void AssertSame(SimNode writer, params SimNode[] others)
     {
         foreach (SimNode node in others)
@@ -237,54 +290,5 @@ public class VersionTests
                     return [message];
             }
         };
-    }
-
-    private static SimWorld Started(int seed, int count)
-    {
-        var world = new SimWorld(seed, count, 0) { DialsAlone = false };
-        foreach (SimNode node in world.Nodes)
-        {
-            node.Start();
-        }
-
-        return world;
-    }
-
-    private static void Run(SimWorld world, long ms) => world.Clock.RunUntil(world.Clock.NowMs + ms);
-
-    private static void Write(SimWorld world, SimNode writer, int entries)
-    {
-        for (int i = 0; i < entries; i++)
-        {
-            _ = writer.Store.Write(world.Random).Count();
-        }
-
-        writer.With(static r => r.LogGrew());
-    }
-
-    private static void MakeVersion(SimWorld world, SimNode writer, ulong number = 0)
-    {
-        number = number > 0 ? number : writer.Store.Versions is [.., var newest] ? newest.Number + 1 : 1;
-        (_, Position at) = writer.Store.BeginVersion(number)!.Value;
-        writer.With(r => r.VersionBegun(number, at));
-        Assert.True(writer.Store.EndVersion(writer.WriterKey!, world.Clock.NowMs));
-        writer.With(static r => r.VersionsChanged());
-        Run(world, 100);
-    }
-
-    private static void TakeOver(SimWorld world, SimNode node, uint term)
-    {
-        WriterCertificate certificate = new WriterCertificate
-        {
-            Mid = world.Info.Id,
-            Author = world.Author.PublicKey.Bytes.ToArray(),
-            Writer = node.Key.PublicKey.Bytes.ToArray(),
-            Node = node.Peer,
-            Epoch = WriterCertificate.FirstEpochOf(term),
-            After = node.Store.Position,
-        }.Sign(world.Author);
-        world.AddWriter(certificate);
-        (node.WriterKey, node.WasWriter) = (node.Key, true);
-        node.With(r => Assert.Null(r.TakeOver(certificate, node.Key)));
     }
 }

@@ -1,0 +1,64 @@
+using Leither.MmDb.Log;
+using Leither.MmDb.Writers;
+using Xunit;
+
+namespace Leither.Simulation;
+
+/// <summary>What happens in a story of a small network.</summary>
+internal static class StorySteps
+{
+    /// <summary>A world all of whose nodes run, and none dials another by itself.</summary>
+    public static SimWorld Started(int seed, int count)
+    {
+        var world = new SimWorld(seed, count, 0) { DialsAlone = false };
+        foreach (SimNode node in world.Nodes)
+        {
+            node.Start();
+        }
+
+        return world;
+    }
+
+    public static void Run(SimWorld world, long ms) => world.Clock.RunUntil(world.Clock.NowMs + ms);
+
+    public static void Write(SimWorld world, SimNode writer, int entries)
+    {
+        for (int i = 0; i < entries; i++)
+        {
+            _ = writer.Store.Write(world.Random).Count();
+        }
+
+        writer.With(static r => r.LogGrew());
+    }
+
+    /// <summary>A writer makes a version, with the next number where none is given; told is where it was made.</summary>
+    public static Position MakeVersion(SimWorld world, SimNode writer, ulong number = 0)
+    {
+        number = number > 0 ? number : writer.Store.Versions is [.., var newest] ? newest.Number + 1 : 1;
+        (_, Position at) = writer.Store.BeginVersion(number)!.Value;
+        writer.With(r => r.VersionBegun(number, at));
+        Assert.True(writer.Store.EndVersion(writer.WriterKey!, world.Clock.NowMs));
+        writer.With(static r => r.VersionsChanged());
+        Run(world, 100);
+        return at;
+    }
+
+    public static void TakeOver(SimWorld world, SimNode node, uint term)
+    {
+        WriterCertificate certificate = CertificateOf(world, node, term);
+        world.AddWriter(certificate);
+        (node.WriterKey, node.WasWriter) = (node.Key, true);
+        node.With(r => Assert.Null(r.TakeOver(certificate, node.Key)));
+    }
+
+    /// <summary>The author's word that a node writes behind what is there now.</summary>
+    public static WriterCertificate CertificateOf(SimWorld world, SimNode node, uint term) => new WriterCertificate
+    {
+        Mid = world.Info.Id,
+        Author = world.Author.PublicKey.Bytes.ToArray(),
+        Writer = node.Key.PublicKey.Bytes.ToArray(),
+        Node = node.Peer,
+        Epoch = WriterCertificate.FirstEpochOf(term),
+        After = node.Store.Position,
+    }.Sign(world.Author);
+}
