@@ -9,6 +9,9 @@ public sealed partial class Replica
     private readonly Dictionary<Cid, Want> _wants = [];
     private readonly LinkedList<Want> _unasked = [];
 
+    // Whether a source said that it lacks a block, or went away, since it was last looked for what nobody has.
+    private bool _mayLack;
+
     private sealed class Want(Cid cid, int most, Action<SourceStream?, ReadOnlyMemory<byte>> done)
     {
         public Cid Cid => cid;
@@ -63,6 +66,19 @@ public sealed partial class Replica
         _unasked.AddLast(want);
     }
 
+    /// <summary>What was asked of a source that is gone is asked of another.</summary>
+    private void AskElsewhere(SourceStream gone)
+    {
+        _mayLack = true;
+        foreach (Cid cid in gone.InFlight)
+        {
+            if (_wants.TryGetValue(cid, out Want? want) && want.Stream == gone.Stream)
+            {
+                Queue(want);
+            }
+        }
+    }
+
     /// <summary>Forgets what the plan wanted. What was asked for still comes, and is let go.</summary>
     private void CancelWants()
     {
@@ -78,15 +94,6 @@ public sealed partial class Replica
 
     private void PumpWants()
     {
-        // What was asked of a source that is gone is asked of another.
-        foreach (Want want in _wants.Values)
-        {
-            if (!want.IsQueued && (want.Stream == 0 || !_sources.TryGetValue(want.Stream, out SourceStream? asked) || !asked.InFlight.Contains(want.Cid)))
-            {
-                Queue(want);
-            }
-        }
-
         if (_unasked.Count == 0)
         {
             return;
@@ -94,7 +101,8 @@ public sealed partial class Replica
 
         foreach (SourceStream source in _sources.Values)
         {
-            if (!source.IsOpen || source.InFlight.Count >= _options.BlockWindow)
+            // Of whom much is asked is asked for many at a time, and not for one whenever one came.
+            if (!source.IsOpen || source.InFlight.Count > _options.BlockWindow - Math.Max(1, _options.BlockWindow / 4))
             {
                 continue;
             }
@@ -128,7 +136,18 @@ public sealed partial class Replica
             }
         }
 
-        // Where every source said that it has none.
+        GiveUpWants();
+    }
+
+    /// <summary>Where every source said that it has none.</summary>
+    private void GiveUpWants()
+    {
+        if (!_mayLack)
+        {
+            return;
+        }
+
+        _mayLack = false;
         Want[] hopeless = [.. _unasked.Where(w => w.MissingAt.Count > 0 && _sources.Values.All(s => !s.IsOpen || w.MissingAt.Contains(s.Stream)))];
         foreach (Want want in hopeless)
         {
@@ -186,7 +205,6 @@ public sealed partial class Replica
 
         ReadOnlyMemory<byte> bytes = source.Bytes.AsMemory(0, source.Filled);
         (source.Coming, source.Bytes, source.Filled) = (default, [], 0);
-        source.InFlight.Remove(block.Cid);
         if (!block.Cid.Verify(bytes.Span))
         {
             BytesRefused += bytes.Length;
@@ -194,6 +212,7 @@ public sealed partial class Replica
             return;
         }
 
+        source.InFlight.Remove(block.Cid);
         BlocksReceived++;
         if (want is not null)
         {
@@ -226,6 +245,7 @@ public sealed partial class Replica
         {
             want.MissingAt.Add(source.Stream);
             Queue(want);
+            _mayLack = true;
         }
     }
 }

@@ -120,14 +120,7 @@ public sealed partial class Replica
     private void Drop(SourceStream source)
     {
         _sources.Remove(source.Stream);
-        foreach (Cid cid in source.InFlight)
-        {
-            if (_wants.TryGetValue(cid, out Want? want) && want.Stream == source.Stream)
-            {
-                want.Stream = 0;
-            }
-        }
-
+        AskElsewhere(source);
         if (_active == source)
         {
             LeavePlan();
