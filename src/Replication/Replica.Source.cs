@@ -392,7 +392,6 @@ public sealed partial class Replica
             }
         }
 
-        bool isAtEnd = true;
         if (isRunning || at >= 0)
         {
             long length = isRunning ? end.Length : places[at].Length;
@@ -420,8 +419,7 @@ public sealed partial class Replica
             }
         }
 
-        if (Head is { } newest && newest != follower.SentHead && (follower.SentHead is null || newest.CompareTo(follower.SentHead) > 0)
-            && (isAtEnd || Head.Compare(new LogPlace(follower.Segment, follower.Length), newest.Place) >= 0))
+        if (Head is { } newest && (follower.SentHead is null || newest.CompareTo(follower.SentHead) > 0))
         {
             SendHead(follower, newest);
             if (!follower.IsOnline)
