@@ -345,6 +345,7 @@ public sealed partial class FileBlockstore
         private readonly IndexBuilder _builder;
         private readonly uint _number;
         private readonly HashSet<uint> _packs;
+        private bool _leavesOut;
 
         public RunMerge(FileBlockstore store, IndexRun[] inputs)
         {
@@ -386,7 +387,11 @@ public sealed partial class FileBlockstore
                 if (newest < 0) break;
                 IndexEntry entry = _cursors[newest]!.Current;
                 if (_packs.Contains(entry.Pack)) _builder.Add(entry);
-                else AddOlder(entry.Key, newest);
+                else
+                {
+                    _leavesOut = true;
+                    AddOlder(entry.Key, newest);
+                }
                 for (int i = 0; i < _cursors.Length; i++)
                 {
                     if (_cursors[i] is not { } cursor || !cursor.Current.Key.Equals(entry.Key) || cursor.Next()) continue;
@@ -403,6 +408,7 @@ public sealed partial class FileBlockstore
                     if (_packs.Contains(pack)) packs[pack] = packs.GetValueOrDefault(pack) + blocks;
                 }
             }
+            if (_leavesOut) _store._files.SyncDirectory(); // packs that it does not speak of must not come back
             Result = _builder.Finish(packs, sync: true);
             return true;
         }

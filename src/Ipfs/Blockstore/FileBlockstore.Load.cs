@@ -79,7 +79,6 @@ public sealed partial class FileBlockstore
             ReadTail([.. packs.Values.Where(p => PackFormat.Position(p.Number, p.Length) > covered)], covered);
 
             uint lastPack = packs.Count > 0 ? packs.Keys.Max() : 0;
-            _dropped.Clear(); // whatever was not deleted is a pack again
             _nextPack = Math.Max(lastPack, PackFormat.PackOf(covered)) + 1;
             _active = null;
             _rollNext = false;

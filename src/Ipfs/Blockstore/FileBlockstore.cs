@@ -11,6 +11,8 @@
 //    the next Flush. The same holds for what a start finds beyond the point up to which all is known to be durable: whoever wrote it may
 //    have met a failed sync too, and the system then shows bytes that the disk does not have.
 //  - A pack goes when everything in it that is alive has been appended anew and flushed. Crashes leave duplicates, which are harmless.
+//    It has gone when its file has: one that cannot be deleted stays a pack like others, and so do its entries in the index files. A start
+//    finds it again, and if these lacked only some of them, a block could count that is deleted.
 //
 // Nothing is read before the store is first used, there is no thread, and Trim returns to that state: an idle store is this object.
 //
@@ -66,7 +68,6 @@ public sealed partial class FileBlockstore : IBlockstore
     private Pack? _active;
     private bool _rollNext, _directoryDirty;
     private uint _nextPack = 1;
-    private readonly List<string> _dropped = []; // files of packs that are gone, to be deleted
 
     /// <summary>Names the folder; it is read when the store is first used, and made when the first block is written.</summary>
     public FileBlockstore(string directory, FileBlockstoreOptions? options = null)
@@ -221,7 +222,7 @@ public sealed partial class FileBlockstore : IBlockstore
                 lock (_gate)
                 {
                     // What is in doubt, or about to go, is no block that is there.
-                    stays = !pack!.IsCondemned && !pack.IsInDoubt(entry.Offset);
+                    stays = !pack!.IsCondemned && !pack.IsLeaving && !pack.IsInDoubt(entry.Offset);
                     if (stays) NotePut(cid);
                 }
                 Release(pack);
@@ -459,8 +460,9 @@ public sealed partial class FileBlockstore : IBlockstore
     {
         lock (_gate)
         {
-            if (--pack.Readers == 0 && pack.IsGone) pack.Close();
+            if (--pack.Readers > 0 || !pack.IsGone) return;
         }
+        pack.Close(); // a deleted file's space is freed here, which takes its time; nobody finds the pack any more
     }
 
     /// <summary>(Under _gate.)</summary>
@@ -621,21 +623,40 @@ public sealed partial class FileBlockstore : IBlockstore
     }
 
     /// <summary>
-    /// Deletes the files of packs that are gone; large ones take their time, so no gate is held. Those that cannot be deleted wait for the next
-    /// collection, or start. (The collection's thread.)
+    /// Deletes a pack's file, and then forgets the pack: if that fails, it stays, and is the next collection's. Large files take their time, so no
+    /// gate is held. (The collection's thread; the pack is leaving.)
     /// </summary>
-    private void DeleteDropped()
+    private void Drop(Pack pack)
     {
-        string[] names;
-        lock (_writeGate)
+        lock (_gate) pack.Readers++;
+        try
         {
-            names = [.. _dropped];
-            _directoryDirty |= names.Length > 0; // should the caller's sync fail, the next flush does it
+            try
+            {
+                FileOf(pack); // whoever found it before, or finds it meanwhile, reads on, by the open file
+            }
+            catch (DiskException)
+            {
+                // Nobody reads it anyway.
+            }
+            _files.Delete(pack.Name);
+            lock (_writeGate)
+            {
+                _directoryDirty = true; // should the caller's sync fail, the next flush does it
+                lock (_indexGate)
+                {
+                    lock (_gate)
+                    {
+                        _packs.Remove(pack.Number);
+                        _drops++;
+                        pack.IsGone = true;
+                    }
+                }
+            }
         }
-        foreach (string name in names)
+        finally
         {
-            _files.Delete(name);
-            lock (_writeGate) _dropped.Remove(name);
+            Release(pack);
         }
     }
 
@@ -685,6 +706,9 @@ public sealed partial class FileBlockstore : IBlockstore
 
         public int Readers;
         public bool IsCondemned, IsGone;
+
+        /// <summary>Whether its file is being deleted. Where that fails nobody knows what came of it: nothing counts on the pack any more.</summary>
+        public bool IsLeaving;
 
         public bool IsInDoubt(long offset) => offset >= DoubtFrom;
 

@@ -255,7 +255,6 @@ public sealed partial class FileBlockstore
 
         private void Begin()
         {
-            _store.DeleteDropped(); // what an earlier one could not
             // A flush that has to append anew what was in doubt would carry garbage past the mark that is set here: then once more.
             long rescued;
             do
@@ -434,7 +433,7 @@ public sealed partial class FileBlockstore
                 long dead = Math.Max(0, pack.Length - PackFormat.HeaderBytes - live);
                 _deadBytes += dead;
                 pack.DeadBytes = dead;
-                bool isWanted = live == 0 || (_options.Purge ? dead > 0 || pack.HasGarbage : dead > pack.Length * _options.MaxDeadShare);
+                bool isWanted = live == 0 || pack.IsLeaving || (_options.Purge ? dead > 0 || pack.HasGarbage : dead > pack.Length * _options.MaxDeadShare);
                 if (isWanted) chosen.Add((pack, live));
                 else if (pack.Length < _store._options.MaxPackBytes / 4) small.Add((pack, live));
             }
@@ -461,8 +460,10 @@ public sealed partial class FileBlockstore
                 }
                 lock (_store._gate) _sweeping.Readers++;
                 _seen = 0;
-                if (_deletions.Contains(_sweeping.Number)) DropDone();
-                if (!_live.ContainsKey(_sweeping.Number) && !_deletions.Contains(_sweeping.Number))
+                // Before anything is copied, what is wholly dead gives room; if it cannot be deleted, nothing is copied.
+                bool isDead = !_live.ContainsKey(_sweeping.Number);
+                if (_deletions.Contains(_sweeping.Number) || _unflushed == 0 && !isDead) DropDone();
+                if (isDead && !_deletions.Contains(_sweeping.Number))
                 {
                     EndPack();
                     return;
@@ -592,39 +593,28 @@ public sealed partial class FileBlockstore
             if (_done.Count == 0) return;
             _store.Flush();
             _unflushed = 0;
+            Pack[] done;
             lock (_store._writeGate)
             {
-                lock (_store._indexGate)
+                lock (_store._gate)
                 {
-                    foreach (Pack pack in _done)
-                    {
-                        lock (_store._gate)
-                        {
-                            _store._packs.Remove(pack.Number);
-                            _store._drops++;
-                            if (_store._active == pack)
-                            {
-                                _store._active = null;
-                                _store._rollNext = false;
-                            }
-                        }
-                        // Whoever found it before reads on, by the open file.
-                        if (Volatile.Read(ref pack.Readers) > 0) _store.FileOf(pack);
-                        lock (_store._gate)
-                        {
-                            pack.IsGone = true;
-                            if (pack.Readers == 0) pack.Close();
-                        }
-                    }
-                    foreach (Pack pack in _done)
-                    {
-                        _store._dropped.Add(pack.Name);
-                        _freed += pack.Length;
-                    }
+                    done = [.. _done];
                     _done.Clear();
+                    foreach (Pack pack in done)
+                    {
+                        pack.IsLeaving = true;
+                        if (_store._active != pack) continue;
+                        _store._active = null;
+                        _store._rollNext = false;
+                        FreeTail(pack);
+                    }
                 }
             }
-            _store.DeleteDropped();
+            foreach (Pack pack in done)
+            {
+                _store.Drop(pack);
+                _freed += pack.Length;
+            }
             _store._files.SyncDirectory();
         }
 

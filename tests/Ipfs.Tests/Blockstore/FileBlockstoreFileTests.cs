@@ -13,6 +13,9 @@ public sealed class FileBlockstoreFileTests
 {
     private static readonly FileBlockstoreOptions _small = new() { MaxPackBytes = 16384, BufferBytes = 4096, MaxRecentBlocks = 20, Salt = static () => 0x5eed };
 
+    // Each flush writes an index file.
+    private static readonly FileBlockstoreOptions _eager = new() { MaxRecentBlocks = 1, Salt = static () => 0x5eed };
+
     [Fact]
     public void The_bytes_of_a_pack_are_frozen()
     {
@@ -329,6 +332,133 @@ public sealed class FileBlockstoreFileTests
         {
             foreach (Cid cid in tree.All) Assert.Equal(tree.Data(cid), store.Get(cid));
         }
+    }
+
+    [Fact]
+    public void What_was_deleted_stays_so_where_its_pack_cannot_be_deleted_and_some_indexes_are_merged()
+    {
+        using FileBlockstore store = WithUndeletablePack(out SimulatedDisk disk, out Cid deleted);
+        store.Put(Many(3)[2].Cid, Many(3)[2].Data);
+        store.Flush();
+        // The newest four are one now: the index of the deletion is among them, that of the block is not.
+        Assert.Equal(["00000001.index", "00000006.index"], disk.Names.Where(static n => n.EndsWith(".index", StringComparison.Ordinal)));
+        Assert.False(store.Has(deleted));
+        store.Dispose();
+        using var again = new FileBlockstore(disk, _eager);
+        Assert.False(again.Has(deleted));
+    }
+
+    [Fact]
+    public void What_was_deleted_stays_so_where_its_pack_cannot_be_deleted_and_an_index_is_made_again()
+    {
+        using FileBlockstore store = WithUndeletablePack(out SimulatedDisk disk, out Cid deleted);
+        disk.FlipBit("00000002.index", 4096 + 20, 1);
+        Assert.False(store.Has(deleted));
+        Assert.DoesNotContain("00000002.index", disk.Names);
+        store.Dispose();
+        using var again = new FileBlockstore(disk, _eager);
+        Assert.False(again.Has(deleted));
+    }
+
+    [Fact]
+    public void What_a_collection_could_not_delete_can_be_deleted()
+    {
+        var disk = new SimulatedDisk(0);
+        using (var store = new FileBlockstore(disk, _eager))
+        {
+            store.Put(Many(1)[0].Cid, Many(1)[0].Data);
+            store.Flush();
+            disk.Fails = static operation => operation == "delete";
+            Assert.Throws<DiskException>(store.Collect(Purge()).Run);
+            Assert.Equal(store.Has(Many(1)[0].Cid), store.Delete(Many(1)[0].Cid));
+            store.Flush();
+        }
+        using var again = new FileBlockstore(disk, _eager);
+        Assert.False(again.Has(Many(1)[0].Cid));
+        disk.Heal();
+        again.Collect(Purge()).Run();
+        Assert.DoesNotContain(disk.Names, static n => n.EndsWith(".pack", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void What_is_put_again_stays_whatever_came_of_a_deletion_that_failed()
+    {
+        var disk = new SimulatedDisk(0);
+        (Cid cid, byte[] data) = Many(1)[0];
+        using (var store = new FileBlockstore(new LostReplies(disk), _eager))
+        {
+            store.Put(cid, data);
+            store.Flush();
+            Assert.Throws<DiskException>(store.Collect(Purge()).Run);
+            Assert.DoesNotContain("00000001.pack", disk.Names);
+            store.Put(cid, data);
+            store.Flush();
+            Assert.Equal(data, store.Get(cid));
+        }
+        using var again = new FileBlockstore(disk, _eager);
+        Assert.Equal(data, again.Get(cid));
+    }
+
+    [Fact]
+    public void A_collection_has_the_room_of_what_is_dead_for_what_it_copies()
+    {
+        var disk = new SimulatedDisk(0);
+        using var store = new FileBlockstore(disk, new FileBlockstoreOptions { MaxPackBytes = 4096, BufferBytes = 512, MaxRecentBlocks = 1 });
+        List<(Cid Cid, byte[] Data)> blocks = [.. Enumerable.Range(0, 14).Select(static i => Blocks.Raw(1000, i))]; // three a pack
+        foreach ((Cid cid, byte[] data) in blocks) store.Put(cid, data);
+        store.Flush();
+        disk.Capacity -= disk.FreeBytes;
+        store.Collect(Purge(blocks[0].Cid, blocks[3].Cid)).Run();
+        Assert.Equal(blocks[0].Data, store.Get(blocks[0].Cid));
+        Assert.Equal(blocks[3].Data, store.Get(blocks[3].Cid));
+        Assert.Equal(2, store.Cids().Count());
+    }
+
+    /// <summary>A store whose first pack, which holds a block and says that it was deleted, nobody needs any more, and cannot be deleted.</summary>
+    private static FileBlockstore WithUndeletablePack(out SimulatedDisk disk, out Cid deleted)
+    {
+        disk = new SimulatedDisk(0);
+        var store = new FileBlockstore(disk, _eager);
+        List<(Cid Cid, byte[] Data)> blocks = Many(3);
+        store.Put(blocks[0].Cid, blocks[0].Data);
+        store.Flush();
+        deleted = blocks[0].Cid;
+        store.Delete(deleted);
+        store.Flush();
+        store.Put(blocks[1].Cid, blocks[1].Data);
+        store.Flush();
+        Assert.Equal(["00000001.index", "00000001.pack", "00000002.index", "00000003.index"], disk.Names);
+        disk.Fails = static operation => operation == "delete";
+        Assert.Throws<DiskException>(store.Collect(Purge(blocks[1].Cid)).Run);
+        disk.Heal();
+        Assert.Contains("00000001.pack", disk.Names);
+        return store;
+    }
+
+    private static CollectionOptions Purge(params Cid[] kept) => new() { Roots = () => kept, Links = Blocks.Links, Purge = true };
+
+    /// <summary>A folder that deletes packs, and says that it could not.</summary>
+    private sealed class LostReplies(IFolder disk) : IFolder
+    {
+        public long FreeBytes => disk.FreeBytes;
+
+        public IReadOnlyList<(string Name, long Length)> List() => disk.List();
+
+        public IFile Open(string name) => disk.Open(name);
+
+        public IFile Create(string name) => disk.Create(name);
+
+        public void Rename(string from, string to) => disk.Rename(from, to);
+
+        public void Delete(string name)
+        {
+            disk.Delete(name);
+            if (name.EndsWith(".pack", StringComparison.Ordinal)) throw new DiskException("delete", name, "Input/output error", isFull: false);
+        }
+
+        public void SyncDirectory() => disk.SyncDirectory();
+
+        public string FullName(string name) => disk.FullName(name);
     }
 
     [Fact]
