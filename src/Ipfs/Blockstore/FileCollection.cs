@@ -451,7 +451,11 @@ public sealed partial class FileBlockstore
         {
             if (_sweeping is null)
             {
-                lock (_store._writeGate) _condemned.TryDequeue(out _sweeping);
+                bool isDead;
+                lock (_store._writeGate)
+                {
+                    isDead = _condemned.TryDequeue(out _sweeping) && !_live.ContainsKey(_sweeping.Number); // which puts change
+                }
                 if (_sweeping is null)
                 {
                     DropDone();
@@ -461,7 +465,6 @@ public sealed partial class FileBlockstore
                 lock (_store._gate) _sweeping.Readers++;
                 _seen = 0;
                 // Before anything is copied, what is wholly dead gives room; if it cannot be deleted, nothing is copied.
-                bool isDead = !_live.ContainsKey(_sweeping.Number);
                 if (_deletions.Contains(_sweeping.Number) || _unflushed == 0 && !isDead) DropDone();
                 if (isDead && !_deletions.Contains(_sweeping.Number))
                 {
@@ -529,11 +532,12 @@ public sealed partial class FileBlockstore
 
         private void EndPack()
         {
+            Pack pack = _sweeping!;
+            bool isMissing = _scanner is { Damage.Count: > 0 } && _deletions.Contains(pack.Number);
             _scanner?.Dispose();
             _scanner = null;
-            Pack pack = _sweeping!;
-            int expected = _live.GetValueOrDefault(pack.Number).Blocks;
-            bool isWhole = _seen >= expected || CopyByIndex(pack);
+            lock (_store._writeGate) isMissing |= _seen < _live.GetValueOrDefault(pack.Number).Blocks;
+            bool isWhole = !isMissing || CopyByIndex(pack);
             lock (_store._writeGate)
             {
                 _sweeping = null;
@@ -545,7 +549,9 @@ public sealed partial class FileBlockstore
             if (_unflushed >= FlushBytes) DropDone();
         }
 
-        /// <summary>Behind damage a scan misses records that the index knows: copies those whose data is intact; false if some are not.</summary>
+        /// <summary>
+        /// Behind damage a scan misses records that the index knows: copies those whose data is intact, and what was deleted; false if some are not.
+        /// </summary>
         private bool CopyByIndex(Pack pack)
         {
             bool isWhole = true;
@@ -557,7 +563,14 @@ public sealed partial class FileBlockstore
                 while (cursor.Next())
                 {
                     IndexEntry entry = cursor.Current;
-                    if (entry.Pack != pack.Number || (Bits(run, cursor.Slot) & 1) == 0) continue;
+                    if (entry.Pack != pack.Number) continue;
+                    if (entry.IsDeleted)
+                    {
+                        if (TryName(pack, entry, name, out Cid deleted)) CopyIfNeeded(pack, deleted, entry.Key, entry.Position);
+                        else isWhole = false;
+                        continue;
+                    }
+                    if ((Bits(run, cursor.Slot) & 1) == 0) continue;
                     lock (_store._writeGate)
                     {
                         if (!_store.Find(entry.Key, out IndexEntry current, out Pack? holder)) continue;
@@ -565,13 +578,7 @@ public sealed partial class FileBlockstore
                         if (current.Position != entry.Position) continue;
                         if (buffer.Length < entry.Length) buffer = new byte[Math.Max(entry.Length, 64 << 10)];
                         Span<byte> data = buffer.AsSpan(0, entry.Length);
-                        if (!entry.TryGetCid(out Cid cid))
-                        {
-                            Span<byte> bytes = name[..entry.CidLength];
-                            if (_store.Read(pack, (long)entry.Offset + PackFormat.RecordHeaderBytes, bytes) == bytes.Length) Cid.TryRead(bytes, out cid);
-                        }
-                        bool isIntact = !cid.IsNone && !CidChecks.IsIdentity(cid) && BlockKey.Of(cid).Equals(entry.Key)
-                            && _store.Read(pack, entry.DataOffset, data) == data.Length && cid.Verify(data);
+                        bool isIntact = TryName(pack, entry, name, out Cid cid) && _store.Read(pack, entry.DataOffset, data) == data.Length && cid.Verify(data);
                         if (isIntact)
                         {
                             _store.Append(RecordKind.Block, cid, entry.Key, data, pack.Number, current);
@@ -585,6 +592,20 @@ public sealed partial class FileBlockstore
                 }
             }
             return isWhole;
+        }
+
+        /// <summary>The CID of an entry, which its key or its record tells.</summary>
+        private bool TryName(Pack pack, in IndexEntry entry, Span<byte> buffer, out Cid cid)
+        {
+            if (entry.TryGetCid(out cid)) return true;
+            Span<byte> bytes = buffer[..entry.CidLength];
+            if (_store.Read(pack, (long)entry.Offset + PackFormat.RecordHeaderBytes, bytes) == bytes.Length
+                && Cid.TryRead(bytes, out cid) && !CidChecks.IsIdentity(cid) && BlockKey.Of(cid).Equals(entry.Key))
+            {
+                return true;
+            }
+            cid = default;
+            return false;
         }
 
         /// <summary>Makes the copies durable, then deletes what they were copied from.</summary>

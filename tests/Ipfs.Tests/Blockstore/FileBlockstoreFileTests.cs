@@ -400,6 +400,40 @@ public sealed class FileBlockstoreFileTests
     }
 
     [Fact]
+    public void What_was_deleted_stays_so_where_the_record_that_says_so_is_damaged() => Seed.Run(static random =>
+    {
+        List<(Cid Cid, byte[] Data)> blocks = [.. Enumerable.Range(0, 6).Select(static i => Blocks.Raw(1000, i))];
+        (Cid deleted, _) = blocks[0];
+        for (int round = 0; round < 40; round++)
+        {
+            var disk = new SimulatedDisk(0);
+            var options = new FileBlockstoreOptions { MaxPackBytes = 4096, BufferBytes = 512, MaxRecentBlocks = 1 };
+            using (var store = new FileBlockstore(disk, options))
+            {
+                foreach ((Cid cid, byte[] data) in blocks.Take(3)) store.Put(cid, data); // they fill the first pack
+                store.Flush();
+                store.Put(blocks[3].Cid, blocks[3].Data);
+                store.Delete(deleted);
+                store.Put(blocks[4].Cid, blocks[4].Data);
+                store.Flush();
+                byte[] name = new byte[deleted.Length];
+                deleted.Write(name);
+                int record = disk.Content("00000002.pack").AsSpan().IndexOf(name) - PackFormat.RecordHeaderBytes;
+                disk.FlipBit("00000002.pack", record + random.Next(PackFormat.RecordHeaderBytes + name.Length), random.Next(8));
+
+                // One of three in the first pack is of no use, which is let be; in the second it is one of two.
+                store.Collect(new CollectionOptions { Roots = () => [blocks[1].Cid, blocks[2].Cid, blocks[4].Cid], Links = Blocks.Links, MaxDeadShare = 0.4 }).Run();
+                Assert.Contains("00000001.pack", disk.Names);
+                Assert.DoesNotContain("00000002.pack", disk.Names);
+                Assert.False(store.Has(deleted));
+                Assert.Equal(blocks[4].Data, store.Get(blocks[4].Cid));
+            }
+            using var again = new FileBlockstore(disk, options);
+            Assert.False(again.Has(deleted));
+        }
+    });
+
+    [Fact]
     public void A_collection_has_the_room_of_what_is_dead_for_what_it_copies()
     {
         var disk = new SimulatedDisk(0);
