@@ -41,7 +41,8 @@ public static unsafe class Persistence
     }
 
     /// <summary>
-    /// Brings a copy of what is written elsewhere back, which records nothing. Where a version was about to take the place of what there was, and was durable, it does now.
+    /// Brings a copy of what is written elsewhere back, which records nothing. Where a version was about to take the place of what there was, and was durable, it does now;
+    /// so does nothing where that was.
     /// </summary>
     /// <param name="keyspace">Empty.</param>
     /// <param name="files">Where it lies.</param>
@@ -53,13 +54,14 @@ public static unsafe class Persistence
     public static RecoveredState RecoverCopy(Keyspace keyspace, Replication.MimeiFiles files, bool wasWritten = false)
     {
         var damaged = new List<CheckpointCorruptedException>();
-        (Position Position, SealedSegment Segment)? unfinished = Replication.CopyFile.IsIn(files.Folder) ? Replication.CopyFile.Unfinished(files.Folder) : null;
-        if (unfinished is { } begun)
+        Replication.CopyChange? unfinished = Replication.CopyFile.IsIn(files.Folder) ? Replication.CopyFile.Unfinished(files.Folder) : null;
+        if (unfinished is not null)
         {
-            CheckpointFiles.DeleteOthers(files.Folder, begun.Position);
-            foreach ((string name, _) in files.Log.List())
+            CheckpointFiles.DeleteOthers(files.Folder, unfinished.Segment is null ? null : unfinished.Position);
+            WriteLog.Empty(files.Log, unfinished.Position.Sequence);
+            if (unfinished.UndoneVersions.Count > 0)
             {
-                files.Log.Delete(name);
+                new Versions.VersionList(files.Folder).Remove(unfinished.UndoneVersions);
             }
         }
 
@@ -72,10 +74,18 @@ public static unsafe class Persistence
         keyspace.IsWriter = false;
         ulong time = checkpoint?.Time ?? 0;
         WriteLog log = WriteLog.OpenCopy(files.Log, files.LogOptions, checkpoint?.Position ?? default, (sequence, entry, length) => ReplayEntry(keyspace, sequence, entry, length), wasWritten);
-        if (unfinished is { } unended)
+        if (unfinished is not null)
         {
-            log.BeginCopyAt(unended.Segment, unended.Position.Sequence);
-            Replication.CopyFile.End(files.Folder);
+            try
+            {
+                log.BeginCopyAt(unfinished.Segment, unfinished.Position.Sequence);
+                Replication.CopyFile.End(files.Folder);
+            }
+            catch
+            {
+                log.Dispose();
+                throw;
+            }
         }
 
         keyspace.Effects.Follow(Math.Max(log.Recovery.LastTime, time));

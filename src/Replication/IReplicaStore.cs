@@ -83,6 +83,11 @@ public interface IReplicaStore
     void Load(long operation, in Cid block, MimeiVersion version, SealedSegment? segment);
 
     /// <summary>
+    /// Takes all there is back, also where the log's beginning is gone: log, keyspace and list of versions are empty then, and what was in the log is kept aside.
+    /// </summary>
+    void Empty(long operation);
+
+    /// <summary>
     /// Takes a version that was made at an entry that is applied: its state is made here too and held against what is signed
     /// (<see cref="StoreResult.IsMismatch"/>), and it is listed, in the place of one of its number that was made before it.
     /// </summary>
@@ -124,6 +129,11 @@ public readonly record struct StoreResult
 
     /// <summary>Going back, adopting: that state cannot be made here.</summary>
     public bool IsMissing { get; init; }
+
+    /// <summary>
+    /// A change to another state (<see cref="IReplicaStore.Load"/>, <see cref="IReplicaStore.Empty"/>) failed halfway: nothing else is done before one of these comes to its end.
+    /// </summary>
+    public bool IsHalfDone { get; init; }
 
     /// <summary>Adopting: the state here is another than the signed one.</summary>
     public bool IsMismatch { get; init; }

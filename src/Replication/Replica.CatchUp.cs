@@ -44,9 +44,9 @@ public sealed partial class Replica
                     return;
                 }
 
-                if (!_log.IsEmpty)
+                if (!_log.IsEmpty || _halfGone is not null)
                 {
-                    GoBack(default);
+                    Empty();
                     return;
                 }
 

@@ -40,12 +40,6 @@ public sealed partial class Replica
                 if (result.IsMissing)
                 {
                     _mustLoad = true;
-                    if (place == default)
-                    {
-                        State = "the log's beginning is gone here, and the writer shares nothing of what is left and has no version: this copy is to be removed, and taken anew";
-                        _retryAt = _now + 1000;
-                    }
-
                     return;
                 }
 
@@ -65,6 +59,48 @@ public sealed partial class Replica
                 TookBack(epoch, last);
             }),
             place);
+    }
+
+    /// <summary>Takes back all there is: nothing leads from it to what the writer has, which can be had from its first entry on.</summary>
+    private void Empty()
+    {
+        Action<StoreResult> changed = ChangesState(_log.Segment.Epoch, _log.To, same: 0);
+        State = "goes back to nothing";
+        _store.Empty(Begin(changed));
+    }
+
+    /// <summary>The store is about to change to another state, the log beginning anew with it.</summary>
+    /// <param name="epoch">The epoch that is here.</param>
+    /// <param name="last">The last entry that is here.</param>
+    /// <param name="same">The last one that the other state has, too, for certain.</param>
+    /// <returns>What is to be done once it did.</returns>
+    private Action<StoreResult> ChangesState(ulong epoch, ulong last, ulong same)
+    {
+        // What a try before has left of the log says nothing of what was here.
+        (epoch, last, same) = _halfGone ?? (epoch, last, same);
+        LeavePlan();
+        _isExclusive = true;
+        return result =>
+        {
+            _isExclusive = false;
+            if (result.Failure is { } failure)
+            {
+                if (result.IsHalfDone)
+                {
+                    _halfGone = (epoch, last, same);
+                    _mustLoad = true;
+                }
+
+                Failed(failure);
+                return;
+            }
+
+            _mustLoad = false;
+            _halfGone = null;
+            _marks.Clear();
+            TookBack(epoch, last, same);
+            Acknowledge(true);
+        };
     }
 
     /// <summary>Tells of entries that are gone: all behind one that was kept.</summary>

@@ -14,6 +14,7 @@ public sealed partial class Replica
     private SourceStream? _active;
     private Head? _target;
     private bool _isExclusive, _hasFailed, _isAheadOfLog, _mustLoad, _wasLevel;
+    private (ulong Epoch, ulong Last, ulong Same)? _halfGone; // what was here before a change to another state that failed halfway
     private long _retryAt, _readAt, _retryMs, _stepDueMs = long.MaxValue, _progressMs, _newsMs;
 
     private enum Phase
@@ -113,7 +114,7 @@ public sealed partial class Replica
             }
         }
 
-        if (_takeover is { } takeover && _appends == 0 && !Has(takeover.After))
+        if (_takeover is { } takeover && _appends == 0 && (!Has(takeover.After) || _halfGone is not null))
         {
             // What it was to go on behind was here, and is not any more: it is fetched again first.
             Certificate = _writers.Newest;

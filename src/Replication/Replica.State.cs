@@ -42,7 +42,8 @@ public sealed partial class Replica
 
     private bool ChooseVersion(SourceStream source)
     {
-        _candidates = [.. source.Versions.Where(v => v.Position.Sequence <= source.Head!.To)];
+        // (That of the empty log is no more than its beginning.)
+        _candidates = [.. source.Versions.Where(v => v.Position.Sequence > 0 && v.Position.Sequence <= source.Head!.To)];
         _candidate = _candidates.Count;
         if (_candidate == 0 || source.Versionless == _target)
         {
@@ -272,25 +273,11 @@ public sealed partial class Replica
         MimeiVersion version = _version!;
         Cid block = _versionBlock;
         SealedSegment? segment = _versionNode is { } node ? new SealedSegment(version.Segment, node, 0, 0) : null;
-        ulong epoch = _log.Segment.Epoch, last = _log.To, same = _isWhollyCommon ? last : SameAs(version.Position.Epoch);
-        LeavePlan();
-        _isExclusive = true;
+        ulong last = _log.To, same = _isWhollyCommon ? last : SameAs(version.Position.Epoch);
+        Action<StoreResult> changed = ChangesState(_log.Segment.Epoch, last, same);
         State = $"loads version {version.Number}";
         _store.Load(
-            Begin(result =>
-            {
-                _isExclusive = false;
-                if (result.Failure is { } failure)
-                {
-                    Failed(failure);
-                    return;
-                }
-
-                _mustLoad = false;
-                _marks.Clear();
-                TookBack(epoch, last, same);
-                Acknowledge(true);
-            }),
+            Begin(changed),
             block,
             version,
             segment);

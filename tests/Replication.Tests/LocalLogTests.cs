@@ -135,6 +135,8 @@ public sealed class LocalLogTests : IDisposable
 
         public void Load(long operation, in Cid block, MimeiVersion version, SealedSegment? segment) => throw new NotSupportedException();
 
+        public void Empty(long operation) => throw new NotSupportedException();
+
         public void Adopt(long operation, in Cid block, ReadOnlyMemory<byte> bytes, MimeiVersion version) => throw new NotSupportedException();
 
         public void MarkVersion(ulong number, in Position at) => throw new NotSupportedException();

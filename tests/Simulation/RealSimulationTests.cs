@@ -20,7 +20,7 @@ public class RealSimulationTests
 
     /// <summary>
     /// Networks in which an honest source was blamed for what lay before the segment that its writer began anew (252, 322), a disk had given up entries that who was to write had applied (14), and no way
-    /// led from what was here, neither by the version at whose end the histories parted (157) nor by the log alone (353).
+    /// led from what was here, neither by the version at whose end the histories parted (157) nor by the log alone (353), nor back to nothing where the log was trimmed (1728).
     /// </summary>
     [Theory]
     [InlineData(14)]
@@ -28,6 +28,7 @@ public class RealSimulationTests
     [InlineData(252)]
     [InlineData(322)]
     [InlineData(353)]
+    [InlineData(1728)]
     public void Networks_in_which_it_once_went_wrong_end_well(int seed) => Run(seed);
 
     [Theory]
@@ -120,6 +121,102 @@ public class RealSimulationTests
                 writer.With(static r => r.VersionsChanged());
                 RunFor(5000);
             }
+        }
+        finally
+        {
+            stores.ForEach(static store => store.Dispose());
+        }
+    }
+
+    [Theory]
+    [InlineData(1, false)]
+    [InlineData(2, false)]
+    [InlineData(3, true)]
+    [InlineData(4, true)]
+    public void Where_another_begins_anew_those_whose_log_is_trimmed_become_empty_and_follow_from_its_first_entry(int seed, bool restarts)
+    {
+        var stores = new List<RealStore>();
+        try
+        {
+            var world = new SimWorld(seed, 3, 0, (world, index) =>
+            {
+                stores.Add(new RealStore(world, index));
+                return stores[^1];
+            })
+            { DialsAlone = false };
+            (SimNode first, SimNode follower, SimNode second) = (world.Nodes[0], world.Nodes[1], world.Nodes[2]);
+            foreach (SimNode node in world.Nodes)
+            {
+                node.Start();
+            }
+
+            world.Connect(follower, first);
+            do
+            {
+                for (int i = 0; i < 100; i++)
+                {
+                    _ = first.Store.Write(world.Random).Count();
+                }
+
+                first.With(static r => r.LogGrew());
+                RunFor(5000);
+                (ulong number, Position at) = first.Store.BeginVersion(1)!.Value;
+                first.With(r => r.VersionBegun(number, at));
+                Assert.True(first.Store.EndVersion(first.WriterKey!, world.Clock.NowMs));
+                first.With(static r => r.VersionsChanged());
+                RunFor(5000);
+                Assert.Equal(first.Store.Versions, follower.Store.Versions);
+                first.Store.Trim(1);
+                follower.Store.Trim(1);
+            }
+            while (first.Store.Places is [{ Segment.First: 1 }, ..] || follower.Store.Places is [{ Segment.First: 1 }, ..]);
+
+            ulong last = first.Store.Last;
+            WriterCertificate certificate = new WriterCertificate
+            {
+                Mid = world.Info.Id,
+                Author = world.Author.PublicKey.Bytes.ToArray(),
+                Writer = second.Key.PublicKey.Bytes.ToArray(),
+                Node = second.Peer,
+                Epoch = WriterCertificate.FirstEpochOf(1),
+                After = second.Store.Position,
+            }.Sign(world.Author);
+            (second.WriterKey, second.WasWriter) = (second.Key, true);
+            second.With(r => Assert.Null(r.TakeOver(certificate, second.Key)));
+            RunFor(5000);
+            for (int i = 0; i < 20; i++)
+            {
+                _ = second.Store.Write(world.Random).Count();
+            }
+
+            second.With(static r => r.LogGrew());
+            world.Connect(first, second);
+            world.Connect(follower, second);
+            RunFor(10_000);
+            if (restarts)
+            {
+                foreach (SimNode node in (SimNode[])[first, follower])
+                {
+                    node.WasWriter = false;
+                    node.Stop(isClean: false, losesPower: seed % 2 == 0);
+                    node.Start();
+                    world.Connect(node, second);
+                }
+
+                RunFor(10_000);
+            }
+
+            foreach (SimNode node in (SimNode[])[first, follower])
+            {
+                Assert.Equal(second.Store.State, node.Store.State);
+                Assert.Equal(second.Store.Last, node.Store.Last);
+                Assert.Equal(1ul, node.Store.Places[0].Segment.First);
+                Assert.Empty(node.Store.Versions);
+                Assert.Equal((0ul, last), (Assert.Single(node.Undone).After.Sequence, node.Undone[0].Last.Sequence));
+                Assert.DoesNotContain(node.Events, static e => e is PeerRefused or StateDiffers or StoreFailed);
+            }
+
+            void RunFor(long ms) => world.Clock.RunUntil(world.Clock.NowMs + ms);
         }
         finally
         {

@@ -188,6 +188,8 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
         Later(operation, () => _store!.Load(operation, cid, version, segment), static result => result.Failure is null);
     }
 
+    public void Empty(long operation) => Later(operation, () => _store!.Empty(operation), static result => result.Failure is null);
+
     public void Adopt(long operation, in Cid block, ReadOnlyMemory<byte> bytes, MimeiVersion version)
     {
         Cid cid = block;
@@ -240,6 +242,9 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
             {
                 TakeBack();
             }
+
+            // A disk kept it from another state, and what it had is gone.
+            _hasDiskFailed |= ended.IsHalfDone;
         }
 
         Verify(isOwn: !wasCopy || IsWriter);

@@ -287,6 +287,19 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
         ));
     }
 
+    public void Empty(long operation) => Pending.Enqueue((operation, () =>
+    {
+        if (IsFull || _hasSyncFailed)
+        {
+            return new StoreResult { Failure = new IOException(IsFull ? "No space left on device" : "Input/output error") };
+        }
+
+        ThrowIfHalfWriter();
+        Clear();
+        return default(StoreResult);
+    }
+    ));
+
     public void Adopt(long operation, in Cid block, ReadOnlyMemory<byte> bytes, MimeiVersion version)
     {
         Cid cid = block;
@@ -717,12 +730,12 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
         ulong before = Last;
         if (place == default)
         {
-            _segments.Clear();
-            _chain.Clear();
-            _entries.Clear();
-            _versions = [];
-            (_base, _baseState, _synced, IsCut) = (0, 0, 0, false);
-            TakenBack += before;
+            if (_base > 0)
+            {
+                return false; // its beginning was trimmed, or never here
+            }
+
+            Clear();
             return true;
         }
 
@@ -777,6 +790,16 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
         RemoveVersions(v => v.Position.Sequence > Last);
         _synced = Math.Min(_synced, Last);
         return true;
+    }
+
+    private void Clear()
+    {
+        TakenBack += Last;
+        _segments.Clear();
+        _chain.Clear();
+        _entries.Clear();
+        _versions = [];
+        (_base, _baseState, _synced, IsCut) = (0, 0, 0, false);
     }
 
     // Each list is another, as a node's is.

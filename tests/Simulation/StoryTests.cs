@@ -478,6 +478,75 @@ public class StoryTests
 
     [Theory]
     [MemberData(nameof(AllSeeds))]
+    public void Where_another_begins_anew_those_whose_log_is_trimmed_become_empty_and_follow_from_its_first_entry(int seed)
+    {
+        var world = new SimWorld(seed, 3, 0) { DialsAlone = false };
+        (SimNode first, SimNode follower, SimNode second) = (world.Nodes[0], world.Nodes[1], world.Nodes[2]);
+        foreach (SimNode node in world.Nodes)
+        {
+            node.Start();
+        }
+
+        world.Connect(follower, first);
+        Write(world, first, 100);
+        Run(world, 3000);
+        MakeVersion(world, first);
+        Write(world, first, 100);
+        Run(world, 3000);
+        foreach (SimNode node in (SimNode[])[first, follower])
+        {
+            node.Store.Sync();
+            node.Store.Trim(1);
+            Assert.True(node.Store.Places[0].Segment.First > 1);
+        }
+
+        // Its author lets somebody write who has nothing of all that.
+        TakeOver(world, second, 1);
+        Run(world, 1000);
+        Write(world, second, 5);
+        world.Connect(first, second);
+        world.Connect(follower, second);
+        Run(world, 10_000);
+        foreach (SimNode node in (SimNode[])[first, follower])
+        {
+            Assert.Equal(second.Store.State, node.Store.State);
+            Assert.Equal(5ul, node.Store.Last);
+            Assert.Empty(node.Store.Versions);
+            Assert.Equal((0ul, 200ul), (Assert.Single(node.Undone).After.Sequence, node.Undone[0].Last.Sequence));
+            Assert.Equal(node.Store.TakenBack, node.UndoneEntries);
+            Assert.True(node.Replica!.IsLevel);
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
+    public void Who_shares_nothing_with_a_writer_takes_the_version_of_it_that_there_is_and_is_never_empty(int seed)
+    {
+        var world = new SimWorld(seed, 2, 0) { DialsAlone = false };
+        (SimNode first, SimNode second) = (world.Nodes[0], world.Nodes[1]);
+        first.Start();
+        second.Start();
+        Write(world, first, 200);
+        first.Store.Sync();
+        first.Store.Trim(1);
+        TakeOver(world, second, 1);
+        Run(world, 1000);
+        Write(world, second, 50);
+        MakeVersion(world, second);
+        Write(world, second, 5);
+        world.Connect(first, second);
+        for (int i = 0; i < 10_000; i++)
+        {
+            Run(world, 1);
+            Assert.NotEqual(0ul, first.Store.Last);
+        }
+
+        Assert.Equal(second.Store.State, first.Store.State);
+        Assert.Equal(second.Store.Versions, first.Store.Versions);
+    }
+
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
     public void A_writer_that_ends_the_moment_it_learns_that_another_writes_follows_that_one_when_it_is_back(int seed)
     {
         SimWorld world = Started(seed, 3);

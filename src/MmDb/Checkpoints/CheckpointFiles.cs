@@ -62,8 +62,8 @@ internal static class CheckpointFiles
         return freed;
     }
 
-    /// <summary>Deletes all but that of a position, durably.</summary>
-    public static void DeleteOthers(IFolder files, Position kept) => DeleteAll(files, position => position != kept);
+    /// <summary>Deletes all but that of a position, durably; null: all.</summary>
+    public static void DeleteOthers(IFolder files, Position? kept) => DeleteAll(files, position => position != kept);
 
     /// <summary>Deletes all that hold an entry behind one, durably.</summary>
     public static void DeleteBehind(IFolder files, ulong sequence) => DeleteAll(files, position => position.Sequence > sequence);

@@ -436,13 +436,14 @@ public sealed class SegmentChain : IBlockSource
         Replace(kept);
     }
 
-    /// <summary>Forgets all nodes but one, with which it begins, durably.</summary>
-    internal void BeginAt(SealedSegment segment)
+    /// <summary>Forgets all nodes but one, with which it begins, durably; null: all.</summary>
+    internal void BeginAt(SealedSegment? segment)
     {
-        (_hasFloor, bool had) = (!segment.Node.Previous.IsNone, _hasFloor);
+        (_hasFloor, bool had) = (segment is { Node.Previous.IsNone: false }, _hasFloor);
+        List<SealedSegment> segments = segment is null ? [] : [segment];
         try
         {
-            WriteAnew([segment]);
+            WriteAnew(segments);
         }
         catch (DiskException)
         {
@@ -452,7 +453,7 @@ public sealed class SegmentChain : IBlockSource
 
         _isLoaded = true;
         Damage = [];
-        Replace([segment]);
+        Replace(segments);
     }
 
     /// <summary>Adds nodes from before the first, each the one that the one after it links to.</summary>

@@ -108,7 +108,7 @@ public sealed unsafe partial class WriteLog
         foreach (string name in recovery.Superseded) files.Delete(name);
         foreach ((string name, bool isUndone) in recovery.AfterEnd)
         {
-            if (isUndone) SetAside(name);
+            if (isUndone) SetAside(files, name);
             else files.Delete(name);
         }
         foreach (LogRecovery.Found found in recovery.Chain)
@@ -651,7 +651,7 @@ public sealed unsafe partial class WriteLog
         for (int i = _segments.Count - 1; i > index || (i == index && !isKept); i--)
         {
             _segments[i].File?.Dispose();
-            if (keepFiles) SetAside(_segments[i].Name);
+            if (keepFiles) SetAside(_files, _segments[i].Name);
             else _files.Delete(_segments[i].Name);
         }
         if (isKept)
@@ -810,7 +810,7 @@ public sealed unsafe partial class WriteLog
                     }
                     (_given, _givenEpoch) = (_last, Epoch);
                     _isPartUnknown = false;
-                    PruneUndone();
+                    PruneUndone(_files);
                 }
         _toldWritten = -1;
     }
@@ -840,11 +840,11 @@ public sealed unsafe partial class WriteLog
     }
 
     /// <summary>The name for what is cut off a segment: by epoch and first entry, so that they sort from the oldest.</summary>
-    private string UndoneName(string of, ulong sequence)
+    private static string UndoneName(IFolder files, string of, ulong sequence)
     {
         ulong epoch = SegmentHeader.TryParseName(of, out SegmentHeader header) ? header.Epoch : 0;
         string name = string.Create(CultureInfo.InvariantCulture, $"{LogFormat.UndonePrefix}{epoch:x16}-{sequence:x16}");
-        HashSet<string> names = [.. _files.List().Select(static f => f.Name)];
+        HashSet<string> names = [.. files.List().Select(static f => f.Name)];
         for (int i = 0; ; i++)
         {
             string unique = i == 0 ? name + LogFormat.SegmentSuffix : string.Create(CultureInfo.InvariantCulture, $"{name}-{i}{LogFormat.SegmentSuffix}");
@@ -852,10 +852,10 @@ public sealed unsafe partial class WriteLog
         }
     }
 
-    private void SetAside(string name)
+    private static void SetAside(IFolder files, string name)
     {
-        if (!_files.List().Any(f => f.Name == name)) return; // in a try before
-        _files.Rename(name, UndoneName(name, SegmentHeader.TryParseName(name, out SegmentHeader header) ? header.FirstSequence : 0));
+        if (!files.List().Any(f => f.Name == name)) return; // in a try before
+        files.Rename(name, UndoneName(files, name, SegmentHeader.TryParseName(name, out SegmentHeader header) ? header.FirstSequence : 0));
     }
 
     /// <summary>Keeps what a segment holds behind a length, behind its header.</summary>
@@ -865,28 +865,29 @@ public sealed unsafe partial class WriteLog
         using IFile file = _files.Open(segment.Name);
         int read = file.Read(0, bytes);
         if (read <= length) return; // done in a try before
-        using IFile undone = _files.Create(UndoneName(segment.Name, Measure(segment, length).Last + 1));
+        using IFile undone = _files.Create(UndoneName(_files, segment.Name, Measure(segment, length).Last + 1));
         undone.WriteAll(0, bytes.AsSpan(0, LogFormat.SegmentHeaderBytes));
         undone.WriteAll(LogFormat.SegmentHeaderBytes, bytes.AsSpan((int)length, read - (int)length));
         undone.Sync();
     }
 
-    private void PruneUndone()
+    private static void PruneUndone(IFolder files)
     {
-        string[] names = [.. _files.List().Select(static f => f.Name).Where(static n => n.StartsWith(LogFormat.UndonePrefix, StringComparison.Ordinal)).Order(StringComparer.Ordinal)];
-        foreach (string name in names.SkipLast(MaxUndoneFiles)) _files.Delete(name);
+        string[] names = [.. files.List().Select(static f => f.Name).Where(static n => n.StartsWith(LogFormat.UndonePrefix, StringComparison.Ordinal)).Order(StringComparer.Ordinal)];
+        foreach (string name in names.SkipLast(MaxUndoneFiles)) files.Delete(name);
     }
 
-    // ---- From a version, and to a writer -----------------------------------------------------------------------------------------------
+    // ---- From a version or from nothing, and to a writer -------------------------------------------------------------------------------
 
     /// <summary>
     /// Empties the log: it goes on after a segment whose node is known, and whose data is not here. The owner has all up to there: its state came as a version, and is
-    /// durable. What older nodes can be had may be added (<see cref="AddOlder"/>).
+    /// durable. What older nodes can be had may be added (<see cref="AddOlder"/>). Or it goes on from its first entry, and the owner has nothing. What it holds behind what
+    /// the owner has is kept in files <c>undone-*</c>.
     /// </summary>
-    /// <param name="segment">The segment that a version links to, as its node says; generation and length 0, if they are not known.</param>
+    /// <param name="segment">The segment that a version links to, as its node says; generation and length 0, if they are not known. Null: none, the log is empty.</param>
     /// <param name="have">The last entry that the owner has: the version's position.</param>
     /// <exception cref="DiskException">The disk failed. The log may have lost its oldest segments; it can be tried again.</exception>
-    public void BeginCopyAt(SealedSegment segment, ulong have = 0)
+    public void BeginCopyAt(SealedSegment? segment, ulong have = 0)
     {
         ThrowUnlessCopy();
         lock (_fileWorkGate)
@@ -899,7 +900,8 @@ public sealed unsafe partial class WriteLog
                     lock (_gate) Volatile.Write(ref _syncedSequence, 0); // what goes counts as not durable from the start
                     while (_segments.Count > 0)
                     {
-                        _files.Delete(_segments[0].Name);
+                        if (_segments[0].LastSequence > have) SetAside(_files, _segments[0].Name);
+                        else _files.Delete(_segments[0].Name);
                         _segments[0].File?.Dispose();
                         lock (_gate)
                         {
@@ -911,6 +913,7 @@ public sealed unsafe partial class WriteLog
                     GoOnAfter(_chain!.Newest, _given);
                     AllIsSynced();
                     DeleteNotBegun(default);
+                    PruneUndone(_files);
                     _files.SyncDirectory();
                     _chain.BeginAt(segment);
                     GoOnAfter(segment, 0);
@@ -924,6 +927,49 @@ public sealed unsafe partial class WriteLog
                     }
                 }
         _toldWritten = -1;
+    }
+
+    /// <summary>
+    /// Does in a folder what is left of <see cref="BeginCopyAt"/> where the process ended in the middle of it: what opens there is an empty log.
+    /// </summary>
+    /// <exception cref="DiskException">The disk failed. It can be tried again.</exception>
+    internal static void Empty(IFolder files, ulong have)
+    {
+        var segments = new List<(string Name, SegmentHeader Header)>();
+        foreach ((string name, _) in files.List())
+        {
+            if (SegmentHeader.TryParseName(name, out SegmentHeader header)) segments.Add((name, header));
+            else if (!name.StartsWith(LogFormat.UndonePrefix, StringComparison.Ordinal)) files.Delete(name);
+        }
+
+        segments.Sort(static (a, b) => a.Header.Start.CompareTo(b.Header.Start));
+        for (int i = 0; i < segments.Count; i++)
+        {
+            ulong last = i + 1 < segments.Count ? segments[i + 1].Header.FirstSequence - 1 : LastIn(files, segments[i].Name);
+            if (last > have) SetAside(files, segments[i].Name);
+            else files.Delete(segments[i].Name);
+        }
+
+        PruneUndone(files);
+        files.SyncDirectory();
+    }
+
+    /// <summary>The last entry that ends in a file, as far as it can be read.</summary>
+    private static ulong LastIn(IFolder files, string name)
+    {
+        using IFile file = files.Open(name);
+        byte[] bytes = new byte[Math.Min(file.Length, LogOptions.MaxSegmentBytes)];
+        int read = file.Read(0, bytes);
+        fixed (byte* start = bytes)
+        {
+            if (read < LogFormat.SegmentHeaderBytes || !SegmentHeader.TryDecode(start, out SegmentHeader header, out _)) return 0;
+            ulong next = header.FirstSequence;
+            for (long at = LogFormat.SegmentHeaderBytes; at < read && Group.TryRead(start + at, read - at, header.Crc, out Group group); at += group.TotalBytes)
+            {
+                next = group.NextSequence;
+            }
+            return next - 1;
+        }
     }
 
     /// <summary>Adds nodes from before the oldest, from newer to older, each the one that the one before links to: verified by their names. (Any thread that may wait for the disk.)</summary>

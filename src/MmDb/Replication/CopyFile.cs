@@ -6,12 +6,13 @@ namespace Leither.MmDb.Replication;
 
 /// <summary>
 /// The file that says of a MiMei's folder that it follows a writer elsewhere. It is empty, but while a version takes the place of what there was: then it names the
-/// segment after which the log goes on, and the checkpoint of that place is the one to begin with, whatever else lies there.
+/// segment after which the log goes on, and the checkpoint of that place is the one to begin with, whatever else lies there. Or nothing takes that place: then there is
+/// neither. It says also which versions are none any more then.
 /// </summary>
 public static class CopyFile
 {
     private const string Name = "copy", NewSuffix = ".new";
-    private const int FieldCount = 5, MaxBytes = 1024;
+    private const int FieldCount = 6, OldFieldCount = 5, MaxBytes = 1 << 20;
 
     /// <summary>Whether a folder is that of a copy.</summary>
     public static bool IsIn(IFolder folder) => folder.List().Any(static f => f.Name == Name);
@@ -29,16 +30,22 @@ public static class CopyFile
         folder.SyncDirectory();
     }
 
-    /// <summary>Says that another state takes the place of what there is, durably: its checkpoint is there.</summary>
-    internal static void Begin(IFolder folder, Position position, SealedSegment segment)
+    /// <summary>Says that another state takes the place of what there is, durably: its checkpoint is there, or it is empty and there is no segment.</summary>
+    internal static void Begin(IFolder folder, CopyChange change)
     {
         var writer = new DagCborWriter();
         writer.WriteArrayStart(FieldCount);
-        writer.WriteUInt64(position.Epoch);
-        writer.WriteUInt64(position.Sequence);
-        writer.WriteBytes(segment.Node.Encode());
-        writer.WriteUInt64(segment.Generation);
-        writer.WriteInt64(segment.Length);
+        writer.WriteUInt64(change.Position.Epoch);
+        writer.WriteUInt64(change.Position.Sequence);
+        writer.WriteBytes(change.Segment?.Node.Encode() ?? []);
+        writer.WriteUInt64(change.Segment?.Generation ?? 0);
+        writer.WriteInt64(change.Segment?.Length ?? 0);
+        writer.WriteArrayStart(change.UndoneVersions.Count);
+        foreach (ulong number in change.UndoneVersions)
+        {
+            writer.WriteUInt64(number);
+        }
+
         Write(folder, Name, writer.Written);
     }
 
@@ -47,7 +54,7 @@ public static class CopyFile
 
     /// <summary>What was begun and not ended; null: nothing.</summary>
     /// <exception cref="MimeiException">The file is damaged.</exception>
-    internal static (Position Position, SealedSegment Segment)? Unfinished(IFolder folder)
+    internal static CopyChange? Unfinished(IFolder folder)
     {
         byte[] bytes;
         using (IFile file = folder.Open(Name))
@@ -64,13 +71,27 @@ public static class CopyFile
         try
         {
             var reader = new DagCborReader(bytes);
-            reader.ReadArrayStart(FieldCount);
+            int fields = reader.ReadArrayStart();
+            if (fields is not (FieldCount or OldFieldCount))
+            {
+                throw new DagCborException($"it has {fields} fields", 0);
+            }
+
             var position = new Position(reader.ReadUInt64(), reader.ReadUInt64());
             byte[] block = reader.ReadBytes().ToArray();
             uint generation = (uint)reader.ReadUInt64();
             int length = (int)reader.ReadInt64();
+            SealedSegment? segment = block.Length == 0
+                ? null
+                : new SealedSegment(Leither.Ipfs.Multiformats.Cid.Of(Leither.Ipfs.Multiformats.Multicodec.DagCbor, block), SegmentNode.Decode(block), generation, length);
+            var undone = new HashSet<ulong>();
+            for (int left = fields == FieldCount ? reader.ReadArrayStart() : 0; left > 0; left--)
+            {
+                undone.Add(reader.ReadUInt64());
+            }
+
             reader.End();
-            return (position, new SealedSegment(Leither.Ipfs.Multiformats.Cid.Of(Leither.Ipfs.Multiformats.Multicodec.DagCbor, block), SegmentNode.Decode(block), generation, length));
+            return new CopyChange(position, segment, undone);
         }
         catch (Exception e) when (e is DagCborException or Leither.Ipfs.MalformedBlockException)
         {
@@ -92,3 +113,9 @@ public static class CopyFile
         folder.SyncDirectory();
     }
 }
+
+/// <summary>Another state in the place of what there was.</summary>
+/// <param name="Position">Its last entry.</param>
+/// <param name="Segment">The segment after which the log goes on; null: the state is empty, and so is the log.</param>
+/// <param name="UndoneVersions">The versions of what there was that are none of what there will be.</param>
+internal sealed record CopyChange(Position Position, SealedSegment? Segment, HashSet<ulong> UndoneVersions);

@@ -9,8 +9,8 @@ using Leither.MmDb.Versions.Tree;
 
 namespace Leither.MmDb.Replication;
 
-// Another state in the place of what there is: going back, and loading a version. It is put together in a keyspace of its own on another thread, while clients read
-// what there was, and exchanged at once at the gate.
+// Another state in the place of what there is: going back, loading a version, and nothing. It is put together in a keyspace of its own on another thread, while clients
+// read what there was, and exchanged at once at the gate.
 public sealed unsafe partial class MimeiCopy
 {
     /// <summary>A state that is to take the place of what there is.</summary>
@@ -98,7 +98,11 @@ public sealed unsafe partial class MimeiCopy
             catch (Exception e) when (e is IOException or MimeiException)
             {
                 // Files may be those of the other state already, or on the way to it: nothing is built on the old one before this was tried again, or the node begins anew.
-                Copy.Stop($"MiMei {Copy._mimei.Id} could not change to another state: {e.Message}");
+                if (MayBeHalfDone)
+                {
+                    Copy.Stop($"MiMei {Copy._mimei.Id} could not change to another state: {e.Message}");
+                }
+
                 Fail(e);
             }
             finally
@@ -128,7 +132,61 @@ public sealed unsafe partial class MimeiCopy
 
         /// <summary>Makes the files say what the state is, exchanges the keyspace and tells.</summary>
         protected abstract void Change(Replacement made);
+
+        /// <summary>Whether a change that failed may have been begun.</summary>
+        protected virtual bool MayBeHalfDone => true;
     }
+
+    /// <summary>Work after which the log is another from its beginning on.</summary>
+    private abstract class BeginAnewWork(MimeiCopy copy) : ReplaceWork(copy)
+    {
+        protected override bool MayBeHalfDone => Copy.IsBetweenStates;
+
+        /// <summary>Puts a state, which is durable, in the place of all there is; null: nothing, and the log is empty.</summary>
+        protected void BeginAnew(Replacement made, Position position, SealedSegment? segment)
+        {
+            IFolder folder = Copy._files.Folder;
+            var change = new CopyChange(position, segment, Copy.VersionsBehind(position.Sequence));
+
+            // From here on a start makes it what is there; nothing before it is looked at any more.
+            try
+            {
+                CopyFile.Begin(folder, change);
+                Copy.IsBetweenStates = true;
+            }
+            catch (DiskException)
+            {
+                Copy.IsBetweenStates = HasBegun(folder);
+                throw;
+            }
+
+            Copy.Log.BeginCopyAt(segment, position.Sequence);
+            CheckpointFiles.DeleteOthers(folder, segment is null ? null : position);
+            Copy.ForgetVersions(change.UndoneVersions);
+            CopyFile.End(folder);
+            Copy.IsBetweenStates = false;
+            Copy.Exchange(made, position);
+            Copy.LetGoOfAdoptions(0); // whether they lie in this history is not known here
+        }
+
+        private static bool HasBegun(IFolder folder)
+        {
+            try
+            {
+                return CopyFile.Unfinished(folder) is not null;
+            }
+            catch (Exception e) when (e is IOException or MimeiException)
+            {
+                return true;
+            }
+        }
+    }
+
+    /// <summary>
+    /// Another state was about to take the place of what there was, and a disk kept it from that halfway: nothing is there to be built on before it, or yet another, did. A start
+    /// does the rest by itself.
+    /// </summary>
+    public bool IsBetweenStates { get; private set; }
 
     /// <summary>The keyspace is another from now on.</summary>
     private void Exchange(Replacement made, Position position)
@@ -171,6 +229,12 @@ public sealed unsafe partial class MimeiCopy
             WriteLog log = Copy.Log;
             _from = Copy.Applied;
             Copy._rest = [];
+            if (Copy.IsBetweenStates)
+            {
+                Tell(needsVersion: true);
+                return false;
+            }
+
             _to = LastEntryAt(log, place);
             if (_to >= _from.Sequence)
             {
@@ -331,25 +395,43 @@ public sealed unsafe partial class MimeiCopy
     }
 
     /// <summary>Versions of a history that was undone are none any more: their numbers may come again.</summary>
-    private void ForgetVersionsBehind(ulong sequence)
+    private void ForgetVersionsBehind(ulong sequence) => ForgetVersions(VersionsBehind(sequence));
+
+    /// <summary>The versions whose place in the log is behind an entry.</summary>
+    private HashSet<ulong> VersionsBehind(ulong sequence)
+    {
+        var behind = new HashSet<ulong>();
+        if (_mimei.Versions is { } versions)
+        {
+            foreach (ListedVersion listed in versions.List.All.Where(static v => v.IsOwn))
+            {
+                try
+                {
+                    if (versions.Read(listed.Number).Position.Sequence > sequence)
+                    {
+                        behind.Add(listed.Number);
+                    }
+                }
+                catch (Exception e) when (e is IOException or MimeiException)
+                {
+                    // Whatever it is of, nobody can open it.
+                }
+            }
+        }
+
+        return behind;
+    }
+
+    private void ForgetVersions(HashSet<ulong> numbers)
     {
         if (_mimei.Versions is not { } versions)
         {
             return;
         }
 
-        var undone = new HashSet<ulong>();
-        foreach (ListedVersion listed in versions.List.All.Where(static v => v.IsOwn))
+        if (numbers.Count > 0)
         {
-            if (versions.Read(listed.Number).Position.Sequence > sequence)
-            {
-                undone.Add(listed.Number);
-            }
-        }
-
-        if (undone.Count > 0)
-        {
-            versions.List.Remove(undone);
+            versions.List.Remove(numbers);
         }
 
         versions.Forget();
@@ -357,7 +439,7 @@ public sealed unsafe partial class MimeiCopy
 
     // ------------------------------------------------------------------ loading a version
 
-    private sealed class LoadWork(MimeiCopy copy, Cid block, SealedSegment? segment, Action<Exception?> done) : ReplaceWork(copy)
+    private sealed class LoadWork(MimeiCopy copy, Cid block, SealedSegment? segment, Action<Exception?> done) : BeginAnewWork(copy)
     {
         private MimeiVersion? _version;
         private IDisposable? _pin;
@@ -431,16 +513,7 @@ public sealed unsafe partial class MimeiCopy
         protected override void Change(Replacement made)
         {
             Position position = _version!.Position;
-            IFolder folder = Copy._files.Folder;
-
-            // From here on a start makes it what is there; nothing before it is looked at any more.
-            CopyFile.Begin(folder, position, segment!);
-            Copy.Log.BeginCopyAt(segment!, position.Sequence);
-            CheckpointFiles.DeleteOthers(folder, position);
-            CopyFile.End(folder);
-            Copy.Exchange(made, position);
-            Copy.LetGoOfAdoptions(0); // whether they lie in this history is not known here
-            Copy.ForgetVersionsBehind(position.Sequence);
+            BeginAnew(made, position, segment);
             _pin!.Dispose();
             Copy._files.Report($"MiMei {Copy._mimei.Id} is version {_version.Number} now, entry {position}");
             Copy.Call(() => done(null));
@@ -465,6 +538,25 @@ public sealed unsafe partial class MimeiCopy
             writer.Complete(snapshot.CapturedKeys);
             writer.Wait();
             return writer.Result ?? throw new IOException($"the checkpoint could not be written: {writer.Error?.Message}", writer.Error);
+        }
+    }
+
+    // ------------------------------------------------------------------ nothing
+
+    private sealed class EmptyWork(MimeiCopy copy, Action<Exception?> done) : BeginAnewWork(copy)
+    {
+        public override void Fail(Exception problem) => Copy.Call(() => done(problem));
+
+        protected override bool Begin() => true;
+
+        protected override Replacement Make() => new(Copy.NewKeyspace(), 0, null);
+
+        protected override void Change(Replacement made)
+        {
+            Position from = Copy.Applied;
+            BeginAnew(made, default, null);
+            Copy._files.Report($"MiMei {Copy._mimei.Id}: of what was here the writer has nothing; what was there up to {from} is undone, and it follows from the first entry on");
+            Copy.Call(() => done(null));
         }
     }
 

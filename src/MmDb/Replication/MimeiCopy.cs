@@ -134,7 +134,7 @@ public sealed unsafe partial class MimeiCopy
     /// </summary>
     /// <param name="place">A place in a segment that is here, between two groups.</param>
     /// <param name="done">What was undone. <see cref="GoneBack.NeedsVersion"/>: nothing was, since the state of that place cannot be had from what is here;
-    /// <see cref="Load"/> a version at or before it.</param>
+    /// <see cref="Load"/> a version at or before it, or <see cref="Empty"/> it.</param>
     public void GoBack(LogPlace place, Action<GoneBack?, Exception?> done) => Ask(new GoBackWork(this, place, done));
 
     /// <summary>
@@ -142,8 +142,15 @@ public sealed unsafe partial class MimeiCopy
     /// </summary>
     /// <param name="version">The version's block.</param>
     /// <param name="segment">The sealed segment that the version ends.</param>
-    /// <param name="done">It is there, durably (null), or why not; then all is as it was.</param>
+    /// <param name="done">It is there, durably (null), or why not. Then all is as it was, or it <see cref="IsBetweenStates"/>, and is to be asked for again.</param>
     public void Load(Cid version, SealedSegment? segment, Action<Exception?> done) => Ask(new LoadWork(this, version, segment, done));
+
+    /// <summary>
+    /// Undoes all there is, whatever of its beginning is not here any more: keyspace and log are empty then, what the log held is set aside, no version of it is listed.
+    /// Sessions stay, as in <see cref="GoBack"/>.
+    /// </summary>
+    /// <param name="done">It is done, durably (null), or why not. Then all is as it was, or it <see cref="IsBetweenStates"/>, and is to be asked for again.</param>
+    public void Empty(Action<Exception?> done) => Ask(new EmptyWork(this, done));
 
     /// <summary>
     /// The writer begins a version at a place: when the copy gets there it keeps its state of that place for <see cref="AdoptVersion"/>. To be said before the bytes that

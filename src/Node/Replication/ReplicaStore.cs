@@ -135,8 +135,10 @@ internal sealed class ReplicaStore(
     public void Load(long operation, in Cid block, MimeiVersion version, SealedSegment? segment) => Copy(operation)?.Load(block, segment, problem =>
     {
         EndProtection();
-        Complete(operation, problem);
+        Changed(operation, problem);
     });
+
+    public void Empty(long operation) => Copy(operation)?.Empty(problem => Changed(operation, problem));
 
     public void Adopt(long operation, in Cid block, ReadOnlyMemory<byte> bytes, MimeiVersion version) => Copy(operation)?.AdoptVersion(block, bytes, (check, problem) =>
     {
@@ -213,6 +215,9 @@ internal sealed class ReplicaStore(
             _protection = null;
         }
     }
+
+    private void Changed(long operation, Exception? problem) =>
+        completed(operation, new StoreResult { Failure = problem, IsHalfDone = problem is not null && mimei.Copy is { IsBetweenStates: true } });
 
     private void Complete(long operation, Exception? problem) => completed(operation, new StoreResult { Failure = problem });
 

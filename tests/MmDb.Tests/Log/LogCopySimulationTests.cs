@@ -24,6 +24,10 @@ public sealed class LogCopySimulationTests
     [Fact]
     public void Without_faults_a_copy_without_power_lacks_nothing_it_synced() => RunSeeds(Seed.IsLong ? 3_000 : 60, faults: false, power: true);
 
+    [Fact]
+    public void A_copy_that_begins_anew_now_and_then_gets_level_whatever_fails() =>
+        Seed.RunLives(Seed.IsLong ? 5_000 : 100, "faults True, power True, begins anew", seed => new Life(seed, faults: true, power: true, beginsAnew: true));
+
     /// <summary>
     /// Lives in which a loss of power took the mark of a clean end and left the segment behind it (the first two), in which a process ended that had deleted what was
     /// not durable, but not the file of a segment behind it that could not be begun, in which the source went on showing what a start had cut off that ended too early,
@@ -63,6 +67,7 @@ public sealed class LogCopySimulationTests
     private sealed unsafe class Life : ISeededLife
     {
         private readonly Random _random;
+        private readonly Random? _anew; // drawn from apart, so that lives without it stay what they are
         private readonly bool _faults, _power;
         private readonly Side _source, _copy;
         private readonly LogOptions _sourceOptions, _copyOptions;
@@ -71,15 +76,17 @@ public sealed class LogCopySimulationTests
         private List<byte[]> _applied = [];
 
         // The state of a version that is to take the place of what was applied, and its segment. That is durable before the log is touched; nothing is taken until the log got there.
-        private (List<byte[]> Entries, SealedSegment Segment)? _loaded;
+        // Without a segment nothing is to take that place.
+        private (List<byte[]> Entries, SealedSegment? Segment)? _loaded;
 
         // What the copy has to come back with.
         private ulong _written, _synced;
         private bool _isLast, _isGoingBack;
 
-        public Life(int seed, bool faults, bool power)
+        public Life(int seed, bool faults, bool power, bool beginsAnew = false)
         {
             _random = new Random(seed);
+            _anew = beginsAnew ? new Random(~seed) : null;
             (_faults, _power) = (faults, power);
             _source = new Side(_random.Next(), "source", Tell);
             _copy = new Side(_random.Next(), "copy", Tell);
@@ -303,7 +310,8 @@ public sealed class LogCopySimulationTests
             {
                 if (_loaded is not null)
                 {
-                    foreach (string file in _copy.Disk.Names.ToList()) _copy.Disk.Delete(file);
+                    WriteLog.Empty(_copy.Disk, (ulong)_loaded.Value.Entries.Count);
+                    Assert.All(_copy.Disk.Names, static name => Assert.StartsWith(LogFormat.UndonePrefix, name, StringComparison.Ordinal));
                 }
 
                 _copy.Log = WriteLog.OpenCopy(_copy.Disk, _copyOptions, new Position(_copy.CheckpointEpoch, _copy.Checkpoint), (sequence, entry, length) =>
@@ -311,7 +319,7 @@ public sealed class LogCopySimulationTests
                     Assert.Equal((ulong)applied.Count + 1, sequence);
                     applied.Add(new ReadOnlySpan<byte>(entry, (int)length).ToArray());
                 });
-                if (_loaded is { } unended) Copy.BeginCopyAt(unended.Segment, unended.Segment.Node.To);
+                if (_loaded is { } unended) Copy.BeginCopyAt(unended.Segment, (ulong)unended.Entries.Count);
                 _loaded = null;
             }
             catch (DiskException e)
@@ -339,6 +347,7 @@ public sealed class LogCopySimulationTests
 
         private void CopyStep()
         {
+            if (_anew?.Next(12) == 0) BeginAnew();
             switch (_random.Next(20))
             {
                 case < 9:
@@ -389,6 +398,12 @@ public sealed class LogCopySimulationTests
             };
             try
             {
+                if (_loaded is { Segment: null })
+                {
+                    Change([], null);
+                    return CatchUp();
+                }
+
                 if (_loaded is not null) return Load() && CatchUp();
                 bool level = follower.CatchUp(Source);
                 _isGoingBack = false;
@@ -414,20 +429,43 @@ public sealed class LogCopySimulationTests
             if (Source.LastSequence == 0 || Source.Seal(Source.LastSequence) is not { } segment) return false;
             _copy.Tell($"loads {segment.Node.To}");
 
-            _loaded = (_entries[..(int)segment.Node.To], segment);
-            (_copy.Checkpoint, _copy.CheckpointEpoch) = (segment.Node.To, segment.Node.Epoch);
+            Change(_entries[..(int)segment.Node.To], segment);
+            return true;
+        }
+
+        /// <summary>All there is goes.</summary>
+        private void BeginAnew()
+        {
+            _copy.Tell("begins anew");
             try
             {
-                Copy.BeginCopyAt(segment, segment.Node.To);
+                Change([], null);
+            }
+            catch (IOException e)
+            {
+                _copy.Tell($"beginning anew: {e.Message}");
+                return;
+            }
+
+            Assert.Equal(default, Copy.WrittenEnd.Place);
+            Assert.Empty(Copy.Chain!.Segments);
+        }
+
+        private void Change(List<byte[]> entries, SealedSegment? segment)
+        {
+            _loaded = (entries, segment);
+            (_copy.Checkpoint, _copy.CheckpointEpoch) = ((ulong)entries.Count, segment?.Node.Epoch ?? 0);
+            try
+            {
+                Copy.BeginCopyAt(segment, (ulong)entries.Count);
             }
             finally
             {
                 _synced = Copy.SyncedSequence;
             }
 
-            Assert.Equal(segment.Node.To, _synced);
-            (_applied, _loaded) = (_loaded.Value.Entries, null);
-            return true;
+            Assert.Equal((ulong)entries.Count, _synced);
+            (_applied, _loaded) = (entries, null);
         }
 
         private void CloseCopy()

@@ -723,6 +723,42 @@ public sealed unsafe class LogCopyTests : IDisposable
     }
 
     [Fact]
+    public void A_copy_whose_beginning_is_gone_can_begin_anew_and_keeps_what_it_held()
+    {
+        WriteLog source = OpenSource(), copy = OpenCopy();
+        for (int i = 0; i < 400; i++)
+        {
+            Append(source, new string('x', 100));
+            source.Flush();
+            if (i % 50 == 0) source.Cut();
+        }
+
+        Assert.True(new LogFollower(copy, new Random(1)).CatchUp(source));
+        RunBoth();
+        copy.DropThrough(300, 0);
+        RunBoth();
+        LogPlace[] held = [.. copy.Places];
+        byte[][] bytes = [.. held.Select(p => Bytes(copy, p))];
+        Assert.True(held[0].Segment.First > 1 && held.Length > 1);
+        copy.BeginCopyAt(null);
+        Assert.Equal((0ul, 0ul, default, false), (copy.LastSequence, copy.SyncedSequence, copy.WrittenEnd.Place, copy.Chain!.HasFloor));
+        Assert.Empty(copy.Chain.Segments);
+        string[] undone = [.. _here.Names.Where(static n => n.StartsWith("undone-", StringComparison.Ordinal)).Order(StringComparer.Ordinal)];
+        Assert.Equal(held.Length, undone.Length);
+        for (int i = 0; i < undone.Length; i++) Assert.True(_here.Content(undone[i]).AsSpan().SequenceEqual(bytes[i]));
+
+        // Another writes from the first entry on.
+        var follower = new LogFollower(copy, new Random(2));
+        Assert.True(follower.CatchUp(source));
+        Assert.Equal(400, follower.Applied.Count);
+        copy.Close();
+        copy = OpenCopy();
+        RunBoth();
+        Assert.Equal(source.WrittenEnd.Place, copy.WrittenEnd.Place);
+        Assert.Equal(source.Chain!.Segments.Select(static s => s.Cid), copy.Chain!.Segments.Select(static s => s.Cid));
+    }
+
+    [Fact]
     public void A_digest_that_is_offered_is_not_computed_again()
     {
         WriteLog source = OpenSource(), copy = OpenCopy();

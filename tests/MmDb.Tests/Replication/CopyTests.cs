@@ -2,6 +2,7 @@
 
 using System.Text;
 using Leither.Ipfs.Blockstore;
+using Leither.Ipfs.Files;
 using Leither.Ipfs.Keys;
 using Leither.Ipfs.Multiformats;
 using Leither.MmDb.Log;
@@ -522,6 +523,188 @@ public sealed class CopyTests : IDisposable
         _copy.AssertSame();
     }
 
+    // ------------------------------------------------------------------ nothing
+
+    [Fact]
+    public void What_has_no_beginning_any_more_is_emptied_and_followed_from_the_first_entry()
+    {
+        SimulatedDisk logDisk = new(1);
+        using CopyFixture copy = CopyBehindAVersion(new SimulatedDisk(2), logDisk);
+        Assert.True(copy.GoBack(default).NeedsVersion);
+        InProcess.Client watching = copy.Db.Connect(), blocked = copy.Db.Connect();
+        watching.Run("WATCH n");
+        watching.Run("MULTI");
+        watching.Run("PING");
+        blocked.Send(Words("XREAD BLOCK 0 STREAMS st $"));
+        Assert.Null(Empty(copy));
+        Assert.Equal(":0", copy.Db.Run("DBSIZE"));
+        Assert.Equal(default, copy.Copy.Applied);
+        Assert.Equal("nil-array", watching.Run("EXEC"));
+        Assert.Null(blocked.TakeReply());
+        Assert.Empty(copy.Mimei.Versions!.List.All);
+        Assert.Equal((0UL, default), (copy.Copy.Log.LastSequence, copy.Copy.Log.WrittenEnd.Place));
+        Assert.Contains(logDisk.Names, static n => n.StartsWith("undone-", StringComparison.Ordinal));
+        Assert.Contains(copy.Reports, static r => r.Contains("is undone, and it follows from the first entry on", StringComparison.Ordinal));
+        copy.Reopen();
+        Assert.Equal(":0", copy.Db.Run("DBSIZE"));
+        Assert.Empty(copy.Mimei.Versions!.List.All);
+        copy.Follow();
+        copy.AssertSame();
+        Assert.Equal("+OK", copy.Db.Run("SAVE"));
+        copy.Reopen();
+        copy.AssertSame();
+        Assert.Contains(logDisk.Names, static n => n.StartsWith("undone-", StringComparison.Ordinal));
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Whenever_the_process_ends_what_was_to_be_empty_is_so_or_has_what_it_had(bool losesPower)
+    {
+        int empty = 0, kept = 0;
+        for (int operations = 0; ; operations++)
+        {
+            SimulatedDisk disk = new(operations), logDisk = new(operations + 1000);
+            int left = int.MaxValue;
+            using CopyFixture copy = CopyBehindAVersion(disk, logDisk);
+            (string before, Position applied) = (copy.Db.Contents(), copy.Copy.Applied);
+            disk.Fails = logDisk.Fails = _ => --left < 0;
+            left = operations;
+            Exception? problem = Empty(copy);
+            bool isThrough = left >= 0;
+            Assert.Equal(isThrough, problem is null);
+            copy.Abandon();
+            left = int.MaxValue;
+            End(disk, logDisk, losesPower);
+
+            // The next one may end halfway, too.
+            left = operations / 2;
+            try
+            {
+                copy.OpenAgain();
+                copy.Abandon();
+            }
+            catch (DiskException)
+            {
+            }
+
+            left = int.MaxValue;
+            End(disk, logDisk, losesPower);
+            copy.OpenAgain();
+            bool isEmpty = copy.Copy.Applied == default;
+            Assert.True(isEmpty || !isThrough);
+            if (isEmpty)
+            {
+                empty++;
+                Assert.Equal(":0", copy.Db.Run("DBSIZE"));
+                Assert.Equal((0UL, default), (copy.Copy.Log.LastSequence, copy.Copy.Log.WrittenEnd.Place));
+                Assert.Empty(copy.Mimei.Versions!.List.All);
+                Assert.Contains(logDisk.Names, static n => n.StartsWith("undone-", StringComparison.Ordinal));
+            }
+            else
+            {
+                kept++;
+                Assert.Equal((before, applied), (copy.Db.Contents(), copy.Copy.Applied));
+                Assert.Equal([2UL], copy.Mimei.Versions!.List.All.Select(static v => v.Number));
+            }
+
+            copy.Follow();
+            copy.AssertSame();
+            if (isThrough)
+            {
+                break;
+            }
+        }
+
+        Assert.True(empty > 3 && kept > 3, $"{empty} empty, {kept} kept");
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_disk_that_keeps_it_from_becoming_empty_is_told_of_and_it_goes_on_with_what_it_had_or_tries_again(bool reads)
+    {
+        int between = 0, kept = 0;
+        for (int operations = 0; ; operations++)
+        {
+            SimulatedDisk disk = new(operations), logDisk = new(operations + 1000);
+            int left = int.MaxValue;
+            using CopyFixture copy = CopyBehindAVersion(disk, logDisk);
+            string before = copy.Db.Contents();
+            LogPlace place = copy.Copy.Log.WrittenEnd.Place;
+            disk.Fails = logDisk.Fails = operation => (!reads || operation is not ("open" or "read" or "list")) && --left < 0;
+            left = operations;
+            Exception? problem = Empty(copy);
+            if (left >= 0)
+            {
+                Assert.Null(problem);
+                break;
+            }
+
+            Assert.IsType<DiskException>(problem);
+            Assert.Equal(before, copy.Db.Contents());
+            left = int.MaxValue;
+            Writer.Prepare("SET later 1");
+            if (copy.Copy.IsBetweenStates)
+            {
+                // Nothing is built on it.
+                between++;
+                Assert.Contains("could not change to another state", copy.Copy.Problem, StringComparison.Ordinal);
+                Assert.NotNull(copy.Append([1]));
+                Assert.True(copy.GoBack(place).NeedsVersion);
+                copy.Copy.Promote(2, e => problem = e);
+                Assert.IsType<CopyException>(problem);
+                Assert.Null(operations % 2 == 0 ? Empty(copy) : copy.Load(1));
+                Assert.False(copy.Copy.IsBetweenStates);
+            }
+            else
+            {
+                kept++;
+                Assert.Null(copy.Copy.Problem);
+            }
+
+            copy.Follow();
+            copy.AssertSame();
+            copy.Reopen();
+            copy.AssertSame();
+        }
+
+        // (Where what was begun cannot be read, it may have been.)
+        Assert.True(between > 3 && kept > 0 == reads, $"{between} between, {kept} kept");
+    }
+
+    /// <summary>It has the second version of the writer, and what was written after that in some segments.</summary>
+    private CopyFixture CopyBehindAVersion(SimulatedDisk disk, SimulatedDisk logDisk)
+    {
+        if (_writer.Versions.List.Last.Number == 0)
+        {
+            Writer.Prepare("SET n 1", "XADD st 1-1 f v");
+            Assert.Equal(":1", _writer.Run("MIMEI BACKUP"));
+            Writer.Prepare("SET n 2");
+            Assert.Equal(":2", _writer.Run("MIMEI BACKUP"));
+            for (int i = 0; i < 3; i++)
+            {
+                Writer.Prepare($"SADD s {i}");
+                Writer.Server.EndTurn();
+                Writer.Server.DefaultMimei.Log!.Cut();
+            }
+        }
+
+        var copy = new CopyFixture(_writer, disk, logDisk);
+        Assert.Null(copy.Load(2));
+        copy.Follow();
+        Assert.Equal("+OK", copy.Db.Run("SAVE"));
+        Assert.True(copy.Copy.Log.WaitSynced(copy.Copy.Applied.Sequence));
+        return copy;
+    }
+
+    private static Exception? Empty(CopyFixture copy)
+    {
+        Exception? problem = new InvalidOperationException("It has not ended");
+        copy.Copy.Empty(e => problem = e);
+        return problem;
+    }
+
     // ------------------------------------------------------------------ from a copy to a writer, and back
 
     [Fact]
@@ -602,10 +785,13 @@ public sealed class CopyTests : IDisposable
             {
                 // From some operation on the disk does nothing any more: what happens then never reaches it.
                 left = random.Next(60);
-                switch (random.Next(6))
+                switch (random.Next(7))
                 {
                     case 0:
                         copy.Load(1);
+                        break;
+                    case 6:
+                        copy.Copy.Empty(static _ => { });
                         break;
                     case 1 when copy.Copy.Log.Places is { Count: > 0 } places:
                         copy.Copy.GoBack(places[random.Next(places.Count)], static (_, _) => { });
