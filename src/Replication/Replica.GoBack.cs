@@ -178,6 +178,7 @@ public sealed partial class Replica
     {
         _log.Open(_store);
         ForgetUselessVersions();
+        MarkAgain();
         _begun = null;
         ulong kept = Math.Min(_log.To, same), undone = Undo(epoch, last, kept);
         if (Head is { } head && Head.Compare(head.Place, _log.Place) > 0)

@@ -97,6 +97,15 @@ public sealed partial class Replica
         }
     }
 
+    /// <summary>The log is to come once more to places where a state was to be captured: what was captured there is let go of.</summary>
+    private void MarkAgain()
+    {
+        foreach ((ulong sequence, (ulong number, _)) in _marks.Where(static m => m.Value.IsMade).ToArray())
+        {
+            _marks[sequence] = (number, false);
+        }
+    }
+
     /// <summary>Versions are numbered once, whoever writes: also where one does not come to be listed here, since the log is beyond it.</summary>
     private void Passed(ulong number)
     {

@@ -20,7 +20,8 @@ public class RealSimulationTests
 
     /// <summary>
     /// Networks in which an honest source was blamed for what lay before the segment that its writer began anew (252, 322), a disk had given up entries that who was to write had applied (14), and no way
-    /// led from what was here, neither by the version at whose end the histories parted (157) nor by the log alone (353), nor back to nothing where the log was trimmed (1728).
+    /// led from what was here, neither by the version at whose end the histories parted (157) nor by the log alone (353), nor back to nothing where the log was trimmed (1728); and one in which a version whose place was
+    /// gone back from was not made when the log came there again (1059).
     /// </summary>
     [Theory]
     [InlineData(14)]
@@ -28,6 +29,7 @@ public class RealSimulationTests
     [InlineData(252)]
     [InlineData(322)]
     [InlineData(353)]
+    [InlineData(1059)]
     [InlineData(1728)]
     public void Networks_in_which_it_once_went_wrong_end_well(int seed) => Run(seed);
 
