@@ -93,8 +93,11 @@ public sealed class PassportTests : IDisposable
         Assert.Equal("+OK", client.Run("MULTI"));
         Assert.Equal("+QUEUED", client.Run("INCR app:a"));
         Assert.Equal("[:2]", client.Run("EXEC"));
+        string list = client.Run("MIMEI LIST");
+        Assert.StartsWith($"[[\"mid\", \"{_mid}\"", list, StringComparison.Ordinal);
+        Assert.Single(System.Text.RegularExpressions.Regex.Matches(list, "\"mid\""));
         foreach (string refused in (string[])[
-            "GET other", "SET other 1", "KEYS *", "FLUSHALL", "CONFIG GET *", "MIMEI OPEN default", "MIMEI LIST", "MIMEI CREATE DB", "EVAL 'return 1' 0", "SUBSCRIBE c",
+            "GET other", "SET other 1", "KEYS *", "FLUSHALL", "CONFIG GET *", "MIMEI OPEN default", "MIMEI CREATE DB", "EVAL 'return 1' 0", "SUBSCRIBE c",
             "ACL LIST", "SHUTDOWN", "REPLICAOF h 1", "MIGRATE h 1 app:a 0 10", "MONITOR", "CLIENT LIST", "PASSPORT LIST", "PASSPORT REVOKE 00000000000000000000000000000000", "SAVE", "SLOWLOG GET"])
         {
             Assert.StartsWith("-NOPERM", client.Run(refused), StringComparison.Ordinal);
@@ -122,7 +125,7 @@ public sealed class PassportTests : IDisposable
     {
         PassportRights all = PassportRights.Read | PassportRights.Write | PassportRights.Messages | PassportRights.Scripts | PassportRights.Versions;
         string passport = Passport.ToText(Signed(Usual() with { Rights = all }));
-        string[] allowed = ["mimei|id", "mimei|backup", "mimei|diff", "passport|challenge"];
+        string[] allowed = ["mimei|id", "mimei|list", "mimei|backup", "mimei|diff", "passport|challenge"];
         List<string> reached = [];
         foreach (CommandSpec spec in CommandTable.Shared.All.SelectMany(static s => s.Subcommands.Length > 0 ? s.Subcommands : [s]).Where(static s => s.Group == CommandGroup.Mimei))
         {

@@ -233,7 +233,7 @@ public sealed class RightsTests : IDisposable
         Assert.Equal("\"a\"", ann.Run("GET key"));
         Refuses(ann, "SET key 1", "DEL key", "PUBLISH c m", "EVAL 'return 1' 0", "MIMEI BACKUP", "MIMEI RESTORE 1", "MIMEI RELEASE 1", $"MIMEI PUBLISH {_a}", $"MIMEI UNPUBLISH {_a}",
             $"MIMEI RIGHT SET {_a} EVERYONE read", $"MIMEI RIGHT DEL {_a} EVERYONE", $"MIMEI GROUP ADD {_a} g", $"MIMEI GROUP LIST {_a}", "MIMEI FORK", "MIMEI EXPORT x", "MIMEI IMPORT x",
-            "MIMEI CREATE DB", "MIMEI LIST", "MIMEI DELVERS 1", "MIMEI CHECK", $"MIMEI NAME x {_a}", $"MIMEI PROVIDE {_a}", $"MIMEI SYNC {_a}", $"MIMEI TAKEOVER {_a}", $"MIMEI REF ADD {_b}",
+            "MIMEI CREATE DB", "MIMEI DELVERS 1", "MIMEI CHECK", $"MIMEI NAME x {_a}", $"MIMEI PROVIDE {_a}", $"MIMEI SYNC {_a}", $"MIMEI TAKEOVER {_a}", $"MIMEI REF ADD {_b}",
             "KEYS *", "FLUSHALL", "CONFIG GET *", "ACL LIST", "SHUTDOWN", "MONITOR", "CLIENT LIST", "IPFS STAT x", "SWARM PEERS");
         foreach (string other in (string[])[_b, _db.Server.Mimeis.Default.Id.ToString(), LeitherId.Of("not here"u8).ToString(), "default", "nobody's"])
         {
@@ -249,6 +249,45 @@ public sealed class RightsTests : IDisposable
         Assert.StartsWith("\"", Finish(ann, $"MIMEI CID {_a}"), StringComparison.Ordinal);
         Assert.Equal("[]", ann.Run("MIMEI VERSIONS"));
     }
+
+    [Fact]
+    public void MIMEI_LIST_shows_those_that_one_may_read_and_no_others()
+    {
+        string open = _db.Run("MIMEI CREATE DB MARK open RIGHT 1").Trim('"'), fallback = _db.Server.Mimeis.Default.Id.ToString();
+        string[] all = [fallback, _a, _b, open];
+        Assert.Equal(all.Order(StringComparer.Ordinal), Listed(_db.Default));
+
+        // Who is let in by lists: what he may read, wherever he is bound, and as it is now.
+        Give(_a, _ann, "read");
+        Give(_b, _ann, "write");
+        InProcess.Client ann = _db.Connect();
+        Assert.Equal("+OK", LogIn(ann, _ann));
+        Assert.Equal(Sorted(_a, open), Listed(ann));
+        Assert.Equal("+OK", ann.Run($"MIMEI OPEN {_b}"));
+        Assert.Equal(Sorted(_a, open), Listed(ann));
+        Give(_b, _ann, "read");
+        Give(_a, _ann, "none");
+        Assert.Equal(Sorted(_b, open), Listed(ann));
+
+        // The node's author reads all that lies on it.
+        InProcess.Client owner = _db.Connect();
+        Assert.Equal("+OK", LogIn(owner, _author, _a));
+        Assert.Equal(all.Order(StringComparer.Ordinal), Listed(owner));
+
+        // Users of the configuration: where they may be bound.
+        _db.Prepare("ACL SETUSER reader on >r ~* +@read +mimei|open +mimei|list", "ACL SETUSER here on >h ~* +@all -mimei|open", "ACL SETUSER none on >n ~* +@all -mimei");
+        InProcess.Client reader = _db.Connect(), here = _db.Connect(), none = _db.Connect();
+        Assert.Equal("+OK", reader.Run("AUTH reader r"));
+        Assert.Equal(all.Order(StringComparer.Ordinal), Listed(reader));
+        Assert.Equal("+OK", here.Run("AUTH here h"));
+        Assert.Equal([fallback], Listed(here));
+        Assert.Equal("+OK", none.Run("AUTH none n"));
+        Refuses(none, "MIMEI LIST");
+    }
+
+    private static string[] Sorted(params string[] ids) => [.. ids.Order(StringComparer.Ordinal)];
+
+    private string[] Listed(InProcess.Client client) => Sorted([.. System.Text.RegularExpressions.Regex.Matches(Finish(client, "MIMEI LIST"), "\"mid\", \"([^\"]+)\"").Select(static m => m.Groups[1].Value)]);
 
     [Fact]
     public void A_right_that_was_given_to_the_peer_id_of_a_users_key_is_that_users()
@@ -335,7 +374,7 @@ public sealed class RightsTests : IDisposable
     public void Every_command_on_MiMei_either_asks_for_a_right_or_is_not_for_people_in_lists()
     {
         Give(_a, _ann, "all");
-        string[] free = ["id"];
+        string[] free = ["id", "list"]; // which tell him of what is his alone
         foreach (CommandSpec spec in MimeiCommands.Mimei.Subcommands)
         {
             InProcess.Client ann = _db.Connect();

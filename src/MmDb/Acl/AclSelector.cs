@@ -359,10 +359,13 @@ public sealed class AclSelector
 
     // ------------------------------------------------------------------ checking
 
+    /// <summary>Whether it allows a command, whatever its words are.</summary>
+    internal bool Allows(CommandSpec spec) => AllCommands || spec.Has(CommandFlags.NoAuth) || Has(spec);
+
     /// <summary>Whether it allows a command with these words; otherwise the word that is refused.</summary>
     internal unsafe AclDenial Check(CommandSpec spec, Slice* args, int count, AclKeys keys, ref int refused)
     {
-        if (!AllCommands && !spec.Has(CommandFlags.NoAuth) && !Has(spec) && !HasFirstArgument(spec, args, count))
+        if (!Allows(spec) && !HasFirstArgument(spec, args, count))
         {
             return AclDenial.Command;
         }

@@ -284,6 +284,9 @@ public sealed class AclUser
         return reason;
     }
 
+    /// <summary>Whether one of the selectors allows a command, with whatever words.</summary>
+    internal bool Allows(CommandSpec spec) => _selectors.Exists(s => s.Allows(spec));
+
     /// <summary>Whether one selector allows a command and besides a use of every key there may be.</summary>
     internal unsafe bool AllowsWithAllKeys(CommandSpec spec, Slice* args, int count, KeyAccess access, AclKeys keys)
     {

@@ -185,6 +185,14 @@ public sealed unsafe class AclUsers
         return entry is not null && (entry.RightsOf(person) & need.Of(words)) != MimeiRight.None;
     }
 
+    /// <summary>
+    /// The MiMei that a session's user may read: those that let him read, where he is let in by lists; the one that he is bound to, where he may be bound to no other; otherwise all.
+    /// </summary>
+    internal IEnumerable<MimeiEntry> ReadableBy(Session session) =>
+        session.User.Person is { } person ? _server.Mimeis.All.Where(e => e.RightsOf(person).HasFlag(MimeiRight.Read))
+        : session.User.Allows(MimeiCommands.Open) ? _server.Mimeis.All
+        : session.Mimei.Entry is { } bound ? [bound] : [];
+
     /// <summary>Gives a session whose user is let in by lists the rights that the MiMei which it is bound to gives him at present.</summary>
     internal void Adapt(Session session)
     {

@@ -86,8 +86,9 @@ public static unsafe class MimeiCommands
             {
                 Group = CommandGroup.Mimei,
                 Complexity = "O(N) where N is the number of all files of all MiMei.",
-                Summary = "Lists the MiMei of the node.",
-                Flags = CommandFlags.Admin | CommandFlags.NoScript | CommandFlags.NoMulti | CommandFlags.Loading | CommandFlags.Stale,
+                Summary = "Lists the MiMei of the node that the user may read.",
+                Flags = CommandFlags.NoScript | CommandFlags.NoMulti | CommandFlags.Loading | CommandFlags.Stale,
+                Categories = ["connection"],
                 Handler = &RunList,
             },
             new("name", 4)
@@ -151,7 +152,7 @@ public static unsafe class MimeiCommands
         "INFO <mid|name>",
         "    Return what is known of a MiMei.",
         "LIST",
-        "    Return all MiMei of this node, loaded or not.",
+        "    Return the MiMei of this node that the user may read, loaded or not.",
         "LOG [FROM <sequence>] [COUNT <count>]",
         "    Return entries of the log: sequence, time, bytes and effects. Without FROM, the last ones.",
         "NAME <name> <mid|name>",
@@ -425,7 +426,7 @@ public static unsafe class MimeiCommands
 
     private static void RunList(CommandContext c)
     {
-        MimeiEntry[] all = [.. c.Server.Mimeis.All.OrderBy(static e => e.Record.Name.Length == 0).ThenBy(static e => e.Record.Name, StringComparer.Ordinal)
+        MimeiEntry[] all = [.. c.Server.Users.ReadableBy(c.Session).OrderBy(static e => e.Record.Name.Length == 0).ThenBy(static e => e.Record.Name, StringComparer.Ordinal)
             .ThenBy(static e => e.Record.CreatedMs).ThenBy(static e => e.Id.ToString(), StringComparer.Ordinal)];
         IMimeiStore? store = c.Server.Mimeis.Store;
         c.Aside(

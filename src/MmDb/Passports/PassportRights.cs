@@ -63,6 +63,7 @@ public static class PassportRightWords
         PassportRights rights = passport.Rights;
         if (rights.HasFlag(PassportRights.Admin)) return ["on", "+@all", "~*", "&*"];
         List<string> rules = RulesOf(rights, passport.Keys);
+        if (rights.HasFlag(PassportRights.Read)) rules.Add("+mimei|list");
         if (rights.HasFlag(PassportRights.Versions)) rules.AddRange(["+mimei|backup", "+mimei|diff"]);
         return rules;
     }
@@ -77,7 +78,7 @@ public static class PassportRightWords
             if (rights.HasFlag(right)) data |= same;
         }
 
-        return RulesOf(data, ["*"]).Concat(MimeiCommands.Mimei.Subcommands.Where(static s => s.Need is not null).Select(static s => "+" + s.FullName));
+        return RulesOf(data, ["*"]).Append("+mimei|list").Concat(MimeiCommands.Mimei.Subcommands.Where(static s => s.Need is not null).Select(static s => "+" + s.FullName));
     }
 
     private static List<string> RulesOf(PassportRights rights, IReadOnlyList<string> keys)
