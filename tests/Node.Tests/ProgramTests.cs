@@ -198,6 +198,54 @@ public sealed class ProgramTests
         }
     }
 
+    [Fact]
+    public void Options_before_a_Redis_command_say_where_and_as_whom_and_what_follows_it_is_the_commands()
+    {
+        using TempDir folder = new();
+        int port = Ports.Free();
+        string data = folder.File("node");
+        Assert.Equal(0, Leither("run", "-d", "-p", $"{port}", "--data", data).Code);
+        try
+        {
+            Assert.Equal((0, "OK\n"), Leither("-p", $"{port}", "SET", "--user", "a word").Short);
+            Assert.Equal((0, "a word\n"), Leither($"--port={port}", "GET", "--user").Short);
+            Assert.Equal((0, "OK\n"), Leither("--data", data, "ACL", "SETUSER", "ann", "on", ">secret", "+@all", "~*").Short);
+            Dictionary<string, string> right = new() { ["REDISCLI_AUTH"] = "secret" }, wrong = new() { ["REDISCLI_AUTH"] = "wrong" };
+            foreach (string[] place in (string[][])[["-p", $"{port}"], ["--data", data]])
+            {
+                Assert.Equal((0, "ann\n"), LeitherProgram.Run(right, [.. place, "--user", "ann", "ACL", "WHOAMI"]).Short);
+                Assert.Equal(0, LeitherProgram.Run(right, [.. place, "--user", "ann", "mimei", "list"]).Code);
+            }
+
+            // As nobody else than who was named.
+            LeitherProgram.Result refused = LeitherProgram.Run(wrong, "--user", "ann", "-p", $"{port}", "ACL", "WHOAMI");
+            Assert.Equal((1, ""), refused.Short);
+            Assert.StartsWith("AUTH failed: WRONGPASS", refused.Error, StringComparison.Ordinal);
+            Assert.Contains("REDISCLI_AUTH", Leither("--user", "ann", "-p", $"{port}", "ACL", "WHOAMI").Error, StringComparison.Ordinal);
+
+            // Behind the command it is a word of it, and who meant otherwise is told.
+            LeitherProgram.Result behind = Leither("-p", $"{port}", "GET", "key", "--user", "ann");
+            Assert.Equal((1, "ERR wrong number of arguments for 'get' command\n"), behind.Short);
+            Assert.Contains("Options stand before it", behind.Error, StringComparison.Ordinal);
+
+            // What is no option, or has no meaning there, is not passed over: another node would be stopped.
+            foreach ((string[] words, string told) in ((string[], string)[])[
+                (["--pass", "x", "GET", "a"], "REDISCLI_AUTH"), (["-n", "3", "GET", "a"], "There is no option -n"), (["--json", "mimei", "list"], "There is no option --json"),
+                (["-p", $"{port}", "stop"], "--port has no meaning for stop"), (["--user", "ann", "stop"], "--user has no meaning for stop"), (["-p", "x", "GET", "a"], "not 'x'")])
+            {
+                LeitherProgram.Result result = Leither(words);
+                Assert.Equal(2, result.Code);
+                Assert.Contains(told, result.Error, StringComparison.Ordinal);
+            }
+
+            Assert.Contains("Options stand before it", Leither("--help").Output, StringComparison.Ordinal);
+        }
+        finally
+        {
+            Leither("stop", "--data", data);
+        }
+    }
+
     [Theory]
     [InlineData("+OK\r\n", "OK\n", "OK\n")]
     [InlineData("-ERR no\r\n", "(error) ERR no\n", "ERR no\n")]

@@ -35,8 +35,8 @@ internal static class BenchCommand
     ];
 
     /// <summary>The command, for the command line.</summary>
-    /// <param name="outer">The option --data before the command's name.</param>
-    public static Command Create(Option<string?> outer)
+    /// <param name="outer">The options before the command's name.</param>
+    public static Command Create(OuterOptions outer)
     {
         MimeiOptions options = new(outer);
         Option<string?> to = new("--to") { Description = "A server instead of this machine's node: Leither, Redis, or what speaks its protocol", HelpName = "HOST:PORT" };

@@ -13,10 +13,10 @@ namespace Leither.Node.CommandLine;
 internal static class DhtCommand
 {
     /// <summary>The command, for the command line.</summary>
-    /// <param name="data">The option --data before the command's name.</param>
-    public static Command Create(Option<string?> data)
+    /// <param name="outer">The options before the command's name.</param>
+    public static Command Create(OuterOptions outer)
     {
-        MimeiOptions options = new(data);
+        MimeiOptions options = new(outer);
         Command dht = new("dht", """
             The network's distributed hash table: who is where, who has what, which values stand under which keys.
 

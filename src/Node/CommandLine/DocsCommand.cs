@@ -59,7 +59,7 @@ internal static class DocsCommand
     private static string CommandLine(RootCommand root)
     {
         StringBuilder page = new(Origin);
-        page.Append("# The command line\n\nWhat `--help` says of each command. Any other word is sent to the node as a Redis command: `leither SET greeting hello`.\n");
+        page.Append("# The command line\n\nWhat `--help` says of each command. Any other word is sent to the node as a Redis command: `leither SET greeting hello`.\nOptions (`--data DIR`, `-p PORT`, `--user NAME`) stand before it, and what follows it is the command's: `leither --user ann GET greeting`.\n");
         Append(page, root, root, []);
         return page.ToString();
     }

@@ -44,8 +44,8 @@ internal static class DoctorCommand
     private sealed record Finding(string What, Verdict Verdict, string Text, string Advice);
 
     /// <summary>The command, for the command line.</summary>
-    /// <param name="outer">The option --data before the command's name.</param>
-    public static Command Create(Option<string?> outer)
+    /// <param name="outer">The options before the command's name.</param>
+    public static Command Create(OuterOptions outer)
     {
         MimeiOptions options = new(outer);
         MimeiVerb doctor = new("doctor", "", "Checks a node and the machine below it, and says what to do about what is wrong.")

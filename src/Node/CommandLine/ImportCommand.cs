@@ -17,8 +17,8 @@ namespace Leither.Node.CommandLine;
 internal static class ImportCommand
 {
     /// <summary>The command, for the command line.</summary>
-    /// <param name="outerData">The option --data before the command's name.</param>
-    public static Command Create(Option<string?> outerData)
+    /// <param name="outer">The options before the command's name.</param>
+    public static Command Create(OuterOptions outer)
     {
         Argument<string> path = new("FILE")
         {
@@ -44,7 +44,7 @@ internal static class ImportCommand
                 report.Start(source);
                 Stopwatch watch = Stopwatch.StartNew();
                 IReadOnlyDictionary<string, object> figures = address is null
-                    ? LocalImport.Run(source, result.GetValue(data) ?? result.GetValue(outerData) ?? DataFolder.Default, result.GetValue(keep), report.Advance)
+                    ? LocalImport.Run(source, result.GetValue(data) ?? result.GetValue(outer.Data) ?? DataFolder.Default, result.GetValue(keep), report.Advance)
                     : RemoteImport.Run(source, address, result.GetValue(user), result.GetValue(keep), report.Advance);
                 report.Finish(figures, watch.Elapsed);
                 return 0;

@@ -19,10 +19,10 @@ internal static class IpfsCommand
     private const int ReadBytes = 8 << 20;
 
     /// <summary>The command, for the command line.</summary>
-    /// <param name="data">The option --data before the command's name.</param>
-    public static Command Create(Option<string?> data)
+    /// <param name="outer">The options before the command's name.</param>
+    public static Command Create(OuterOptions outer)
     {
-        MimeiOptions options = new(data);
+        MimeiOptions options = new(outer);
         Command ipfs = new("ipfs", """
             The public content of a node: files and folders by their CIDs, as any IPFS node has them.
 

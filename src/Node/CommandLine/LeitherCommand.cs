@@ -25,38 +25,43 @@ internal static class LeitherCommand
             return 0;
         }
 
-        (string[] own, string[] command) = Split(arguments);
-        Option<string?> data = new("--data")
+        (string[] own, string[] command, string? unknown) = Split(arguments);
+        if (unknown is not null)
         {
-            Description = $"The data folder of the node to talk to [default: {DataFolder.DefaultName}]",
-            HelpName = "DIR",
-        };
+            Console.Error.WriteLine(
+                $"There is no option {unknown} before a command."
+                + (unknown.StartsWith("--pass", StringComparison.Ordinal) || unknown == "-a" ? $" The password is taken from the environment variable {NodeClient.PasswordVariable}." : ""));
+            Console.Error.WriteLine("More: leither --help");
+            return 2;
+        }
+
+        OuterOptions outer = new();
         Argument<string[]> words = new("COMMAND")
         {
             Description = "A command for the running node and its arguments, as redis-cli takes them: SET greeting hello",
             Arity = ArgumentArity.ZeroOrMore,
         };
-        RootCommand root = new("A MiMei node: Redis commands over versioned, content-addressed data.") { data, words };
+        RootCommand root = new("A MiMei node: Redis commands over versioned, content-addressed data.") { outer.Data, outer.Port, outer.User, words };
         root.Subcommands.Add(RunCommand.Create());
         root.Subcommands.Add(InitCommand.Create());
-        root.Subcommands.Add(StopCommand.Create(data));
-        root.Subcommands.Add(StatusCommand.Create(data));
-        root.Subcommands.Add(DoctorCommand.Create(data));
-        root.Subcommands.Add(BenchCommand.Create(data));
+        root.Subcommands.Add(StopCommand.Create(outer));
+        root.Subcommands.Add(StatusCommand.Create(outer));
+        root.Subcommands.Add(DoctorCommand.Create(outer));
+        root.Subcommands.Add(BenchCommand.Create(outer));
         root.Subcommands.Add(DocsCommand.Create(root));
-        root.Subcommands.Add(ImportCommand.Create(data));
-        root.Subcommands.Add(MimeiCommand.Create(data));
-        root.Subcommands.Add(IpfsCommand.Create(data));
-        root.Subcommands.Add(SwarmCommand.Create(data));
-        root.Subcommands.Add(DhtCommand.Create(data));
-        root.Subcommands.Add(LpkiCommand.Create(data));
+        root.Subcommands.Add(ImportCommand.Create(outer));
+        root.Subcommands.Add(MimeiCommand.Create(outer));
+        root.Subcommands.Add(IpfsCommand.Create(outer));
+        root.Subcommands.Add(SwarmCommand.Create(outer));
+        root.Subcommands.Add(DhtCommand.Create(outer));
+        root.Subcommands.Add(LpkiCommand.Create(outer));
         HelpOption help = root.Options.OfType<HelpOption>().Single();
         help.Action = new MimeiHelp((HelpAction)help.Action!);
         root.SetAction(result =>
         {
             if (command.Length > 0)
             {
-                return Send(result.GetValue(data) ?? DataFolder.Default, command);
+                return Send(outer.PlaceOf(result), command);
             }
 
             return ((MimeiHelp)help.Action).Invoke(result);
@@ -64,9 +69,14 @@ internal static class LeitherCommand
 
         // Ids may begin with a dash and a letter that an option has, and a text may begin with '@': neither is taken apart.
         ParseResult parsed = root.Parse(own, new ParserConfiguration { EnablePosixBundling = false, ResponseFileTokenReplacer = null });
-        if (parsed.Errors.Count == 0 || parsed.Action is MimeiHelp)
+        if (parsed.Action is MimeiHelp)
         {
             return parsed.Invoke();
+        }
+
+        if (parsed.Errors.Count == 0)
+        {
+            return Meaningless(parsed, outer) is { } option ? Misused($"{option} has no meaning for {parsed.CommandResult.Command.Name}.", parsed) : parsed.Invoke();
         }
 
         foreach (ParseError error in parsed.Errors)
@@ -74,43 +84,94 @@ internal static class LeitherCommand
             Console.Error.WriteLine(error.Message);
         }
 
+        return Misused(null, parsed);
+    }
+
+    private static int Misused(string? problem, ParseResult parsed)
+    {
+        if (problem is not null)
+        {
+            Console.Error.WriteLine(problem);
+        }
+
         Console.Error.WriteLine($"More: leither {string.Join(' ', NamesOf(parsed.CommandResult).Append("--help"))}");
         return 2;
+    }
+
+    /// <summary>An option before a command's name that the command does not have: it would speak to another node than was meant, or as somebody else. Null: there is none.</summary>
+    private static string? Meaningless(ParseResult parsed, OuterOptions outer)
+    {
+        if (parsed.CommandResult.Command is RootCommand)
+        {
+            return null;
+        }
+
+        for (CommandResult? one = parsed.CommandResult; one is { Command: not RootCommand }; one = one.Parent as CommandResult)
+        {
+            if (one.Command.Options.Any(static o => o.Name == "--port") && one.Command.Options.Any(static o => o.Name == "--user"))
+            {
+                return null;
+            }
+        }
+
+        bool takesUser = parsed.CommandResult.Command.Options.Any(static o => o.Name == "--user");
+        return parsed.GetResult(outer.Port) is not null ? outer.Port.Name : parsed.GetResult(outer.User) is not null && !takesUser ? outer.User.Name : null;
     }
 
     /// <summary>The names of a command, without the program's.</summary>
     private static IEnumerable<string> NamesOf(CommandResult command) =>
         command.Parent is CommandResult parent ? NamesOf(parent).Append(command.Command.Name) : [];
 
-    /// <summary>What is ours ends at the first word that is neither an option nor its value: the rest belongs to a RESP command, options and all.</summary>
-    private static (string[] Own, string[] Command) Split(string[] arguments)
+    /// <summary>
+    /// What is ours ends at the first word that is neither an option nor its value: the rest belongs to a RESP command, options and all. Of a word before it that looks like an option
+    /// and is none nobody knows whether the next one is its value.
+    /// </summary>
+    private static (string[] Own, string[] Command, string? Unknown) Split(string[] arguments)
     {
         for (int i = 0; i < arguments.Length; i++)
         {
-            if (arguments[i] == "--data")
+            if (OuterOptions.IsName(arguments[i]))
             {
                 i++;
             }
             else if (!arguments[i].StartsWith('-'))
             {
-                return arguments[i] is "run" or "init" or "stop" or "status" or "doctor" or "bench" or "docs" or "import" or "mimei" or "ipfs" or "swarm" or "dht" or "lpki" ? (arguments, []) : (arguments[..i], arguments[i..]);
+                bool isOurs = arguments[i] is "run" or "init" or "stop" or "status" or "doctor" or "bench" or "docs" or "import" or "mimei" or "ipfs" or "swarm" or "dht" or "lpki";
+                return isOurs ? (arguments, [], null) : (arguments[..i], arguments[i..], null);
+            }
+            else if (!OuterOptions.IsName(arguments[i].Split('=')[0]) && arguments[i] is not ("--help" or "-h" or "-?" or "--version"))
+            {
+                return (arguments, [], arguments[i]);
             }
         }
 
-        return (arguments, []);
+        return (arguments, [], null);
     }
 
-    private static int Send(string folder, string[] command)
+    private static int Send(NodePlace place, string[] command)
     {
-        if (DataFolder.Find(folder) is not { } node)
+        string folder = place.Folder ?? DataFolder.Default;
+        RunningNode? node = place.Port is { } port ? new RunningNode(0, "127.0.0.1", port, null, "") : DataFolder.Find(folder);
+        if (node is null)
         {
-            return NotRunning(folder, command);
+            return NotRunning(place, command);
         }
 
         try
         {
             using NodeClient client = NodeClient.Connect(node);
-            if (Environment.GetEnvironmentVariable(NodeClient.PasswordVariable) is { Length: > 0 } password)
+            string password = Environment.GetEnvironmentVariable(NodeClient.PasswordVariable) ?? "";
+            if (place.User is { } user)
+            {
+                // Whoever was named: as anybody else it would be another command.
+                client.Send(["AUTH", user, password]);
+                if (client.Read() is { IsError: true } refused)
+                {
+                    Console.Error.WriteLine($"AUTH failed: {refused.Text}{(password.Length == 0 ? $"\nThe password is taken from the environment variable {NodeClient.PasswordVariable}" : "")}");
+                    return 1;
+                }
+            }
+            else if (password.Length > 0)
             {
                 client.Send(["AUTH", password]);
                 if (client.Read() is { IsError: true } refused)
@@ -118,7 +179,7 @@ internal static class LeitherCommand
                     Console.Error.WriteLine($"AUTH failed: {refused.Text}");
                 }
             }
-            else
+            else if (place.Port is null || place.Folder is not null)
             {
                 OwnPassport.LogIn(client, folder);
             }
@@ -127,11 +188,11 @@ internal static class LeitherCommand
         }
         catch (SocketException e) when (e.SocketErrorCode is SocketError.ConnectionRefused or SocketError.AddressNotAvailable)
         {
-            return NotRunning(folder, command);
+            return NotRunning(place, command);
         }
         catch (Exception e) when (e is SocketException or InvalidDataException)
         {
-            Console.Error.WriteLine($"The node on {folder} does not answer: {e.Message}");
+            Console.Error.WriteLine($"The node on {(place.Port is { } there ? $"port {there}" : folder)} does not answer: {e.Message}");
             return 1;
         }
     }
@@ -152,16 +213,22 @@ internal static class LeitherCommand
 
             ReplyPrinter.Print(reply, output, forPeople: !Console.IsOutputRedirected);
             exitCode = reply.IsError ? 1 : 0;
+            if (reply.IsError && command.Skip(1).FirstOrDefault(OuterOptions.IsName) is { } option)
+            {
+                Console.Error.WriteLine($"{option} went to the node as a word of the command. Options stand before it: leither {option} … {command[0]} …");
+            }
         }
         while (endless);
         return exitCode;
     }
 
-    private static int NotRunning(string folder, string[] command)
+    private static int NotRunning(NodePlace place, string[] command)
     {
-        Console.Error.WriteLine($"""
-            No node runs on the data folder {folder}, so there is nobody to send {command[0]} to.
-            Start one with: leither run --data {folder}
+        Console.Error.WriteLine(
+            place.Port is { } port ? $"No node runs on port {port} of this machine, so there is nobody to send {command[0]} to."
+            : $"""
+            No node runs on the data folder {place.Folder ?? DataFolder.Default}, so there is nobody to send {command[0]} to.
+            Start one with: leither run --data {place.Folder ?? DataFolder.Default}
             """);
         return 1;
     }

@@ -22,8 +22,8 @@ internal static class LpkiCommand
     private const int UsualDays = 30, MaxDays = 36_500;
 
     /// <summary>The command, for the command line.</summary>
-    /// <param name="outer">The option --data before the command's name.</param>
-    public static Command Create(Option<string?> outer)
+    /// <param name="outer">The options before the command's name.</param>
+    public static Command Create(OuterOptions outer)
     {
         Option<bool> json = new("--json") { Description = "Print the result as JSON", Recursive = true };
         Command lpki = new("lpki", """
@@ -131,7 +131,7 @@ internal static class LpkiCommand
         else MimeiOutput.Plain($"Certificate of {subject.Id} ({name}) written to {file}, good until {Time(end)}");
     }
 
-    private static MimeiVerb SignPpt(Option<bool> json, Option<string?> outer)
+    private static MimeiVerb SignPpt(Option<bool> json, OuterOptions outer)
     {
         Option<string?> data = new("--data") { Description = $"Sign with the author's key of the node of this folder, for that node [default: {DataFolder.Default}]", HelpName = "DIR" };
         Option<string?> keyFile = new("--key", "-k") { Description = "Sign with this private key instead", HelpName = "FILE" };
@@ -153,7 +153,7 @@ internal static class LpkiCommand
         {
             string[] words = verb.Words(result, 2, 2);
             PublicKey subject = ReadPublic(words[0]);
-            string folder = Path.Combine(result.GetValue(data) ?? result.GetValue(outer) ?? DataFolder.Default, "keys");
+            string folder = Path.Combine(result.GetValue(data) ?? result.GetValue(outer.Data) ?? DataFolder.Default, "keys");
             string? own = result.GetValue(keyFile);
             using PrivateKey issuer = KeyFile.ReadPrivate(own ?? Path.Combine(folder, "author.key"), PassPhrase);
             LeitherId? place = result.GetValue(node) is { } named ? named == "any" ? null : Id(named, "node") : null;

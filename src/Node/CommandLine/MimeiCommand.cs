@@ -15,10 +15,10 @@ namespace Leither.Node.CommandLine;
 internal static partial class MimeiCommand
 {
     /// <summary>The command, for the command line.</summary>
-    /// <param name="data">The option --data before the command's name.</param>
-    public static Command Create(Option<string?> data)
+    /// <param name="outer">The options before the command's name.</param>
+    public static Command Create(OuterOptions outer)
     {
-        MimeiOptions options = new(data);
+        MimeiOptions options = new(outer);
         Command mimei = new("mimei", """
             The MiMei of a node and their versions.
 

@@ -99,6 +99,7 @@ internal sealed class MimeiHelp(HelpAction usual) : SynchronousCommandLineAction
             if (command is RootCommand)
             {
                 output.WriteLine("Any other word is a Redis command for the running node: leither SET greeting hello");
+                output.WriteLine("Options stand before it, what follows it is the command's: leither --user ann GET greeting");
             }
 
             return 0;
@@ -157,34 +158,59 @@ internal sealed class MimeiHelp(HelpAction usual) : SynchronousCommandLineAction
     }
 }
 
-/// <summary>The options that all commands of <c>leither mimei</c> have.</summary>
-/// <param name="outer">The option --data before the command's name.</param>
-internal sealed class MimeiOptions(Option<string?> outer)
+/// <summary>The options before the name of a command, or before a Redis command: which node, and who.</summary>
+internal sealed class OuterOptions
 {
     /// <summary>Which node.</summary>
-    public Option<string?> Data { get; } = new("--data") { Description = $"The data folder of the node [default: {DataFolder.DefaultName}]", HelpName = "DIR", Recursive = true };
+    public Option<string?> Data { get; } = MakeData();
 
     /// <summary>Which node, by its port.</summary>
-    public Option<long?> Port { get; } = Number(new("--port", "-p")
-    {
-        Description = "The port of the node on this machine, instead of its data folder",
-        HelpName = "PORT",
-        Recursive = true,
-    }, ushort.MaxValue);
+    public Option<long?> Port { get; } = MakePort();
 
     /// <summary>Who.</summary>
-    public Option<string?> User { get; } = new("--user")
-    {
-        Description = $"The user to log in as; the password is taken from ${NodeClient.PasswordVariable}",
-        HelpName = "NAME",
-        Recursive = true,
-    };
+    public Option<string?> User { get; } = MakeUser();
+
+    /// <summary>Which node a command line speaks to.</summary>
+    public NodePlace PlaceOf(ParseResult result) => new(result.GetValue(Data), (int?)result.GetValue(Port), result.GetValue(User));
+
+    /// <summary>Whether a word is one of these, whose value is the next word.</summary>
+    public static bool IsName(string word) => word is "--data" or "--port" or "-p" or "--user";
+
+    /// <summary>Makes an option for the data folder.</summary>
+    public static Option<string?> MakeData() => new("--data") { Description = $"The data folder of the node [default: {DataFolder.DefaultName}]", HelpName = "DIR" };
+
+    /// <summary>Makes an option for the port.</summary>
+    public static Option<long?> MakePort() => MimeiOptions.Number(new("--port", "-p") { Description = "The port of the node on this machine, instead of its data folder", HelpName = "PORT" }, ushort.MaxValue);
+
+    /// <summary>Makes an option for the user.</summary>
+    public static Option<string?> MakeUser() => new("--user") { Description = $"The user to log in as; the password is taken from ${NodeClient.PasswordVariable}", HelpName = "NAME" };
+}
+
+/// <summary>The options that all commands of <c>leither mimei</c> have.</summary>
+/// <param name="outer">The options before the command's name.</param>
+internal sealed class MimeiOptions(OuterOptions outer)
+{
+    /// <summary>Which node.</summary>
+    public Option<string?> Data { get; } = Everywhere(OuterOptions.MakeData());
+
+    /// <summary>Which node, by its port.</summary>
+    public Option<long?> Port { get; } = Everywhere(OuterOptions.MakePort());
+
+    /// <summary>Who.</summary>
+    public Option<string?> User { get; } = Everywhere(OuterOptions.MakeUser());
 
     /// <summary>For whom.</summary>
     public Option<bool> Json { get; } = new("--json") { Description = "Print the result as JSON", Recursive = true };
 
     /// <summary>Which node a command line speaks to.</summary>
-    public NodePlace PlaceOf(ParseResult result) => new(result.GetValue(Data) ?? result.GetValue(outer), (int?)result.GetValue(Port), result.GetValue(User));
+    public NodePlace PlaceOf(ParseResult result) =>
+        new(result.GetValue(Data) ?? result.GetValue(outer.Data), (int?)(result.GetValue(Port) ?? result.GetValue(outer.Port)), result.GetValue(User) ?? result.GetValue(outer.User));
+
+    private static T Everywhere<T>(T option) where T : Option
+    {
+        option.Recursive = true;
+        return option;
+    }
 
     /// <summary>Makes an option take a number from 1 on, and say so.</summary>
     public static Option<long?> Number(Option<long?> option, long max = long.MaxValue)

@@ -16,8 +16,8 @@ internal static class StatusCommand
     private static readonly TimeSpan _every = TimeSpan.FromSeconds(1);
 
     /// <summary>The command, for the command line.</summary>
-    /// <param name="outer">The option --data before the command's name.</param>
-    public static Command Create(Option<string?> outer)
+    /// <param name="outer">The options before the command's name.</param>
+    public static Command Create(OuterOptions outer)
     {
         MimeiOptions options = new(outer);
         Option<bool> once = new("--once") { Description = "Print it once; so is done where the output is no terminal" };

@@ -13,8 +13,8 @@ internal static class StopCommand
     private const int Terminate = 15, DefaultSeconds = 60;
 
     /// <summary>The command, for the command line.</summary>
-    /// <param name="outer">The option --data before the command's name.</param>
-    public static Command Create(Option<string?> outer)
+    /// <param name="outer">The options before the command's name.</param>
+    public static Command Create(OuterOptions outer)
     {
         MimeiOptions options = new(outer);
         Option<long?> timeout = MimeiOptions.Number(new("--timeout") { Description = $"Seconds to wait until it is gone [default: {DefaultSeconds}]", HelpName = "SECONDS" }, max: 86400);

@@ -13,10 +13,10 @@ namespace Leither.Node.CommandLine;
 internal static class SwarmCommand
 {
     /// <summary>The command, for the command line.</summary>
-    /// <param name="data">The option --data before the command's name.</param>
-    public static Command Create(Option<string?> data)
+    /// <param name="outer">The options before the command's name.</param>
+    public static Command Create(OuterOptions outer)
     {
-        MimeiOptions options = new(data);
+        MimeiOptions options = new(outer);
         Command swarm = new("swarm", """
             The peers of a node: who it is to them, whom it knows, whom it is connected with.
 
