@@ -92,6 +92,8 @@ public sealed unsafe partial class Server : IDisposable
     internal ClientMemory ClientMemory { get; }
     /// <summary>Who is let in by a passport.</summary>
     public Passports.PassportOffice Passports { get; }
+    /// <summary>The version of the program, as INFO tells it.</summary>
+    public string ProgramVersion { get; set; } = "";
     /// <summary>Who this node is.</summary>
     public Leither.Ipfs.Keys.LeitherId NodeId { get; set; }
     /// <summary>Counters.</summary>

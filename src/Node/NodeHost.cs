@@ -97,6 +97,7 @@ public sealed class NodeHost : INodeStatus, IDisposable
             _server.Follow(source);
         }
 
+        _server.ProgramVersion = ProductVersion.Text;
         _server.NodeId = _mimeis.Keys.Node.PublicKey.Id;
         _server.Users.Load();
         _server.Passports.Load();

@@ -32,6 +32,7 @@ public sealed partial class NewUserTests : IDisposable
         Done(cloud, "init", "-p", $"{other}", "-b", $"127.0.0.1:{port}");
         Done(cloud, "run", "-d");
         Assert.Contains($"{port}", Done(home, "status", "--json"), StringComparison.Ordinal);
+        Assert.Equal(LeitherProgram.Run("--version").Output.Trim(), $"Leither {JsonNode.Parse(Done(home, "status", "--json"))!["version"]}");
 
         // Who is who.
         string peer = PeerId().Match(Done(home, "swarm", "id")).Value;

@@ -7,6 +7,20 @@ namespace Leither.Node.Tests;
 public sealed class StatusCommandTests
 {
     [Theory]
+    [InlineData("99.1.2", "99.1.2, up 0 s")]
+    [InlineData(null, "not told, up 0 s")]
+    public void The_version_is_the_running_nodes_and_not_that_of_the_program_that_asks(string? told, string shown)
+    {
+        Dictionary<string, string> info = told is null ? [] : new() { ["leither_version"] = told };
+        StatusCommand.State state = new(info, [], 0, null);
+        Assert.Equal(told ?? "", state.ToJson()["version"]!.GetValue<string>());
+        StringWriter text = new();
+        IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings { Ansi = AnsiSupport.No, ColorSystem = ColorSystemSupport.NoColors, Out = new AnsiConsoleOutput(text), Interactive = InteractionSupport.No });
+        console.Write(StatusCommand.Draw(state, 120));
+        Assert.Contains(shown, text.ToString(), StringComparison.Ordinal);
+    }
+
+    [Theory]
     [InlineData(32)]
     [InlineData(40)]
     [InlineData(60)]

@@ -178,6 +178,11 @@ public static unsafe class InfoCommands
         int hz = server.Options.Hz;
         f.Title("Server");
         f.Add("redis_version", ServerOptions.RedisVersion);
+        if (server.ProgramVersion.Length > 0)
+        {
+            f.Add("leither_version", server.ProgramVersion);
+        }
+
         f.Add("redis_git_sha1", "00000000");
         f.Add("redis_git_dirty", 0);
         f.Add("redis_build_id", "0");

@@ -129,7 +129,7 @@ internal static class StatusCommand
     {
         (string, string)[] facts =
         [
-            ("Node", state.Text("node_id")), ("Version", $"{ProductVersion.Text}, up {Time(state.Number("uptime_in_seconds"))}"),
+            ("Node", state.Text("node_id")), ("Version", $"{(state.Version.Length > 0 ? state.Version : "not told")}, up {Time(state.Number("uptime_in_seconds"))}"),
             ("Port", state.Text("tcp_port")), ("Process", state.Text("process_id")),
             ("Clients", Blocked(state)), ("Commands/s", MimeiOutput.Number(state.Number("instantaneous_ops_per_sec"))),
             ("Keys", MimeiOutput.Number(state.Keys)), ("In, out", $"{state.Text("instantaneous_input_kbps")}, {state.Text("instantaneous_output_kbps")} kB/s"),
@@ -259,6 +259,9 @@ internal static class StatusCommand
 
         public string? Folder => folder;
 
+        /// <summary>That of the program that the node runs, which may be another than this one; empty where it does not tell.</summary>
+        public string Version => Text("leither_version");
+
         public long Keys => mimeis.Sum(static m => m.Keys);
 
         public long Disk => mimeis.Sum(static m => m.Disk);
@@ -273,7 +276,7 @@ internal static class StatusCommand
         {
             JsonObject json = new()
             {
-                ["version"] = ProductVersion.Text,
+                ["version"] = Version,
                 ["process"] = Number("process_id"),
                 ["port"] = Number("tcp_port"),
                 ["uptime_s"] = Number("uptime_in_seconds"),
