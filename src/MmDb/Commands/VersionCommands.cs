@@ -21,7 +21,7 @@ public static unsafe class VersionCommands
     private static readonly CommandSpec Versions = new("versions", -2)
     {
         Group = CommandGroup.Mimei,
-        Complexity = "O(N) where N is the number of versions; with SIZES also what they lead to, each block once. Clients wait for none of it.",
+        Complexity = "O(N) where N is the number of versions; with SIZES also what those lead to that came since it was asked last, each block once. Clients wait for none of it.",
         Summary = "Lists the versions of a MiMei, with SIZES also how large each is.",
         Flags = CommandFlags.NoScript | CommandFlags.NoMulti,
         Need = new MimeiNeed(MimeiRight.Read, 2),
@@ -143,7 +143,7 @@ public static unsafe class VersionCommands
             () =>
             {
                 IReadOnlyList<ListedVersion> all = versions.List.All;
-                VersionSize[] sizes = hasSizes ? new VersionSizes(versions).Measure(all) : [];
+                VersionSize[] sizes = hasSizes ? versions.Sizes.Measure(all) : [];
                 var found = new List<(Cid Block, MimeiVersion Version, VersionSize Size)>();
                 for (int i = 0; i < all.Count; i++)
                 {

@@ -81,11 +81,15 @@ public sealed partial class Versioner : IDisposable
         _openedMs = options.Time.GetUtcNow().ToUnixTimeMilliseconds();
         _appliedAtLast = mimei.Keyspace.Effects.Applied;
         Writers = options.Writers ?? new WriterSet(mimei.Id, options.Info.ReadAuthorKey());
+        Sizes = new VersionSizes(this);
         IsAuthor = options.Key is { } key && key.PublicKey.Equals(Writers.Author);
     }
 
     /// <summary>What the MiMei is.</summary>
     public MimeiInfo Info => _options.Info;
+
+    /// <summary>How large the versions are.</summary>
+    internal VersionSizes Sizes { get; }
 
     /// <summary>Where temporary files go.</summary>
     internal string WorkFolder => _options.WorkFolder;

@@ -439,6 +439,39 @@ public sealed class VersionTests(ITestOutputHelper output)
     }
 
     [Fact]
+    public void Sizes_that_were_found_out_are_remembered_and_are_those_that_one_finds_who_knows_nothing() => Seed.Run(static random =>
+    {
+        using var fixture = new VersionFixture(store: static clock => new FolderMimeiStore(clock));
+        VersionSizes sizes = fixture.Versions.Sizes;
+        fixture.Db.Prepare([.. Enumerable.Range(0, 2000).Select(static i => $"SET key:{i} value:{i}")]);
+        for (int round = 0; round < 30; round++)
+        {
+            // Something changes, or goes back to what was in a version before; a version is made, and now and then some are deleted.
+            fixture.Db.Prepare($"SET key:{random.Next(2000)} {random.Next(3)}");
+            if (random.Next(4) == 0) fixture.Run("MIMEI RESTORE last");
+            fixture.Run("MIMEI BACKUP");
+            if (random.Next(4) == 0) fixture.Run($"MIMEI DELVERS {fixture.Versions.List.All[random.Next(fixture.Versions.List.All.Count)].Number}");
+            IReadOnlyList<ListedVersion> all = fixture.Versions.List.All;
+            VersionSize[] told = sizes.Measure(all), fresh = new VersionSizes(fixture.Versions).Measure(all);
+            Assert.True(fresh.SequenceEqual(told), $"round {round}");
+            Assert.All(told, static size => Assert.NotNull(size.Bytes));
+
+            long looked = sizes.Looked;
+            Assert.Equal(told, sizes.Measure(all));
+            fixture.Run($"MIMEI VERSIONS {fixture.Info.Id} SIZES");
+            Assert.Equal(looked, sizes.Looked);
+        }
+
+        // One more version is looked at alone.
+        long before = sizes.Looked;
+        fixture.Run("MIMEI BACKUP");
+        sizes.Measure(fixture.Versions.List.All);
+        VersionSizes alone = new(fixture.Versions);
+        alone.Measure([fixture.Versions.List.All[^1]]);
+        Assert.Equal(alone.Looked, sizes.Looked - before);
+    });
+
+    [Fact]
     public void Versions_are_made_by_themselves_and_kept_as_long_as_the_rules_say()
     {
         using var fixture = new VersionFixture();
