@@ -337,29 +337,80 @@ public sealed partial class CommandApiTests(SharedNode node) : IClassFixture<Sha
     }
 
     [Fact]
-    public void Challenges_and_tokens_end_and_are_bounded()
+    public void A_challenge_can_be_answered_once_in_time_for_its_passport_and_from_where_it_was_asked_for()
     {
         ManualClock clock = new();
         PageLogins logins = new(clock);
-        string first = logins.Challenge(), second = logins.Challenge(), token = logins.Keep("ppt1.a");
-        Assert.NotNull(logins.Take(first));
-        Assert.Null(logins.Take(first));
-        Assert.Null(logins.Take("zz"));
+        string first = logins.Challenge("ppt1.a", ""), second = logins.Challenge("ppt1.a", "");
+        Assert.NotEqual(first, second);
+        Assert.Null(logins.Take(first, "ppt1.b", ""));
+        Assert.Null(logins.Take(first, "ppt1.a", "192.0.2.1"));
+        Assert.Equal(first, Convert.ToHexStringLower(logins.Take(first.ToUpperInvariant(), "ppt1.a", "")!));
+        Assert.Null(logins.Take(first, "ppt1.a", ""));
+        Assert.Null(logins.Take("zz", "ppt1.a", ""));
+        Assert.Null(logins.Take(new string('0', first.Length), "ppt1.a", ""));
+        for (int i = 0; i < second.Length; i++)
+        {
+            char other = second[i] == '0' ? '1' : '0';
+            Assert.Null(logins.Take($"{second[..i]}{other}{second[(i + 1)..]}", "ppt1.a", ""));
+        }
+
+        // Another node's, or what this one gave before it was started anew.
+        Assert.Null(new PageLogins(clock).Take(second, "ppt1.a", ""));
+        string given = logins.Challenge("ppt1.a", "");
+        logins.GiveBack(logins.Take(given, "ppt1.a", "")!);
+        Assert.NotNull(logins.Take(given, "ppt1.a", ""));
         clock.Advance(PageLogins.ChallengeLife);
-        Assert.Null(logins.Take(second));
+        Assert.Null(logins.Take(second, "ppt1.a", ""));
+    }
+
+    [Fact]
+    public void Nobody_keeps_others_from_signing_in_by_asking_or_by_answering_often()
+    {
+        ManualClock clock = new();
+        PageLogins logins = new(clock);
+        string honest = logins.Challenge("ppt1.honest", "");
+        for (int i = 0; i < 100_000; i++)
+        {
+            _ = logins.Challenge("ppt1.flood", "");
+        }
+
+        Assert.NotNull(logins.Take(honest, "ppt1.honest", ""));
+
+        // More answers than are remembered: older challenges end, none is good again, and new ones are.
+        clock.Advance(TimeSpan.FromMilliseconds(1));
+        string answered = logins.Challenge("ppt1.flood", "");
+        Assert.NotNull(logins.Take(answered, "ppt1.flood", ""));
+        for (int i = 0; i < 2 * PageLogins.MostAnswered; i++)
+        {
+            clock.Advance(TimeSpan.FromMilliseconds(1));
+            Assert.NotNull(logins.Take(logins.Challenge("ppt1.flood", ""), "ppt1.flood", ""));
+        }
+
+        Assert.Null(logins.Take(answered, "ppt1.flood", ""));
+        Assert.Null(logins.Take(honest, "ppt1.honest", ""));
+        Assert.NotNull(logins.Take(logins.Challenge("ppt1.honest", ""), "ppt1.honest", ""));
+    }
+
+    [Fact]
+    public void Tokens_end_and_are_bounded_and_who_signs_in_often_ends_his_own()
+    {
+        ManualClock clock = new();
+        PageLogins logins = new(clock);
+        string token = logins.Keep("ppt1.a", "ann");
         Assert.Equal("ppt1.a", logins.Find(token));
         clock.Advance(PageLogins.TokenLife);
         Assert.Null(logins.Find(token));
-        token = logins.Keep("ppt1.b");
-        string kept = logins.Challenge();
-        for (int i = 0; i < PageLogins.Most; i++)
+        token = logins.Keep("ppt1.b", "ann");
+        string first = logins.Keep("ppt1.c", "bob"), last = first;
+        for (int i = 0; i < PageLogins.MostTokens; i++)
         {
-            _ = logins.Challenge();
-            _ = logins.Keep("ppt1.c");
+            last = logins.Keep("ppt1.c", "bob");
         }
 
-        Assert.Null(logins.Find(token));
-        Assert.Null(logins.Take(kept));
+        Assert.Null(logins.Find(first));
+        Assert.Equal("ppt1.c", logins.Find(last));
+        Assert.Equal("ppt1.b", logins.Find(token));
     }
 
     [Fact]

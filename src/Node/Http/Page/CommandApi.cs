@@ -184,11 +184,11 @@ internal sealed class CommandApi(LocalClients clients, TimeProvider time)
         }
         else if (proof is null)
         {
-            await SendAsync(context, ("challenge", _logins.Challenge()), ("node", clients.NodeId));
+            await SendAsync(context, ("challenge", _logins.Challenge(Passport.ToText(block), OriginOf(context))), ("node", clients.NodeId));
         }
-        else if (challenge is null || _logins.Take(challenge) is not { } asked)
+        else if (challenge is null || _logins.Take(challenge, Passport.ToText(block), OriginOf(context)) is not { } asked)
         {
-            await FailAsync(context, StatusCodes.Status401Unauthorized, "WRONGPASS the challenge is over, or was answered before: ask for another one", isWhole: true);
+            await FailAsync(context, StatusCodes.Status401Unauthorized, "WRONGPASS the challenge is over, was answered before, or was given to another: ask for another one", isWhole: true);
         }
         else
         {
@@ -200,20 +200,31 @@ internal sealed class CommandApi(LocalClients clients, TimeProvider time)
             LocalReplies replies = await clients.RunAsync(RequestOf(context, command.Span.ToArray(), [(int)command.Length], 0) with { Challenge = asked }, cancellation);
             if (replies.Outcome != LocalOutcome.Done)
             {
+                _logins.GiveBack(asked);
                 await EndAsync(context, replies.Outcome);
             }
             else if (replies.Replies.AsSpan().StartsWith("+OK"u8))
             {
-                await SendAsync(context, ("token", _logins.Keep(Passport.ToText(block))));
+                await SendAsync(context, ("token", _logins.Keep(Passport.ToText(block), read.Subject.Id.ToString())));
             }
             else
             {
                 RespReader reader = new(replies.Replies);
                 string error = reader.TryRead() == ReadStatus.Complete ? Encoding.UTF8.GetString(reader.Text) : "ERR the node ended the connection";
+                if (!error.StartsWith("WRONGPASS", StringComparison.Ordinal))
+                {
+                    // Who has to wait, since others failed, comes again with the same answer.
+                    _logins.GiveBack(asked);
+                }
+
                 await FailAsync(context, StatusOf(error), error, isWhole: true);
             }
         }
     }
+
+    /// <summary>Where a request comes from, as long as its sender may take to answer: his address, whatever of this machine's he reaches it by.</summary>
+    private static string OriginOf(HttpContext context) =>
+        context.Connection.RemoteIpAddress is { } address && !IPAddress.IsLoopback(address) ? (address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address).ToString() : "";
 
     private static Task SendAsync(HttpContext context, params ReadOnlySpan<(string Name, string Value)> fields)
     {

@@ -1,17 +1,23 @@
 // Signing in over HTTP with a passport that asks for a proof.
 //
-// A connection over RESP is asked (PASSPORT CHALLENGE) and answers (AUTH passport). A request over HTTP has no connection before it: so the challenge is kept
-// here until it is answered, once, and who answered it gets a token, which stands for the passport and its proof in the Authorization header of later requests.
-// All that can end a passport (its end, revoking it, the lists of rights) is asked anew with each request; a token is no more than the proof.
+// A connection over RESP is asked (PASSPORT CHALLENGE) and answers (AUTH passport). A request over HTTP has no connection before it: so a challenge says itself, by a code that only
+// this process can make, when it was given and for whom; nothing is kept of it, and asking costs nobody else anything. Once it was answered it is remembered, until it would be over
+// anyway. Who answered it gets a token, which stands for the passport and its proof in the Authorization header of later requests. All that can end a passport (its end, revoking it,
+// the lists of rights) is asked anew with each request; a token is no more than the proof.
 //
-// Both lie in memory only, so that a node that was started anew asks again, and are bounded: who comes when there are too many ends the oldest.
+//   challenge: [ Unix milliseconds, 8 bytes | chance, 8 bytes | HMAC-SHA256 over these, the passport and where it was asked for, its first 16 bytes ]
+//
+// All of it lies in memory only, so that a node that was started anew asks again.
 
+using System.Buffers;
+using System.Buffers.Binary;
 using System.Security.Cryptography;
+using System.Text;
 using Leither.MmDb.Passports;
 
 namespace Leither.Node.Http.Page;
 
-/// <summary>Challenges that may still be answered, and who answered one.</summary>
+/// <summary>Challenges, and who answered one.</summary>
 /// <param name="time">Now.</param>
 internal sealed class PageLogins(TimeProvider time)
 {
@@ -21,45 +27,78 @@ internal sealed class PageLogins(TimeProvider time)
     /// <summary>How long a proof is good.</summary>
     internal static readonly TimeSpan TokenLife = TimeSpan.FromHours(12);
 
-    /// <summary>The most challenges, and the most tokens.</summary>
-    internal const int Most = 256;
+    /// <summary>The most tokens. Who comes when there are as many ends the oldest of the one who has most.</summary>
+    internal const int MostTokens = 256;
 
-    private const int TokenBytes = 32;
+    /// <summary>The most answered challenges that are remembered. When there are more within their life, those as old as the oldest are over before their time.</summary>
+    internal const int MostAnswered = 16_384;
+
+    private const int TokenBytes = 32, TimeBytes = 8, SaidBytes = 16;
 
     private readonly Lock _gate = new();
-    private readonly OrderedDictionary<string, DateTimeOffset> _challenges = new(StringComparer.Ordinal);
-    private readonly OrderedDictionary<string, (string Passport, DateTimeOffset End)> _tokens = new(StringComparer.Ordinal);
+    private readonly byte[] _key = RandomNumberGenerator.GetBytes(SHA256.HashSizeInBytes);
+
+    /// <summary>Answered ones in hexadecimal, which is the order of their times.</summary>
+    private readonly SortedSet<string> _answered = new(StringComparer.Ordinal);
+    private string _floor = "";
+    private readonly OrderedDictionary<string, (string Passport, string Subject, DateTimeOffset End)> _tokens = new(StringComparer.Ordinal);
 
     /// <summary>A new challenge, in hexadecimal.</summary>
-    public string Challenge()
+    /// <param name="passport">The passport whose subject is asked, without a proof.</param>
+    /// <param name="origin">From where it was asked for: nobody else can answer.</param>
+    public string Challenge(string passport, string origin)
     {
-        string challenge = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(Passport.ChallengeLength));
-        lock (_gate)
-        {
-            MakeRoom(_challenges);
-            _challenges.Add(challenge, time.GetUtcNow() + ChallengeLife);
-        }
-
-        return challenge;
+        Span<byte> challenge = stackalloc byte[Passport.ChallengeLength];
+        BinaryPrimitives.WriteInt64BigEndian(challenge, time.GetUtcNow().ToUnixTimeMilliseconds());
+        RandomNumberGenerator.Fill(challenge[TimeBytes..SaidBytes]);
+        Sign(challenge[..SaidBytes], passport, origin, challenge[SaidBytes..]);
+        return Convert.ToHexStringLower(challenge);
     }
 
-    /// <summary>The bytes of a challenge, which is over with this; null: there is no such, or not any more.</summary>
-    public byte[]? Take(string challenge)
+    /// <summary>The bytes of a challenge, which is over with this; null: it is none for him, or over.</summary>
+    public byte[]? Take(string challenge, string passport, string origin)
+    {
+        byte[] bytes = new byte[Passport.ChallengeLength];
+        if (challenge.Length != 2 * bytes.Length || Convert.FromHexString(challenge, bytes, out _, out _) != OperationStatus.Done)
+        {
+            return null;
+        }
+
+        Span<byte> expected = stackalloc byte[bytes.Length - SaidBytes];
+        Sign(bytes.AsSpan(0, SaidBytes), passport, origin, expected);
+        long life = (long)ChallengeLife.TotalMilliseconds, age = time.GetUtcNow().ToUnixTimeMilliseconds() - BinaryPrimitives.ReadInt64BigEndian(bytes);
+        if (!CryptographicOperations.FixedTimeEquals(expected, bytes.AsSpan(SaidBytes)) || age >= life || age <= -life)
+        {
+            return null;
+        }
+
+        string name = Convert.ToHexStringLower(bytes);
+        lock (_gate)
+        {
+            ForgetAnswered();
+            return string.CompareOrdinal(name, _floor) > 0 && _answered.Add(name) ? bytes : null;
+        }
+    }
+
+    /// <summary>The answer was not looked at after all: the challenge may be answered again.</summary>
+    public void GiveBack(byte[] challenge)
     {
         lock (_gate)
         {
-            return _challenges.Remove(challenge, out DateTimeOffset end) && end > time.GetUtcNow() ? Convert.FromHexString(challenge) : null;
+            _answered.Remove(Convert.ToHexStringLower(challenge));
         }
     }
 
     /// <summary>Somebody has proved to be the subject of a passport: gives the token by which he is known.</summary>
-    public string Keep(string passport)
+    /// <param name="passport">The passport, without a proof.</param>
+    /// <param name="subject">Whose it is.</param>
+    public string Keep(string passport, string subject)
     {
         string token = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(TokenBytes));
         lock (_gate)
         {
-            MakeRoom(_tokens);
-            _tokens.Add(NameOf(token), (passport, time.GetUtcNow() + TokenLife));
+            MakeRoom();
+            _tokens.Add(NameOf(token), (passport, subject, time.GetUtcNow() + TokenLife));
         }
 
         return token;
@@ -70,7 +109,7 @@ internal sealed class PageLogins(TimeProvider time)
     {
         lock (_gate)
         {
-            return _tokens.TryGetValue(NameOf(token), out (string Passport, DateTimeOffset End) kept) && kept.End > time.GetUtcNow() ? kept.Passport : null;
+            return _tokens.TryGetValue(NameOf(token), out (string Passport, string Subject, DateTimeOffset End) kept) && kept.End > time.GetUtcNow() ? kept.Passport : null;
         }
     }
 
@@ -84,13 +123,40 @@ internal sealed class PageLogins(TimeProvider time)
     }
 
     /// <summary>Tokens are found by their hash: how long that takes tells nothing of them.</summary>
-    private static string NameOf(string token) => Convert.ToHexString(SHA256.HashData(System.Text.Encoding.UTF8.GetBytes(token)));
+    private static string NameOf(string token) => Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(token)));
 
-    private static void MakeRoom<T>(OrderedDictionary<string, T> kept)
+    private void Sign(ReadOnlySpan<byte> said, string passport, string origin, Span<byte> code)
     {
-        if (kept.Count >= Most)
+        Span<byte> whole = stackalloc byte[HMACSHA256.HashSizeInBytes];
+        HMACSHA256.HashData(_key, [.. said, .. SHA256.HashData(Encoding.UTF8.GetBytes(passport)), .. Encoding.UTF8.GetBytes(origin)], whole);
+        whole[..code.Length].CopyTo(code);
+    }
+
+    /// <summary>Lets go what is over, and makes room for one more.</summary>
+    private void ForgetAnswered()
+    {
+        Span<byte> over = stackalloc byte[TimeBytes];
+        BinaryPrimitives.WriteInt64BigEndian(over, Math.Max(0, time.GetUtcNow().ToUnixTimeMilliseconds() - (long)ChallengeLife.TotalMilliseconds));
+        string first = Convert.ToHexStringLower(over);
+        while (_answered.Min is { } oldest && (_answered.Count >= MostAnswered || string.CompareOrdinal(oldest, first) < 0))
         {
-            kept.RemoveAt(0);
+            // No clock that goes back makes it good again.
+            _floor = oldest;
+            _answered.Remove(oldest);
         }
+    }
+
+    /// <summary>Makes room for one more token: nobody ends another's by signing in often.</summary>
+    private void MakeRoom()
+    {
+        if (_tokens.Count < MostTokens)
+        {
+            return;
+        }
+
+        DateTimeOffset now = time.GetUtcNow();
+        string ends = _tokens.FirstOrDefault(t => t.Value.End <= now).Key
+            ?? _tokens.GroupBy(static t => t.Value.Subject, StringComparer.Ordinal).MaxBy(static of => of.Count())!.First().Key;
+        _tokens.Remove(ends);
     }
 }
