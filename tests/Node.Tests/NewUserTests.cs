@@ -75,7 +75,7 @@ public sealed partial class NewUserTests : IDisposable
         Done(home, "mimei", "release", mid, "1");
         Done(home, "mimei", "delvers", mid, "2");
         Done(home, "mimei", "publish", mid);
-        Done(cloud, "mimei", "provide", mid);
+        Assert.Matches(" version [0-9]+ ", Done(cloud, "mimei", "provide", mid));
         Wait.Until(() => LeitherProgram.Run("--data", home, "mimei", "findprovs", mid).Output.Split('\n').Count(static l => l.Contains("/tcp/", StringComparison.Ordinal)) >= 2
             || LeitherProgram.Run("--data", home, "mimei", "followers", mid).Output.Contains("12D3Koo", StringComparison.Ordinal));
         Done(cloud, "mimei", "sync", mid);

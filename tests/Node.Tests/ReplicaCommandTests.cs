@@ -61,6 +61,17 @@ public sealed class ReplicaCommandTests : IDisposable
         Assert.Equal((1, "", "No node that has it can be reached\n"), Run("sync", Mid));
     }
 
+    [Theory]
+    [InlineData(0, 3, "version 3 there, on its way here", 0)]
+    [InlineData(1, 3, "version 2", 2)]
+    public void Where_no_version_came_yet_it_is_told_which_there_are(int here, int there, string told, int version)
+    {
+        _node.Reply("MIMEI PROVIDE", Synced(level: 1));
+        _node.Reply("MIMEI SHOW", Shown(here, compare: "net", Map(("last", there), ("cid", "bafynet"), ("term", 0), ("epoch", 1), ("sequence", 44))));
+        Assert.Matches($@"^provides {Mid}  {told}  position 1:12  4\.1 kB from 3 nodes  [\d.]+ s\n$", Run("provide", Mid).Output);
+        Assert.Equal((version, there), (Json("provide", Mid).GetProperty("version").GetInt32(), Json("provide", Mid).GetProperty("net_version").GetInt32()));
+    }
+
     [Fact]
     public void Unpublish_and_unprovide_tell_whether_there_was_anything_to_end()
     {

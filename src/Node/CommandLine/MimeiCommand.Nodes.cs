@@ -132,9 +132,9 @@ internal static partial class MimeiCommand
     }
 
     private const string SyncedJsonHelp = """
-        {"mid": text, "version": number, "term", "epoch", "sequence": numbers, "bytes": number, "blocks": number, "sources": number, "level": bool,
+        {"mid": text, "version": number, "net_version": number, "term", "epoch", "sequence": numbers, "bytes": number, "blocks": number, "sources": number, "level": bool,
          "seconds": number}
-        version: the newest that is here, 0 where there is none. sources: from how many nodes it came. level: it has all that they have.
+        version: the newest that is here, 0 where there is none; net_version: the newest that is known of, also where it is still on its way. sources: from how many nodes it came. level: it has all that they have.
         """;
 
     private static Option<string[]> From() => new("--from")
@@ -146,25 +146,50 @@ internal static partial class MimeiCommand
 
     private static string[] Addresses(ParseResult result, Option<string[]> from) => result.GetValue(from) is { Length: > 0 } addresses ? ["FROM", .. addresses] : [];
 
+    /// <summary>
+    /// The newest version that is here, and the newest anywhere. Versions come on their own, often a moment after what they are made of: so where none is here, others are asked what they have.
+    /// </summary>
+    private static (long Here, long Anywhere) Newest(MimeiSession session, string mid, long here)
+    {
+        if (here > 0)
+        {
+            return (here, here);
+        }
+
+        try
+        {
+            Fields shown = new(session.Call("MIMEI", "SHOW", mid));
+            here = new Fields(shown.Reply("local")).Number("last");
+            return (here, Math.Max(here, shown.Reply("net").IsNull ? 0 : new Fields(shown.Reply("net")).Number("last")));
+        }
+        catch (CommandLineException)
+        {
+            return (here, here); // not every user may ask
+        }
+    }
+
     private static void Bring(MimeiSession session, MimeiOutput output, string[] words, string done, bool mustBeLevel)
     {
         Stopwatch watch = Stopwatch.StartNew();
         Fields synced = new(session.Wait(output, "Bringing it here", () => session.Call(words)));
         double seconds = watch.Elapsed.TotalSeconds;
         string mid = synced.Text("mid");
+        (long version, long net) = Newest(session, mid, synced.Number("version"));
         if (output.AsJson)
         {
             JsonObject json = [];
             Copy(synced, json, "mid", "version", "term", "epoch", "sequence", "bytes", "blocks", "sources");
+            json["version"] = version;
+            json["net_version"] = net;
             json["level"] = synced.Flag("level");
             json["seconds"] = Math.Round(seconds, 3);
             MimeiOutput.Json(json);
         }
         else
         {
-            long version = synced.Number("version");
+            string versions = version > 0 ? $"version {version}" : net > 0 ? $"version {net} there, on its way here" : "no version yet";
             output.Line(
-                $"[green]{done}[/] {mid}  {(version == 0 ? "no version yet" : $"version {version}")}  position {PlaceText(synced)}  {MimeiOutput.Bytes(synced.Number("bytes"))} from {MimeiOutput.Count(synced.Number("sources"), "node")}  {seconds:0.00} s");
+                $"[green]{done}[/] {mid}  {versions}  position {PlaceText(synced)}  {MimeiOutput.Bytes(synced.Number("bytes"))} from {MimeiOutput.Count(synced.Number("sources"), "node")}  {seconds:0.00} s");
         }
 
         if (!synced.Flag("level") && mustBeLevel)
