@@ -42,6 +42,11 @@ public static class PeerAddress
             if (!Multiaddr.TryParse(text, out Multiaddr? address) || !address.TryGetIp(out IPAddress? ip) || !address.TryGetValue(MultiaddrProtocol.IpCidr, out ReadOnlySpan<byte> bits)) return false;
             text = string.Create(CultureInfo.InvariantCulture, $"{ip}/{bits[0]}");
         }
+        else if (!text.Contains(':', StringComparison.Ordinal) && text.AsSpan().Count('.') != 3)
+        {
+            // Once upon a time 1.2.3 was an address, 1.2.0.3: who writes it today means something else.
+            return false;
+        }
         else if (!text.Contains('/', StringComparison.Ordinal))
         {
             if (!IPAddress.TryParse(text, out IPAddress? one)) return false;
