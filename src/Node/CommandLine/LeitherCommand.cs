@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Help;
 using System.CommandLine.Parsing;
 using System.Net.Sockets;
+using Leither.MmDb.Commands;
 using Leither.Node.Configuration;
 using Leither.Resp;
 
@@ -136,8 +137,7 @@ internal static class LeitherCommand
             }
             else if (!arguments[i].StartsWith('-'))
             {
-                bool isOurs = arguments[i] is "run" or "init" or "stop" or "status" or "doctor" or "bench" or "docs" or "import" or "mimei" or "ipfs" or "swarm" or "dht" or "lpki";
-                return isOurs ? (arguments, [], null) : (arguments[..i], arguments[i..], null);
+                return IsOurs(arguments[i]) ? (arguments, [], null) : (arguments[..i], arguments[i..], null);
             }
             else if (!OuterOptions.IsName(arguments[i].Split('=')[0]) && arguments[i] is not ("--help" or "-h" or "-?" or "--version"))
             {
@@ -213,14 +213,31 @@ internal static class LeitherCommand
 
             ReplyPrinter.Print(reply, output, forPeople: !Console.IsOutputRedirected);
             exitCode = reply.IsError ? 1 : 0;
-            if (reply.IsError && command.Skip(1).FirstOrDefault(OuterOptions.IsName) is { } option)
+            if (reply.IsError)
             {
-                Console.Error.WriteLine($"{option} went to the node as a word of the command. Options stand before it: leither {option} … {command[0]} …");
+                Advise(command, isUnknown: reply.Text.StartsWith("ERR unknown command", StringComparison.Ordinal));
             }
         }
         while (endless);
         return exitCode;
     }
+
+    /// <summary>What else somebody may have meant whose words were no good as a Redis command.</summary>
+    private static void Advise(string[] command, bool isUnknown)
+    {
+        if (isUnknown)
+        {
+            string name = command[0].ToLowerInvariant();
+            Console.Error.WriteLine(name != command[0] && IsOurs(name) ? $"Did you mean leither {name}?" : $"'{command[0]}' is no command of leither's own either; those that there are: leither --help");
+        }
+
+        if (command.Skip(1).FirstOrDefault(OuterOptions.IsName) is { } option)
+        {
+            Console.Error.WriteLine($"{option} behind a Redis command is a word of it. Options stand before it: leither {option} … {command[0]} …");
+        }
+    }
+
+    private static bool IsOurs(string word) => word is "run" or "init" or "stop" or "status" or "doctor" or "bench" or "docs" or "import" or "mimei" or "ipfs" or "swarm" or "dht" or "lpki";
 
     private static int NotRunning(NodePlace place, string[] command)
     {
@@ -230,6 +247,7 @@ internal static class LeitherCommand
             No node runs on the data folder {place.Folder ?? DataFolder.Default}, so there is nobody to send {command[0]} to.
             Start one with: leither run --data {place.Folder ?? DataFolder.Default}
             """);
+        Advise(command, isUnknown: CommandTable.Shared.FindFull(command[0]) is null);
         return 1;
     }
 }
