@@ -73,6 +73,14 @@ public sealed class RightsTests : IDisposable
         Assert.Equal(MimeiRight.All, rights.Of(MimeiCaller.Of(peer, _bob.PublicKey.Id)) | MimeiRight.All);
         Assert.Equal(MimeiRight.Read, MimeiRights.Private.WithMember(peer.ToString(), MimeiRight.Read).Of(MimeiCaller.Of(peer)));
         Assert.Equal(MimeiRight.Read, MimeiRights.Private.WithMember(_ann.PublicKey.Id.ToString(), MimeiRight.Read).Of(MimeiCaller.Of(peer)));
+
+        // He comes with all ids of his key and of his node, and with nobody else's.
+        foreach (string id in (string[])[Id(_bob), _bob.PublicKey.PeerId.ToString(), peer.ToString(), Id(_ann)])
+        {
+            Assert.Equal(MimeiRight.Read, MimeiRights.Private.WithMember(id, MimeiRight.Read).Of(MimeiCaller.Of(peer, _bob.PublicKey)));
+            Assert.Equal(id == peer.ToString() || id == Id(_ann), MimeiRights.Private.WithMember(id, MimeiRight.Read).Of(MimeiCaller.Of(peer)) == MimeiRight.Read);
+            Assert.Equal(MimeiRight.None, MimeiRights.Private.WithMember(id, MimeiRight.Read).Of(MimeiCaller.Of(_author.PublicKey.PeerId, _author.PublicKey)));
+        }
     }
 
     [Fact]

@@ -5,6 +5,7 @@ using Leither.Ipfs.Keys;
 using Leither.Ipfs.Multiformats;
 using Leither.Libp2p;
 using Leither.MmDb;
+using Leither.Node.Identity;
 using Leither.Node.Replication;
 using Leither.Replication;
 using Leither.TestKit;
@@ -64,6 +65,7 @@ public sealed class ReplicationTests
     [InlineData("peer")]
     [InlineData("node")]
     [InlineData("user")]
+    [InlineData("the peer id of a user's key")]
     public void A_MiMei_is_shared_with_a_peer_a_node_or_a_user_and_with_nobody_else(string kind)
     {
         using LeitherServer home = Start(), friend = Start(), stranger = Start();
@@ -73,6 +75,7 @@ public sealed class ReplicationTests
         {
             "peer" => PeerOf(friend),
             "node" => Field(other.Call("SWARM", "ID"), "node"),
+            "the peer id of a user's key" => AuthorPeerOf(friend),
             _ => Field(other.Call("MIMEI", "SHOW", MidOf(friend)), "author"),
         };
         client.Call("SET", "secret", "s");
@@ -81,6 +84,12 @@ public sealed class ReplicationTests
         using RespClient reader = Open(friend, mid);
         Wait.Until(() => reader.Call("GET", "secret").Text == "s");
         Assert.Contains(ReplicationService.NotFoundText, ProvideProblem(stranger, mid, home), StringComparison.Ordinal);
+    }
+
+    private static string AuthorPeerOf(LeitherServer server)
+    {
+        using PrivateKey author = KeyFile.ReadPrivate(Path.Combine(server.DataDir, "keys", "author.key"), static () => "");
+        return author.PublicKey.PeerId.ToString();
     }
 
     [Fact]

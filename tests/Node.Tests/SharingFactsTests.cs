@@ -101,7 +101,7 @@ public sealed class SharingFactsTests
         LeitherId mid = LeitherId.Of("a"u8), another = LeitherId.Of("b"u8);
         long now = 1_800_000_000_000, day = (long)UserProof.Lifetime.TotalMilliseconds;
         byte[] proof = UserProof.Make(user, from, to, mid, now);
-        Assert.Equal(LeitherId.Of(user.PublicKey.Protobuf), UserProof.Check(proof, from, to, mid, now + day));
+        Assert.Equal(LeitherId.Of(user.PublicKey.Protobuf), UserProof.Check(proof, from, to, mid, now + day)?.Id);
         Assert.Null(UserProof.Check(proof, to, from, mid, now));
         Assert.Null(UserProof.Check(proof, from, to, another, now));
         Assert.Null(UserProof.Check(proof, from, to, mid, now + day + 1));

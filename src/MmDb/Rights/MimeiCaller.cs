@@ -5,9 +5,9 @@ namespace Leither.MmDb.Rights;
 /// <summary>Who asks for something: by the ids that he has proved to have. A user comes on a node of his, so there may be several.</summary>
 public readonly record struct MimeiCaller
 {
-    private readonly string? _peer;
+    private readonly string? _userPeer, _peer;
 
-    private MimeiCaller(LeitherId? user, LeitherId? node, string? peer) => (User, Node, _peer) = (user, node, peer);
+    private MimeiCaller(LeitherId? user, string? userPeer, LeitherId? node, string? peer) => (User, _userPeer, Node, _peer) = (user, userPeer, node, peer);
 
     /// <summary>Somebody of whom nothing is known.</summary>
     public static MimeiCaller Nobody => default;
@@ -28,6 +28,11 @@ public readonly record struct MimeiCaller
                 yield return user.ToString();
             }
 
+            if (_userPeer is not null)
+            {
+                yield return _userPeer;
+            }
+
             if (Node is { } node)
             {
                 yield return node.ToString();
@@ -41,14 +46,19 @@ public readonly record struct MimeiCaller
     }
 
     /// <summary>A user who proved that he has a key.</summary>
-    public static MimeiCaller Of(LeitherId user) => new(user, null, null);
+    public static MimeiCaller Of(LeitherId user) => new(user, null, null, null);
 
     /// <summary>A user who proved that he has this key: by its id, and by its peer id, either of which a list may have.</summary>
-    public static MimeiCaller Of(PublicKey user) => new(user.Id, null, user.PeerId.ToString());
+    public static MimeiCaller Of(PublicKey user) => new(user.Id, user.PeerId.ToString(), null, null);
 
     /// <summary>A node at the other end of a connection, and its user, if that was proved.</summary>
     public static MimeiCaller Of(PeerId peer, LeitherId? user = null) =>
-        new(user, peer.TryGetPublicKey(out PublicKey? key) ? LeitherId.Of(key.Protobuf) : null, peer.ToString());
+        new(user, null, NodeOf(peer), peer.ToString());
+
+    /// <summary>A node at the other end of a connection, and its user, who proved that he has this key: all their ids.</summary>
+    public static MimeiCaller Of(PeerId peer, PublicKey user) => new(user.Id, user.PeerId.ToString(), NodeOf(peer), peer.ToString());
+
+    private static LeitherId? NodeOf(PeerId peer) => peer.TryGetPublicKey(out PublicKey? key) ? LeitherId.Of(key.Protobuf) : null;
 
     /// <summary>The one way to write an id of a user, a node or a peer; null: it is none.</summary>
     public static string? Normalize(string id) =>

@@ -520,8 +520,8 @@ internal sealed partial class MimeiReplica : IReplicaPort, ILogLinkOwner, IClock
     bool IReplicaPort.MayRead(PeerId peer, ReadOnlySpan<byte> proof)
     {
         if (Rights.IsPublic || peer.IsNone) return Rights.IsPublic;
-        LeitherId? user = UserProof.Check(proof, peer, _service.Network.Id, Mid, DateTimeOffset.UtcNow.ToUnixTimeMilliseconds());
-        return Mimei.Entry!.RightsOf(MimeiCaller.Of(peer, user)).HasFlag(MimeiRight.Read);
+        PublicKey? user = UserProof.Check(proof, peer, _service.Network.Id, Mid, DateTimeOffset.UtcNow.ToUnixTimeMilliseconds());
+        return Mimei.Entry!.RightsOf(user is null ? MimeiCaller.Of(peer) : MimeiCaller.Of(peer, user)).HasFlag(MimeiRight.Read);
     }
 
     ReadOnlyMemory<byte> IReplicaPort.ProofFor(PeerId peer) =>

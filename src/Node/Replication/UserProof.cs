@@ -34,8 +34,8 @@ internal static class UserProof
         return writer.ToArray();
     }
 
-    /// <summary>Whose it is; null: it proves nothing.</summary>
-    public static LeitherId? Check(ReadOnlySpan<byte> proof, PeerId from, PeerId to, LeitherId mid, long nowMs)
+    /// <summary>Whose key it proves; null: it proves nothing.</summary>
+    public static PublicKey? Check(ReadOnlySpan<byte> proof, PeerId from, PeerId to, LeitherId mid, long nowMs)
     {
         if (proof.IsEmpty || proof.Length > MaxBytes) return null;
         try
@@ -47,7 +47,7 @@ internal static class UserProof
             ReadOnlySpan<byte> signature = reader.ReadBytes(Ed25519.SignatureLength);
             reader.End();
             bool isInTime = time >= 0 && Math.Abs(nowMs - time) <= (long)Lifetime.TotalMilliseconds;
-            return isInTime && user.Verify(Signed(from, to, mid, time), signature) ? LeitherId.Of(user.Protobuf) : null;
+            return isInTime && user.Verify(Signed(from, to, mid, time), signature) ? user : null;
         }
         catch (MalformedBlockException)
         {
