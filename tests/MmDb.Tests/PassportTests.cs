@@ -93,6 +93,12 @@ public sealed class PassportTests : IDisposable
         Assert.Equal("+OK", client.Run("MULTI"));
         Assert.Equal("+QUEUED", client.Run("INCR app:a"));
         Assert.Equal("[:2]", client.Run("EXEC"));
+        foreach ((string command, string may) in ((string, string)[])[("SET app:b 1", ":1"), ("SET other 1", ":0"), ("SET", ":1"), ("FLUSHALL", ":0"), ("MIMEI OPEN", ":0"), ("MIMEI BACKUP", ":0"), ("DEL app:a other", ":0")])
+        {
+            Assert.Equal(may, client.Run($"MIMEI MAY {command}"));
+        }
+
+        Assert.Equal("nil", client.Run("GET app:b"));
         string list = client.Run("MIMEI LIST");
         Assert.StartsWith($"[[\"mid\", \"{_mid}\"", list, StringComparison.Ordinal);
         Assert.Single(System.Text.RegularExpressions.Regex.Matches(list, "\"mid\""));
@@ -125,7 +131,7 @@ public sealed class PassportTests : IDisposable
     {
         PassportRights all = PassportRights.Read | PassportRights.Write | PassportRights.Messages | PassportRights.Scripts | PassportRights.Versions;
         string passport = Passport.ToText(Signed(Usual() with { Rights = all }));
-        string[] allowed = ["mimei|id", "mimei|list", "mimei|backup", "mimei|diff", "passport|challenge"];
+        string[] allowed = ["mimei|id", "mimei|may", "mimei|list", "mimei|backup", "mimei|diff", "passport|challenge"];
         List<string> reached = [];
         foreach (CommandSpec spec in CommandTable.Shared.All.SelectMany(static s => s.Subcommands.Length > 0 ? s.Subcommands : [s]).Where(static s => s.Group == CommandGroup.Mimei))
         {

@@ -369,7 +369,8 @@ public sealed class RightsTests : IDisposable
                 {
                     InProcess.Client ann = _db.Connect();
                     Assert.Equal("+OK", LogIn(ann, _ann, _a));
-                    string reply = Finish(ann, command);
+                    string may = ann.Run($"MIMEI MAY {command}"), reply = Finish(ann, command);
+                    Assert.True(may == (of == right ? ":1" : ":0"), $"with {right}, of {command} it is said {may}");
                     Assert.True(reply.StartsWith("-NOPERM", StringComparison.Ordinal) == (of != right) && (of != right || !reply.StartsWith('-')), $"with {right}, {command} replied {reply}");
                     Assert.Contains($"[\"{right}\"]", ann.Run($"MIMEI RIGHT GET {_a}"), StringComparison.Ordinal);
                     ann.Dispose();
@@ -382,7 +383,8 @@ public sealed class RightsTests : IDisposable
     public void Every_command_on_MiMei_either_asks_for_a_right_or_is_not_for_people_in_lists()
     {
         Give(_a, _ann, "all");
-        string[] free = ["id", "list"]; // which tell him of what is his alone
+        Assert.Equal("-ERR Command 'nothing' not found", _db.Run("MIMEI MAY nothing"));
+        string[] free = ["id", "list", "may"]; // which tell him of what is his alone
         foreach (CommandSpec spec in MimeiCommands.Mimei.Subcommands)
         {
             InProcess.Client ann = _db.Connect();

@@ -80,6 +80,7 @@ public sealed class PageTests : IDisposable
     public Task Who_is_to_sign_in_does_and_sees_what_the_rights_allow() => RunAsync("login", static client =>
     {
         client.Call("ACL", "SETUSER", "reader", "on", ">r", "~*", "+@read", "+@connection", "+info", "+mimei|id");
+        client.Call("ACL", "SETUSER", "some", "on", ">s", "%R~*", "~user:*", "+@read", "+@write", "+@connection", "+info", "+mimei|id");
         client.Call("CONFIG", "SET", "requirepass", "right secret");
     });
 

@@ -143,6 +143,18 @@ public sealed unsafe class AclUsers
         return false;
     }
 
+    /// <summary>Whether a session's user may run a command, which nobody tries: nothing is logged. Of one with too few words only the command is asked, and no key.</summary>
+    internal bool May(Session session, CommandSpec spec, Slice* args, int count)
+    {
+        if (IsOver(session) || !spec.Accepts(count))
+        {
+            return !IsOver(session) && session.User.Allows(spec);
+        }
+
+        return session.User.Check(spec, args, count, _keys, out _) == AclDenial.None
+            && (spec.Need is not { } need || session.User.Person is not { } person || Meets(session, person, need, new ArgView(args, count)));
+    }
+
     /// <summary>As <see cref="Allows"/>, for a command that EXEC runs and that was allowed when it was queued.</summary>
     internal bool StillAllows(Session session, QueuedCommand command, out string refusal)
     {

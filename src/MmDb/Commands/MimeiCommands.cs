@@ -91,6 +91,16 @@ public static unsafe class MimeiCommands
                 Categories = ["connection"],
                 Handler = &RunList,
             },
+            new("may", -3)
+            {
+                Group = CommandGroup.Mimei,
+                Complexity = "O(N) where N is the number of the command's words, times the rules that the user has.",
+                Summary = "Returns whether the user may run a command on the MiMei of the connection. It is not run.",
+                Flags = CommandFlags.Loading | CommandFlags.Stale | CommandFlags.Fast,
+                Categories = ["connection"],
+                Args = [Arg.String("command"), Arg.String("arg").Optional().Multiple()],
+                Handler = &RunMay,
+            },
             new("name", 4)
             {
                 Group = CommandGroup.Mimei,
@@ -155,6 +165,9 @@ public static unsafe class MimeiCommands
         "    Return the MiMei of this node that the user may read, loaded or not.",
         "LOG [FROM <sequence>] [COUNT <count>]",
         "    Return entries of the log: sequence, time, bytes and effects. Without FROM, the last ones.",
+        "MAY <command> [<arg> ...]",
+        "    Return 1 if the user of this connection may run a command here, 0 if not. With fewer arguments than it takes, only",
+        "    the command is asked about and no key.",
         "NAME <name> <mid|name>",
         "    Give a MiMei a name on this node. NAME <name> '' takes the name away.",
         "OPEN <mid|name> [VERSION <cur|last|release|n> | AT <time|sequence>]",
@@ -445,6 +458,25 @@ public static unsafe class MimeiCommands
                     Field(reply, "disk", bytes);
                 }
             });
+    }
+
+    private static void RunMay(CommandContext c)
+    {
+        const int command = 2;
+        CommandSpec? spec = c.Server.Commands.Find(c[command]);
+        int count = c.Count - command;
+        if (spec is { Subcommands.Length: > 0 } && count > 1)
+        {
+            spec = CommandTable.FindSub(spec, c[command + 1]);
+        }
+
+        if (spec is null)
+        {
+            c.Error($"ERR Command '{c.TextToZero(command, 128)}' not found");
+            return;
+        }
+
+        c.Reply.Integer(c.Server.Users.May(c.Session, spec, c.Args + command, count) ? 1 : 0);
     }
 
     private static void RunWork(CommandContext c)

@@ -91,7 +91,7 @@ public static class PassportRightWords
         if (reads || writes) rules.AddRange(keys.Select(key => access + key));
         if (rights.HasFlag(PassportRights.Messages)) rules.AddRange(["+@pubsub", "&*"]);
         rules.Add(rights.HasFlag(PassportRights.Scripts) ? "+@scripting" : "-@scripting");
-        rules.AddRange(["-@admin", "-@dangerous", "-mimei", "-ipfs", "-swarm", "-dht", "-passport", "+command", "+acl|whoami", "+mimei|id"]);
+        rules.AddRange(["-@admin", "-@dangerous", "-mimei", "-ipfs", "-swarm", "-dht", "-passport", "+command", "+acl|whoami", "+mimei|id", "+mimei|may"]);
         // Who keeps a cache is told the names of keys that change; RANDOMKEY tells any. (SCAN leaves others out.)
         if (!reads || !keys.Contains("*")) rules.Add("-client|tracking");
         if (!keys.Contains("*")) rules.Add("-randomkey");

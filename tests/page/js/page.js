@@ -237,18 +237,43 @@ const scenarios = {
     await page.getByRole('heading', { name: 'Sign in' }).waitFor();
     assert.equal(await page.evaluate(() => sessionStorage.length), 0);
 
-    // Who may only read sees what there is, and is told so.
+    // Who may only read sees what there is, and nothing that he would be refused.
     await page.getByLabel('User').fill('reader');
     await page.getByLabel('Password').fill('r');
     await page.getByRole('button', { name: 'Sign in' }).click();
     await page.getByRole('button', { name: 'Sign out' }).waitFor();
     await page.getByRole('link', { name: 'MiMei', exact: true }).click();
+    await page.getByRole('link', { name: 'default' }).waitFor();
+    assert.equal(await page.getByRole('button', { name: 'New MiMei' }).count(), 0);
+    await page.getByRole('link', { name: 'default' }).click();
     await page.getByRole('list', { name: 'Keys' }).getByText('greeting').click();
     await page.getByText('hello 世界').waitFor();
-    await page.getByRole('button', { name: 'Delete' }).click();
-    await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
-    await page.getByText('You have no right to that').waitFor();
+    const changes = /^(New key|Delete.*|Edit.*|Time to live|Add field|Back up|Restore|Release)$/;
+    assert.deepEqual(await page.getByRole('button', { name: changes }).allTextContents(), []);
+    await page.goto(`${base}/#/mimei/default/keys?k=user%3A1`);
+    await page.getByRole('cell', { name: 'user1@example.com' }).waitFor();
+    assert.deepEqual(await page.getByRole('button', { name: changes }).allTextContents(), []);
+
+    // Who may change some keys is offered that of these, and of no others.
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByRole('heading', { name: 'Sign in' }).waitFor();
+    await page.getByLabel('User').fill('some');
+    await page.getByLabel('Password').fill('s');
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByRole('button', { name: 'Sign out' }).waitFor();
+    await page.goto(`${base}/#/mimei/default/keys?k=user%3A1`);
+    await page.getByRole('button', { name: 'Add field' }).waitFor();
+    await page.getByRole('button', { name: 'Delete', exact: true }).waitFor();
+    await page.goto(`${base}/#/mimei/default/keys?k=greeting`);
     await page.getByText('hello 世界').waitFor();
+    await page.getByRole('button', { name: 'New key' }).waitFor();
+    assert.deepEqual(await page.getByRole('region', { name: 'Key greeting' }).getByRole('button', { name: changes }).allTextContents(), []);
+    // A name that he may not use is refused, and told.
+    await page.getByRole('button', { name: 'New key' }).click();
+    await page.getByRole('dialog').getByLabel('Key').fill('other');
+    await page.getByRole('dialog').getByLabel('Value').fill('x');
+    await page.getByRole('dialog').getByRole('button', { name: 'Add' }).click();
+    await page.getByText('You have no right to that').waitFor();
   },
 
   async passport(page) {
@@ -279,8 +304,9 @@ const scenarios = {
     await page.getByRole('textbox', { name: 'What it printed' }).fill(proved);
     await page.getByRole('button', { name: 'Sign in' }).click();
     await page.getByRole('button', { name: 'Sign out' }).waitFor();
-    // Nothing gives him a right to the node's own MiMei; his he opens by its name.
-    await page.getByText('You have no right to that').waitFor();
+    // Nothing gives him a right to the node's own MiMei; his is listed, and opened by its name as well.
+    await page.getByRole('link', { name: 'diary' }).waitFor();
+    assert.equal(await page.getByRole('link', { name: 'default' }).count(), 0);
     await page.getByRole('textbox', { name: 'Another MiMei' }).fill('diary');
     await page.getByRole('button', { name: 'Open' }).click();
     await page.getByRole('list', { name: 'Keys' }).getByText('secret').click();

@@ -75,6 +75,9 @@ export async function run(place, command, signal) {
 /** A reply in place of which there may be an error, as another value then. */
 export const or = (reply, otherwise) => reply instanceof NodeError || reply === null ? otherwise : reply;
 
+/** Whether MIMEI MAY said that something is allowed; who may not ask is shown all, and told when it is refused. */
+export const allowed = (reply) => reply !== 0;
+
 /** Pairs as an object. */
 export function record(pairs) {
   const made = {};

@@ -2,7 +2,7 @@
 
 import { h, fill, badge, button, doing, nothing, number, ask, field, tell, loading, problem, ago } from './ui.js';
 import { t } from './text.js';
-import { runAll, run, or, show as text, parseInfo, isBinary, NodeError } from './api.js';
+import { runAll, run, or, login, show as text, parseInfo, isBinary, NodeError } from './api.js';
 import { addressOf } from './mimei.js';
 import { keyView } from './values.js';
 
@@ -21,12 +21,12 @@ const keyOf = (query) => query.has('kb') ? { base64: query.get('kb') } : query.g
 /** What was typed, as a pattern: a plain word is looked for anywhere in the name. */
 const patternOf = (typed) => typed === '' ? '*' : /[*?[\]\\]/.test(typed) ? typed : `*${typed}*`;
 
-export async function keysTab({ id, mid, name, place, query, signal, show, isReadOnly }) {
+export async function keysTab({ id, mid, name, place, query, signal, show, isReadOnly, isNewRefused }) {
   const match = query.get('match') ?? '', type = query.get('type') ?? '', database = place.database, version = query.get('v');
   const key = keyOf(query);
   const link = (more) => addressOf(id, 'keys', { v: version, db: database, match, type, ...more });
-  const signature = JSON.stringify([id, place, match, type]);
-  if (drawn?.signature !== signature || key === null) drawn = { signature, pane: await listPane({ id, mid, name, place, match, type, link, signal, show, isReadOnly }) };
+  const signature = JSON.stringify([id, place, match, type, login.header]);
+  if (drawn?.signature !== signature || key === null) drawn = { signature, pane: await listPane({ id, mid, name, place, match, type, link, signal, show, isReadOnly: isReadOnly || isNewRefused }) };
   for (const item of drawn.pane.querySelectorAll('li a')) {
     if (key !== null && item.dataset.key === JSON.stringify(key)) item.setAttribute('aria-current', 'true');
     else item.removeAttribute('aria-current');

@@ -2,7 +2,7 @@
 
 import { h, fill, entriesOf, table, short, badge, bytes, number, button, doing, ask, field, facts, nothing, problem, time } from './ui.js';
 import { t } from './text.js';
-import { runAll, run, or, record, login, show as text, NodeError } from './api.js';
+import { runAll, run, or, record, allowed, login, show as text, NodeError } from './api.js';
 import { keysTab } from './keys.js';
 import { versionsTab } from './versions.js';
 
@@ -20,9 +20,10 @@ export const addressOf = (id, tab, query = {}) => {
 };
 
 export async function mimeiList({ signal, show }) {
-  const [list] = await runAll({}, [['MIMEI', 'LIST']], signal);
-  if (list instanceof NodeError) {
-    if (list.code !== 'NOPERM') throw list;
+  const [list, opens, makes] = await runAll({}, [['MIMEI', 'LIST'], ['MIMEI', 'MAY', 'MIMEI', 'OPEN'], ['MIMEI', 'MAY', 'MIMEI', 'CREATE']], signal);
+  if (list instanceof NodeError && list.code !== 'NOPERM') throw list;
+  // Who may be bound to no other has but the one.
+  if (list instanceof NodeError || !allowed(opens)) {
     location.replace(addressOf(bound, 'keys'));
     return nothing('');
   }
@@ -37,7 +38,8 @@ export async function mimeiList({ signal, show }) {
     location.hash = addressOf(mid, 'keys');
   });
   return h('div', null,
-    h('div.title', null, h('h1', null, t('mimei')), badge(number(all.length)), h('span.grow'), button(t('newMimei'), create, { symbol: 'plus' })),
+    h('div.title', null, h('h1', null, t('mimei')), badge(number(all.length)), h('span.grow'), allowed(makes) && button(t('newMimei'), create, { symbol: 'plus' })),
+    login.isProved && openOther(),
     h('section.card', { 'aria-label': t('mimei') }, table(t('mimei'), [t('name'), t('id'), t('keys'), t('versions'), t('followers'), t('disk'), t('state')],
       all.map((m) => [h('a.strong', { href: addressOf(m.mid, 'keys') }, m.name || m.mid.slice(0, 8) + '…'), short(m.mid), m.open ? number(m.keys) : '—', m.versions ? number(m.versions.length) : '—',
         m.followers ? number(m.followers.length) : '—', bytes(m.disk), m.open ? badge(t('opened'), 'good') : badge(t('rested'))]))));
@@ -51,9 +53,9 @@ export async function mimeiView({ parts, query, signal, show }) {
   const place = placeOf(id, query);
   // A version is opened by the name of its MiMei, which a login that is bound to one is told by the node.
   if (version && id === bound) [place.mimei] = await run({}, ['MIMEI', 'ID']);
-  let identity, role;
+  let identity, role, may;
   try {
-    [identity, role] = await runAll(place, [['MIMEI', 'ID'], ['ROLE']], signal);
+    [identity, role, ...may] = await runAll(place, [['MIMEI', 'ID'], ['ROLE'], ['MIMEI', 'MAY', 'SET'], ['MIMEI', 'MAY', 'MIMEI', 'BACKUP'], ['MIMEI', 'MAY', 'MIMEI', 'RESTORE', '1'], ['MIMEI', 'MAY', 'MIMEI', 'RELEASE', '1']], signal);
     if (identity instanceof NodeError && identity.code !== 'NOPERM') throw identity;
   } catch (e) {
     // It is not here, or not for who asks, or has no such version.
@@ -61,7 +63,7 @@ export async function mimeiView({ parts, query, signal, show }) {
     return h('div', null, h('div.title', null, h('a.back', { href: version ? addressOf(id, 'versions') : '#/mimei', 'aria-label': t(version ? 'versions' : 'mimei') }, '‹'), h('h1', null, version ? `${id} · v${version}` : id)), problem(e), button(t('again'), show, { symbol: 'refresh' }));
   }
   const [mid, name] = or(identity, [id, t('mimei')]);
-  const isCopy = or(role, [])[0] === 'slave';
+  const isCopy = or(role, [])[0] === 'slave', [write, backup, restore, release] = may.map((reply) => !isCopy && allowed(reply));
   const head = h('div', null,
     h('div.title', null, id !== bound && h('a.back', { href: '#/mimei', 'aria-label': t('mimei') }, '‹'), h('h1', null, name || mid.slice(0, 8) + '…'), short(mid)),
     h('nav.tabs', { 'aria-label': name || mid }, tabs.map(([one]) => h('a', { href: addressOf(id, one, { v: one === 'keys' ? version : null }), 'aria-current': one === who ? 'page' : null }, t(one)))),
@@ -69,14 +71,14 @@ export async function mimeiView({ parts, query, signal, show }) {
     id === bound && login.isProved && openOther(),
     version && h('p.notice', { role: 'status' }, t('viewing', version), ' ', h('a', { href: addressOf(id, 'keys') }, t('current'))));
   // What goes wrong in one tab leaves the way to the others.
-  const body = await work({ id, mid, name: or(identity, ['', ''])[1], place, query, signal, show, isCopy, isReadOnly: isCopy || Boolean(version) }).catch((e) => {
+  const body = await work({ id, mid, name: or(identity, ['', ''])[1], place, query, signal, show, can: { backup, restore, release }, isReadOnly: isCopy || Boolean(version), isNewRefused: !write }).catch((e) => {
     if (signal.aborted || !(e instanceof NodeError) || e.status === 401 || e.status === 0) throw e;
     return h('div', null, problem(e), button(t('again'), show, { symbol: 'refresh' }));
   });
   return h('div', null, head, body);
 }
 
-/** Who may list no MiMei opens those to which he has rights by what they are called. */
+/** What is not listed, since it may not be read or lies on other nodes, is opened by what it is called. */
 function openOther() {
   const form = h('form.row.bar', { onsubmit: (e) => { e.preventDefault(); location.hash = addressOf(new FormData(form).get('mimei').trim(), 'keys'); } },
     h('input.grow', { name: 'mimei', required: true, 'aria-label': t('openOther'), placeholder: t('openOther'), autocapitalize: 'none', spellcheck: 'false' }), h('button', { type: 'submit' }, t('openGateway')));

@@ -2,13 +2,15 @@
 
 import { h, fill, entriesOf, badge, button, iconButton, doing, ask, confirm, field, tell, facts, bytes, number, duration, nothing, copy } from './ui.js';
 import { t } from './text.js';
-import { runAll, run, or, record, show as text, showLines, hasControls, bytesOf, isBinary } from './api.js';
+import { runAll, run, or, record, allowed, show as text, showLines, hasControls, bytesOf, isBinary } from './api.js';
 
 /** Of a string so much is fetched at first, and at most; of a cell so much is shown. */
 const firstBytes = 64 << 10, mostBytes = 1 << 20, cellLength = 300, pageSize = 100;
 
 export async function keyView({ place, key, isReadOnly, back, changed, signal }) {
-  const [type, ttl, encoding, memory] = await runAll(place, [['TYPE', key], ['PTTL', key], ['OBJECT', 'ENCODING', key], ['MEMORY', 'USAGE', key]], signal);
+  const asked = [['DEL', key], ['EXPIRE', key, 1], ['SET', key, ''], ['HSET', key, '', '']].map((command) => ['MIMEI', 'MAY', ...command]);
+  const [type, ttl, encoding, memory, ...may] = await runAll(place, [['TYPE', key], ['PTTL', key], ['OBJECT', 'ENCODING', key], ['MEMORY', 'USAGE', key], ...asked], signal);
+  const [removes, limits, sets, fills] = may.map((reply) => !isReadOnly && allowed(reply));
   if (type instanceof Error) throw type;
   const head = [h('a.back.narrow', { href: back }, '‹ ', t('keys')), h('div.title', null, h('h2.key-name', null, h('code', null, text(key) || '""')), copy(isBinary(key) ? text(key) : key))];
   if (type === 'none') return h('section.card', { 'aria-label': t('key') }, head, nothing(t('noSuchKey')));
@@ -25,10 +27,10 @@ export async function keyView({ place, key, isReadOnly, back, changed, signal })
     changed(false);
   });
   const viewer = viewers[type] ?? (async () => nothing(type));
-  const context = { place, key, isReadOnly, changed, signal };
+  const context = { place, key, isReadOnly: !(type === 'hash' ? fills : sets), changed, signal };
   return h('section.card', { 'aria-label': `${t('key')} ${text(key)}` }, head,
     h('div.row.wrap', null, badge(type, type), badge(or(encoding, '?')), or(memory, null) !== null && badge(bytes(memory)), badge(ttl > 0 ? t('left', duration(ttl / 1000)) : t('neverExpires')),
-      !isReadOnly && h('div.row.ways', null, button(t('ttl'), limit), button(t('delete'), remove, { kind: 'danger-plain', symbol: 'trash' }))),
+      (limits || removes) && h('div.row.ways', null, limits && button(t('ttl'), limit), removes && button(t('delete'), remove, { kind: 'danger-plain', symbol: 'trash' }))),
     await viewer(context));
 }
 

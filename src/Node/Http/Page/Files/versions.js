@@ -13,7 +13,7 @@ export async function versionsTab(context) {
 
 const nameOf = (version) => version === 'cur' ? t('now') : `v${version}`;
 
-async function timeline({ id, mid, place, signal, show, isCopy }) {
+async function timeline({ id, mid, place, signal, show, can }) {
   const list = (await run(place, ['MIMEI', 'VERSIONS'], signal)).map(record);
   const chosen = [];
   const compare = h('button.primary', { type: 'button', disabled: true, onclick: () => {
@@ -50,7 +50,7 @@ async function timeline({ id, mid, place, signal, show, isCopy }) {
   const release = (version) => doing(async () => { await run(place, ['MIMEI', 'RELEASE', version]); show(); });
   const sizes = list.map(() => h('span.sizes', { title: t('versionSizeHint') }));
   const root = h('section.card', { 'aria-label': t('versions') },
-    h('div.row.wrap.bar', null, list.length > 0 ? hint : h('span.grow'), list.length > 0 && compare, !isCopy && button(t('backup'), backup, { symbol: 'plus' })),
+    h('div.row.wrap.bar', null, list.length > 0 ? hint : h('span.grow'), list.length > 0 && compare, can.backup && button(t('backup'), backup, { symbol: 'plus' })),
     h('ol.timeline', null,
       h('li.now', null, h('div.what', null, h('div.row', null, list.length > 0 && choice('cur'), h('strong', null, t('current')), h('span.quiet', null, 'cur'))), h('div.row.wrap', null, h('a.button', { href: addressOf(id, 'keys') }, t('browse')))),
       list.map((v, i) => h('li', null,
@@ -60,8 +60,8 @@ async function timeline({ id, mid, place, signal, show, isCopy }) {
         h('div.row.wrap', null,
           h('a.button', { href: addressOf(id, 'keys', { v: v.version }) }, t('browse')),
           list[i + 1] && h('a.button', { href: addressOf(id, 'versions', { a: list[i + 1].version, b: v.version }) }, t('whatChanged')),
-          !isCopy && v.released !== 'yes' && button(t('release'), release(v.version)),
-          !isCopy && button(t('restore'), restore(v.version)))))),
+          can.release && v.released !== 'yes' && button(t('release'), release(v.version)),
+          can.restore && button(t('restore'), restore(v.version)))))),
     list.length === 0 && nothing(t('noVersions')));
   if (list.length) showSizes(list, sizes, mid, place, signal);
   return root;
