@@ -223,6 +223,11 @@ public sealed class ProgramTests
             Assert.StartsWith("AUTH failed: WRONGPASS", refused.Error, StringComparison.Ordinal);
             Assert.Contains("REDISCLI_AUTH", Leither("--user", "ann", "-p", $"{port}", "ACL", "WHOAMI").Error, StringComparison.Ordinal);
 
+            // A MiMei may be named with the user, as in any client.
+            Assert.Equal((0, "OK\n"), Leither("-p", $"{port}", "--user", "default@default", "SET", "greeting", "hello").Short);
+            refused = Leither("-p", $"{port}", "--user", "default@nowhere", "GET", "greeting");
+            Assert.Equal((1, "", "AUTH failed: ERR no such MiMei 'nowhere'\n"), (refused.Code, refused.Output, refused.Error));
+
             // Behind the command it is a word of it, and who meant otherwise is told.
             LeitherProgram.Result behind = Leither("-p", $"{port}", "GET", "key", "--user", "ann");
             Assert.Equal((1, "ERR wrong number of arguments for 'get' command\n"), behind.Short);

@@ -167,7 +167,7 @@ internal static class LeitherCommand
                 client.Send(["AUTH", user, password]);
                 if (client.Read() is { IsError: true } refused)
                 {
-                    Console.Error.WriteLine($"AUTH failed: {refused.Text}{(password.Length == 0 ? $"\nThe password is taken from the environment variable {NodeClient.PasswordVariable}" : "")}");
+                    Console.Error.WriteLine($"AUTH failed: {refused.Text}{(password.Length == 0 && refused.Text.StartsWith("WRONGPASS", StringComparison.Ordinal) ? $"\nThe password is taken from the environment variable {NodeClient.PasswordVariable}" : "")}");
                     return 1;
                 }
             }
