@@ -520,11 +520,15 @@ internal sealed unsafe class CheckpointLoader
                 element = Record.WithExpire(_heap, element, true);
                 Record.SetExpireAt(element, expireAt);
             }
+            else if (collection.Type == DataType.SortedSet)
+            {
+                SortedSetValue.SetScore(element, Effects.Unsigned(SortedSetValue.ScoreOf(element))); // files of before kept the sign of a zero
+            }
 
             collection.Table->Insert(_heap, hash, element);
             if (collection.Tree != null && (expires || collection.Type == DataType.SortedSet))
             {
-                collection.Tree->Insert(_heap, expires ? expireAt : Unsafe.ReadUnaligned<double>(value), element);
+                collection.Tree->Insert(_heap, expires ? expireAt : SortedSetValue.ScoreOf(element), element);
             }
         }
 

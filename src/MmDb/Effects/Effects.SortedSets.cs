@@ -457,15 +457,19 @@ public sealed unsafe partial class Effects
         AddToStructure(Record.NativePointer<SortedSetStructure>(record), item, hash);
     }
 
+    /// <summary>-0 becomes 0, as in a pack: what a sorted set holds does not depend on how it is encoded, which may differ from node to node.</summary>
+    internal static double Unsigned(double score) => score + 0.0;
+
     private void AddToStructure(SortedSetStructure* structure, ScoredMember* item) =>
         AddToStructure(structure, item, _keyspace.Heap.Hash(item->Member, item->Length));
 
     private void AddToStructure(SortedSetStructure* structure, ScoredMember* item, ulong hash)
     {
         byte* member = CreateElement(_keyspace, structure, item->Member, item->Length, sizeof(double));
-        SortedSetValue.SetScore(member, item->Score);
+        double score = Unsigned(item->Score);
+        SortedSetValue.SetScore(member, score);
         structure->Members->Insert(_keyspace.Heap, hash, member);
-        structure->Tree->Insert(_keyspace.Heap, item->Score, member);
+        structure->Tree->Insert(_keyspace.Heap, score, member);
     }
 
     private void UpdateMember(in Key key, ulong* slot, in SortedSetPlace place, ScoredMember* item)
@@ -476,8 +480,9 @@ public sealed unsafe partial class Effects
             var structure = Record.NativePointer<SortedSetStructure>(record);
             byte* member = KeyTable.Get(place.Slot);
             CaptureElement(structure, member);
-            structure->Tree->Update(_keyspace.Heap, place.Score, item->Score, member);
-            SortedSetValue.SetScore(member, item->Score);
+            double score = Unsigned(item->Score);
+            structure->Tree->Update(_keyspace.Heap, place.Score, score, member);
+            SortedSetValue.SetScore(member, score);
             return;
         }
 

@@ -9,7 +9,7 @@ namespace Leither.MmDb.Values;
 /// <remarks>
 /// A whole score is an integer entry, any other a string entry of a zero byte and the double's eight bytes (the zero byte keeps
 /// it from ever looking like an integer), so that comparing scores never parses text. What must stay true besides the order:
-/// no member stands twice, no score is NaN. As in Redis, -0 becomes 0 here.
+/// no member stands twice, no score is NaN. As in Redis, -0 becomes 0 here; unlike there, also in a <see cref="SortedSetStructure"/>.
 /// </remarks>
 internal static unsafe class SortedSetPack
 {

@@ -237,6 +237,25 @@ public sealed class SortedSetTests : IDisposable
     }
 
     [Fact]
+    public void A_score_of_zero_has_no_sign_however_the_sorted_set_is_encoded()
+    {
+        string? other = null;
+        foreach (string limit in (string[])["128", "1"])
+        {
+            using var db = new InProcess(recording: true);
+            db.Prepare($"CONFIG SET zset-max-listpack-entries {limit}");
+            db.Prepare("ZADD z -0 a 0 b 1 c", "ZADD z 0 a", "ZADD z -0 c", "ZUNIONSTORE u 1 z WEIGHTS -1", "ZADD u 5 a", "ZADD u -0 a", "COPY u copy", "SADD s x y", "ZUNIONSTORE v 2 s z WEIGHTS -0 -1");
+            Assert.Equal("[\"a\", \"0\", \"b\", \"0\", \"c\", \"0\"]", db.Run("ZRANGE z 0 -1 WITHSCORES"));
+            Assert.Equal("[\"a\", \"0\", \"b\", \"0\", \"c\", \"0\"]", db.Run("ZRANGE u 0 -1 WITHSCORES"));
+            Assert.DoesNotContain("-0", db.Run("ZRANGE v 0 -1 WITHSCORES"), StringComparison.Ordinal);
+            string contents = db.Contents();
+            Assert.Equal(other ??= contents, contents);
+            using InProcess replayed = db.Replay();
+            Assert.Equal(contents, replayed.Contents());
+        }
+    }
+
+    [Fact]
     public void Changes_are_told_with_the_events_of_Redis()
     {
         _db.ListenToEvents(KeyspaceEvents.All);
