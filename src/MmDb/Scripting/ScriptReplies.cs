@@ -126,7 +126,7 @@ internal unsafe ref struct ReplyReader(LuaThread thread, byte* reply)
     public static LuaTable Error(LuaState state, ReadOnlySpan<byte> text)
     {
         LuaTable table = state.NewTable(0, 1);
-        text = text.Trim("\r\n"u8);
+        text = text.TrimEnd("\r\n"u8);
         table.Set(ReplyField.Err, text.IndexOf((byte)' ') < 0 ? state.NewString([.. "ERR "u8, .. text]) : state.NewString(text));
         return table;
     }
@@ -298,7 +298,7 @@ internal readonly ref struct ReplyBuilder(Commands.CommandContext context, int s
     /// <summary>An error of the script; one that a command raised is counted already.</summary>
     public void WriteError(ReadOnlySpan<byte> text, bool isCounted)
     {
-        byte[] line = WithoutBreaks(text.Trim("\r\n"u8));
+        byte[] line = WithoutBreaks(text.TrimEnd("\r\n"u8));
         if (isCounted)
         {
             context.Failed = true;
