@@ -30,7 +30,7 @@ public sealed class FollowingTests
             var generator = new CommandGenerator(random, withNewer: false);
             List<string[]> commands = generator.Draw(2_500);
             // What a script that is cut off or refused leaves is another test's matter; waits for ever would not end.
-            foreach (string[][] batch in commands.Where(static c => c[0] is not ("REPLICAOF" or "CLIENT" or "DEBUG")).Chunk(100))
+            foreach (string[][] batch in commands.Where(c => c[0] is not ("REPLICAOF" or "CLIENT" or "DEBUG") && Arrives(c, master)).Chunk(100))
             {
                 foreach (string[] command in batch)
                 {
@@ -48,6 +48,17 @@ public sealed class FollowingTests
             SameData.Await(there, here, () => follower.Log);
         }
     });
+
+    /// <summary>
+    /// Whether all that a command does reaches a replica: Redis does not tell its own that a consumer reads again what it had (how often and when changes), and none
+    /// takes how much a group has read once that went over the greatest number.
+    /// </summary>
+    private static bool Arrives(string[] command, string master)
+    {
+        int streams = Array.IndexOf(command, "STREAMS") + 1;
+        bool readsAgain = command[0] == "XREADGROUP" && streams > 0 && command[(streams + ((command.Length - streams) / 2))..].Any(static id => id != ">");
+        return !(master == "redis" && readsAgain) && !(command.Contains("ENTRIESREAD") && command.Contains(long.MaxValue.ToString(CultureInfo.InvariantCulture)));
+    }
 
     [Theory]
     [MemberData(nameof(Pairs))]

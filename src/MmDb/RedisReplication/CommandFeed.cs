@@ -587,7 +587,8 @@ internal sealed unsafe class CommandFeed : IDisposable
         _pending.Bulk(group);
         Id(id);
         _pending.Bulk("ENTRIESREAD"u8);
-        _pending.BulkInteger(entriesRead);
+        // A count that went over the end of what it can be: a replica takes it for an error, and with it all of a transaction. It is no count any more.
+        _pending.BulkInteger(Math.Max(entriesRead, -1));
     }
 
     private static StreamValue? StreamAt(Keyspace keyspace, int database, in Key key)
