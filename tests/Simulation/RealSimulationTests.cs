@@ -57,15 +57,7 @@ public class RealSimulationTests
             world.Connect(phone, home);
             Write(home, 60);
             MakeVersion(home, 1);
-            WriterCertificate certificate = new WriterCertificate
-            {
-                Mid = world.Info.Id,
-                Author = world.Author.PublicKey.Bytes.ToArray(),
-                Writer = cloud.Key.PublicKey.Bytes.ToArray(),
-                Node = cloud.Peer,
-                Epoch = WriterCertificate.FirstEpochOf(1),
-                After = cloud.Store.Position,
-            }.Sign(world.Author);
+            WriterCertificate certificate = StorySteps.CertificateOf(world, cloud, 1);
             (cloud.WriterKey, cloud.WasWriter) = (cloud.Key, true);
             cloud.With(r => Assert.Null(r.TakeOver(certificate, cloud.Key)));
             RunFor(5000);
@@ -174,15 +166,7 @@ public class RealSimulationTests
             while (first.Store.Places is [{ Segment.First: 1 }, ..] || follower.Store.Places is [{ Segment.First: 1 }, ..]);
 
             ulong last = first.Store.Last;
-            WriterCertificate certificate = new WriterCertificate
-            {
-                Mid = world.Info.Id,
-                Author = world.Author.PublicKey.Bytes.ToArray(),
-                Writer = second.Key.PublicKey.Bytes.ToArray(),
-                Node = second.Peer,
-                Epoch = WriterCertificate.FirstEpochOf(1),
-                After = second.Store.Position,
-            }.Sign(world.Author);
+            WriterCertificate certificate = StorySteps.CertificateOf(world, second, 1);
             (second.WriterKey, second.WasWriter) = (second.Key, true);
             second.With(r => Assert.Null(r.TakeOver(certificate, second.Key)));
             RunFor(5000);
