@@ -6,7 +6,7 @@ using Xunit;
 
 namespace Leither.Node.Tests;
 
-/// <summary>What <c>leither doctor</c> makes of a folder whose node is stopped.</summary>
+/// <summary>What <c>leither doctor</c> makes of a folder, mostly of one whose node is stopped.</summary>
 public sealed class DoctorTests : IDisposable
 {
     private readonly TempDir _folder = new();
@@ -113,6 +113,31 @@ public sealed class DoctorTests : IDisposable
         {
             File.SetUnixFileMode(data, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
         }
+    }
+
+    [Theory]
+    [InlineData("wrong", "The name or the password of user 'ada' is wrong, or the user is disabled", "Put the password into the environment variable REDISCLI_AUTH")]
+    [InlineData("", "The name or the password of user 'ada' is wrong, or the user is disabled", "Put the password into the environment variable REDISCLI_AUTH")]
+    [InlineData("right", "NOPERM User ada has no permissions to run the 'mimei|list' command", "--user NAME")]
+    public void Who_is_not_let_in_is_told_so_and_not_sent_to_the_log(string password, string text, string advice)
+    {
+        using LeitherServer node = LeitherServer.StartNew();
+        using (RespClient client = node.Connect())
+        {
+            Assert.Equal("OK", client.Call("ACL", "SETUSER", "ada", "on", ">right", "~*", "+ping").Text);
+        }
+
+        Dictionary<string, string> environment = new() { ["REDISCLI_AUTH"] = password };
+        LeitherProgram.Result result = LeitherProgram.Run(environment, "doctor", "--user", "ada", "--data", node.DataDir, "--json");
+        Assert.Equal(1, result.Code);
+        JsonObject finding = Finding(JsonNode.Parse(result.Output)!.AsObject(), "Integrity");
+        Assert.Equal($"the node cannot be asked: {text}", finding["text"]!.GetValue<string>());
+        Assert.Contains(advice, finding["advice"]!.GetValue<string>(), StringComparison.Ordinal);
+
+        // So do all other commands that ask a node.
+        result = LeitherProgram.Run(environment, "mimei", "list", "--user", "ada", "--data", node.DataDir);
+        Assert.Equal(1, result.Code);
+        Assert.StartsWith(text, result.Error, StringComparison.Ordinal);
     }
 
     /// <summary>Names and contents of all files; that of the lock, which is there to be taken, left out.</summary>

@@ -564,7 +564,11 @@ internal static class DoctorCommand
         }
         catch (CommandLineException e)
         {
-            findings.Add(new Finding(Whole, Verdict.Problem, $"the node cannot be asked: {e.Message.Split('\n')[0]}", e.Message.Contains('\n') ? e.Message[(e.Message.IndexOf('\n') + 1)..] : "Look at its log"));
+            string[] said = e.Message.Split('\n', 2);
+            string advice = said.Length > 1 ? said[1]
+                : e.Message.StartsWith("NOPERM", StringComparison.Ordinal) ? $"Ask as a user who may: --user NAME, with the password in the environment variable {NodeClient.PasswordVariable}"
+                : "Look at its log";
+            findings.Add(new Finding(Whole, Verdict.Problem, $"the node cannot be asked: {said[0]}", advice));
         }
 
         foreach (Finding finding in findings)
