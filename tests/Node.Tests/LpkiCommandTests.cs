@@ -78,6 +78,23 @@ public sealed class LpkiCommandTests : IDisposable
     }
 
     [Fact]
+    public void Where_a_file_cannot_be_written_or_read_that_file_is_named_and_what_to_do()
+    {
+        string folder = F("none/deep");
+        LeitherProgram.Result result = Lpki("genkey", Path.Combine(folder, "a.key"));
+        Assert.Equal((1, $"{folder}/a.key cannot be written: there is no folder {folder}. Make it with: mkdir -p {folder}\n"), (result.Code, result.Error));
+        File.WriteAllText(F("file"), "");
+        result = Lpki("genkey", F("file/a.key"));
+        Assert.Equal((1, $"{F("file/a.key")} cannot be written: {F("file")} is a file and no folder\n"), (result.Code, result.Error));
+        Directory.CreateDirectory(F("folder"));
+        result = Lpki("genkey", F("folder"));
+        Assert.Equal((1, $"{F("folder")} cannot be written: it is a folder. Name a file in it\n"), (result.Code, result.Error));
+        Assert.Equal([F("file"), F("folder")], Directory.EnumerateFileSystemEntries(_folder.Path).Order(StringComparer.Ordinal));
+        result = Lpki("show", F("folder"));
+        Assert.Equal((1, $"{F("folder")} cannot be read: it is a folder\n"), (result.Code, result.Error));
+    }
+
+    [Fact]
     public void An_encrypted_key_opens_with_its_pass_phrase_alone()
     {
         Assert.Equal(0, With("correct horse", "genkey", F("a.key"), "--encrypt").Code);

@@ -106,7 +106,7 @@ internal static class KeyFile
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new IdentityException($"{path} cannot be read: {(e is FileNotFoundException or DirectoryNotFoundException ? "there is no such file" : e.Message)}", e);
+            throw new IdentityException($"{path} cannot be read: {(e is FileNotFoundException or DirectoryNotFoundException ? "there is no such file" : Directory.Exists(path) ? "it is a folder" : e.Message)}", e);
         }
     }
 
@@ -133,7 +133,17 @@ internal static class KeyFile
     /// <exception cref="IdentityException">It is there, or cannot be written.</exception>
     public static void Write(string path, string text, bool isSecret)
     {
-        string full = Path.GetFullPath(path), temporary = $"{full}.{Environment.ProcessId}.new";
+        string full = Path.GetFullPath(path), folder = Path.GetDirectoryName(full) ?? full, temporary = $"{full}.{Environment.ProcessId}.new";
+        string? obstacle =
+            Directory.Exists(full) ? "it is a folder. Name a file in it"
+            : File.Exists(folder) ? $"{folder} is a file and no folder"
+            : !Directory.Exists(folder) ? $"there is no folder {folder}. Make it with: mkdir -p {folder}"
+            : null;
+        if (obstacle is not null)
+        {
+            throw new IdentityException($"{path} cannot be written: {obstacle}");
+        }
+
         try
         {
             FileStreamOptions options = new() { Mode = FileMode.CreateNew, Access = FileAccess.Write };
@@ -155,7 +165,7 @@ internal static class KeyFile
                 throw;
             }
 
-            new DiskFolder(Path.GetDirectoryName(full)!).SyncDirectory();
+            new DiskFolder(folder).SyncDirectory();
         }
         catch (IOException) when (File.Exists(full))
         {
@@ -163,7 +173,8 @@ internal static class KeyFile
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new IdentityException($"{path} cannot be written: {e.Message}", e);
+            // The file that is written first is nobody's but ours.
+            throw new IdentityException($"{path} cannot be written: {e.Message.Replace(temporary, full, StringComparison.Ordinal)}", e);
         }
     }
 
