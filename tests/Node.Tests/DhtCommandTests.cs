@@ -139,6 +139,15 @@ public sealed class DhtCommandTests : IDisposable
         Assert.Contains("the network is off", other.Call("DHT", "NETWORKSIZE").Text, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void A_folder_is_no_value_and_is_said_to_be_one()
+    {
+        (int code, _, string error) = Run(_one, "dht", "put", "/ipns/12D3KooWQYV9dGMFoRzNStwpXztXaBUjtPqi6aU76ZgUriHhKust", _one.DataDir);
+        Assert.Equal((1, $"{_one.DataDir} is a folder; what is wanted is a file\n"), (code, error));
+        (code, _, error) = Run(_one, "ipfs", "block", "put", _one.DataDir);
+        Assert.Equal((1, $"{_one.DataDir} is a folder; what is wanted is a file\n"), (code, error));
+    }
+
     private string Meet()
     {
         using RespClient one = _one.Connect(), other = _other.Connect();

@@ -590,8 +590,14 @@ internal static class IpfsCommand
         }
     }
 
+    /// <summary>What is in a file, or comes from the standard input, which is called -.</summary>
     internal static byte[] ReadInput(string path) => Guard(() =>
     {
+        if (path != "-" && Directory.Exists(path))
+        {
+            throw new CommandLineException($"{path} is a folder; what is wanted is a file");
+        }
+
         using Stream input = path == "-" ? Console.OpenStandardInput() : File.OpenRead(path);
         using MemoryStream all = new();
         input.CopyTo(all);
