@@ -59,8 +59,35 @@ public sealed class LifecycleTests
     {
         using TempDir folder = new();
         (int code, string output, _) = Leither("--data", folder.File("node"), "init", "--maxmemory", "much", "--json");
-        Assert.Equal(1, code);
+        Assert.Equal(2, code);
         Assert.Contains("argument must be a memory value", JsonDocument.Parse(output).RootElement.GetProperty("error").GetString(), StringComparison.Ordinal);
+        Assert.False(Directory.Exists(folder.File("node")));
+    }
+
+    [Theory]
+    [InlineData("-p", "abc")]
+    [InlineData("-p")]
+    [InlineData("--port", "65536")]
+    [InlineData("--port", "-1")]
+    [InlineData("--bogus", "1")]
+    [InlineData("redis.conf")]
+    [InlineData("-")]
+    public void Init_tells_a_wrong_command_line_with_exit_code_2_and_makes_nothing(params string[] arguments)
+    {
+        using TempDir folder = new();
+        LeitherProgram.Result result = LeitherProgram.Run(new Dictionary<string, string> { ["LEITHER_DATA"] = folder.File("node") }, ["init", .. arguments]);
+        Assert.Equal(2, result.Code);
+        Assert.NotEmpty(result.Error);
+        Assert.False(Directory.Exists(folder.File("node")));
+    }
+
+    [Fact]
+    public void Init_tells_what_is_wrong_elsewhere_than_on_its_command_line_with_exit_code_1()
+    {
+        using TempDir folder = new();
+        LeitherProgram.Result result = LeitherProgram.Run(new Dictionary<string, string> { ["LEITHER_PORT"] = "abc" }, "init", "--data", folder.File("node"));
+        Assert.Equal(1, result.Code);
+        Assert.Contains("LEITHER_PORT", result.Error, StringComparison.Ordinal);
         Assert.False(Directory.Exists(folder.File("node")));
     }
 
@@ -352,6 +379,21 @@ public sealed class LifecycleTests
     [InlineData("bench", "--only", "NOTHING")]
     [InlineData("bench", "-n", "0")]
     [InlineData("bench", "--to", "nowhere")]
+    [InlineData("bench", "--to", "nas:65536")]
+    [InlineData("import", "dump.rdb", "--to", "nowhere")]
+    [InlineData("import", "dump.rdb", "--to", "nas:65536")]
+    [InlineData("dht", "findprovs", "bafkqaaa", "-n", "0")]
+    [InlineData("dht", "findprovs", "bafkqaaa", "-n", "1001")]
+    [InlineData("dht", "findprovs", "bafkqaaa", "-n", "many")]
+    [InlineData("dht", "get", "/ipns/k51", "--quorum", "0")]
+    [InlineData("ipfs", "cat", "bafkqaaa", "--offset", "-1")]
+    [InlineData("ipfs", "cat", "bafkqaaa", "--length", "-1")]
+    [InlineData("ipfs", "files", "read", "/a", "--offset", "-1")]
+    [InlineData("ipfs", "block", "put", "--codec", "bogus")]
+    [InlineData("mimei", "create", "--right", "read")]
+    [InlineData("mimei", "create", "--right", "-1")]
+    [InlineData("mimei", "create", "--name", "a name")]
+    [InlineData("mimei", "list", "-p", "65536")]
     [InlineData("docs")]
     public void A_wrong_command_line_is_told_with_exit_code_2(params string[] arguments)
     {

@@ -15,7 +15,9 @@ public static unsafe class DhtCommands
     /// <summary>How many providers are looked for, where nobody says.</summary>
     public const int DefaultProviders = 20;
 
-    private const int MaxProviders = 1000;
+    /// <summary>The most providers that can be looked for, and the most answers that can be waited for.</summary>
+    public const int MaxProviders = 1000, MaxQuorum = 1000;
+
     private const CommandFlags Usual = CommandFlags.NoScript | CommandFlags.NoMulti | CommandFlags.EndsBatch;
 
     /// <summary>DHT</summary>
@@ -195,7 +197,7 @@ public static unsafe class DhtCommands
 
     private static void RunGet(CommandContext c)
     {
-        if (!TryRouting(c, out INodeRouting? routing) || !TryKey(c, 2, out byte[]? key) || !TryCount(c, "quorum"u8, 1000, out int? quorum)) return;
+        if (!TryRouting(c, out INodeRouting? routing) || !TryKey(c, 2, out byte[]? key) || !TryCount(c, "quorum"u8, MaxQuorum, out int? quorum)) return;
         RoutingWatch watch = Watch(c, "get", "found");
         c.AsideAsync(
             cancellation => routing.GetValueAsync(key, quorum, watch, cancellation),

@@ -555,8 +555,8 @@ public static unsafe class MimeiCommands
     }
 
     /// <summary>Whether a MiMei may be called so: it stands in URLs, behind an '@' and before a '/', and is no id.</summary>
-    internal static bool IsName(string name) =>
-        name.Length <= MaxNameLength && char.IsAsciiLetterOrDigit(name[0]) && !LeitherId.TryParse(name, out _)
+    public static bool IsName(string name) =>
+        name.Length is > 0 and <= MaxNameLength && char.IsAsciiLetterOrDigit(name[0]) && !LeitherId.TryParse(name, out _)
         && name.All(static c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-');
 
     /// <summary>The MiMei that a word names; or replies that there is none.</summary>

@@ -6,11 +6,12 @@ namespace Leither.MmDb.Configuration;
 /// <summary>A configuration that cannot be used. The message is the one that Redis prints before it exits.</summary>
 public sealed class ConfigException : Exception
 {
-    internal ConfigException(string productVersion, int line, string text, string error)
+    internal ConfigException(string productVersion, int line, string text, string error, bool isOfArguments)
         : base($"\n*** FATAL CONFIG FILE ERROR ({productVersion}) ***\nReading the configuration file, at line {line}\n>>> '{text}'\n{error}")
     {
         Line = line;
         Error = error;
+        IsOfArguments = isOfArguments;
     }
 
     /// <summary>The line that is wrong, from 1.</summary>
@@ -18,6 +19,9 @@ public sealed class ConfigException : Exception
 
     /// <summary>What is wrong with it.</summary>
     public string Error { get; }
+
+    /// <summary>Whether the line is of the arguments, and of no file.</summary>
+    public bool IsOfArguments { get; }
 }
 
 /// <summary>
@@ -50,8 +54,10 @@ public sealed class ConfigLoader
     public IReadOnlyCollection<string> WithoutMeaning => _withoutMeaning;
 
     /// <summary>Reads text.</summary>
+    /// <param name="text">Lines.</param>
+    /// <param name="areArguments">Whether they are what arguments of the command line say (<see cref="ConfigArguments"/>).</param>
     /// <exception cref="ConfigException">A line cannot be used. What came before it is in the settings.</exception>
-    public void Load(string text)
+    public void Load(string text, bool areArguments = false)
     {
         string[] lines = text.Split('\n');
         for (int i = 0; i < lines.Length; i++)
@@ -64,7 +70,7 @@ public sealed class ConfigLoader
 
             if (LoadLine(line) is { } error)
             {
-                throw new ConfigException(_productVersion, i + 1, line, error);
+                throw new ConfigException(_productVersion, i + 1, line, error, areArguments);
             }
         }
     }

@@ -39,7 +39,7 @@ internal static class BenchCommand
     public static Command Create(OuterOptions outer)
     {
         MimeiOptions options = new(outer);
-        Option<string?> to = new("--to") { Description = "A server instead of this machine's node: Leither, Redis, or what speaks its protocol", HelpName = "HOST:PORT" };
+        Option<string?> to = MimeiOptions.Address(new("--to") { Description = "A server instead of this machine's node: Leither, Redis, or what speaks its protocol", HelpName = "HOST:PORT" });
         Option<string?> only = new("--only") { Description = $"Works to run, commas between them [default: {string.Join(',', _works.Select(static w => w.Name))}]", HelpName = "WORK,…" };
         Option<long?> connections = MimeiOptions.Number(new("--connections", "-c") { Description = $"Connections [default: {DefaultConnections}]", HelpName = "N" }, 10_000);
         Option<long?> requests = MimeiOptions.Number(new("--requests", "-n") { Description = $"Requests of each work [default: {DefaultRequests}]", HelpName = "N" }, 1_000_000_000);
@@ -241,10 +241,8 @@ internal static class BenchCommand
         {
             if (to is not null)
             {
-                int colon = to.LastIndexOf(':');
-                return colon > 0 && int.TryParse(to[(colon + 1)..], NumberStyles.None, CultureInfo.InvariantCulture, out int port) && port is > 0 and <= ushort.MaxValue
-                    ? new Target(new RunningNode(0, to[..colon].Trim('[', ']'), port, null, ""), to)
-                    : throw new CommandLineException($"--to takes HOST:PORT, not '{to}'", isUsage: true);
+                _ = MimeiOptions.TrySplit(to, out string host, out int port);
+                return new Target(new RunningNode(0, host, port, null, ""), to);
             }
 
             if (place.Port is { } own)

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Help;
 using System.Globalization;
 using System.Text.Json.Nodes;
+using Leither.MmDb.Commands;
 using Leither.Resp;
 
 namespace Leither.Node.CommandLine;
@@ -62,7 +63,8 @@ internal static class DhtCommand
 
     private static MimeiVerb FindProviders(MimeiOptions options)
     {
-        Option<int> count = new("--count", "-n") { Description = "End with so many", HelpName = "N", DefaultValueFactory = static _ => MmDb.Commands.DhtCommands.DefaultProviders };
+        Option<long?> count = MimeiOptions.Number(
+            new("--count", "-n") { Description = "End with so many", HelpName = "N", DefaultValueFactory = static _ => DhtCommands.DefaultProviders }, DhtCommands.MaxProviders);
         MimeiVerb verb = new("findprovs", "CID [options]", "Tells who provides content.")
         {
             Of = "dht",
@@ -73,7 +75,7 @@ internal static class DhtCommand
         verb.Options.Add(count);
         return verb.Runs(options, (result, session, output) =>
         {
-            string cid = verb.Words(result, 1, 1)[0], max = result.GetValue(count).ToString(CultureInfo.InvariantCulture);
+            string cid = verb.Words(result, 1, 1)[0], max = result.GetValue(count)!.Value.ToString(CultureInfo.InvariantCulture);
             RespReply found = session.Wait(output, "Finding providers", () => session.Call("DHT", "FINDPROVS", cid, "COUNT", max));
             if (output.AsJson)
             {
@@ -182,7 +184,7 @@ internal static class DhtCommand
 
     private static MimeiVerb Get(MimeiOptions options)
     {
-        Option<int?> quorum = new("--quorum") { Description = "So many answers with a value are enough [default: 16]", HelpName = "N" };
+        Option<long?> quorum = MimeiOptions.Number(new("--quorum") { Description = "So many answers with a value are enough [default: 16]", HelpName = "N" }, DhtCommands.MaxQuorum);
         MimeiVerb verb = new("get", "KEY [options]", "Prints the best value that peers have under a key.")
         {
             Of = "dht",

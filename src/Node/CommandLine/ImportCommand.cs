@@ -25,7 +25,7 @@ internal static class ImportCommand
             Description = "dump.rdb, an append-only file, an appendonlydir (or its manifest), or a data folder of Redis",
         };
         Option<string?> data = new("--data") { Description = $"The data folder to fill; no node may run on it [default: {DataFolder.DefaultName}]", HelpName = "DIR" };
-        Option<string?> to = new("--to") { Description = "A running server to fill instead, Leither or Redis; a password is taken from $REDISCLI_AUTH", HelpName = "HOST:PORT" };
+        Option<string?> to = MimeiOptions.Address(new("--to") { Description = "A running server to fill instead, Leither or Redis; a password is taken from $REDISCLI_AUTH", HelpName = "HOST:PORT" });
         Option<string?> user = new("--user") { Description = "The user to log in as at that server", HelpName = "NAME" };
         Option<bool> keep = new("--keep-existing") { Description = "Leave keys alone that are there already; otherwise they are replaced" };
         Option<bool> json = new("--json") { Description = "Print the result as JSON" };

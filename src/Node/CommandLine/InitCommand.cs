@@ -27,7 +27,7 @@ internal static class InitCommand
                 key with what it means. Each --KEY VALUE of the configuration is set in it.
                 """,
             Json = """{"data": path, "config": path, "node": text, "peer": text}""",
-            ExitCodes = "0 done, 1 it could not be done: the folder is set up already, a value is wrong",
+            ExitCodes = "0 done, 1 it could not be done: the folder is set up already, 2 the command line is wrong: a key or a value of it",
             Examples = ["init", "init -p 4800 -b nas.local", "init --data /srv/leither --appendfsync always --maxmemory 2gb"],
         };
         RunCommand.AddShared(init);
@@ -44,25 +44,30 @@ internal static class InitCommand
             Run([.. arguments.Where(static a => a != "--json")], output);
             return 0;
         }
+        catch (CommandLineException e)
+        {
+            output.Fail(e.Message);
+            return e.ExitCode;
+        }
         catch (Exception e) when (e is ConfigException or DataFolderException or IOException or UnauthorizedAccessException)
         {
             output.Fail(e.Message);
-            return 1;
+            return e is ConfigException { IsOfArguments: true } ? 2 : 1;
         }
     }
 
     private static void Run(string[] arguments, MimeiOutput output)
     {
-        NodeConfig config = NodeConfig.Load(arguments, static () => throw new IOException("init takes no configuration from the standard input"));
+        if (arguments is [var first, ..] && !first.StartsWith('-'))
+        {
+            throw new CommandLineException($"init takes no file. Run the node with it: leither run {NodePlace.Quoted(first)}", isUsage: true);
+        }
+
+        NodeConfig config = NodeConfig.Load(arguments, static () => throw new CommandLineException("init takes no configuration from the standard input", isUsage: true));
         string file = Path.Combine(config.DataFolder, NodeConfig.FileName);
         if (File.Exists(file))
         {
             throw new IOException($"{config.DataFolder} is set up already. Edit {file}, or run the node with other values once: leither run --KEY VALUE");
-        }
-
-        if (config.File is not null)
-        {
-            throw new IOException($"init takes no file. Run the node with it: leither run {NodePlace.Quoted(arguments[0])}");
         }
 
         using DataFolder folder = DataFolder.Open(config.DataFolder);

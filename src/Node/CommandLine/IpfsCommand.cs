@@ -178,8 +178,8 @@ internal static class IpfsCommand
 
     private static MimeiVerb Cat(MimeiOptions options)
     {
-        Option<long?> offset = new("--offset", "-o") { Description = "Begin behind so many bytes", HelpName = "BYTES" };
-        Option<long?> length = new("--length", "-l") { Description = "Print so many bytes at most", HelpName = "BYTES" };
+        Option<long?> offset = MimeiOptions.Number(new("--offset", "-o") { Description = "Begin behind so many bytes", HelpName = "BYTES" }, min: 0);
+        Option<long?> length = MimeiOptions.Number(new("--length", "-l") { Description = "Print so many bytes at most", HelpName = "BYTES" }, min: 0);
         MimeiVerb verb = new("cat", "PATH [options]", "Prints a file.")
         {
             Of = "ipfs",
@@ -193,10 +193,10 @@ internal static class IpfsCommand
             // The node says what is no file in its own words.
             string cid = session.Call("IPFS", "RESOLVE", verb.Words(result, 1, 1)[0]).Text;
             session.Call("IPFS", "CAT", cid, "COUNT", "0");
-            long left = Math.Max(0, result.GetValue(length) ?? long.MaxValue);
+            long left = result.GetValue(length) ?? long.MaxValue;
             using RemoteBlocks blocks = new(session);
             using Stream output = Console.OpenStandardOutput();
-            using UnixFsStream content = new(blocks, Cid.Parse(cid)) { Position = Math.Max(0, result.GetValue(offset) ?? 0) };
+            using UnixFsStream content = new(blocks, Cid.Parse(cid)) { Position = result.GetValue(offset) ?? 0 };
             while (left > 0 && Guard(() => content.ReadBlock((int)Math.Min(left, int.MaxValue))) is { IsEmpty: false } bytes)
             {
                 try
@@ -300,7 +300,9 @@ internal static class IpfsCommand
 
     private static MimeiVerb Block(MimeiOptions options)
     {
-        Option<string?> codec = new("--codec") { Description = "What a block that is put is written in: raw, dag-pb, dag-cbor [default: raw]", HelpName = "NAME" };
+        Option<string?> codec = MimeiOptions.Valid(
+            new("--codec") { Description = "What a block that is put is written in: raw, dag-pb, dag-cbor [default: raw]", HelpName = "NAME" },
+            static name => name.ToLowerInvariant() is "raw" or "dag-pb" or "dag-cbor", "raw, dag-pb or dag-cbor");
         MimeiVerb verb = new("block", "get CID | put [FILE] | stat CID | rm CID", "Reads, puts, measures or removes a block.")
         {
             Of = "ipfs",
@@ -451,7 +453,7 @@ internal static class IpfsCommand
         Option<bool> recursive = new("--recursive", "-r") { Description = "rm: a folder with all that is in it" };
         Option<bool> create = new("--create", "-e") { Description = "write: make the file" };
         Option<bool> truncate = new("--truncate", "-t") { Description = "write: forget what was in it" };
-        Option<long?> offset = new("--offset", "-o") { Description = "read, write: begin behind so many bytes", HelpName = "BYTES" };
+        Option<long?> offset = MimeiOptions.Number(new("--offset", "-o") { Description = "read, write: begin behind so many bytes", HelpName = "BYTES" }, min: 0);
         MimeiVerb verb = new("files", "ls|stat|read|mkdir|write|cp|mv|rm|flush PATH… [options]", "Looks into the node's tree of files, or changes it.")
         {
             Of = "ipfs",
@@ -479,7 +481,7 @@ internal static class IpfsCommand
                     PrintMap(session.Call("IPFS", "FILES", "STAT", path), output);
                     break;
                 case ["read", { } path]:
-                    for (long at = Math.Max(0, result.GetValue(offset) ?? 0); ;)
+                    for (long at = result.GetValue(offset) ?? 0; ;)
                     {
                         byte[] bytes = session.Call("IPFS", "FILES", "READ", path, "OFFSET", Number(at), "COUNT", Number(ReadBytes)).Bytes;
                         if (bytes.Length == 0) break;

@@ -129,7 +129,7 @@ internal static partial class MimeiCommand
 
     private static MimeiVerb Import(MimeiOptions options)
     {
-        Option<string?> name = new("--name", "-n") { Description = "A name for the MiMei on this node", HelpName = "NAME" };
+        Option<string?> name = MimeiOptions.Name(new("--name", "-n") { Description = "A name for the MiMei on this node", HelpName = "NAME" });
         MimeiVerb verb = new("import", "FILE [VERSION…] [options]", "Reads versions out of a CAR file, and checks every byte of them.")
         {
             Details = """

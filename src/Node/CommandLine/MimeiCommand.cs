@@ -45,8 +45,10 @@ internal static partial class MimeiCommand
         Option<string?> mark = new("--mark", "-m") { Description = "What tells it from others of the author; {{auto}} gives a new one each time", HelpName = "MARK" };
         Option<string?> app = new("--app", "-a") { Description = "The app that it is of", HelpName = "APPID" };
         Option<string?> ext = new("--ext", "-e") { Description = "Its extension", HelpName = "EXT" };
-        Option<string?> right = new("--right") { Description = "Its rights, a mask of 64 bits as a number", HelpName = "MASK" };
-        Option<string?> name = new("--name", "-n") { Description = "A name for it on this node", HelpName = "NAME" };
+        Option<string?> right = MimeiOptions.Valid(
+            new("--right") { Description = "Its rights, a mask of 64 bits as a number", HelpName = "MASK" },
+            static mask => ulong.TryParse(mask, NumberStyles.None, CultureInfo.InvariantCulture, out _), "a number of 64 bits");
+        Option<string?> name = MimeiOptions.Name(new("--name", "-n") { Description = "A name for it on this node", HelpName = "NAME" });
         MimeiVerb verb = new("create", "[options]", "Makes a MiMei and prints its id.")
         {
             Details = "The same author, app, extension, mark and type always have the same id: one that is there already is only named.",
@@ -355,7 +357,7 @@ internal static partial class MimeiCommand
 
     private static MimeiVerb Fork(MimeiOptions options)
     {
-        Option<string?> name = new("--name", "-n") { Description = "A name for the new MiMei on this node", HelpName = "NAME" };
+        Option<string?> name = MimeiOptions.Name(new("--name", "-n") { Description = "A name for the new MiMei on this node", HelpName = "NAME" });
         MimeiVerb verb = new("fork", "[MID] [VERSION] [options]", "Makes a MiMei of its own of a version, and prints its id.")
         {
             Details = "VERSION is a number, cur, last or release; left out, it is what there is now.",

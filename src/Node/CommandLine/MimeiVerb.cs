@@ -3,6 +3,7 @@ using System.CommandLine.Help;
 using System.CommandLine.Invocation;
 using System.Globalization;
 using Leither.Ipfs.Keys;
+using Leither.MmDb.Commands;
 using Leither.Node.Configuration;
 
 namespace Leither.Node.CommandLine;
@@ -212,19 +213,50 @@ internal sealed class MimeiOptions(OuterOptions outer)
         return option;
     }
 
-    /// <summary>Makes an option take a number from 1 on, and say so.</summary>
-    public static Option<long?> Number(Option<long?> option, long max = long.MaxValue)
+    /// <summary>Makes an option take a number from 1 on, or from another, and say so.</summary>
+    public static Option<long?> Number(Option<long?> option, long max = long.MaxValue, long min = 1)
     {
         option.CustomParser = argument =>
         {
-            if (long.TryParse(argument.Tokens[0].Value, NumberStyles.None, CultureInfo.InvariantCulture, out long number) && number >= 1 && number <= max)
+            if (long.TryParse(argument.Tokens[0].Value, NumberStyles.None, CultureInfo.InvariantCulture, out long number) && number >= min && number <= max)
             {
                 return number;
             }
 
-            argument.AddError($"{option.Name} takes a number from 1 on{(max < long.MaxValue ? $" to {max}" : "")}, not '{argument.Tokens[0].Value}'");
+            argument.AddError($"{option.Name} takes a number from {min} on{(max < long.MaxValue ? $" to {max}" : "")}, not '{argument.Tokens[0].Value}'");
             return null;
         };
         return option;
+    }
+
+    /// <summary>Makes an option refuse a value before anything is done, and say why.</summary>
+    /// <param name="option">The option.</param>
+    /// <param name="isValid">Whether a value is one.</param>
+    /// <param name="wanted">What is one: what follows "takes".</param>
+    public static Option<string?> Valid(Option<string?> option, Predicate<string> isValid, string wanted)
+    {
+        option.Validators.Add(result =>
+        {
+            if (result.Tokens is [{ Value: var value }] && !isValid(value))
+            {
+                result.AddError($"{option.Name} takes {wanted}, not '{value}'");
+            }
+        });
+        return option;
+    }
+
+    /// <summary>Makes an option take what a MiMei may be called.</summary>
+    public static Option<string?> Name(Option<string?> option) => Valid(
+        option, MimeiCommands.IsName, $"up to {MimeiCommands.MaxNameLength} letters, digits, '.', '_' and '-' that begin with a letter or digit and are no id");
+
+    /// <summary>Makes an option take the address of a server.</summary>
+    public static Option<string?> Address(Option<string?> option) => Valid(option, static address => TrySplit(address, out _, out _), "HOST:PORT");
+
+    /// <summary>Parts an address of a server: HOST:PORT.</summary>
+    public static bool TrySplit(string address, out string host, out int port)
+    {
+        int colon = address.LastIndexOf(':');
+        host = address[..Math.Max(colon, 0)].Trim('[', ']');
+        return int.TryParse(address.AsSpan(colon + 1), NumberStyles.None, CultureInfo.InvariantCulture, out port) && port is > 0 and <= ushort.MaxValue && host.Length > 0;
     }
 }

@@ -30,15 +30,10 @@ internal sealed unsafe class RemoteImport : IDisposable
 
     private RemoteImport(string address, string? user, bool keepsExisting)
     {
-        int colon = address.LastIndexOf(':');
-        if (colon <= 0 || !int.TryParse(address[(colon + 1)..], NumberStyles.None, CultureInfo.InvariantCulture, out int port))
-        {
-            throw new IOException($"--to takes HOST:PORT, not {address}");
-        }
-
+        _ = MimeiOptions.TrySplit(address, out string host, out int port);
         _keepsExisting = keepsExisting;
         _socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
-        _socket.Connect(address[..colon].Trim('[', ']'), port);
+        _socket.Connect(host, port);
         _stream = new NetworkStream(_socket);
         _replies = new Thread(ReadReplies) { IsBackground = true, Name = "replies" };
         _replies.Start();

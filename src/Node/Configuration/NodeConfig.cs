@@ -115,7 +115,7 @@ public sealed class NodeConfig
 
         loader.Load(text.Append('\n').ToString());
         List<string> warnings = LoadVariables(loader);
-        loader.Load(parsed.Options);
+        loader.Load(parsed.Options, areArguments: true);
 
         string folder = Path.GetFullPath(ConfigText.ToText(settings.Get(ConfigKeys.Directory)));
         settings.Put(ConfigKeys.Directory, ConfigText.FromText(folder));
