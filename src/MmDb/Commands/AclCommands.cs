@@ -461,13 +461,8 @@ public static unsafe class AclCommands
             return;
         }
 
-        CommandSpec? spec = c.Server.Commands.Find(c[Command]);
         int count = c.Count - Command;
-        if (spec is { Subcommands.Length: > 0 } && count > 1)
-        {
-            spec = CommandTable.FindSub(spec, c[Command + 1]);
-        }
-
+        CommandSpec? spec = c.Server.Commands.FindFull(c.Args + Command, count);
         if (spec is null)
         {
             c.Error($"ERR Command '{c.TextToZero(Command)}' not found");

@@ -95,6 +95,13 @@ public sealed unsafe class CommandTable
         return bar < 0 || spec is null ? spec : Array.Find(spec.Subcommands, s => s.Name.Equals(name[(bar + 1)..], StringComparison.OrdinalIgnoreCase));
     }
 
+    /// <summary>The command that words begin with, in any case: of one that has subcommands the one that the second word names, if there is a second. Null: there is none.</summary>
+    internal CommandSpec? FindFull(Slice* words, int count)
+    {
+        CommandSpec? spec = Find(words[0]);
+        return spec is { Subcommands.Length: > 0 } && count > 1 ? FindSub(spec, words[1]) : spec;
+    }
+
     /// <summary>A subcommand that is there.</summary>
     internal static CommandSpec FindSub(CommandSpec container, string name) =>
         Array.Find(container.Subcommands, s => s.Name == name) ?? throw new ArgumentException($"{container.Name} has no subcommand {name}.", nameof(name));

@@ -463,13 +463,8 @@ public static unsafe class MimeiCommands
     private static void RunMay(CommandContext c)
     {
         const int command = 2;
-        CommandSpec? spec = c.Server.Commands.Find(c[command]);
         int count = c.Count - command;
-        if (spec is { Subcommands.Length: > 0 } && count > 1)
-        {
-            spec = CommandTable.FindSub(spec, c[command + 1]);
-        }
-
+        CommandSpec? spec = c.Server.Commands.FindFull(c.Args + command, count);
         if (spec is null)
         {
             c.Error($"ERR Command '{c.TextToZero(command, 128)}' not found");
