@@ -33,8 +33,18 @@ public sealed class MimeiEntry
     public MimeiRight RightsOf(in MimeiCaller caller)
     {
         MimeiRecord record = Record;
-        return caller.User is { } user && (user == _nodeAuthor || user == record.Author) && user != default ? MimeiRight.All : record.Rights.Of(caller);
+        return IsOwnedBy(caller, record) ? MimeiRight.All : record.Rights.Of(caller);
     }
+
+    /// <summary>Whether it is somebody's own, or its lists have him, whatever he may.</summary>
+    public bool Knows(in MimeiCaller caller)
+    {
+        MimeiRecord record = Record;
+        return IsOwnedBy(caller, record) || record.Rights.Have(caller);
+    }
+
+    private bool IsOwnedBy(in MimeiCaller caller, MimeiRecord record) =>
+        caller.User is { } user && (user == _nodeAuthor || user == record.Author) && user != default;
 }
 
 /// <summary>

@@ -397,20 +397,136 @@ public sealed partial class CommandApiTests(SharedNode node) : IClassFixture<Sha
     {
         ManualClock clock = new();
         PageLogins logins = new(clock);
-        string token = logins.Keep("ppt1.a", "ann");
+        TokenHolder ann = TokenHolder.Known("ann"), bob = TokenHolder.Known("bob");
+        string token = logins.Keep("ppt1.a", ann);
         Assert.Equal("ppt1.a", logins.Find(token));
         clock.Advance(PageLogins.TokenLife);
         Assert.Null(logins.Find(token));
-        token = logins.Keep("ppt1.b", "ann");
-        string first = logins.Keep("ppt1.c", "bob"), last = first;
+        token = logins.Keep("ppt1.b", ann);
+        string first = logins.Keep("ppt1.c", bob), last = first;
         for (int i = 0; i < PageLogins.MostTokens; i++)
         {
-            last = logins.Keep("ppt1.c", "bob");
+            last = logins.Keep("ppt1.c", bob);
         }
 
         Assert.Null(logins.Find(first));
         Assert.Equal("ppt1.c", logins.Find(last));
         Assert.Equal("ppt1.b", logins.Find(token));
+    }
+
+    [Fact]
+    public void Of_two_who_have_as_many_tokens_the_one_who_signs_in_again_ends_his_own()
+    {
+        PageLogins logins = new(new ManualClock());
+        TokenHolder ann = TokenHolder.Known("ann"), bob = TokenHolder.Known("bob");
+        List<string> hers = [], his = [];
+        for (int i = 0; i < PageLogins.MostTokens / 2; i++)
+        {
+            hers.Add(logins.Keep("ppt1.a", ann));
+            his.Add(logins.Keep("ppt1.b", bob));
+        }
+
+        his.Add(logins.Keep("ppt1.b", bob));
+        Assert.Null(logins.Find(his[0]));
+        Assert.All(hers, token => Assert.NotNull(logins.Find(token)));
+        hers.Add(logins.Keep("ppt1.a", ann));
+        Assert.Null(logins.Find(hers[0]));
+        Assert.All(hers[1..].Concat(his[1..]), token => Assert.NotNull(logins.Find(token)));
+
+        // Where nobody has more than one, the oldest of all goes, so that whoever comes is let in.
+        logins = new PageLogins(new ManualClock());
+        string[] all = [.. Enumerable.Range(0, PageLogins.MostTokens + 1).Select(i => logins.Keep("ppt1.x", TokenHolder.Known($"{i}")))];
+        Assert.Null(logins.Find(all[0]));
+        Assert.All(all[1..], token => Assert.NotNull(logins.Find(token)));
+    }
+
+    [Fact]
+    public void Who_makes_himself_many_keys_ends_the_tokens_of_his_own_address_and_of_no_user_who_is_known()
+    {
+        PageLogins logins = new(new ManualClock());
+        string[] known = [.. Enumerable.Range(0, 100).Select(i => logins.Keep("ppt1.a", TokenHolder.Known($"{i}")))];
+        string other = logins.Keep("ppt1.b", TokenHolder.Guest("192.0.2.1", "key"));
+        string first = logins.Keep("ppt1.c", TokenHolder.Guest("192.0.2.2", "first")), last = first;
+        for (int i = 0; i < 2 * PageLogins.MostTokens; i++)
+        {
+            last = logins.Keep("ppt1.c", TokenHolder.Guest("192.0.2.2", $"{i}"));
+        }
+
+        // Nor does one whose addresses are those of one network.
+        for (int i = 0; i < 2 * PageLogins.MostTokens; i++)
+        {
+            last = logins.Keep("ppt1.c", TokenHolder.Guest($"2001:db8::{i:x}", $"{i}"));
+        }
+
+        Assert.Null(logins.Find(first));
+        Assert.NotNull(logins.Find(last));
+        Assert.All([.. known, other], token => Assert.NotNull(logins.Find(token)));
+
+        // Neither does he with an address for each, as long as all guests together have more than any user.
+        for (int i = 0; i < 2 * PageLogins.MostTokens; i++)
+        {
+            last = logins.Keep("ppt1.c", TokenHolder.Guest($"198.51.100.{i}", $"{i}"));
+        }
+
+        Assert.NotNull(logins.Find(last));
+        Assert.All(known, token => Assert.NotNull(logins.Find(token)));
+
+        // A user who is known ends a guest's, and his own once he has the most.
+        string mine = logins.Keep("ppt1.d", TokenHolder.Known("0"));
+        Assert.All(known, token => Assert.NotNull(logins.Find(token)));
+        for (int i = 0; i < PageLogins.MostTokens; i++)
+        {
+            logins.Keep("ppt1.d", TokenHolder.Known("0"));
+        }
+
+        Assert.Null(logins.Find(mine));
+        Assert.All(known[1..], token => Assert.NotNull(logins.Find(token)));
+    }
+
+    [Fact]
+    public async Task Whoever_makes_himself_many_keys_where_everyone_may_read_ends_nobody_elses_sign_in()
+    {
+        using RespClient resp = RespClient.Connect(node.Port);
+        using PrivateKey known = PrivateKey.Generate();
+        string open = resp.Call("MIMEI", "CREATE", "DB", "MARK", "open to all").Text;
+        Assert.Equal("OK", resp.Call("MIMEI", "RIGHT", "SET", open, "EVERYONE", "read").Text);
+        try
+        {
+            Assert.Equal("OK", resp.Call("MIMEI", "RIGHT", "SET", open, "USER", known.PublicKey.Id.ToString(), "read").Text);
+            AuthenticationHeaderValue token = await SignInAsync(known, open);
+            AuthenticationHeaderValue? first = null;
+            for (int i = 0; i < PageLogins.MostTokens; i++)
+            {
+                using PrivateKey guest = PrivateKey.Generate();
+                AuthenticationHeaderValue his = await SignInAsync(guest, open);
+                first ??= his;
+            }
+
+            string ask = $$"""{"mimei": "{{open}}", "commands": [["PING"]]}""";
+            using HttpRequestMessage request = Request(ask, token);
+            using HttpResponseMessage response = await _http.SendAsync(request);
+            Assert.Equal(HttpStatusCode.OK, response.StatusCode);
+            await RefusedAsync(HttpStatusCode.Unauthorized, "this sign-in is over", ask, first);
+        }
+        finally
+        {
+            Assert.Equal(1, resp.Call("MIMEI", "RIGHT", "DEL", open, "EVERYONE").Integer);
+        }
+    }
+
+    /// <summary>Signs in with a key, for a MiMei.</summary>
+    private async Task<AuthenticationHeaderValue> SignInAsync(PrivateKey key, string mid)
+    {
+        long now = DateTimeOffset.UtcNow.ToUnixTimeSeconds();
+        byte[] block = new Passport
+        {
+            Issuer = key.PublicKey, Subject = key.PublicKey, Mid = LeitherId.Parse(mid), From = now - 60, End = now + 3600, Rights = PassportRights.Login, NeedsProof = true,
+        }.Sign(key);
+        using JsonDocument asked = await LoginAsync($$"""{"passport": "{{Passport.ToText(block)}}"}""");
+        string challenge = asked.RootElement.GetProperty("challenge").GetString()!;
+        string answer = Passport.ToText(block, key, Convert.FromHexString(challenge), LeitherId.Parse(asked.RootElement.GetProperty("node").GetString()!));
+        using JsonDocument proved = await LoginAsync($$"""{"passport": "{{answer}}", "challenge": "{{challenge}}"}""");
+        return new AuthenticationHeaderValue("Bearer", proved.RootElement.GetProperty("token").GetString());
     }
 
     [Fact]

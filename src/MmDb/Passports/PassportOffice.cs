@@ -141,6 +141,12 @@ public sealed class PassportOffice
         return first.RightsOf(caller) != MimeiRight.None || _server.Mimeis.All.Any(e => e.RightsOf(caller) != MimeiRight.None) ? first : null;
     }
 
+    /// <summary>
+    /// Whether a session's client said who he is and is let in by what everyone may alone: no MiMei here is his, or has him in its lists. Whoever makes himself a key is that,
+    /// and he can make as many as he likes.
+    /// </summary>
+    public bool IsGuest(Session session) => session.User.Person is { } person && !_server.Mimeis.All.Any(e => e.Knows(person));
+
     /// <summary>A user who may do in a MiMei what some rights let him.</summary>
     internal static AclUser UserOf(MimeiRight rights)
     {

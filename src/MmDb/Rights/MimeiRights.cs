@@ -106,6 +106,25 @@ public sealed class MimeiRights
         return rights;
     }
 
+    /// <summary>Whether somebody is a member, or in a group, whatever he may.</summary>
+    public bool Have(in MimeiCaller caller)
+    {
+        if (_members.Count == 0 && _groups.Count == 0)
+        {
+            return false;
+        }
+
+        foreach (string id in caller.Ids)
+        {
+            if (_members.ContainsKey(id) || _groups.Values.Any(g => g.Members.Contains(id)))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
     /// <summary>What the mask says of a class.</summary>
     public MimeiRight Of(MimeiClass some) => ClassOf(Mask, some);
 

@@ -205,7 +205,8 @@ internal sealed class CommandApi(LocalClients clients, TimeProvider time)
             }
             else if (replies.Replies.AsSpan().StartsWith("+OK"u8))
             {
-                await SendAsync(context, ("token", _logins.Keep(Passport.ToText(block), read.Subject.Id.ToString())));
+                string user = read.Subject.Id.ToString();
+                await SendAsync(context, ("token", _logins.Keep(Passport.ToText(block), replies.IsGuest ? TokenHolder.Guest(OriginOf(context), user) : TokenHolder.Known(user))));
             }
             else
             {

@@ -30,7 +30,8 @@ internal enum LocalOutcome
 /// <summary>What came of the commands of a request.</summary>
 /// <param name="Outcome">How they ended.</param>
 /// <param name="Replies">The replies, one after another, as RESP 2 has them.</param>
-internal readonly record struct LocalReplies(LocalOutcome Outcome, byte[] Replies);
+/// <param name="IsGuest">Of a challenge that was answered: whether who did is let in by what everyone may alone.</param>
+internal readonly record struct LocalReplies(LocalOutcome Outcome, byte[] Replies, bool IsGuest = false);
 
 /// <summary>Commands one after another, for a session of their own.</summary>
 /// <param name="From">Who asks: <c>ip:port</c>.</param>
@@ -143,6 +144,7 @@ internal sealed class LocalClients(Server server, Action<Action> post)
         if (client.Session is { } session)
         {
             client.Session = null;
+            client.IsGuest = client.Request.Challenge is not null && server.Passports.IsGuest(session);
             _open.Remove(client);
             server.Close(session);
         }
@@ -161,6 +163,7 @@ internal sealed class LocalClients(Server server, Action<Action> post)
         public LocalRequest Request => request;
         public Task<LocalReplies> Replies => _replies.Task;
         public Session? Session { get; set; }
+        public bool IsGuest { get; set; }
         public RespWriter Output { get; } = new();
         public string RemoteAddress => request.From;
         public string LocalAddress => request.To;
@@ -208,7 +211,7 @@ internal sealed class LocalClients(Server server, Action<Action> post)
         {
             byte[] replies = outcome == LocalOutcome.Done ? Output.Span.ToArray() : [];
             Output.Dispose();
-            _replies.TrySetResult(new LocalReplies(outcome, replies));
+            _replies.TrySetResult(new LocalReplies(outcome, replies, IsGuest));
         }
 
         public void SendOutput()

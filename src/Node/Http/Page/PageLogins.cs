@@ -11,6 +11,8 @@
 
 using System.Buffers;
 using System.Buffers.Binary;
+using System.Net;
+using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Text;
 using Leither.MmDb.Passports;
@@ -27,7 +29,10 @@ internal sealed class PageLogins(TimeProvider time)
     /// <summary>How long a proof is good.</summary>
     internal static readonly TimeSpan TokenLife = TimeSpan.FromHours(12);
 
-    /// <summary>The most tokens. Who comes when there are as many ends the oldest of the one who has most.</summary>
+    /// <summary>
+    /// The most tokens. Who comes when there are as many ends the oldest of the holder who has most, which is his own if he has as many as any. All guests together are one holder,
+    /// so that no number of keys that somebody makes himself ends a user's who is known here; among guests each address is one, and at an address each key.
+    /// </summary>
     internal const int MostTokens = 256;
 
     /// <summary>The most answered challenges that are remembered. When there are more within their life, those as old as the oldest are over before their time.</summary>
@@ -41,7 +46,7 @@ internal sealed class PageLogins(TimeProvider time)
     /// <summary>Answered ones in hexadecimal, which is the order of their times.</summary>
     private readonly SortedSet<string> _answered = new(StringComparer.Ordinal);
     private string _floor = "";
-    private readonly OrderedDictionary<string, (string Passport, string Subject, DateTimeOffset End)> _tokens = new(StringComparer.Ordinal);
+    private readonly OrderedDictionary<string, (string Passport, TokenHolder Holder, DateTimeOffset End)> _tokens = new(StringComparer.Ordinal);
 
     /// <summary>A new challenge, in hexadecimal.</summary>
     /// <param name="passport">The passport whose subject is asked, without a proof.</param>
@@ -91,14 +96,14 @@ internal sealed class PageLogins(TimeProvider time)
 
     /// <summary>Somebody has proved to be the subject of a passport: gives the token by which he is known.</summary>
     /// <param name="passport">The passport, without a proof.</param>
-    /// <param name="subject">Whose it is.</param>
-    public string Keep(string passport, string subject)
+    /// <param name="holder">Who has it.</param>
+    public string Keep(string passport, TokenHolder holder)
     {
         string token = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(TokenBytes));
         lock (_gate)
         {
-            MakeRoom();
-            _tokens.Add(NameOf(token), (passport, subject, time.GetUtcNow() + TokenLife));
+            MakeRoom(holder);
+            _tokens.Add(NameOf(token), (passport, holder, time.GetUtcNow() + TokenLife));
         }
 
         return token;
@@ -109,7 +114,7 @@ internal sealed class PageLogins(TimeProvider time)
     {
         lock (_gate)
         {
-            return _tokens.TryGetValue(NameOf(token), out (string Passport, string Subject, DateTimeOffset End) kept) && kept.End > time.GetUtcNow() ? kept.Passport : null;
+            return _tokens.TryGetValue(NameOf(token), out (string Passport, TokenHolder Holder, DateTimeOffset End) kept) && kept.End > time.GetUtcNow() ? kept.Passport : null;
         }
     }
 
@@ -146,8 +151,8 @@ internal sealed class PageLogins(TimeProvider time)
         }
     }
 
-    /// <summary>Makes room for one more token: nobody ends another's by signing in often.</summary>
-    private void MakeRoom()
+    /// <summary>Makes room for one more token: what is over goes, otherwise the oldest of the holder who has most, whoever comes counted with what he gets.</summary>
+    private void MakeRoom(TokenHolder comer)
     {
         if (_tokens.Count < MostTokens)
         {
@@ -155,8 +160,38 @@ internal sealed class PageLogins(TimeProvider time)
         }
 
         DateTimeOffset now = time.GetUtcNow();
-        string ends = _tokens.FirstOrDefault(t => t.Value.End <= now).Key
-            ?? _tokens.GroupBy(static t => t.Value.Subject, StringComparer.Ordinal).MaxBy(static of => of.Count())!.First().Key;
-        _tokens.Remove(ends);
+        _tokens.Remove(_tokens.FirstOrDefault(t => t.Value.End <= now).Key ?? OldestOfMost(comer));
     }
+
+    private string OldestOfMost(TokenHolder comer)
+    {
+        KeyValuePair<string, (string Passport, TokenHolder Holder, DateTimeOffset End)>[] among = [.. _tokens];
+        bool isComers = true;
+        foreach (Func<TokenHolder, string> part in (ReadOnlySpan<Func<TokenHolder, string>>)[static h => h.User, static h => h.Address, static h => h.Key])
+        {
+            // Of those who have as many, it is the one who comes; then the one with the oldest.
+            string? own = isComers ? part(comer) : null;
+            var most = among.GroupBy(t => part(t.Value.Holder), StringComparer.Ordinal).MaxBy(of => of.Key == own ? (of.Count() + 1, 1) : (of.Count(), 0))!;
+            among = [.. most];
+            isComers = most.Key == own;
+        }
+
+        return among[0].Key;
+    }
+}
+
+/// <summary>Who has a token. Each part tells holders apart for whom those before it are the same.</summary>
+/// <param name="User">The user, where something here names him; empty for all guests together.</param>
+/// <param name="Address">From where a guest comes.</param>
+/// <param name="Key">A guest's key.</param>
+internal readonly record struct TokenHolder(string User, string Address, string Key)
+{
+    /// <summary>A user whom a list of rights names, to whom something belongs, or for whom somebody who has a say signed a passport.</summary>
+    public static TokenHolder Known(string user) => new(user, "", "");
+
+    /// <summary>Somebody who is let in by what everyone may: he can make as many keys as he likes.</summary>
+    /// <param name="address">From where he comes. Of IPv6 the network counts, the first half: within it he chooses what he likes.</param>
+    /// <param name="key">His key.</param>
+    public static TokenHolder Guest(string address, string key) =>
+        new("", IPAddress.TryParse(address, out IPAddress? ip) && ip.AddressFamily == AddressFamily.InterNetworkV6 ? Convert.ToHexStringLower(ip.GetAddressBytes().AsSpan(0, 8)) : address, key);
 }
