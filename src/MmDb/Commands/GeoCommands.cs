@@ -599,13 +599,13 @@ public static unsafe class GeoCommands
         public int Index;
     }
 
-    /// <summary>By distance; equal ones stay in the order in which they were found.</summary>
-    private readonly struct ByDistance(bool descending) : IComparer<Point>
+    /// <summary>By distance; equal ones stay in the order in which they were found, or are left to the way of sorting.</summary>
+    private readonly struct ByDistance(bool descending, bool isStable) : IComparer<Point>
     {
         public int Compare(Point x, Point y)
         {
             int order = x.Distance.CompareTo(y.Distance);
-            return order == 0 ? x.Index.CompareTo(y.Index) : descending ? -order : order;
+            return order != 0 ? descending ? -order : order : isStable ? x.Index.CompareTo(y.Index) : 0;
         }
     }
 
@@ -722,7 +722,15 @@ public static unsafe class GeoCommands
             int wanted = query.Count == 0 ? found.Length : (int)Math.Min(query.Count, found.Length);
             if (query.Sorting != Sorting.None)
             {
-                PartialSort.Sort(found, wanted, new ByDistance(query.Sorting == Sorting.Descending));
+                bool isDescending = query.Sorting == Sorting.Descending;
+                if (wanted < found.Length)
+                {
+                    PartialSort.Sort(found, 0, wanted, new ByDistance(isDescending, isStable: false));
+                }
+                else
+                {
+                    found.Sort(new ByDistance(isDescending, isStable: true));
+                }
             }
 
             if (query.Store > 0)

@@ -95,12 +95,12 @@ public static unsafe class SortCommands
     /// The order of SORT. Equal weights are told apart by the elements' bytes, so that the result depends on nothing else; texts that are
     /// equal, by a pattern, leave the elements in the order in which they were.
     /// </summary>
-    private readonly struct Order(bool descending, bool alphabetic, bool byPattern) : IComparer<Item>
+    private readonly struct Order(bool descending, bool alphabetic, bool byPattern, bool isStable) : IComparer<Item>
     {
         public int Compare(Item x, Item y)
         {
             int order = !alphabetic ? ByWeight(x, y) : byPattern ? ByText(x, y) : x.Text.Span.SequenceCompareTo(y.Text.Span);
-            return order == 0 ? x.Index.CompareTo(y.Index) : descending ? -order : order;
+            return order != 0 ? descending ? -order : order : isStable ? x.Index.CompareTo(y.Index) : 0;
         }
 
         private static int ByWeight(in Item x, in Item y)
@@ -167,7 +167,16 @@ public static unsafe class SortCommands
                     return;
                 }
 
-                PartialSort.Sort(items.Span, (int)end, new Order(options.Descending, options.Alphabetic, options.HasBy));
+                bool isPart = end - start < count;
+                var order = new Order(options.Descending, options.Alphabetic, options.HasBy, isStable: !isPart);
+                if (isPart)
+                {
+                    PartialSort.Sort(items.Span, (int)start, (int)end, order);
+                }
+                else
+                {
+                    items.Span.Sort(order);
+                }
             }
 
             Span<Item> chosen = items.Span[(int)start..(int)end];
