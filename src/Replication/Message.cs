@@ -103,6 +103,11 @@ public sealed record Nodes(IReadOnlyList<ReadOnlyMemory<byte>> Blocks) : Message
 /// <param name="Cids">Which.</param>
 public sealed record Get(IReadOnlyList<Cid> Cids) : Message;
 
+/// <summary>F→S: asks for a segment's block of which the beginning is here.</summary>
+/// <param name="Cid">Which.</param>
+/// <param name="From">How many bytes are here; where the block is no longer, all of it comes.</param>
+public sealed record GetRest(Cid Cid, int From) : Message;
+
 /// <summary>S→F: a block, or a piece of one; pieces come in order, and not mixed with those of another.</summary>
 /// <param name="Cid">Its name.</param>
 /// <param name="Total">How long it is.</param>

@@ -50,6 +50,7 @@ public static class MessageCodec
         Bye = 17,
         Proof = 18,
         Beat = 19,
+        GetRest = 20,
     }
 
     private const int IsWriterFlag = 1, IsPublicFlag = 2;
@@ -123,6 +124,7 @@ public static class MessageCodec
             Kind.GetNodes => new GetNodes(reader.Cid(), reader.UInt64(), reader.Int32(LogProtocol.MaxNodes)),
             Kind.Nodes => new Nodes(reader.ManyBytes(LogProtocol.MaxNodes, MaxNodeBytes)),
             Kind.Get => new Get(reader.Cids(LogProtocol.MaxWants)),
+            Kind.GetRest => new GetRest(reader.Cid(), reader.Int32(LogProtocol.MaxBlockBytes)),
             Kind.Block => new Block(reader.Cid(), reader.Int32(LogProtocol.MaxBlockBytes), reader.Int32(LogProtocol.MaxBlockBytes), reader.Rest(LogProtocol.MaxPieceBytes)),
             Kind.Missing => new Missing(reader.Cids(LogProtocol.MaxWants)),
             Kind.Follow => new Follow(reader.Place(), reader.UInt32()),
@@ -208,6 +210,11 @@ public static class MessageCodec
             case Get m:
                 writer.Kind(Kind.Get);
                 writer.Cids(m.Cids);
+                break;
+            case GetRest m:
+                writer.Kind(Kind.GetRest);
+                writer.Cid(m.Cid);
+                writer.UInt64((ulong)m.From);
                 break;
             case Block m:
                 writer.Kind(Kind.Block);

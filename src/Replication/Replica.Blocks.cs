@@ -20,6 +20,9 @@ public sealed partial class Replica
 
         public Action<SourceStream?, ReadOnlyMemory<byte>> Done { get; set; } = done;
 
+        /// <summary>How it probably begins: what is here of it.</summary>
+        public ReadOnlyMemory<byte> Beginning { get; set; }
+
         /// <summary>Whether it is of no use any more once the plan is left.</summary>
         public bool IsPlan { get; set; }
 
@@ -43,8 +46,8 @@ public sealed partial class Replica
 
     // ------------------------------------------------------------------ wants
 
-    /// <summary>Asks for a block. It comes verified, with who gave it; with nobody and empty, where no source has it.</summary>
-    private void Ask(in Cid cid, int most, bool isPlan, Action<SourceStream?, ReadOnlyMemory<byte>> done)
+    /// <summary>Asks for a block, or for what follows its beginning. It comes verified and whole, with who gave it; with nobody and empty, where no source has it.</summary>
+    private void Ask(in Cid cid, int most, bool isPlan, Action<SourceStream?, ReadOnlyMemory<byte>> done, ReadOnlyMemory<byte> beginning = default)
     {
         if (_wants.TryGetValue(cid, out Want? want))
         {
@@ -53,7 +56,7 @@ public sealed partial class Replica
             return;
         }
 
-        want = new Want(cid, most, done) { IsPlan = isPlan };
+        want = new Want(cid, most, done) { IsPlan = isPlan, Beginning = beginning };
         _wants.Add(cid, want);
         Queue(want);
         _decideAgain = true;
@@ -70,7 +73,7 @@ public sealed partial class Replica
     private void AskElsewhere(SourceStream gone)
     {
         _mayLack = true;
-        foreach (Cid cid in gone.InFlight)
+        foreach (Cid cid in gone.InFlight.Keys)
         {
             if (_wants.TryGetValue(cid, out Want? want) && want.Stream == gone.Stream)
             {
@@ -112,7 +115,7 @@ public sealed partial class Replica
             {
                 LinkedListNode<Want>? next = node.Next;
                 Want want = node.Value;
-                if (!want.MissingAt.Contains(source.Stream) && !source.InFlight.Contains(want.Cid))
+                if (!want.MissingAt.Contains(source.Stream) && !source.InFlight.ContainsKey(want.Cid))
                 {
                     if (source.InFlight.Count == 0)
                     {
@@ -122,9 +125,16 @@ public sealed partial class Replica
                     _unasked.Remove(node);
                     want.IsQueued = false;
                     want.Stream = source.Stream;
-                    source.InFlight.Add(want.Cid);
+                    source.InFlight.Add(want.Cid, want.Beginning);
                     (want.AskedMs, want.UnderWay, want.WasStoreIdle) = (_now, source.InFlight.Count, _appends == 0);
-                    cids.Add(want.Cid);
+                    if (want.Beginning.IsEmpty)
+                    {
+                        cids.Add(want.Cid);
+                    }
+                    else
+                    {
+                        _port.Send(source.Stream, new GetRest(want.Cid, want.Beginning.Length));
+                    }
                 }
 
                 node = next;
@@ -162,7 +172,7 @@ public sealed partial class Replica
 
     private void Came(SourceStream source, Block block)
     {
-        if (!source.InFlight.Contains(block.Cid))
+        if (!source.InFlight.TryGetValue(block.Cid, out ReadOnlyMemory<byte> beginning))
         {
             Fault(source, FaultReason.Protocol, "a block that nobody asked for");
             return;
@@ -171,7 +181,7 @@ public sealed partial class Replica
         BytesReceived += block.Bytes.Length;
         source.ProgressMs = _now;
         _wants.TryGetValue(block.Cid, out Want? want);
-        if (block.Offset == 0)
+        if (block.Offset == 0 || (source.Coming != block.Cid && block.Offset == beginning.Length))
         {
             if (want is not null && block.Total > want.Most)
             {
@@ -180,8 +190,9 @@ public sealed partial class Replica
             }
 
             // Memory grows with what comes, not with what is claimed.
-            (source.Coming, source.Filled) = (block.Cid, 0);
-            source.Bytes = GC.AllocateUninitializedArray<byte>(Math.Min(block.Total, Math.Max(block.Bytes.Length, 1 << 20)));
+            (source.Coming, source.BeganAt, source.Filled) = (block.Cid, block.Offset, block.Offset);
+            source.Bytes = GC.AllocateUninitializedArray<byte>(Math.Min(block.Total, Math.Max(block.Offset + block.Bytes.Length, 1 << 20)));
+            beginning[..block.Offset].CopyTo(source.Bytes);
         }
         else if (source.Coming != block.Cid || source.Filled != block.Offset)
         {
@@ -204,9 +215,23 @@ public sealed partial class Replica
         }
 
         ReadOnlyMemory<byte> bytes = source.Bytes.AsMemory(0, source.Filled);
+        bool isRest = source.BeganAt > 0;
         (source.Coming, source.Bytes, source.Filled) = (default, [], 0);
         if (!block.Cid.Verify(bytes.Span))
         {
+            if (isRest)
+            {
+                // What is here may be how another history begins: all of the block is asked for, and that tells.
+                source.InFlight.Remove(block.Cid);
+                if (want is not null && want.Stream == source.Stream)
+                {
+                    want.Beginning = default;
+                    Queue(want);
+                }
+
+                return;
+            }
+
             BytesRefused += bytes.Length;
             Fault(source, FaultReason.WrongBytes, "a block has another hash");
             return;

@@ -270,8 +270,9 @@ public sealed partial class Replica
             return;
         }
 
-        // A segment that is whole here does not have to come; whether those behind it can, says the source's floor.
-        if (_active!.Floor <= node.From && _appends == 0 && ReadWhole(own, length) is { } here && node.Data.Verify(here))
+        // A segment that is whole here does not have to come, and of one that is partly here the rest; whether those behind it can, says the source's floor.
+        byte[]? here = _active!.Floor <= node.From && _appends == 0 ? ReadWhole(own, length) : null;
+        if (here is not null && node.Data.Verify(here))
         {
             _decideAgain = true;
             Compare(own, length, node, here);
@@ -292,7 +293,7 @@ public sealed partial class Replica
             {
                 Withheld();
             }
-        });
+        }, here);
     }
 
     /// <summary>The segment that both begin at the same place, as the source's history has it, beside ours.</summary>

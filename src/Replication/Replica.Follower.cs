@@ -56,7 +56,8 @@ public sealed partial class Replica
         /// <summary>A plan was left whose question for nodes may still be answered, before the next one is.</summary>
         public bool HasOldQuestion { get; set; }
 
-        public HashSet<Cid> InFlight { get; } = [];
+        /// <summary>The blocks that it was asked for, and what of them it was told is here.</summary>
+        public Dictionary<Cid, ReadOnlyMemory<byte>> InFlight { get; } = [];
 
         public long ProgressMs { get; set; } = now;
 
@@ -67,6 +68,9 @@ public sealed partial class Replica
         public Cid Coming { get; set; }
 
         public byte[] Bytes { get; set; } = [];
+
+        /// <summary>Where its first piece began: before it lies what is here.</summary>
+        public int BeganAt { get; set; }
 
         public int Filled { get; set; }
 

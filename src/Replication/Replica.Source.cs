@@ -74,7 +74,8 @@ public sealed partial class Replica
 
         public bool IsProofSent { get; set; }
 
-        public Queue<Cid> Wants { get; } = [];
+        /// <summary>The blocks that it wants, and where in them to begin.</summary>
+        public Queue<(Cid Cid, int From)> Wants { get; } = [];
 
         // The block that is being sent.
         public Cid Sending { get; set; }
@@ -134,9 +135,12 @@ public sealed partial class Replica
             case Get get when follower.Wants.Count + get.Cids.Count <= LogProtocol.MaxOpenWants:
                 foreach (Cid cid in get.Cids)
                 {
-                    follower.Wants.Enqueue(cid);
+                    follower.Wants.Enqueue((cid, 0));
                 }
 
+                break;
+            case GetRest rest when follower.Wants.Count < LogProtocol.MaxOpenWants:
+                follower.Wants.Enqueue((rest.Cid, rest.From));
                 break;
             case GetNodes nodes:
                 follower.Nodes = nodes; // a second question takes the place of the first
@@ -510,11 +514,12 @@ public sealed partial class Replica
     {
         if (follower.Bytes is null)
         {
-            if (!follower.Wants.TryDequeue(out Cid cid))
+            if (!follower.Wants.TryDequeue(out (Cid Cid, int From) want))
             {
                 return false;
             }
 
+            Cid cid = want.Cid;
             var block = new ArrayBufferWriter<byte>();
             bool isHere = Proof is { } proof && proof.Cid == cid;
             if (isHere)
@@ -528,7 +533,7 @@ public sealed partial class Replica
                 return true;
             }
 
-            (follower.Sending, follower.Bytes, follower.SentBytes) = (cid, block.WrittenSpan.ToArray(), 0);
+            (follower.Sending, follower.Bytes, follower.SentBytes) = (cid, block.WrittenSpan.ToArray(), want.From < block.WrittenCount ? want.From : 0);
         }
 
         int length = Math.Min(LogProtocol.MaxPieceBytes, follower.Bytes.Length - follower.SentBytes);

@@ -773,6 +773,75 @@ public class StoryTests
     [MemberData(nameof(AllSeeds))]
     public void A_sync_over_a_long_way_asks_so_far_ahead_that_it_is_filled(int seed) => Assert.InRange(MostUnderWay(seed, delayMs: 60), 7, 8);
 
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
+    public void Of_a_segment_whose_beginning_is_here_only_the_rest_comes(int seed)
+    {
+        (SimWorld world, SimNode writer, SimNode follower, long missing) = WithABeginning(seed);
+        world.Connect(follower, writer);
+        Run(world, 3000);
+        Assert.Equal(writer.Store.State, follower.Store.State);
+        Assert.InRange(follower.Replica!.BytesReceived, missing, missing + 1000);
+    }
+
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
+    public void Where_the_rest_of_a_segment_does_not_go_on_from_what_is_here_all_of_it_is_asked_for_and_who_spoils_that_is_refused(int seed)
+    {
+        (SimWorld world, SimNode writer, SimNode follower, long missing) = WithABeginning(seed);
+        string before = follower.Store.State;
+        bool spoilsAll = true;
+        world.OnTheWay = (_, _, message) =>
+        {
+            if (message is not Block block || !(spoilsAll || block.Offset > 0))
+            {
+                return [message];
+            }
+
+            byte[] spoilt = block.Bytes.ToArray();
+            spoilt[^1] ^= 1;
+            return [block with { Bytes = spoilt }];
+        };
+        world.Connect(follower, writer);
+        Run(world, 3000);
+        Assert.Equal(FaultReason.WrongBytes, Assert.Single(follower.Events.OfType<PeerRefused>()).Reason);
+        Assert.Equal(before, follower.Store.State);
+
+        // Once it is not refused any more: it may be that what is here belongs to another history, so that the rest alone is nobody's fault.
+        spoilsAll = false;
+        Run(world, 70_000);
+        world.Connect(follower, writer);
+        Run(world, 3000);
+        Assert.Equal(writer.Store.State, follower.Store.State);
+        Assert.Single(follower.Events.OfType<PeerRefused>());
+        Assert.Equal(0ul, follower.Store.TakenBack);
+        Assert.True(follower.Replica!.BytesReceived > 2 * missing);
+    }
+
+    /// <summary>A follower that has the beginning of a segment that has ended meanwhile, and how many bytes of the log it lacks.</summary>
+    private static (SimWorld World, SimNode Writer, SimNode Follower, long Missing) WithABeginning(int seed)
+    {
+        var world = new SimWorld(seed, 2, 0, static (world, _) => new SimStore(world.Info.Id, world.WriterOf, world.History, world.Random) { SegmentBytes = 20_000 }) { DialsAlone = false };
+        (SimNode writer, SimNode follower) = (world.Nodes[0], world.Nodes[1]);
+        writer.Start();
+        follower.Start();
+        world.Connect(follower, writer);
+        Write(world, writer, 100);
+        Run(world, 3000);
+        Assert.Equal(writer.Store.State, follower.Store.State);
+        (SegmentStart begun, long here) = (follower.Store.End.Segment, follower.Store.End.Length);
+        Assert.InRange(here, 1000, 19_000);
+        follower.Stop(isClean: true, losesPower: false);
+        while (writer.Store.End.Segment == begun)
+        {
+            Write(world, writer, 10);
+        }
+
+        Run(world, 1000);
+        follower.Start();
+        return (world, writer, follower, writer.Store.Places.Where(p => p.Segment.First >= begun.First).Sum(static p => p.Length) - here);
+    }
+
     /// <summary>How many segments a newcomer has asked for and not got at the most, while it fetches some hundred from one source.</summary>
     private static int MostUnderWay(int seed, int delayMs)
     {
