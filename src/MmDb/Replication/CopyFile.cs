@@ -12,7 +12,10 @@ namespace Leither.MmDb.Replication;
 public static class CopyFile
 {
     private const string Name = "copy", NewSuffix = ".new";
-    private const int FieldCount = 6, OldFieldCount = 5, MaxBytes = 1 << 20;
+    private const int FieldCount = 6, OldFieldCount = 5;
+
+    // Several millions of versions.
+    private const int MaxBytes = 64 << 20;
 
     /// <summary>Whether a folder is that of a copy.</summary>
     public static bool IsIn(IFolder folder) => folder.List().Any(static f => f.Name == Name);
@@ -64,7 +67,12 @@ public static class CopyFile
                 return null;
             }
 
-            bytes = new byte[Math.Min(file.Length, MaxBytes)];
+            if (file.Length > MaxBytes)
+            {
+                throw new MimeiException($"ERR {folder.FullName(Name)} is damaged: it has {file.Length} bytes");
+            }
+
+            bytes = new byte[file.Length];
             file.Read(0, bytes);
         }
 

@@ -397,24 +397,29 @@ public sealed unsafe partial class MimeiCopy
     /// <summary>Versions of a history that was undone are none any more: their numbers may come again.</summary>
     private void ForgetVersionsBehind(ulong sequence) => ForgetVersions(VersionsBehind(sequence));
 
-    /// <summary>The versions whose place in the log is behind an entry.</summary>
+    /// <summary>The versions whose place in the log is behind an entry: the newest ones.</summary>
     private HashSet<ulong> VersionsBehind(ulong sequence)
     {
         var behind = new HashSet<ulong>();
         if (_mimei.Versions is { } versions)
         {
-            foreach (ListedVersion listed in versions.List.All.Where(static v => v.IsOwn))
+            var unread = new List<ulong>();
+            foreach (ListedVersion listed in versions.List.All.Where(static v => v.IsOwn).Reverse())
             {
                 try
                 {
-                    if (versions.Read(listed.Number).Position.Sequence > sequence)
+                    if (versions.Read(listed.Number).Position.Sequence <= sequence)
                     {
-                        behind.Add(listed.Number);
+                        break;
                     }
+
+                    // Where one cannot be read, the one before it tells.
+                    behind.Add(listed.Number);
+                    behind.UnionWith(unread);
                 }
                 catch (Exception e) when (e is IOException or MimeiException)
                 {
-                    // Whatever it is of, nobody can open it.
+                    unread.Add(listed.Number);
                 }
             }
         }

@@ -434,6 +434,44 @@ public sealed class CopyTests : IDisposable
     }
 
     [Fact]
+    public void What_it_goes_back_from_has_no_versions_any_more_nor_those_whose_blocks_cannot_be_read()
+    {
+        for (int n = 1; n <= 4; n++)
+        {
+            Writer.Prepare($"SET n {n}");
+            Assert.Equal($":{n}", _writer.Run("MIMEI BACKUP"));
+            _copy.Follow();
+            Func<(StateCheck Check, Exception? Problem)?> outcome = _copy.Adopt((ulong)n);
+            _copy.Settle();
+            Wait.Until(() => outcome() is not null);
+            Assert.Equal((StateCheck.Equal, null), outcome());
+        }
+
+        VersionList list = _copy.Mimei.Versions!.List;
+        Assert.Equal([1ul, 2, 3, 4], list.All.Select(static v => v.Number));
+        var place = new LogPlace(_copy.Copy.Log.Places[1].Segment, 0);
+        _copy.Blocks.Delete(list.Find(4));
+        _copy.Blocks.Delete(list.Find(1));
+        _copy.GoBack(place);
+        Assert.Equal("\"1\"", Db.Run("GET n"));
+        Assert.Equal([1ul], _copy.Mimei.Versions!.List.All.Select(static v => v.Number));
+    }
+
+    [Fact]
+    public void A_change_that_undoes_very_many_versions_is_read_as_it_was_written()
+    {
+        using var folder = new TempDir();
+        IFolder files = DiskFolder.Make(folder.Path);
+        HashSet<ulong> undone = [.. Enumerable.Range(1, 400_000).Select(static n => (ulong)n)];
+        CopyFile.Begin(files, new CopyChange(new Position(7, 8), null, undone));
+        CopyChange? read = CopyFile.Unfinished(files);
+        Assert.Equal((new Position(7, 8), (SealedSegment?)null), (read!.Position, read.Segment));
+        Assert.True(undone.SetEquals(read.UndoneVersions));
+        CopyFile.End(files);
+        Assert.Null(CopyFile.Unfinished(files));
+    }
+
+    [Fact]
     public void It_goes_back_from_a_checkpoint_to_the_one_before()
     {
         Writer.Prepare("SET n 1");
