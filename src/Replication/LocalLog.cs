@@ -35,7 +35,7 @@ internal sealed class LocalLog
 
     private LocalLog(LocalLog of)
     {
-        (_mid, _writerOf, Segment, Length, To, Previous) = (of._mid, of._writerOf, of.Segment, of.Length, of.To, of.Previous);
+        (_mid, _writerOf, Segment, Length, To, Previous, Openings) = (of._mid, of._writerOf, of.Segment, of.Length, of.To, of.Previous, of.Openings);
         _recent = [.. of._recent];
         _hash = of._hash.Clone();
     }
@@ -51,6 +51,9 @@ internal sealed class LocalLog
 
     /// <summary>The node of the segment before; none: there is none.</summary>
     public Cid Previous { get; private set; }
+
+    /// <summary>How often it was opened: since then what was here is still here.</summary>
+    public int Openings { get; private set; }
 
     public LogPlace Place => new(Segment, Length);
 
@@ -115,6 +118,7 @@ internal sealed class LocalLog
     /// <summary>Reads all of it from the store; false: not all can be read now, as after a failed sync, and it is to be opened again before anything is made of it.</summary>
     public bool Open(IReplicaStore store)
     {
+        Openings++;
         _recent.Clear();
         Reset();
         SealedSegment? newest = store.Newest;

@@ -22,6 +22,12 @@ public static class LogProtocol
     /// <summary>The most bytes of a log or of a block in one frame.</summary>
     public const int MaxPieceBytes = 128 << 10;
 
+    /// <summary>
+    /// The most bytes of the tail that come before a head that covers them, no less than two segments have: who is further behind a head takes segments, each of which can be
+    /// verified by itself.
+    /// </summary>
+    public const int MaxTailBytes = 4 << 20;
+
     /// <summary>A longer block is neither asked for nor taken.</summary>
     public const int MaxBlockBytes = 16 << 20;
 

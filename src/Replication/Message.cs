@@ -139,6 +139,15 @@ public sealed record Tail(uint Turn, SegmentStart Segment, long Offset, ReadOnly
     public override int ApproximateBytes => 64 + Bytes.Length;
 }
 
+/// <summary>S→F: the newest head lies too far on for the tail (<see cref="LogProtocol.MaxTailBytes"/>): what is before it is to be fetched as segments.</summary>
+/// <param name="Turn">What it answers.</param>
+/// <param name="Signed">The block of that <see cref="Head"/>.</param>
+public sealed record TailEnds(uint Turn, ReadOnlyMemory<byte> Signed) : Message
+{
+    /// <inheritdoc/>
+    public override int ApproximateBytes => 16 + Signed.Length;
+}
+
 /// <summary>S→F: a head, after the bytes that it covers.</summary>
 /// <param name="Signed">The block of a <see cref="Head"/>.</param>
 public sealed record HeadTold(ReadOnlyMemory<byte> Signed) : Message

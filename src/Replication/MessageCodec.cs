@@ -51,6 +51,7 @@ public static class MessageCodec
         Proof = 18,
         Beat = 19,
         GetRest = 20,
+        TailEnds = 21,
     }
 
     private const int IsWriterFlag = 1, IsPublicFlag = 2;
@@ -129,6 +130,7 @@ public static class MessageCodec
             Kind.Missing => new Missing(reader.Cids(LogProtocol.MaxWants)),
             Kind.Follow => new Follow(reader.Place(), reader.UInt32()),
             Kind.Tail => new Tail(reader.UInt32(), reader.Start(), reader.Int64(), reader.Rest(LogProtocol.MaxPieceBytes)),
+            Kind.TailEnds => new TailEnds(reader.UInt32(), reader.Bytes(Head.MaxBytes)),
             Kind.Head => new HeadTold(reader.Bytes(Head.MaxBytes)),
             Kind.Mark => new Mark(reader.UInt64(), reader.Position()),
             Kind.Version => new VersionTold(reader.UInt64(), reader.Cid(), reader.Bytes(MaxVersionBytes)),
@@ -236,6 +238,11 @@ public static class MessageCodec
                 writer.UInt64(m.Turn);
                 writer.Start(m.Segment);
                 writer.UInt64((ulong)m.Offset);
+                break;
+            case TailEnds m:
+                writer.Kind(Kind.TailEnds);
+                writer.UInt64(m.Turn);
+                writer.Bytes(m.Signed.Span);
                 break;
             case HeadTold m:
                 writer.Kind(Kind.Head);

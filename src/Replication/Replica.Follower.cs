@@ -222,6 +222,9 @@ public sealed partial class Replica
                 }
 
                 break;
+            case TailEnds ends:
+                TailEnded(source, ends);
+                break;
             case UndoneTold:
                 source.Useless = source.Head;
                 if (_active == source)

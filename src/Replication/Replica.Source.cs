@@ -56,6 +56,9 @@ public sealed partial class Replica
 
         public Head? SentHead { get; set; }
 
+        /// <summary>The head that it is being brought to, and which opening of the log has it.</summary>
+        public (Head Head, int Opening)? Goal { get; set; }
+
         public long SentHeadMs { get; set; }
 
         /// <summary>The versions that it was told of.</summary>
@@ -246,6 +249,7 @@ public sealed partial class Replica
         follower.Follows = true;
         follower.IsOnline = false;
         follower.SentHead = null; // what covers the place is told, once the bytes are there
+        follower.Goal = null;
         IReadOnlyList<LogPlace> places = _store.Places;
         if (place.Length == 0)
         {
@@ -396,11 +400,18 @@ public sealed partial class Replica
             }
         }
 
+        if (!HasGoal(follower, out Head? goal))
+        {
+            (follower.Follows, follower.SentHead, follower.SentHeadMs) = (false, Head, _now);
+            _port.Send(follower.Stream, new TailEnds(follower.Turn, Head!.Block));
+            return true;
+        }
+
         if (isRunning || at >= 0)
         {
             long length = isRunning ? end.Length : places[at].Length;
-            long signed = Signed(follower.Segment, length);
-            int read = signed <= follower.Length ? 0 : _store.ReadSegment(follower.Segment, follower.Length, _piece.AsSpan(0, (int)Math.Min(_piece.Length, signed - follower.Length)));
+            long covered = goal is null ? 0 : Covered(goal, follower.Segment, length);
+            int read = covered <= follower.Length ? 0 : _store.ReadSegment(follower.Segment, follower.Length, _piece.AsSpan(0, (int)Math.Min(_piece.Length, covered - follower.Length)));
             if (read < 0)
             {
                 NotHere(follower, _store.Places);
@@ -423,9 +434,10 @@ public sealed partial class Replica
             }
         }
 
-        if (Head is { } newest && (follower.SentHead is null || newest.CompareTo(follower.SentHead) > 0))
+        if (goal is not null)
         {
-            SendHead(follower, newest);
+            follower.Goal = null;
+            SendHead(follower, goal);
             if (!follower.IsOnline)
             {
                 follower.IsOnline = true;
@@ -439,17 +451,59 @@ public sealed partial class Replica
     }
 
     /// <summary>
-    /// How much of a segment a head covers. Who writes sends no more: the head that makes the rest of any use follows in a moment, and both go with one write then.
+    /// The head that a follower is brought to, with no bytes that it does not cover: the newest when it was told the one before, so that it gets one in time however fast the
+    /// log grows. Null: it was told the newest. False: that lies too far on.
     /// </summary>
-    private long Signed(in SegmentStart segment, long length)
+    private bool HasGoal(FollowerStream follower, out Head? goal)
     {
-        if (Mode != ReplicaMode.Writer)
+        if (follower.Goal is { } known && known.Opening == _log.Openings)
         {
-            return length;
+            goal = known.Head;
+            return true;
         }
 
-        int order = Head is { } head ? Head.Compare(new LogPlace(segment, 0), new LogPlace(head.Segment, 0)) : 1;
-        return order < 0 ? length : order > 0 ? 0 : Math.Min(length, Head!.Length);
+        follower.Goal = null;
+        goal = Head;
+        if (goal is null || (follower.SentHead is { } sent && goal.CompareTo(sent) <= 0))
+        {
+            goal = null;
+            return true;
+        }
+
+        if (BytesTo(follower, goal) > _options.MaxTailBytes)
+        {
+            return false;
+        }
+
+        follower.Goal = (goal, _log.Openings);
+        return true;
+    }
+
+    /// <summary>How many bytes a head covers that a follower was not sent.</summary>
+    private long BytesTo(FollowerStream follower, Head head)
+    {
+        long bytes = -follower.Length;
+        if (head.Segment == follower.Segment)
+        {
+            return bytes + head.Length;
+        }
+
+        foreach (LogPlace place in _store.Places)
+        {
+            if ((place.Segment.First, place.Segment.Offset).CompareTo((follower.Segment.First, follower.Segment.Offset)) >= 0)
+            {
+                bytes += Covered(head, place.Segment, place.Length);
+            }
+        }
+
+        return bytes;
+    }
+
+    /// <summary>How much a head covers of a segment that has so many bytes here.</summary>
+    private static long Covered(Head head, in SegmentStart segment, long length)
+    {
+        int order = Head.Compare(new LogPlace(segment, 0), new LogPlace(head.Segment, 0));
+        return order < 0 ? length : order > 0 ? 0 : Math.Min(length, head.Length);
     }
 
     /// <summary>Whether a follower has been sent everything up to an entry and nothing of the next.</summary>

@@ -68,6 +68,24 @@ public sealed partial class Replica
         }
     }
 
+    /// <summary>The source's head lies too far on for a tail.</summary>
+    private void TailEnded(SourceStream source, TailEnds ends)
+    {
+        Told(source, ends.Signed, isGreeting: false);
+        if (source != _active || ends.Turn != _turn || _phase is not (Phase.Riding or Phase.Audit))
+        {
+            return; // of what was asked for before
+        }
+
+        if (source.Head is not { } head || IsContinued(head))
+        {
+            Fault(source, FaultReason.Withheld, "it does not give the tail of a log whose end is near");
+            return;
+        }
+
+        LeavePlan();
+    }
+
     /// <summary>Takes what the source's head covers, if all of it is here.</summary>
     private void Cover(SourceStream source)
     {

@@ -27,8 +27,11 @@ public sealed class ReplicaOptions
     /// <summary>The most streams of sources.</summary>
     public int MaxSources { get; init; } = 8;
 
-    /// <summary>Bytes that came and are not verified, of one source.</summary>
-    public int MaxUnverifiedBytes { get; init; } = 8 << 20;
+    /// <summary>A follower that is further behind is not given the tail (<see cref="LogProtocol.MaxTailBytes"/>).</summary>
+    public int MaxTailBytes { get; init; } = LogProtocol.MaxTailBytes;
+
+    /// <summary>Bytes that came and are not verified, of one source; more than it sends before a head.</summary>
+    public int MaxUnverifiedBytes { get; init; } = 2 * LogProtocol.MaxTailBytes;
 
     /// <summary>Verified bytes that the store was given and has not applied.</summary>
     public int MaxUnappliedBytes { get; init; } = 16 << 20;

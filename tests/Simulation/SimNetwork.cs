@@ -122,7 +122,7 @@ public sealed class SimNode : IReplicaPort
 
         // The port is asked while the replica is made.
         Replica = new Replica(
-            new ReplicaOptions { Info = _world.Info, Node = Peer, WriterKey = WriterKey, Facts = Store.Facts, RecoverMs = 3000, MaxFollowers = _world.MaxFollowers, StallMs = 3000 },
+            new ReplicaOptions { Info = _world.Info, Node = Peer, WriterKey = WriterKey, Facts = Store.Facts, RecoverMs = 3000, MaxFollowers = _world.MaxFollowers, StallMs = 3000, MaxTailBytes = _world.MaxTailBytes, MaxUnverifiedBytes = 2 * _world.MaxTailBytes },
             Store,
             this,
             mode,
@@ -548,6 +548,9 @@ public sealed class SimWorld
 
     /// <summary>What a stream carries each way.</summary>
     public int BytesPerMs { get; init; } = int.MaxValue;
+
+    /// <summary>How far behind a follower is given the tail (no less than two segments).</summary>
+    public int MaxTailBytes { get; init; } = LogProtocol.MaxTailBytes;
 
     /// <summary>Whether nodes look for sources by themselves.</summary>
     public bool DialsAlone { get; init; } = true;

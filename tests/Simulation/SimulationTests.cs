@@ -44,7 +44,8 @@ public class SimulationTests
 /// <summary>One story.</summary>
 internal sealed class Scenario(int seed, int nodes, int hostile, int events, int writes, Func<SimWorld, int, ISimStore>? open = null)
 {
-    private readonly SimWorld _world = new(seed, nodes, hostile, open);
+    // In a third of them the tail is short, so that followers fall back to segments.
+    private readonly SimWorld _world = new(seed, nodes, hostile, open) { MaxTailBytes = seed % 3 > 0 ? LogProtocol.MaxTailBytes : open is null ? 9_000 : 300_000 };
     private readonly List<(ulong Epoch, ulong Sequence, ulong Hash)> _written = [];
     private readonly List<(ulong Epoch, ulong Sequence, ulong Hash, SimNode By)> _acknowledged = [];
     private ulong _version;

@@ -818,6 +818,47 @@ public class StoryTests
         Assert.True(follower.Replica!.BytesReceived > 2 * missing);
     }
 
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
+    public void Who_gets_less_than_is_written_is_given_heads_all_the_while_and_segments_once_it_is_far_behind_and_blames_nobody(int seed)
+    {
+        var world = new SimWorld(seed, 3, 0, static (world, _) => new SimStore(world.Info.Id, world.WriterOf, world.History, world.Random) { SegmentBytes = 2000 })
+        {
+            DialsAlone = false,
+            DelayMs = 5,
+            BytesPerMs = 60,
+            MaxTailBytes = 6000,
+        };
+        (SimNode writer, SimNode slow, SimNode behind) = (world.Nodes[0], world.Nodes[1], world.Nodes[2]);
+        writer.Start();
+        slow.Start();
+        behind.Start();
+        world.Connect(slow, writer);
+        world.Connect(behind, slow);
+        Write(world, writer, 10);
+        Run(world, 1000);
+        Assert.Equal(writer.Store.State, behind.Store.State);
+
+        // A little more than the way carries, so that it is never at the end; then much more.
+        foreach (int entries in new[] { 20, 80 })
+        {
+            ulong before = slow.Store.Last;
+            for (int i = 0; i < 200; i++)
+            {
+                Write(world, writer, entries);
+                Run(world, 10);
+            }
+
+            Assert.True(writer.Store.Last - slow.Store.Last > 100, $"the way carried all of it: {slow.Store.Last} of {writer.Store.Last}");
+            Assert.True(slow.Store.Last - before > 100, $"it came no further than from {before} to {slow.Store.Last}");
+            Run(world, 60_000);
+            Assert.Equal(writer.Store.State, slow.Store.State);
+            Assert.Equal(writer.Store.State, behind.Store.State);
+        }
+
+        Assert.All(world.Nodes, static n => Assert.Empty(n.Events.OfType<PeerRefused>()));
+    }
+
     /// <summary>A follower that has the beginning of a segment that has ended meanwhile, and how many bytes of the log it lacks.</summary>
     private static (SimWorld World, SimNode Writer, SimNode Follower, long Missing) WithABeginning(int seed)
     {
