@@ -114,8 +114,8 @@ public static class Multibase
     public static bool TryDecodeBare(MultibaseEncoding encoding, ReadOnlySpan<char> text, [NotNullWhen(true)] out byte[]? bytes)
     {
         bytes = null;
-        // No base packs more than six bits in a character.
-        byte[] room = new byte[text.Length - text.Length / 4];
+        // No base packs more than six bits in a character; but where one is divided, a leading zero digit is a byte.
+        byte[] room = new byte[Alphabet.Of(encoding).Bits == 0 ? Math.Min(text.Length, MaxDividedLength) : text.Length - text.Length / 4];
         if (!TryDecodeBare(encoding, text, room, out int written))
         {
             return false;

@@ -108,6 +108,28 @@ public sealed class MultibaseTests
         }
     }
 
+    /// <summary>In bases 36 and 58 a zero byte in front is a character of its own: such text has as many bytes as characters.</summary>
+    [Fact]
+    public void Zero_bytes_in_front_come_back_from_every_base()
+    {
+        foreach (MultibaseEncoding encoding in Enum.GetValues<MultibaseEncoding>().Where(static e => e != MultibaseEncoding.None))
+        {
+            for (int zeros = 0; zeros <= 40; zeros++)
+            {
+                foreach (byte[] bytes in (byte[][])[new byte[zeros], [.. new byte[zeros], 1]])
+                {
+                    Assert.True(Multibase.TryDecode(Multibase.Encode(encoding, bytes), out byte[]? decoded, out _), $"{zeros} zeros of {bytes.Length} bytes, {encoding}");
+                    Assert.Equal(bytes, decoded);
+                }
+            }
+        }
+
+        byte[] most = new byte[Multibase.MaxDividedLength];
+        Assert.True(Multibase.TryDecode(Multibase.Encode(MultibaseEncoding.Base58Btc, most), out byte[]? all, out _));
+        Assert.Equal(most, all);
+        Assert.False(Multibase.TryDecode(Multibase.Encode(MultibaseEncoding.Base58Btc, most) + "1", out _, out _));
+    }
+
     [Fact]
     public void Random_bytes_come_back_from_every_base() => Seed.Run(random =>
     {
