@@ -390,12 +390,13 @@ public sealed partial class FileBlockstore : IBlockstore
             }
             try
             {
-                foreach (IndexRun run in runs.Runs)
+                for (int i = 0; i < runs.Runs.Length; i++)
                 {
-                    using var cursor = new IndexCursor(run);
+                    using var cursor = new IndexCursor(runs.Runs[i]);
                     while (cursor.Next())
                     {
                     }
+                    if (i > 0) runs.Runs[i].LoadFilter(); // of the oldest nobody asks whether it has a newer entry
                 }
                 return runs;
             }

@@ -107,7 +107,7 @@ internal sealed class IndexRun
     public bool MayHave(in BlockKey key)
     {
         if (FilterBlocks == 0) return Entries > 0;
-        ulong[] filter = Volatile.Read(ref _filter) ?? LoadFilter();
+        ulong[] filter = Filter();
         ReadOnlySpan<ulong> line = filter.AsSpan(FilterBlock(key, FilterBlocks) * 8, 8);
         ulong bits = key.W2;
         for (int i = 0; i < 6; i++, bits >>= 9)
@@ -187,8 +187,15 @@ internal sealed class IndexRun
         lock (_gate) return _file ??= _files.Open(Name);
     }
 
-    private ulong[] LoadFilter()
+    /// <summary>Reads the filter, if there is one, so that what is wrong with it shows now.</summary>
+    public void LoadFilter()
     {
+        if (FilterBlocks > 0) Filter();
+    }
+
+    private ulong[] Filter()
+    {
+        if (Volatile.Read(ref _filter) is { } known) return known;
         ulong[] filter = new ulong[FilterBlocks * 8];
         Span<byte> bytes = MemoryMarshal.AsBytes(filter.AsSpan());
         if (File().Read((1L + Pages) * PageBytes, bytes) != bytes.Length || Crc32C.Compute(0, bytes) != FilterCrc)
