@@ -79,7 +79,10 @@ internal static unsafe class RdbValueWriter
         }
     }
 
-    /// <summary>A hash of which fields may expire. Without one that does, it is a plain one, which every version reads.</summary>
+    /// <summary>
+    /// A hash of which fields may expire. Without one that does, it is a plain one, which every version reads. Fields that have expired are in it until
+    /// they are removed, as in Redis's: nobody loads a hash without any, and the same value makes the same bytes, whatever the time is.
+    /// </summary>
     private static void WriteExpiring(RdbBuffer to, HashValue hash)
     {
         long first = hash.NextExpiry;
@@ -89,8 +92,8 @@ internal static unsafe class RdbValueWriter
             to.UInt64((ulong)first);
         }
 
-        to.Count((ulong)hash.LiveCount);
-        using HashValue.Enumerator fields = hash.Walk();
+        to.Count((ulong)hash.Count);
+        using HashValue.Enumerator fields = hash.WalkAll();
         while (fields.MoveNext())
         {
             if (first != 0)

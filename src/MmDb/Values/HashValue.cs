@@ -208,7 +208,10 @@ public readonly unsafe struct HashValue
     }
 
     /// <summary>Goes through all fields that have not expired: in the order of insertion while packed, in hash order later.</summary>
-    public Enumerator Walk() => new(this);
+    public Enumerator Walk() => new(this, isAll: false);
+
+    /// <summary>As <see cref="Walk"/>, through those too that have expired and were not removed: <see cref="Count"/> fields.</summary>
+    public Enumerator WalkAll() => new(this, isAll: true);
 
     /// <summary>The instant behind a packed field and its value.</summary>
     private long ExpiryAt(int entry) => InstantAt(_pack, entry);
@@ -230,16 +233,18 @@ public readonly unsafe struct HashValue
         return true;
     }
 
-    /// <summary>Goes through all fields of a hash that does not change meanwhile.</summary>
+    /// <summary>Goes through the fields of a hash that does not change meanwhile.</summary>
     public ref struct Enumerator : IDisposable
     {
         private readonly HashValue _hash;
+        private readonly bool _isAll;
         private int _entry;
         private TableWalk _walk;
 
-        internal Enumerator(HashValue hash)
+        internal Enumerator(HashValue hash, bool isAll)
         {
             _hash = hash;
+            _isAll = isAll;
             _entry = Pack.HeaderSize;
             _walk = new TableWalk(hash._table);
         }
@@ -271,7 +276,7 @@ public readonly unsafe struct HashValue
                     Pack.TryGetInteger(pack, _entry, out long at);
                     Expiry = at;
                     _entry += Pack.SizeOf(pack, _entry);
-                    if (_hash.IsDue(at))
+                    if (!_isAll && _hash.IsDue(at))
                     {
                         continue;
                     }
@@ -291,7 +296,7 @@ public readonly unsafe struct HashValue
             {
                 if (_hash._expiring != null)
                 {
-                    if (!_hash.IsLive(_walk.Current))
+                    if (!_isAll && !_hash.IsLive(_walk.Current))
                     {
                         continue;
                     }

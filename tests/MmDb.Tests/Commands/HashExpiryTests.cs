@@ -199,6 +199,33 @@ public sealed class HashExpiryTests : IDisposable
         }
     }
 
+    /// <summary>As in Redis: a field is there until it is removed, and until then the key exists, is sent to replicas and moves to other servers.</summary>
+    [Theory, MemberData(nameof(Layouts))]
+    public void A_hash_whose_fields_have_expired_can_be_restored_from_its_dump_until_they_are_removed(int maxEntries)
+    {
+        Use(maxEntries);
+        foreach (string expired in new[] { "1 a", "2 a b" })
+        {
+            _db.Prepare("FLUSHALL", "HSET h a 1 b 2", $"HPEXPIRE h 100 FIELDS {expired}");
+            byte[] before = Dump();
+            _db.Clock.Advance(100);
+            byte[] payload = Dump();
+            Assert.Equal(before, payload);
+            Assert.Equal("+OK", _db.Run([.. "RESTORE r 0".Split(' ').Select(System.Text.Encoding.ASCII.GetBytes), payload]));
+            Assert.Equal(_db.Run("DEBUG DIGEST-VALUE h"), _db.Run("DEBUG DIGEST-VALUE r"));
+            Assert.Equal(_db.Run("HGETALL h"), _db.Run("HGETALL r"));
+            Expire(1);
+            Assert.Equal(expired == "1 a" ? ":2" : ":0", _db.Run("EXISTS h r"));
+            Assert.Equal("nil", _db.Run("HGET r a"));
+        }
+
+        byte[] Dump()
+        {
+            _db.Default.Send([.. "DUMP h".Split(' ').Select(System.Text.Encoding.ASCII.GetBytes)]);
+            return _db.Default.TakeReply()!.Bytes.ToArray();
+        }
+    }
+
     [Fact]
     public void Packed_and_big_hashes_say_the_same_and_so_does_the_replayed_log() => Seed.Run(random =>
     {
