@@ -74,6 +74,13 @@ public sealed class Comparison(bool judgeIsNewer, bool sorting)
             b = Normalizer.SortElements(b);
         }
 
+        if (!judgeIsNewer && command[0].Equals("XINFO", StringComparison.OrdinalIgnoreCase))
+        {
+            // A consumer is made when it first asks since 7.2, when it first gets something before.
+            a = StreamReplies.Older(a);
+            b = StreamReplies.Older(b);
+        }
+
         return StreamReplies.HasTimes(command) ? Same(command, StreamReplies.WithoutTimes(a), StreamReplies.WithoutTimes(b)) : Same(command, a, b);
     }
 

@@ -30,7 +30,7 @@ public static class StreamReplies
         return new RespValue(reply.Kind, null, items);
     }
 
-    /// <summary>XINFO STREAM … FULL as both 7.0 and 7.2 would say it: without active times, and without consumers that have nothing pending.</summary>
+    /// <summary>XINFO as both 7.0 and 7.2 would say it: without active times, without consumers that have nothing pending, and without how many consumers there are.</summary>
     public static RespValue Older(RespValue reply)
     {
         if (!reply.IsAggregate) return reply;
@@ -39,7 +39,7 @@ public static class StreamReplies
         {
             RespValue item = reply[i];
             bool named = item.Kind == RespKind.BulkString && i + 1 < reply.Items.Length;
-            if (named && item.Text == "active-time")
+            if (named && (item.Text == "active-time" || (item.Text == "consumers" && reply[i + 1].Kind == RespKind.Integer)))
             {
                 i++;
             }
