@@ -30,7 +30,8 @@ public sealed class FollowingTests
             var generator = new CommandGenerator(random, withNewer: false);
             List<string[]> commands = generator.Draw(2_500);
             // What a script that is cut off or refused leaves is another test's matter; waits for ever would not end.
-            foreach (string[][] batch in commands.Where(c => c[0] is not ("REPLICAOF" or "CLIENT" or "DEBUG") && Arrives(c, master)).Chunk(100))
+            bool sorting = round % 2 == 0;
+            foreach (string[][] batch in commands.Where(c => c[0] is not ("REPLICAOF" or "CLIENT" or "DEBUG") && Arrives(c, master) && (master == replica || IsClearToSort(c, sorting))).Chunk(100))
             {
                 foreach (string[] command in batch)
                 {
@@ -60,6 +61,10 @@ public sealed class FollowingTests
         bool mayOverflow = command.Contains("BITFIELD") && command.Contains("FAIL", StringComparer.OrdinalIgnoreCase);
         return !(master == "redis" && (readsAgain || mayOverflow)) && !(command.Contains("ENTRIESREAD") && command.Contains(long.MaxValue.ToString(CultureInfo.InvariantCulture)));
     }
+
+    /// <summary>SORT … STORE comes as the command that it is, and hangs at Redis on what went before: a round has either what it stores or what spoils that.</summary>
+    private static bool IsClearToSort(string[] command, bool sorting) =>
+        sorting ? !KnownDifferences.SpoilsSort(command) : !(command[0] == "SORT" && command.Contains("STORE"));
 
     [Theory]
     [MemberData(nameof(Pairs))]

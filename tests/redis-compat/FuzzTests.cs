@@ -66,9 +66,7 @@ public sealed class FuzzTests : IDisposable
         bool sorting = random.Next(2) == 0;
         List<string[]> commands = new CommandGenerator(random, judgeIsNewer).Draw(RoundLength);
         if (!sorting) commands.RemoveAll(command => command[0].StartsWith("SORT", StringComparison.Ordinal));
-        // SORT of Redis asks errno, which it does not clear: a number out of range makes a later SORT fail.
-        // And to its ALPHA texts end at a zero byte: which of two equal ones comes first is open.
-        if (sorting) commands.RemoveAll(command => command.Any(word => IsOutOfRange(word) || word.Contains('\0')) || command[0] is "SETRANGE" or "SETBIT" or "BITFIELD" or "BITOP");
+        if (sorting) commands.RemoveAll(KnownDifferences.SpoilsSort);
         // With an older judge a fourth word is a wrong number of arguments already when MULTI queues it: Redis 7.2 added WITHSCORE.
         if (!judgeIsNewer) commands.RemoveAll(command => command.Length > 3 && command[0].ToUpperInvariant() is ("ZRANK" or "ZREVRANK"));
         // And a field named twice counts once towards hash-max-listpack-entries: since Redis 7.2 the words are counted before they are looked at.
@@ -87,11 +85,6 @@ public sealed class FuzzTests : IDisposable
         string[] fields = [.. command.Skip(2).Where((_, at) => at % 2 == 0)];
         return fields.Distinct(StringComparer.Ordinal).Count() < fields.Length;
     }
-
-    private static bool IsOutOfRange(string word) =>
-        double.TryParse(word.TrimStart('('), NumberStyles.Float, CultureInfo.InvariantCulture, out double number)
-        && (double.IsSubnormal(number) || (double.IsInfinity(number) && word.Any(char.IsAsciiDigit)))
-        || word.Split('-').Any(part => part.Length >= 20 && part.All(char.IsAsciiDigit) && !ulong.TryParse(part, CultureInfo.InvariantCulture, out _)); // an id
 
     private sealed record Round(int Protocol, string[][] Setup, bool Restart, bool Sorting, List<string[]> Commands);
 

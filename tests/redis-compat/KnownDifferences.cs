@@ -40,10 +40,22 @@ public static class KnownDifferences
     public static bool IsEncodingAfterSort(string[] command, RespValue redis, RespValue leither) =>
         (Is(command, "OBJECT") && redis.Text is "skiplist" && leither.Text is "listpack") || (Is(command, "ZSCAN") && SameDouble(redis, leither));
 
+    /// <summary>
+    /// Beside any judge: whether what a later SORT does at Redis is open after this command. It asks errno, which it does not clear: a number out of range makes a later SORT fail.
+    /// And to its ALPHA texts end at a zero byte: which of two equal ones comes first is open.
+    /// </summary>
+    public static bool SpoilsSort(string[] command) =>
+        command.Any(static word => IsOutOfRange(word) || word.Contains('\0', StringComparison.Ordinal) || word is "SETRANGE" or "SETBIT" or "BITFIELD" or "BITOP");
+
     /// <summary>Whether a difference between two scalar replies (or parts of replies) to a command is a known one.</summary>
     public static bool Explain(string[] command, RespValue redis, RespValue leither) => All.Any(known => known.Applies(command, redis, leither));
 
     private static bool Is(string[] command, string name) => string.Equals(command[0], name, StringComparison.OrdinalIgnoreCase);
+
+    private static bool IsOutOfRange(string word) =>
+        (double.TryParse(word.TrimStart('('), NumberStyles.Float, CultureInfo.InvariantCulture, out double number)
+            && (double.IsSubnormal(number) || (double.IsInfinity(number) && word.Any(char.IsAsciiDigit))))
+        || word.Split('-').Any(static part => part.Length >= 20 && part.All(char.IsAsciiDigit) && !ulong.TryParse(part, CultureInfo.InvariantCulture, out _)); // an id
 
     private static bool IsUnbalanced(RespValue reply) => reply.IsError && reply.Text.StartsWith("ERR Unbalanced ", StringComparison.Ordinal);
 
