@@ -296,7 +296,7 @@ public static unsafe class ExpireCommands
         else
         {
             long left = Math.Max(Record.ExpireAt(record) - since, 0);
-            c.Reply.Integer(inSeconds ? unchecked(left + 500) / 1000 : left);
+            c.Reply.Integer(inSeconds ? (long)(((ulong)left + 500) / 1000) : left); // the last instants, rounded, lie beyond a long
         }
     }
 
