@@ -381,8 +381,10 @@ public sealed partial class Replica
         if (_phase == Phase.Riding && _appends == 0 && _active is { } active && Best() is { Head: { } best } better && better != active && best.CompareTo(active.Head) > 0
             && Head.Compare(best.Place, _log.Place) > 0)
         {
-            if (_now - _progressMs > Math.Min(_options.StallMs, 1000))
+            long patience = Math.Max(_patienceMs, Math.Min(_options.StallMs, MinPatienceMs));
+            if (_now - _progressMs > patience)
             {
+                _patienceMs = Math.Min(2 * patience, MaxPatienceMs);
                 LeavePlan();
             }
         }

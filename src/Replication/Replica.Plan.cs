@@ -10,12 +10,16 @@ public sealed partial class Replica
     // Where nothing new was heard for so long, and none of the sources writes, other sources may know more.
     private const int NewsMs = 10_000;
 
+    // How long whoever's tail is ridden may come no nearer to a head while others show more. What has come of it is lost with the plan, so that over a slow way none would ever
+    // get there: it is twice as long each time, until bytes were covered.
+    private const int MinPatienceMs = 1000, MaxPatienceMs = 60_000;
+
     private Phase _phase;
     private SourceStream? _active;
     private Head? _target;
     private bool _isExclusive, _hasFailed, _isAheadOfLog, _mustLoad, _wasLevel;
     private (ulong Epoch, ulong Last, ulong Same)? _halfGone; // what was here before a change to another state that failed halfway
-    private long _retryAt, _readAt, _retryMs, _stepDueMs = long.MaxValue, _progressMs, _newsMs;
+    private long _retryAt, _readAt, _retryMs, _stepDueMs = long.MaxValue, _progressMs, _patienceMs, _newsMs;
 
     private enum Phase
     {

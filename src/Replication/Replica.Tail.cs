@@ -230,6 +230,7 @@ public sealed partial class Replica
         }
 
         _progressMs = source.ProgressMs = _now;
+        _patienceMs = 0;
     }
 
     private static ReadOnlyMemory<byte> Join(List<ReadOnlyMemory<byte>> parts)

@@ -520,7 +520,13 @@ public sealed partial class CommandApiTests(SharedNode node) : IClassFixture<Sha
         long now = DateTimeOffset.UtcNow.ToUnixTimeSeconds();
         byte[] block = new Passport
         {
-            Issuer = key.PublicKey, Subject = key.PublicKey, Mid = LeitherId.Parse(mid), From = now - 60, End = now + 3600, Rights = PassportRights.Login, NeedsProof = true,
+            Issuer = key.PublicKey,
+            Subject = key.PublicKey,
+            Mid = LeitherId.Parse(mid),
+            From = now - 60,
+            End = now + 3600,
+            Rights = PassportRights.Login,
+            NeedsProof = true,
         }.Sign(key);
         using JsonDocument asked = await LoginAsync($$"""{"passport": "{{Passport.ToText(block)}}"}""");
         string challenge = asked.RootElement.GetProperty("challenge").GetString()!;

@@ -859,6 +859,41 @@ public class StoryTests
         Assert.All(world.Nodes, static n => Assert.Empty(n.Events.OfType<PeerRefused>()));
     }
 
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
+    public void Over_a_slow_way_it_comes_nearer_though_others_show_more_all_the_while(int seed)
+    {
+        var world = new SimWorld(seed, 4, 0, static (world, _) => new SimStore(world.Info.Id, world.WriterOf, world.History, world.Random) { SegmentBytes = 1_000_000 })
+        {
+            DialsAlone = false,
+            DelayMs = 5,
+            BytesPerMs = 18,
+        };
+        (SimNode writer, SimNode one, SimNode other, SimNode late) = (world.Nodes[0], world.Nodes[1], world.Nodes[2], world.Nodes[3]);
+        writer.Start();
+        one.Start();
+        other.Start();
+        world.Connect(one, writer);
+        world.Connect(other, writer);
+        Write(world, writer, 600);
+        Run(world, 20_000);
+        Assert.Equal(writer.Store.State, one.Store.State);
+        Assert.Equal(writer.Store.State, other.Store.State);
+
+        // All that it lacks is of one segment, and takes some seconds to come; and something is written all the while.
+        Assert.True(writer.Store.End.Length > 20_000);
+        late.Start();
+        world.Connect(late, one);
+        world.Connect(late, other);
+        for (int i = 0; i < 60; i++)
+        {
+            Write(world, writer, 1);
+            Run(world, 200);
+        }
+
+        Assert.True(late.Store.Last > 600, $"{late}");
+    }
+
     /// <summary>A follower that has the beginning of a segment that has ended meanwhile, and how many bytes of the log it lacks.</summary>
     private static (SimWorld World, SimNode Writer, SimNode Follower, long Missing) WithABeginning(int seed)
     {
