@@ -106,7 +106,7 @@ public sealed class RightsTests
         {
             Assert.Equal([], RightsOf(owner, mid, user));
             Assert.Equal("0", Field(owner.Call("MIMEI", "SHOW", mid), "public"));
-            Assert.Contains(file, server.Log, StringComparison.Ordinal);
+            server.AwaitLog(file);
             Assert.Equal("OK", owner.Call("MIMEI", "RIGHT", "SET", mid, "USER", user, "read").Text);
         }
     }
