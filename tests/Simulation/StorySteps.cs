@@ -1,5 +1,6 @@
 using Leither.MmDb.Log;
 using Leither.MmDb.Writers;
+using Leither.Replication;
 using Xunit;
 
 namespace Leither.Simulation;
@@ -18,6 +19,16 @@ internal static class StorySteps
 
         return world;
     }
+
+    /// <summary>A world whose ways take as long as is said and carry as much, and none of whose nodes runs yet, or dials another by itself.</summary>
+    public static SimWorld OfWays(int seed, int count, int segmentBytes, int delayMs, int bytesPerMs, int maxTailBytes = LogProtocol.MaxTailBytes) =>
+        new(seed, count, 0, (world, _) => new SimStore(world.Info.Id, world.WriterOf, world.History, world.Random) { SegmentBytes = segmentBytes })
+        {
+            DialsAlone = false,
+            DelayMs = delayMs,
+            BytesPerMs = bytesPerMs,
+            MaxTailBytes = maxTailBytes,
+        };
 
     public static void Run(SimWorld world, long ms) => world.Clock.RunUntil(world.Clock.NowMs + ms);
 

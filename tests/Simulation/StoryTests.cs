@@ -822,13 +822,7 @@ public class StoryTests
     [MemberData(nameof(AllSeeds))]
     public void Who_gets_less_than_is_written_is_given_heads_all_the_while_and_segments_once_it_is_far_behind_and_blames_nobody(int seed)
     {
-        var world = new SimWorld(seed, 3, 0, static (world, _) => new SimStore(world.Info.Id, world.WriterOf, world.History, world.Random) { SegmentBytes = 2000 })
-        {
-            DialsAlone = false,
-            DelayMs = 5,
-            BytesPerMs = 60,
-            MaxTailBytes = 6000,
-        };
+        SimWorld world = OfWays(seed, 3, segmentBytes: 2000, delayMs: 5, bytesPerMs: 60, maxTailBytes: 6000);
         (SimNode writer, SimNode slow, SimNode behind) = (world.Nodes[0], world.Nodes[1], world.Nodes[2]);
         writer.Start();
         slow.Start();
@@ -863,12 +857,7 @@ public class StoryTests
     [MemberData(nameof(AllSeeds))]
     public void Over_a_slow_way_it_comes_nearer_though_others_show_more_all_the_while(int seed)
     {
-        var world = new SimWorld(seed, 4, 0, static (world, _) => new SimStore(world.Info.Id, world.WriterOf, world.History, world.Random) { SegmentBytes = 1_000_000 })
-        {
-            DialsAlone = false,
-            DelayMs = 5,
-            BytesPerMs = 18,
-        };
+        SimWorld world = OfWays(seed, 4, segmentBytes: 1_000_000, delayMs: 5, bytesPerMs: 18);
         (SimNode writer, SimNode one, SimNode other, SimNode late) = (world.Nodes[0], world.Nodes[1], world.Nodes[2], world.Nodes[3]);
         writer.Start();
         one.Start();
@@ -897,7 +886,7 @@ public class StoryTests
     /// <summary>A follower that has the beginning of a segment that has ended meanwhile, and how many bytes of the log it lacks.</summary>
     private static (SimWorld World, SimNode Writer, SimNode Follower, long Missing) WithABeginning(int seed)
     {
-        var world = new SimWorld(seed, 2, 0, static (world, _) => new SimStore(world.Info.Id, world.WriterOf, world.History, world.Random) { SegmentBytes = 20_000 }) { DialsAlone = false };
+        SimWorld world = OfWays(seed, 2, segmentBytes: 20_000, delayMs: 5, bytesPerMs: int.MaxValue);
         (SimNode writer, SimNode follower) = (world.Nodes[0], world.Nodes[1]);
         writer.Start();
         follower.Start();
@@ -921,12 +910,7 @@ public class StoryTests
     /// <summary>How many segments a newcomer has asked for and not got at the most, while it fetches some hundred from one source.</summary>
     private static int MostUnderWay(int seed, int delayMs)
     {
-        var world = new SimWorld(seed, 2, 0, static (world, _) => new SimStore(world.Info.Id, world.WriterOf, world.History, world.Random) { SegmentBytes = 2000 })
-        {
-            DialsAlone = false,
-            DelayMs = delayMs,
-            BytesPerMs = 200,
-        };
+        SimWorld world = OfWays(seed, 2, segmentBytes: 2000, delayMs, bytesPerMs: 200);
         (SimNode writer, SimNode newcomer) = (world.Nodes[0], world.Nodes[1]);
         writer.Start();
         Write(world, writer, 4000);
