@@ -168,6 +168,7 @@ public sealed partial class Replica
         // What nobody has written to has no head: who has nothing has all of it.
         bool isEmpty = best is null && Seen is null && _log.To == 0 && _sources.Values.Any(static s => s.IsOpen && s.Versions.Length == 0);
         IsLevel = isLevel || isEmpty;
+        IsComplete = IsLevel && !AreVersionsToCome;
         Source = _active is null ? null : Picture(_active);
         NeedsSources = (best is null && !isEmpty) || (_now - _newsMs > NewsMs && !_sources.Values.Any(static s => s.IsWriter));
         if (isLevel && !_wasLevel)

@@ -183,6 +183,9 @@ public sealed partial class Replica
     /// <summary>Whether the log here does not show yet that a segment ends at a place, or does not.</summary>
     private bool IsAhead(Position position) => position.Sequence > _log.To || (position.Sequence == _log.To && _log.Length > 0);
 
+    /// <summary>Whether a version is asked for, or about to be listed, whose place the log here has come to.</summary>
+    private bool AreVersionsToCome => _looksForVersions || _askedVersions.Count > 0 || !_adopting.IsNone || _arrived.Exists(a => !IsAhead(a.Version.Position));
+
     /// <summary>Asks for versions that sources list and that are not listed here, where the log has come to their place.</summary>
     private void AskForVersions()
     {

@@ -209,7 +209,7 @@ public sealed partial class Replica
                 }
 
                 NeedsSources = false;
-                IsLevel = true;
+                IsLevel = IsComplete = true;
                 State = "writes";
                 Seen = Head = null;
                 _writeEpoch = epoch;

@@ -383,6 +383,9 @@ public sealed partial class Replica
     /// <summary>Whether everything that the sources have is here, and applied.</summary>
     public bool IsLevel { get; private set; }
 
+    /// <summary>Whether it is level, and lists each version of its sources that can be had: nothing more is to come from them now.</summary>
+    public bool IsComplete { get; private set; }
+
     /// <summary>Whether it looks for sources: it has none, or none that helps.</summary>
     public bool NeedsSources { get; private set; }
 

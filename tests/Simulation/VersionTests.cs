@@ -1,5 +1,6 @@
 // Versions that a follower was not told of at the right time, or at all: it gets them in the end, whatever came between.
 
+using Leither.Ipfs.Multiformats;
 using Leither.MmDb.Log;
 using Leither.MmDb.Writers;
 using Leither.Replication;
@@ -93,6 +94,35 @@ public class VersionTests
         Run(world, 5000);
         Assert.Equal(65ul, follower.Store.Last);
         AssertSame(writer, relay, follower);
+    }
+
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
+    public void Who_is_complete_lists_each_version_that_it_can_have(int seed)
+    {
+        SimWorld world = Started(seed, 3);
+        (SimNode writer, SimNode follower, SimNode other) = (world.Nodes[0], world.Nodes[1], world.Nodes[2]);
+        Write(world, writer, 40);
+        MakeVersion(world, writer);
+        Write(world, writer, 5);
+        MakeVersion(world, writer);
+        Write(world, writer, 5);
+        world.Connect(follower, writer);
+        RunUntilComplete(world, follower);
+        Assert.Equal(50ul, follower.Store.Last);
+        Assert.Equal(writer.Store.Versions[^1], follower.Store.Versions[^1]);
+        if (follower.Store.Find(1) is not null)
+        {
+            AssertSame(writer, follower); // it took the log, and both lie in it
+        }
+
+        // Where nobody gives their blocks it is not waited for them for ever.
+        HashSet<Cid> versions = [.. writer.Store.Versions.Select(static v => v.Block)];
+        world.OnTheWay = (_, _, message) => [message is Block block && versions.Contains(block.Cid) ? new Missing([block.Cid]) : message];
+        world.Connect(other, writer);
+        RunUntilComplete(world, other);
+        Assert.Equal(50ul, other.Store.Last);
+        Assert.Empty(other.Store.Versions);
     }
 
     [Theory]
@@ -269,6 +299,15 @@ public class VersionTests
         {
             Assert.Equal(writer.Store.State, node.Store.State);
             Assert.Equal(writer.Store.Versions, node.Store.Versions);
+        }
+    }
+
+    private static void RunUntilComplete(SimWorld world, SimNode node)
+    {
+        for (int ms = 0; !node.Replica!.IsComplete; ms++)
+        {
+            Assert.True(ms < 60_000);
+            Run(world, 1);
         }
     }
 

@@ -31,4 +31,19 @@ public sealed class FirstScreenTests
         Assert.NotEqual("", states[0]);
         Assert.Equal(states[0], states[1]);
     }
+
+    [Fact]
+    public void What_is_synced_once_has_its_versions_too()
+    {
+        using Network network = Network.Create();
+        using Node home = Node.Start(network, Places.Home), cloud = Node.Start(network, Places.Cloud);
+        home.Ask("SET", "greeting", "hello");
+        home.RunCommand("mimei", "backup");
+        home.Ask("SET", "greeting", "goodbye");
+        home.RunCommand("mimei", "publish", "default");
+        Assert.Contains("  version 1  position 1:2  ", cloud.RunCommand("mimei", "sync", home.Mid, "--from", home.AddressFor(cloud)), StringComparison.Ordinal);
+        using RespClient client = cloud.Connect();
+        Assert.Equal("OK", client.Call("AUTH", $"default@{home.Mid}/1", "").Text);
+        Assert.Equal("hello", client.Call("GET", "greeting").Text);
+    }
 }

@@ -105,6 +105,10 @@ internal sealed partial class MimeiReplica
         {
             _pause = default;
             _refusal = null;
+        }
+
+        if (IsWriter || _core.IsComplete)
+        {
             lock (_gate)
             {
                 foreach (Waiter waiter in _waiters) waiter.Done.TrySetResult();
