@@ -50,9 +50,13 @@ public interface INodeReplication
     Task<MimeiStanding> CompareAsync(LeitherId mid, CancellationToken cancellation = default);
 
     /// <summary>
-    /// Opens the newest version of a MiMei that is not here, read block by block as it is needed: a place for sessions, without a copy.
+    /// Opens a version of a MiMei that is not here, read block by block as it is needed: a place for sessions, without a copy.
     /// </summary>
-    Task<Mimei> OpenRemoteAsync(LeitherId mid, CancellationToken cancellation = default);
+    /// <param name="mid">The MiMei.</param>
+    /// <param name="place">Which version; as it is now is as its newest version has it.</param>
+    /// <param name="cancellation">Ends it.</param>
+    /// <exception cref="MimeiException">Nobody who can be reached has it.</exception>
+    Task<Mimei> OpenRemoteAsync(LeitherId mid, MimeiPlace place, CancellationToken cancellation = default);
 
     /// <summary>What is to be signed with the author's key before this node may write a MiMei whose key is elsewhere.</summary>
     Task<byte[]> PrepareTakeoverAsync(LeitherId mid, CancellationToken cancellation = default);

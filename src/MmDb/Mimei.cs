@@ -97,6 +97,9 @@ public sealed class Mimei : IDisposable
     /// <summary>Of one that is not here, brings a block here.</summary>
     internal Leither.MmDb.Versions.RemoteMimei.Fetch? Fetch { get; init; }
 
+    /// <summary>Of one that is not here, the version that was asked for.</summary>
+    internal MimeiPlace Asked { get; set; }
+
     /// <summary>Of one that is not here, the state that it shows.</summary>
     internal Leither.Ipfs.Multiformats.Cid RemoteState { get; init; }
 

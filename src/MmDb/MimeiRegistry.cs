@@ -340,11 +340,11 @@ public sealed class MimeiRegistry
     });
 
     /// <summary>
-    /// Gives one that is not here as other nodes have it: the newest version, opened block by block. Sessions that come soon after one another share it.
+    /// Gives a version of one that is not here as other nodes have it, opened block by block. Sessions that come soon after one another share it.
     /// </summary>
-    internal void LoadRemote(LeitherId id, Func<Task<Mimei>> open, Action<Mimei?, Exception?> done)
+    internal void LoadRemote(LeitherId id, MimeiPlace place, Func<Task<Mimei>> open, Action<Mimei?, Exception?> done)
     {
-        if (_open.Find(m => m.IsRemote && m.Id == id && _server.ClockMs - m.OpenedMs < RemoteFreshMs) is { } opened)
+        if (_open.Find(m => m.IsRemote && m.Id == id && m.Asked == place && _server.ClockMs - m.OpenedMs < RemoteFreshMs) is { } opened)
         {
             done(opened, null);
             return;
@@ -355,6 +355,7 @@ public sealed class MimeiRegistry
             if (mimei is not null)
             {
                 mimei.Entry = new MimeiEntry(new MimeiRecord(id), _author);
+                mimei.Asked = place;
                 Attach(mimei);
             }
 

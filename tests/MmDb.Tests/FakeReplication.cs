@@ -44,9 +44,9 @@ internal sealed class FakeReplication : INodeReplication
 
     public Task<MimeiStanding> CompareAsync(LeitherId mid, CancellationToken cancellation = default) => Answer($"compare {mid}", Standing!);
 
-    public Task<Mimei> OpenRemoteAsync(LeitherId mid, CancellationToken cancellation = default)
+    public Task<Mimei> OpenRemoteAsync(LeitherId mid, MimeiPlace place, CancellationToken cancellation = default)
     {
-        Asked.Add($"open {mid}");
+        Asked.Add($"open {mid} {place}");
         return Problem is null ? OpenRemote!(cancellation) : Task.FromException<Mimei>(Problem);
     }
 

@@ -46,4 +46,36 @@ public sealed class FirstScreenTests
         Assert.Equal("OK", client.Call("AUTH", $"default@{home.Mid}/1", "").Text);
         Assert.Equal("hello", client.Call("GET", "greeting").Text);
     }
+
+    [Fact]
+    public void What_is_on_no_disk_here_is_read_from_afar_version_by_version()
+    {
+        using Network network = Network.Create();
+        using Node home = Node.Start(network, Places.Home), cloud = Node.Start(network, Places.Cloud);
+        foreach (string greeting in (string[])["hello", "goodbye"])
+        {
+            home.Ask("SET", "greeting", greeting);
+            home.RunCommand("mimei", "backup");
+        }
+
+        home.RunCommand("mimei", "publish", "default");
+        cloud.RunCommand("swarm", "connect", home.AddressFor(cloud));
+        Assert.Equal("hello", Get("/1"));
+        Assert.Equal("goodbye", Get("/2"));
+        Assert.Equal("goodbye", Get("/last"));
+        Assert.Equal("goodbye", Get(""));
+        using RespClient client = cloud.Connect();
+        Assert.Equal($"ERR no node that can be reached has version 3 of MiMei {home.Mid}; MIMEI FINDPROVS {home.Mid} lists who has which", client.Call("AUTH", $"default@{home.Mid}/3", "").Text);
+        Assert.Equal($"ERR no version of MiMei {home.Mid} is released", client.Call("AUTH", $"default@{home.Mid}/release", "").Text);
+        home.RunCommand("mimei", "release", "1");
+        Assert.Equal("hello", Get("/release"));
+        Assert.DoesNotContain(home.Mid, cloud.RunCommand("mimei", "list"), StringComparison.Ordinal);
+
+        string? Get(string version)
+        {
+            using RespClient client = cloud.Connect();
+            Assert.Equal("OK", client.Call("AUTH", $"default@{home.Mid}{version}", "").Text);
+            return client.Call("GET", "greeting").Text;
+        }
+    }
 }

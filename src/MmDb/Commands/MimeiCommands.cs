@@ -362,16 +362,18 @@ public static unsafe class MimeiCommands
             return;
         }
 
-        if (place.Kind is not (MimeiPlaceKind.Current or MimeiPlaceKind.Last))
+        if (place.Kind is MimeiPlaceKind.Time or MimeiPlaceKind.Sequence)
         {
-            c.Error($"ERR MiMei {mid} is not on this node, and of one that is read from other nodes only the newest version can be opened; MIMEI SYNC brings it here");
+            c.Error($"ERR MiMei {mid} is not on this node, and of one that is read from other nodes only versions can be opened, no other moments; MIMEI SYNC {mid} brings it here");
             return;
         }
+
+        place = place.Kind == MimeiPlaceKind.Current ? new MimeiPlace(MimeiPlaceKind.Last) : place;
 
         c.Session.Work = new LongWork("open", c.Session.Id);
         Server server = c.Server;
         var gone = new CancellationTokenSource();
-        c.Await<Mimei>(done => server.Mimeis.LoadRemote(mid, () => replicas.OpenRemoteAsync(mid, gone.Token), done), answer, ended: gone.Cancel);
+        c.Await<Mimei>(done => server.Mimeis.LoadRemote(mid, place, () => replicas.OpenRemoteAsync(mid, place, gone.Token), done), answer, ended: gone.Cancel);
     }
 
     private static void RunId(CommandContext c)

@@ -128,18 +128,28 @@ internal sealed partial class ReplicationService
     }
 
     /// <inheritdoc/>
-    public async Task<Mimei> OpenRemoteAsync(LeitherId mid, CancellationToken cancellation = default)
+    public async Task<Mimei> OpenRemoteAsync(LeitherId mid, MimeiPlace place, CancellationToken cancellation = default)
     {
-        (MimeiInfo info, Answer answer) = await AskOneAsync(mid, [], cancellation).ConfigureAwait(false);
-        if (answer.Welcome is not { Versions.Count: > 0 } welcome) throw new MimeiException($"ERR MiMei {mid} has no version yet that could be read from afar; MIMEI SYNC {mid} brings what it holds");
-        Leither.Replication.ListedVersion newest = welcome.Versions[^1];
+        (MimeiInfo info, Answer answer) = await AskOneAsync(mid, [], cancellation, welcome => Listed(welcome, place) is not null).ConfigureAwait(false);
+        Welcome welcome = answer.Welcome!;
+        if (Listed(welcome, place) is not { } listed)
+        {
+            throw new MimeiException(place.Kind switch
+            {
+                _ when welcome.Versions.Count == 0 => $"ERR MiMei {mid} has no version yet that could be read from afar; MIMEI SYNC {mid} brings what it holds",
+                MimeiPlaceKind.Release => $"ERR no version of MiMei {mid} is released",
+                _ => $"ERR no node that can be reached has version {place} of MiMei {mid}; MIMEI FINDPROVS {mid} lists who has which",
+            });
+        }
+
         // The signature on the version, of the author or of whom he let write, is what is trusted, and all blocks hang on it.
         WriterSet writers = WritersOf(info, mid, welcome);
         var blocks = new RemoteBlocks((asked, ended) => OpenSourceAsync(mid, answer, asked, ended), Options.RemoteCacheBytes, TimeSpan.FromSeconds(_server.Settings.Get(ConfigKeys.FetchTimeout)));
         try
         {
-            await blocks.FetchAsync(newest.Block, cancellation).ConfigureAwait(false);
-            MimeiVersion version = MimeiVersion.Decode(blocks.Blocks.Get(newest.Block)!, writers);
+            await blocks.FetchAsync(listed.Block, cancellation).ConfigureAwait(false);
+            MimeiVersion version = MimeiVersion.Decode(blocks.Blocks.Get(listed.Block)!, writers);
+            if (version.Number != listed.Number) throw new IOException($"{answer.Peer} lists version {version.Number} of MiMei {mid} as version {listed.Number}");
             return await RemoteMimei.OpenAsync(mid, version, blocks.Blocks, blocks.FetchAsync, _server.DefaultMimei.Keyspace, blocks, cancellation).ConfigureAwait(false);
         }
         catch
@@ -147,6 +157,14 @@ internal sealed partial class ReplicationService
             blocks.Dispose();
             throw;
         }
+    }
+
+    /// <summary>What a node lists as a version; null: it has none such.</summary>
+    private static Leither.Replication.ListedVersion? Listed(Welcome welcome, MimeiPlace place)
+    {
+        if (place.Kind is MimeiPlaceKind.Current or MimeiPlaceKind.Last) return welcome.Versions is [.., var newest] ? newest : null;
+        ulong number = place.Kind == MimeiPlaceKind.Release ? welcome.Released : place.Number;
+        return welcome.Versions.Where(v => v.Number == number).Cast<Leither.Replication.ListedVersion?>().FirstOrDefault();
     }
 
     /// <summary>A stream to a node that gives a MiMei: who gave it first, or any other that was not asked.</summary>
@@ -348,7 +366,7 @@ internal sealed partial class ReplicationService
     /// <summary>What a MiMei that is not here is: from the first who says it, for it certifies itself.</summary>
     private async Task<MimeiInfo> AskInfoAsync(LeitherId mid, IReadOnlyList<Multiaddr> from, CancellationToken cancellation) => (await AskOneAsync(mid, from, cancellation).ConfigureAwait(false)).Info;
 
-    private async Task<(MimeiInfo Info, Answer Answer)> AskOneAsync(LeitherId mid, IReadOnlyList<Multiaddr> from, CancellationToken cancellation)
+    private async Task<(MimeiInfo Info, Answer Answer)> AskOneAsync(LeitherId mid, IReadOnlyList<Multiaddr> from, CancellationToken cancellation, Func<Welcome, bool>? isPreferred = null)
     {
         NetworkServices services = await _network.StartAsync().WaitAsync(cancellation).ConfigureAwait(false);
         // Those who were named are asked first: the network need not know of it.
@@ -360,7 +378,7 @@ internal sealed partial class ReplicationService
 
         (MimeiInfo, Answer)? Best(IReadOnlyList<Answer> answers)
         {
-            foreach (Answer answer in answers.Where(static a => a.Welcome is not null).OrderByDescending(static a => a.Head?.Position.Sequence ?? 0))
+            foreach (Answer answer in answers.Where(static a => a.Welcome is not null).OrderByDescending(a => isPreferred?.Invoke(a.Welcome!)).ThenByDescending(static a => a.Head?.Position.Sequence ?? 0))
             {
                 try
                 {
