@@ -37,13 +37,16 @@ internal sealed partial class MimeiReplica
     private long _lookAtMs, _begunRounds, _endedRounds, _servableAtMs, _receivedBefore;
     private string? _refusal;
 
-    private sealed record Waiter(TaskCompletionSource Done, long Round);
+    private sealed record Waiter(TaskCompletionSource Done, long Round, bool IsForVersions);
 
     /// <summary>Waits until everything is here that the sources have.</summary>
+    /// <param name="work">Is told how far it is.</param>
+    /// <param name="withVersions">Whether their versions are waited for, too, which are listed once their states are made from the log.</param>
+    /// <param name="cancellation">Ends the waiting, and nothing else.</param>
     /// <exception cref="MimeiException">Nobody who was asked gives it.</exception>
-    public async Task<SyncedMimei> WaitLevelAsync(LongWork work, CancellationToken cancellation)
+    public async Task<SyncedMimei> WaitLevelAsync(LongWork work, bool withVersions, CancellationToken cancellation)
     {
-        var waiter = new Waiter(new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously), Interlocked.Read(ref _begunRounds));
+        var waiter = new Waiter(new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously), Interlocked.Read(ref _begunRounds), withVersions);
         lock (_gate) _waiters.Add(waiter);
         Interlocked.Exchange(ref _lookAtMs, 0);
         Schedule();
@@ -105,13 +108,12 @@ internal sealed partial class MimeiReplica
         {
             _pause = default;
             _refusal = null;
-        }
-
-        if (IsWriter || _core.IsComplete)
-        {
             lock (_gate)
             {
-                foreach (Waiter waiter in _waiters) waiter.Done.TrySetResult();
+                foreach (Waiter waiter in _waiters)
+                {
+                    if (IsWriter || _core.IsComplete || !waiter.IsForVersions) waiter.Done.TrySetResult();
+                }
             }
         }
 

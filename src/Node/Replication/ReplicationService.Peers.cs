@@ -211,7 +211,7 @@ internal sealed partial class ReplicationService
         limit.CancelAfter(Options.TakeoverTimeout);
         try
         {
-            await replica.WaitLevelAsync(new LongWork("takeover", 0), limit.Token).ConfigureAwait(false);
+            await replica.WaitLevelAsync(new LongWork("takeover", 0), withVersions: false, limit.Token).ConfigureAwait(false);
         }
         catch (Exception e) when (e is MimeiException or IOException || (e is OperationCanceledException && !cancellation.IsCancellationRequested && !_stopping.IsCancellationRequested))
         {

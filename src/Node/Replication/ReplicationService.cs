@@ -151,7 +151,7 @@ internal sealed partial class ReplicationService : INodeReplication, IAsyncDispo
         MimeiReplica replica = await ChangeAsync(mid, facts => facts with { IsProvided = true, From = Merge(from, facts.From) }).ConfigureAwait(false);
         replica.Follow(from);
         await replica.WaitServableAsync(cancellation).ConfigureAwait(false);
-        SyncedMimei synced = await replica.WaitLevelAsync(work, cancellation).ConfigureAwait(false);
+        SyncedMimei synced = await replica.WaitLevelAsync(work, withVersions: false, cancellation).ConfigureAwait(false);
         _ = Task.Run(() => AnnounceQuietlyAsync(replica), CancellationToken.None);
         return synced;
     }
@@ -175,7 +175,8 @@ internal sealed partial class ReplicationService : INodeReplication, IAsyncDispo
         replica.Follow(from);
         try
         {
-            return await replica.WaitLevelAsync(work, cancellation).ConfigureAwait(false);
+            // (What follows goes on and gets them, what does not would leave them behind.)
+            return await replica.WaitLevelAsync(work, withVersions: !follow, cancellation).ConfigureAwait(false);
         }
         finally
         {
