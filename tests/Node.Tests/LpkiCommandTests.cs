@@ -224,6 +224,58 @@ public sealed class LpkiCommandTests : IDisposable
         }
     }
 
+    [Fact]
+    public void A_script_runs_with_the_rights_of_a_passport()
+    {
+        string data = F("node"), script = F("count.lua");
+        int port = Ports.Free();
+        using Process node = LeitherProgram.Start("run", "-p", $"{port}", "--data", data, "--requirepass", "a secret");
+        Task<string> log = node.StandardOutput.ReadToEndAsync();
+        try
+        {
+            Wait.Until(() => LeitherProgram.Run("--data", data, "PING").Output.Contains("PONG", StringComparison.Ordinal));
+            File.WriteAllText(script, "return {redis.call('INCRBY', KEYS[1], ARGV[1]), #KEYS, #ARGV, false, 'text'}");
+            Lpki("genkey", F("friend.key"));
+            Lpki("genpk", F("friend.key"));
+            Assert.Equal(0, Lpki("signppt", F("friend.pub"), F("friend.ppt"), "--data", data, "-r", "read,write,scripts").Code);
+            Assert.Equal(0, Lpki("signppt", F("friend.pub"), F("proved.ppt"), "--data", data, "-r", "read,write,scripts", "--keys", "visits", "--proof").Code);
+            Assert.Equal(0, Lpki("signppt", F("friend.pub"), F("reader.ppt"), "--data", data).Code);
+
+            // Whoever can read the node's keys needs none; words that are no options stand behind a --, as everywhere.
+            Assert.Equal(new(0, "10\n1\n1\n\ntext\n", ""), Script(script, "visits", ",", "10", "--data", data));
+            Assert.Equal(new(0, """{"result":[7,1,2,null,"text"]}""" + "\n", ""), Script(script, "--data", data, "--json", "visits", ",", "--", "-3", "x"));
+            string[] there = ["-p", $"{port}", "--ppt"];
+            Assert.Equal(0, Script([script, "visits", ",", "1", .. there, F("friend.ppt")]).Code);
+            Assert.Equal(new(0, "9\n1\n1\n\ntext\n", ""), Script([script, "visits", ",", "1", .. there, F("proved.ppt"), "--key", F("friend.key")]));
+
+            // What it may not, or what is wrong, is said.
+            Assert.StartsWith("NOAUTH", Script(script, "visits", ",", "1", "-p", $"{port}").Error, StringComparison.Ordinal);
+            Assert.Contains("no permissions to run the 'eval' command", Script([script, "visits", ",", "1", .. there, F("reader.ppt")]).Error, StringComparison.Ordinal);
+            Assert.StartsWith("NOPERM", Script([script, "other", ",", "1", .. there, F("proved.ppt"), "-k", F("friend.key")]).Error, StringComparison.Ordinal);
+            LeitherProgram.Result unproved = Script([script, "visits", ",", "1", .. there, F("proved.ppt")]);
+            Assert.Equal(2, unproved.Code);
+            Assert.Contains("asks for a proof. Name the private key of", unproved.Error, StringComparison.Ordinal);
+            Lpki("genkey", F("other.key"));
+            Assert.Contains("the passport is for", Script([script, .. there, F("proved.ppt"), "-k", F("other.key")]).Error, StringComparison.Ordinal);
+            Assert.Equal(new(1, "", $"{F("none.lua")} cannot be read: there is no such file\n"), Script(F("none.lua"), "--data", data));
+            Assert.Equal(new(1, "", $"{F("friend.key")} is no passport\n"), Script([script, .. there, F("friend.key")]));
+            Assert.Equal(2, Script("--data", data).Code);
+            Assert.Equal(2, Script(script, "--data", data, "-k", F("friend.key")).Code);
+            Assert.Equal(0, LeitherProgram.Run("--data", data, "PASSPORT", "REVOKE", File.ReadAllText(F("friend.ppt")).Trim()).Code);
+            Assert.Equal(new(1, "", "The passport was revoked\n"), Script([script, "visits", ",", "1", .. there, F("friend.ppt")]));
+            Assert.Equal("9", LeitherProgram.Run("--data", data, "GET", "visits").Output.Trim());
+        }
+        finally
+        {
+            node.Kill();
+            node.WaitForExit();
+        }
+
+        Assert.DoesNotContain(File.ReadAllText(F("friend.ppt"))[..40], log.Result, StringComparison.Ordinal);
+
+        static LeitherProgram.Result Script(params string[] words) => Lpki(["runscript", .. words]);
+    }
+
     private static string Flat(RespValue value) => value.IsAggregate ? string.Join(' ', value.Items.Select(Flat)) : value.Text;
 
     private string F(string name) => Path.Combine(_folder.Path, name);

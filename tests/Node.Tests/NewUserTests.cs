@@ -101,6 +101,8 @@ public sealed partial class NewUserTests : IDisposable
             Assert.Equal("hello", friend.Call("GET", "greeting").Text);
         }
 
+        File.WriteAllText(_folder.File("greet.lua"), "return redis.call('GET', KEYS[1]) .. ' ' .. ARGV[1]");
+        Assert.Equal("hello world", Done(home, "lpki", "runscript", _folder.File("greet.lua"), "greeting", ",", "world", "--data", home, "-m", mid).Trim());
         Assert.Equal(0, LeitherProgram.Run("doctor", "--data", home).Code);
         Done(cloud, "stop");
         Done(home, "stop");

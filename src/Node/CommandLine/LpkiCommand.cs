@@ -12,7 +12,7 @@ using Leither.Node.Identity;
 namespace Leither.Node.CommandLine;
 
 /// <summary>
-/// <c>leither lpki …</c>: keys, certificates and passports in files. No node is needed for any of it: what is signed here is checked where it is shown.
+/// <c>leither lpki …</c>: keys, certificates and passports in files. No node is needed for them: what is signed here is checked where it is shown.
 /// </summary>
 internal static class LpkiCommand
 {
@@ -25,13 +25,14 @@ internal static class LpkiCommand
     /// <param name="outer">The options before the command's name.</param>
     public static Command Create(OuterOptions outer)
     {
-        Option<bool> json = new("--json") { Description = "Print the result as JSON", Recursive = true };
+        MimeiOptions options = new(outer);
+        Option<bool> json = options.Json;
         Command lpki = new("lpki", """
             Keys, certificates and passports: who is who, and who may do what for how long.
 
             A key is a file that only you can read. A passport is what the author of a node or of a MiMei signs for somebody else's key; with it that one logs in: AUTH passport PPT.
             """) { json };
-        foreach (MimeiVerb verb in (MimeiVerb[])[GenKey(json), GenPk(json), GenCert(json), GenPkCert(json), SignPpt(json, outer), VerifyPpt(json), Prove(json), Show(json)])
+        foreach (MimeiVerb verb in (MimeiVerb[])[GenKey(json), GenPk(json), GenCert(json), GenPkCert(json), SignPpt(json, outer), VerifyPpt(json), Prove(json), Show(json), RunScriptVerb.Create(options)])
         {
             lpki.Subcommands.Add(verb);
         }
@@ -252,26 +253,35 @@ internal static class LpkiCommand
         return verb.Acts(json, (result, output) =>
         {
             string[] words = verb.Words(result, 4, 4);
-            if (!Passport.TryParse(KeyFile.Read(words[1]), out byte[]? block, out _) || !Passport.TryRead(block, out Passport? passport, out _)) throw new CommandLineException($"{words[1]} is no passport");
-            byte[] challenge;
-            try
-            {
-                challenge = Convert.FromHexString(words[2]);
-            }
-            catch (FormatException e)
-            {
-                throw new CommandLineException("The challenge is not what PASSPORT CHALLENGE replies", isUsage: true, e);
-            }
-
-            if (challenge.Length != Passport.ChallengeLength) throw new CommandLineException("The challenge is not what PASSPORT CHALLENGE replies", isUsage: true);
-            LeitherId node = Id(words[3], "node");
-            if (passport.Node is { } place && place != node) throw new CommandLineException($"The passport is for the node {place}, not for {node}");
-            using PrivateKey key = KeyFile.ReadPrivate(words[0], PassPhrase);
-            if (!key.PublicKey.Equals(passport.Subject)) throw new CommandLineException($"{words[0]} is the key of {key.PublicKey.Id}, the passport is for {passport.Subject.Id}");
-            string text = Passport.ToText(block, key, challenge, node);
+            (byte[] block, Passport passport) = ReadPassport(words[1]);
+            string text = Prove(words[0], block, passport, words[2], words[3]);
             if (output.AsJson) MimeiOutput.Json(new JsonObject { ["passport"] = text });
             else MimeiOutput.Plain(text);
         });
+    }
+
+    /// <summary>Reads a passport from its file, which nobody has checked but for its signature.</summary>
+    internal static (byte[] Block, Passport Passport) ReadPassport(string file) =>
+        Passport.TryParse(KeyFile.Read(file), out byte[]? block, out _) && Passport.TryRead(block, out Passport? passport, out _) ? (block, passport) : throw new CommandLineException($"{file} is no passport");
+
+    /// <summary>What logs in with a passport that asks for a proof, once: the answer to a node's challenge beside it.</summary>
+    internal static string Prove(string keyFile, byte[] block, Passport passport, string challengeText, string nodeText)
+    {
+        byte[] challenge;
+        try
+        {
+            challenge = Convert.FromHexString(challengeText);
+        }
+        catch (FormatException e)
+        {
+            throw new CommandLineException("The challenge is not what PASSPORT CHALLENGE replies", isUsage: true, e);
+        }
+
+        if (challenge.Length != Passport.ChallengeLength) throw new CommandLineException("The challenge is not what PASSPORT CHALLENGE replies", isUsage: true);
+        LeitherId node = Id(nodeText, "node");
+        if (passport.Node is { } place && place != node) throw new CommandLineException($"The passport is for the node {place}, not for {node}");
+        using PrivateKey key = KeyFile.ReadPrivate(keyFile, PassPhrase);
+        return key.PublicKey.Equals(passport.Subject) ? Passport.ToText(block, key, challenge, node) : throw new CommandLineException($"{keyFile} is the key of {key.PublicKey.Id}, the passport is for {passport.Subject.Id}");
     }
 
     private static MimeiVerb Show(Option<bool> json)

@@ -285,9 +285,10 @@ internal sealed class MimeiSession : IDisposable
         {
             _ when error.StartsWith("ERR no such MiMei", StringComparison.Ordinal) => $"{text}\nThose that there are: {Place.Leither("mimei list")}",
             _ when error.StartsWith("NOAUTH", StringComparison.Ordinal) => $"{error}\nPut the password into the environment variable {NodeClient.PasswordVariable}",
-            _ when error.StartsWith("WRONGPASS", StringComparison.Ordinal) => Place.User is { } user
+            _ when error.StartsWith("WRONGPASS invalid", StringComparison.Ordinal) => Place.User is { } user
                 ? $"The name or the password of user '{user}' is wrong, or the user is disabled\nPut the password into the environment variable {NodeClient.PasswordVariable}"
                 : $"The password in the environment variable {NodeClient.PasswordVariable} is wrong\nIt is taken for the user default; another one is named with --user NAME",
+            _ when error.StartsWith("WRONGPASS ", StringComparison.Ordinal) => char.ToUpperInvariant(error["WRONGPASS ".Length]) + error["WRONGPASS x".Length..], // of a passport
             _ when error.StartsWith("ERR unknown command 'MIMEI'", StringComparison.OrdinalIgnoreCase) => "What answers there is no Leither: it does not know MIMEI",
             _ when error.StartsWith("ERR unknown command 'IPFS'", StringComparison.OrdinalIgnoreCase) => "What answers there is no Leither, or an older one: it does not know IPFS",
             _ when error.StartsWith("ERR unknown command 'SWARM'", StringComparison.OrdinalIgnoreCase) => "What answers there is no Leither, or an older one: it does not know SWARM",

@@ -41,6 +41,9 @@ internal sealed class MimeiVerb : Command
     /// <summary>The fields that <c>--json</c> prints. They stay as they are; others may join them. Empty: it prints none.</summary>
     public required string Json { get; init; }
 
+    /// <summary>The word behind which any word may follow; null: there is none.</summary>
+    public string? Rest { get; init; }
+
     /// <summary>What its exit codes mean.</summary>
     public string ExitCodes { get; init; } = "0 done, 1 it could not be done, 2 the command line is wrong";
 
@@ -52,7 +55,7 @@ internal sealed class MimeiVerb : Command
     public string[] Words(ParseResult result, int min, int max)
     {
         string[] words = result.GetValue(_words) ?? [];
-        if (words.FirstOrDefault(static w => w.Length > 1 && w.StartsWith('-') && !LeitherId.TryParse(w, out _)) is { } option)
+        if (words.TakeWhile(w => w != Rest).FirstOrDefault(static w => w.Length > 1 && w.StartsWith('-') && !LeitherId.TryParse(w, out _)) is { } option)
         {
             throw Misused(Of == "mimei" ? $"There is no option {option}, and it is no id of a MiMei" : $"There is no option {option}");
         }
