@@ -22,6 +22,9 @@ public static class LogProtocol
     /// <summary>The most bytes of a log or of a block in one frame.</summary>
     public const int MaxPieceBytes = 128 << 10;
 
+    /// <summary>As so many bytes of a message have come that is not whole, its stream is one on which something comes.</summary>
+    public const int ArrivingBytes = 4 << 10;
+
     /// <summary>
     /// The most bytes of the tail that come before a head that covers them, no less than two segments have: who is further behind a head takes segments, each of which can be
     /// verified by itself.

@@ -61,6 +61,9 @@ public sealed partial class Replica
 
         public long ProgressMs { get; set; } = now;
 
+        /// <summary>When a part of a message came last that was not whole.</summary>
+        public long ArrivingMs { get; set; } = long.MinValue / 2;
+
         /// <summary>In how short a time a segment came at best.</summary>
         public long LeastMs { get; set; } = long.MaxValue;
 
@@ -336,6 +339,9 @@ public sealed partial class Replica
 
     // ------------------------------------------------------------------ time
 
+    /// <summary>Whether a source that owes something has given nothing of it for too long; while messages come, over a slow way, it may take longer.</summary>
+    private bool IsStalled(SourceStream source) => _now - source.ProgressMs > (_now - source.ArrivingMs > _options.StallMs ? _options.StallMs : _options.MessageMs);
+
     private void TickSources()
     {
         foreach (SourceStream source in _sources.Values.ToArray())
@@ -343,7 +349,7 @@ public sealed partial class Replica
             long silent = _now - source.HeardMs;
             if (!source.IsOpen)
             {
-                if (silent > _options.StallMs)
+                if (IsStalled(source))
                 {
                     Fault(source, FaultReason.Stalled, "no answer to a greeting");
                 }
@@ -363,7 +369,7 @@ public sealed partial class Replica
                 _port.Send(source.Stream, new Beat(false));
             }
 
-            if (source.InFlight.Count > 0 && _now - source.ProgressMs > _options.StallMs)
+            if (source.InFlight.Count > 0 && IsStalled(source))
             {
                 Fault(source, FaultReason.Stalled, "blocks that were asked for did not come");
                 continue;
@@ -371,7 +377,7 @@ public sealed partial class Replica
 
             bool owes = source == _active && (_phase is Phase.Nodes or Phase.Audit
                 || (_phase == Phase.Riding && source.Head is { } head && !IsForked(head) && IsOfTerm(head) && head.Place != _log.Place && Head.Compare(head.Place, _log.Place) > 0));
-            if (owes && _now - source.ProgressMs > _options.StallMs && _now >= _retryAt && !_isExclusive && _appends == 0)
+            if (owes && IsStalled(source) && _now >= _retryAt && !_isExclusive && _appends == 0)
             {
                 Fault(source, FaultReason.Stalled, "it does not give what its head covers");
             }

@@ -165,6 +165,34 @@ public sealed partial class Replica
         }
     }
 
+    /// <summary>
+    /// A part of a message came that is not whole yet: over a slow way one takes longer than a source may be silent. It is to be told of now and then, and not of a trickle:
+    /// with each <see cref="LogProtocol.ArrivingBytes"/>.
+    /// </summary>
+    public void Arriving(long stream)
+    {
+        if (_isStopped)
+        {
+            return;
+        }
+
+        if (_followers.TryGetValue(stream, out FollowerStream? follower))
+        {
+            follower.HeardMs = _now;
+        }
+        else if (_sources.TryGetValue(stream, out SourceStream? source))
+        {
+            source.HeardMs = source.ArrivingMs = _now;
+            source.IsAsked = false;
+            if (source.IsOpen && _now - source.AcknowledgedMs >= _options.SilenceMs / 2)
+            {
+                // Its question whether this node lives stands behind all that is on its way.
+                source.AcknowledgedMs = _now;
+                _port.Send(stream, _acknowledged);
+            }
+        }
+    }
+
     /// <summary>Something came that is no message; the stream is closed, and the peer remembered.</summary>
     public void Malformed(long stream, string text)
     {

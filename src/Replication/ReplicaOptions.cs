@@ -42,6 +42,9 @@ public sealed class ReplicaOptions
     /// <summary>A source that owes something and sends nothing for so long is left for another.</summary>
     public int StallMs { get; init; } = 5000;
 
+    /// <summary>How long it may be until what a source owes is here, while parts of its messages come.</summary>
+    public int MessageMs { get; init; } = 60_000;
+
     /// <summary>A stream on which nothing was heard for so long is asked whether it lives; after twice that it is closed.</summary>
     public int SilenceMs { get; init; } = 10_000;
 

@@ -222,6 +222,14 @@ public sealed class SimNode : IReplicaPort
         With(r => r.Received(id, message));
     }
 
+    public void Arriving(long id)
+    {
+        if (_streams.ContainsKey(id))
+        {
+            With(r => r.Arriving(id));
+        }
+    }
+
     public void Drained(long id) => With(r => r.Writable(id));
 
     /// <summary>Calls the replica as a driver does: with the time first, and what the store was told to do afterwards.</summary>
@@ -444,6 +452,13 @@ public sealed class SimStream(SimWorld world, SimNode follower, SimNode source, 
         _queued[way] += frame.Length;
         long at = Math.Max(_lastAt[way], world.Clock.NowMs + _delay + world.Random.Next(world.DelayMs is null ? _delay + 1 : 1)) + (frame.Length / world.BytesPerMs);
         _lastAt[way] = at;
+        SimNode to = from == source ? follower : source;
+        int partMs = LogProtocol.ArrivingBytes / world.BytesPerMs;
+        for (int part = 1; partMs > 0 && part <= frame.Length / LogProtocol.ArrivingBytes; part++)
+        {
+            world.Clock.After(Math.Max(0, at - world.Clock.NowMs - (part * partMs)), () => to.Arriving(id));
+        }
+
         world.Clock.After(at - world.Clock.NowMs, () =>
         {
             bool wasFull = _queued[way] >= Window;
@@ -454,7 +469,7 @@ public sealed class SimStream(SimWorld world, SimNode follower, SimNode source, 
                 return;
             }
 
-            (from == source ? follower : source).Deliver(id, frame);
+            to.Deliver(id, frame);
             if (wasFull && _queued[way] < Window)
             {
                 from.Drained(id);

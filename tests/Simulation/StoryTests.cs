@@ -883,6 +883,43 @@ public class StoryTests
         Assert.True(late.Store.Last > 600, $"{late}");
     }
 
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
+    public void A_way_on_which_one_message_takes_longer_than_a_source_may_be_silent_is_of_use(int seed)
+    {
+        // The one log is one segment, and comes as the tail; the other one's come by themselves.
+        foreach (int segmentBytes in new[] { 4_000_000, 200_000 })
+        {
+            SimWorld world = OfWays(seed, 3, segmentBytes, delayMs: 100, bytesPerMs: 10);
+            (SimNode writer, SimNode follower, SimNode trickler) = (world.Nodes[0], world.Nodes[1], world.Nodes[2]);
+            writer.Start();
+            follower.Start();
+            for (int i = 0; i < 80; i++)
+            {
+                Write(world, writer, 100);
+            }
+
+            Assert.True(writer.Store.End.Length > 0 && writer.Store.Last == 8000);
+            world.Connect(follower, writer);
+            Run(world, 120_000);
+            Assert.Empty(follower.Events.OfType<PeerRefused>());
+            Assert.Equal(writer.Store.State, follower.Store.State);
+            Assert.Equal(8000ul, follower.Store.Last);
+
+            // Who sends parts of messages and never a whole one is no source for longer than that.
+            trickler.Start();
+            long stream = world.Connect(trickler, writer);
+            world.OnTheWay = (_, to, message) => to == trickler && message is Tail or Block ? [] : [message];
+            for (int i = 0; i < 700 && trickler.Events.Count == 0; i++)
+            {
+                Run(world, 100);
+                trickler.Arriving(stream);
+            }
+
+            Assert.Equal(FaultReason.Stalled, Assert.Single(trickler.Events.OfType<PeerRefused>()).Reason);
+        }
+    }
+
     /// <summary>A follower that has the beginning of a segment that has ended meanwhile, and how many bytes of the log it lacks.</summary>
     private static (SimWorld World, SimNode Writer, SimNode Follower, long Missing) WithABeginning(int seed)
     {

@@ -18,6 +18,9 @@ internal interface ILogLinkOwner
     /// <summary>A message came. When it has been worked on, <see cref="LogLink.Worked"/> is called.</summary>
     void Received(LogLink link, Message message);
 
+    /// <summary>A part of a message came; at most once in <see cref="LogLink.ArrivingPauseMs"/>.</summary>
+    void Arriving(LogLink link);
+
     /// <summary>There is room again for what is to be sent.</summary>
     void Drained(LogLink link);
 
@@ -29,6 +32,9 @@ internal interface ILogLinkOwner
 [SuppressMessage("Design", "CA1001", Justification = "The semaphore holds no handle: nobody asks it for one. What ends the stream is disposed of when it is over.")]
 internal sealed class LogLink : IThreadPoolWorkItem
 {
+    /// <summary>How often it is told that parts of messages come.</summary>
+    public const int ArrivingPauseMs = 1000;
+
     private readonly ReplicationOptions _options;
     private readonly ILogLinkOwner _owner;
     private readonly CancellationTokenSource _ending;
@@ -95,6 +101,15 @@ internal sealed class LogLink : IThreadPoolWorkItem
     public async Task RunAsync(MessageReader reader)
     {
         Exception? problem = null;
+        long toldAt = Environment.TickCount64;
+        reader.Arriving = () =>
+        {
+            long now = Environment.TickCount64;
+            if (now - toldAt < ArrivingPauseMs) return;
+            toldAt = now;
+            Interlocked.Exchange(ref _heardAt, now);
+            _owner.Arriving(this);
+        };
         try
         {
             while (await reader.ReadAsync(_ending.Token).ConfigureAwait(false) is var (message, bytes))
@@ -231,16 +246,23 @@ internal sealed class LogLink : IThreadPoolWorkItem
 
     private async ValueTask SendAsync(ArrayBufferWriter<byte> bytes)
     {
-        _ending.Token.ThrowIfCancellationRequested();
-        if (_deadline?.TryReset() != true)
+        // Each piece has its time: over a slow way all of it may take a minute.
+        for (ReadOnlyMemory<byte> left = bytes.WrittenMemory; !left.IsEmpty;)
         {
-            _deadline?.Dispose();
-            _deadline = CancellationTokenSource.CreateLinkedTokenSource(_ending.Token);
+            _ending.Token.ThrowIfCancellationRequested();
+            if (_deadline?.TryReset() != true)
+            {
+                _deadline?.Dispose();
+                _deadline = CancellationTokenSource.CreateLinkedTokenSource(_ending.Token);
+            }
+
+            _deadline.CancelAfter(_options.SendTimeout);
+            ReadOnlyMemory<byte> piece = left[..Math.Min(left.Length, LogProtocol.MaxPieceBytes)];
+            await Stream.WriteAsync(piece, _deadline.Token).ConfigureAwait(false);
+            Interlocked.Add(ref _sent, piece.Length);
+            left = left[piece.Length..];
         }
 
-        _deadline.CancelAfter(_options.SendTimeout);
-        await Stream.WriteAsync(bytes.WrittenMemory, _deadline.Token).ConfigureAwait(false);
-        Interlocked.Add(ref _sent, bytes.WrittenCount);
         bytes.ResetWrittenCount();
     }
 

@@ -13,7 +13,10 @@ internal sealed class MessageReader(IByteChannel stream) : IDisposable
     private const int FirstRoom = 32 << 10;
 
     private byte[] _buffer = ArrayPool<byte>.Shared.Rent(FirstRoom);
-    private int _start, _end;
+    private int _start, _end, _toldOf;
+
+    /// <summary>Is called with each <see cref="LogProtocol.ArrivingBytes"/> of a message that is not whole yet.</summary>
+    public Action? Arriving { get; set; }
 
     /// <summary>The next message and how many bytes it took; null where the stream ends.</summary>
     /// <exception cref="IOException">The stream ends within a message, or what comes is none.</exception>
@@ -22,6 +25,12 @@ internal sealed class MessageReader(IByteChannel stream) : IDisposable
         while (true)
         {
             if (TryTake() is { } message) return message;
+            if (_end - _start - _toldOf >= LogProtocol.ArrivingBytes)
+            {
+                _toldOf = _end - _start;
+                Arriving?.Invoke();
+            }
+
             MakeRoom();
             int read = await stream.ReadAsync(_buffer.AsMemory(_end), cancellation).ConfigureAwait(false);
             if (read == 0) return _start == _end ? null : throw new Libp2pException(Libp2pError.ConnectionClosed, "The stream ended within a message.");
@@ -44,6 +53,7 @@ internal sealed class MessageReader(IByteChannel stream) : IDisposable
         byte[] frame = GC.AllocateUninitializedArray<byte>(length);
         here.Slice(prefix, length).CopyTo(frame);
         _start += prefix + length;
+        _toldOf = 0;
         return (MessageCodec.Decode(frame), length);
     }
 

@@ -295,6 +295,7 @@ internal sealed partial class MimeiReplica : IReplicaPort, ILogLinkOwner, IClock
     {
         Connected,
         Received,
+        Arriving,
         Malformed,
         Drained,
         Ended,
@@ -322,6 +323,8 @@ internal sealed partial class MimeiReplica : IReplicaPort, ILogLinkOwner, IClock
         _events.Enqueue(new Event(EventKind.Received) { Link = link, Message = message });
         _work.WakeHere();
     }
+
+    void ILogLinkOwner.Arriving(LogLink link) => Post(new Event(EventKind.Arriving) { Link = link });
 
     void ILogLinkOwner.Drained(LogLink link) => Post(new Event(EventKind.Drained) { Link = link });
 
@@ -445,6 +448,9 @@ internal sealed partial class MimeiReplica : IReplicaPort, ILogLinkOwner, IClock
                     happened.Link!.Worked();
                 }
 
+                break;
+            case EventKind.Arriving:
+                if (_links.ContainsKey(happened.Link!.Number)) _core.Arriving(happened.Link.Number);
                 break;
             case EventKind.Malformed:
                 if (_links.ContainsKey(happened.Link!.Number)) _core.Malformed(happened.Link.Number, happened.Text!);

@@ -24,7 +24,7 @@ internal sealed record ReplicationOptions
     /// <summary>How long the other side may take to answer the first message.</summary>
     public TimeSpan HelloTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
-    /// <summary>How long one message may take to be sent; who reads more slowly is given up.</summary>
+    /// <summary>How long a piece of what is sent (<see cref="Leither.Replication.LogProtocol.MaxPieceBytes"/>) may take; who reads more slowly is given up.</summary>
     public TimeSpan SendTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
     /// <summary>The first pause before a MiMei's sources are looked for again.</summary>
