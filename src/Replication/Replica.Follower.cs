@@ -20,7 +20,6 @@ public sealed partial class Replica
     private const int TickMs = 100;
 
     private readonly Dictionary<long, SourceStream> _sources = [];
-    private Ack _acknowledged = new(0, 0, 0);
 
     /// <summary>A source.</summary>
     private sealed class SourceStream(long stream, PeerId peer, long now)
@@ -84,6 +83,9 @@ public sealed partial class Replica
         public long CheckedMs { get; set; } = long.MinValue / 2;
 
         public long AcknowledgedMs { get; set; }
+
+        /// <summary>What it was told last is here.</summary>
+        public Ack Acknowledged { get; set; } = new(0, 0, 0);
     }
 
     private static SourceProgress Picture(SourceStream source, bool isFollowed) =>
@@ -327,14 +329,12 @@ public sealed partial class Replica
         foreach (SourceStream source in _sources.Values)
         {
             bool isTime = source == _active || source.IsWriter || _now - source.AcknowledgedMs >= IdleHeadMs;
-            if (source.IsOpen && isTime && (isDue || ack != _acknowledged))
+            if (source.IsOpen && isTime && (isDue || ack != source.Acknowledged))
             {
-                source.AcknowledgedMs = _now;
+                (source.AcknowledgedMs, source.Acknowledged) = (_now, ack);
                 _port.Send(source.Stream, ack);
             }
         }
-
-        _acknowledged = ack;
     }
 
     // ------------------------------------------------------------------ time
@@ -399,9 +399,6 @@ public sealed partial class Replica
             _progressMs = _now;
         }
 
-        if (_store.End is { } end && (end.SyncedSequence != _acknowledged.Synced || end.WrittenSequence != _acknowledged.Written))
-        {
-            Acknowledge(false);
-        }
+        Acknowledge(false);
     }
 }

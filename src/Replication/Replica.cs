@@ -188,7 +188,7 @@ public sealed partial class Replica
             {
                 // Its question whether this node lives stands behind all that is on its way.
                 source.AcknowledgedMs = _now;
-                _port.Send(stream, _acknowledged);
+                _port.Send(stream, source.Acknowledged);
             }
         }
     }

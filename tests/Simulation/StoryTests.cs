@@ -920,6 +920,31 @@ public class StoryTests
         }
     }
 
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
+    public void Each_source_hears_how_far_a_follower_is_whichever_it_follows(int seed)
+    {
+        SimWorld world = Started(seed, 3);
+        (SimNode writer, SimNode relay, SimNode follower) = (world.Nodes[0], world.Nodes[1], world.Nodes[2]);
+        world.Connect(relay, writer);
+        for (int i = 0; i < 3; i++)
+        {
+            Write(world, writer, 10);
+            Run(world, 3000);
+            if (i == 1)
+            {
+                world.Connect(follower, relay);
+                world.Connect(follower, writer);
+                Run(world, 3000);
+            }
+
+            foreach (SimNode source in i > 0 ? new[] { writer, relay } : [])
+            {
+                Assert.Equal(writer.Store.Last, source.Replica!.Followers.Single(f => f.Peer == follower.Peer).Written);
+            }
+        }
+    }
+
     /// <summary>A follower that has the beginning of a segment that has ended meanwhile, and how many bytes of the log it lacks.</summary>
     private static (SimWorld World, SimNode Writer, SimNode Follower, long Missing) WithABeginning(int seed)
     {

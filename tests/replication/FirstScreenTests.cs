@@ -45,6 +45,13 @@ public sealed class FirstScreenTests
         using RespClient client = cloud.Connect();
         Assert.Equal("OK", client.Call("AUTH", $"default@{home.Mid}/1", "").Text);
         Assert.Equal("hello", client.Call("GET", "greeting").Text);
+
+        // Who follows it and does not provide it is no provider, though the writer knows of it.
+        cloud.RunCommand("mimei", "sync", home.Mid, "--follow");
+        Wait.Until(() => home.RunCommand("mimei", "followers").Contains(cloud.Peer, StringComparison.Ordinal));
+        Assert.DoesNotContain(cloud.Peer, home.RunCommand("mimei", "findprovs", home.Mid), StringComparison.Ordinal);
+        cloud.RunCommand("mimei", "provide", home.Mid);
+        Assert.Contains(cloud.Peer, home.RunCommand("mimei", "findprovs", home.Mid), StringComparison.Ordinal);
     }
 
     [Fact]

@@ -27,7 +27,8 @@ internal sealed partial class ReplicationService
     /// <param name="Welcome">What it has; null: it gives nothing.</param>
     /// <param name="Head">How far its log goes; null: it showed no head that is signed.</param>
     /// <param name="Problem">Why it said nothing.</param>
-    private sealed record Answer(PeerId Peer, IReadOnlyList<Multiaddr> Addresses, Welcome? Welcome, Head? Head, string? Problem);
+    /// <param name="Shares">Whether it shares any MiMei: who follows one, and no more, does not.</param>
+    private sealed record Answer(PeerId Peer, IReadOnlyList<Multiaddr> Addresses, Welcome? Welcome, Head? Head, string? Problem, bool Shares = true);
 
     /// <inheritdoc/>
     public async Task<IReadOnlyList<MimeiProvider>> FindProvidersAsync(LeitherId mid, CancellationToken cancellation = default)
@@ -42,6 +43,7 @@ internal sealed partial class ReplicationService
 
         foreach (Answer answer in await AskAllAsync(mid, await NearAsync(mid, [], services, cancellation).ConfigureAwait(false), services, cancellation).ConfigureAwait(false))
         {
+            if (!answer.Shares) continue;
             Leither.Replication.ListedVersion newest = answer.Welcome is { Versions.Count: > 0 } welcome ? welcome.Versions[^1] : default;
             providers.Add(new MimeiProvider(
                 answer.Peer, answer.Addresses, newest.Number, newest.Block, answer.Head?.Position ?? newest.Position, answer.Welcome is { IsWriter: true }, IsThis: false, answer.Problem));
@@ -340,6 +342,10 @@ internal sealed partial class ReplicationService
                     _ => new Answer(peer, addresses, null, null, "it answered with something else"),
                 };
             }
+        }
+        catch (Libp2pException e) when (e.Error == Libp2pError.UnsupportedProtocol)
+        {
+            return new Answer(peer, addresses, null, null, "it shares no MiMei with other nodes", Shares: false);
         }
         catch (Exception e) when (e is IOException || (e is OperationCanceledException && !cancellation.IsCancellationRequested && !_stopping.IsCancellationRequested))
         {
