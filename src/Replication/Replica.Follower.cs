@@ -123,7 +123,7 @@ public sealed partial class Replica
         }
 
         _port.Send(stream, new Hello(
-            LogProtocol.Format, _mid, new Position(_log.Segment.Epoch, _log.To), _log.Length == 0 ? null : _log.Place, chain, _options.Follows, _writers.Term, _port.ProofFor(peer)));
+            LogProtocol.Format, _mid, new Position(_log.Segment.Epoch, _log.To), _log.Length == 0 ? null : _log.Place, chain, Follows, _writers.Term, _port.ProofFor(peer)));
     }
 
     private void Drop(SourceStream source)

@@ -945,6 +945,31 @@ public class StoryTests
         }
     }
 
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
+    public void A_writer_that_greets_a_follower_is_none_of_its_followers(int seed)
+    {
+        SimWorld world = Started(seed, 2);
+        (SimNode writer, SimNode follower) = (world.Nodes[0], world.Nodes[1]);
+        world.Connect(follower, writer);
+        Write(world, writer, 10);
+        Run(world, 3000);
+        world.Connect(writer, follower);
+        Run(world, 3000);
+        Assert.Empty(follower.Replica!.Followers);
+        Assert.Single(writer.Replica!.Followers);
+        AssertLevel();
+
+        // Once it is not the writer any more it follows.
+        TakeOver(world, follower, 1);
+        Run(world, 3000);
+        Write(world, follower, 10);
+        Run(world, 3000);
+        AssertLevel();
+
+        void AssertLevel() => Assert.Equal(writer.Store.State, follower.Store.State);
+    }
+
     /// <summary>A follower that has the beginning of a segment that has ended meanwhile, and how many bytes of the log it lacks.</summary>
     private static (SimWorld World, SimNode Writer, SimNode Follower, long Missing) WithABeginning(int seed)
     {
