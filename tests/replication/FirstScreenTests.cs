@@ -78,6 +78,23 @@ public sealed class FirstScreenTests
         Assert.Equal("hello", Get("/release"));
         Assert.DoesNotContain(home.Mid, cloud.RunCommand("mimei", "list"), StringComparison.Ordinal);
 
+        // One that the writer has no more is read from who still has it.
+        using Node phone = Node.Start(network, Places.Phone);
+        phone.RunCommand("mimei", "provide", home.Mid, "--from", home.AddressFor(phone));
+        Same.AwaitVersion(home.Mid, home, phone);
+        Wait.Until(() => phone.RunCommand("mimei", "versions", home.Mid).Split('\n').Length == home.RunCommand("mimei", "versions").Split('\n').Length);
+        home.RunCommand("mimei", "release", "2");
+        home.RunCommand("mimei", "delvers", "1");
+        Wait.Until(() => cloud.RunCommand("mimei", "findprovs", home.Mid).Contains(phone.Peer, StringComparison.Ordinal));
+        Wait.Until(() => Try("/1").Text == "OK");
+        Assert.Equal("hello", Get("/1"));
+
+        RespValue Try(string version)
+        {
+            using RespClient client = cloud.Connect();
+            return client.Call("AUTH", $"default@{home.Mid}{version}", "");
+        }
+
         string? Get(string version)
         {
             using RespClient client = cloud.Connect();

@@ -132,32 +132,45 @@ internal sealed partial class ReplicationService
     /// <inheritdoc/>
     public async Task<Mimei> OpenRemoteAsync(LeitherId mid, MimeiPlace place, CancellationToken cancellation = default)
     {
-        (MimeiInfo info, Answer answer) = await AskOneAsync(mid, [], cancellation, welcome => Listed(welcome, place) is not null).ConfigureAwait(false);
-        Welcome welcome = answer.Welcome!;
-        if (Listed(welcome, place) is not { } listed)
+        IReadOnlyList<(MimeiInfo Info, Answer Answer)> all = await AskForAsync(mid, [], cancellation).ConfigureAwait(false);
+        Exception? problem = null;
+        foreach ((MimeiInfo info, Answer answer) in all)
         {
-            throw new MimeiException(place.Kind switch
+            if (Listed(answer.Welcome!, place) is not { } listed) continue;
+            try
             {
-                _ when welcome.Versions.Count == 0 => $"ERR MiMei {mid} has no version yet that could be read from afar; MIMEI SYNC {mid} brings what it holds",
-                MimeiPlaceKind.Release => $"ERR no version of MiMei {mid} is released",
-                _ => $"ERR no node that can be reached has version {place} of MiMei {mid}; MIMEI FINDPROVS {mid} lists who has which",
-            });
+                return await OpenAsync(info, answer, listed).ConfigureAwait(false);
+            }
+            catch (Exception e) when (e is IOException or MimeiException)
+            {
+                problem ??= e; // another one may give what it lists
+            }
         }
 
-        // The signature on the version, of the author or of whom he let write, is what is trusted, and all blocks hang on it.
-        WriterSet writers = WritersOf(info, mid, welcome);
-        var blocks = new RemoteBlocks((asked, ended) => OpenSourceAsync(mid, answer, asked, ended), Options.RemoteCacheBytes, TimeSpan.FromSeconds(_server.Settings.Get(ConfigKeys.FetchTimeout)));
-        try
+        throw problem ?? new MimeiException(place.Kind switch
         {
-            await blocks.FetchAsync(listed.Block, cancellation).ConfigureAwait(false);
-            MimeiVersion version = MimeiVersion.Decode(blocks.Blocks.Get(listed.Block)!, writers);
-            if (version.Number != listed.Number) throw new IOException($"{answer.Peer} lists version {version.Number} of MiMei {mid} as version {listed.Number}");
-            return await RemoteMimei.OpenAsync(mid, version, blocks.Blocks, blocks.FetchAsync, _server.DefaultMimei.Keyspace, blocks, cancellation).ConfigureAwait(false);
-        }
-        catch
+            _ when all.All(static one => one.Answer.Welcome!.Versions.Count == 0) => $"ERR MiMei {mid} has no version yet that could be read from afar; MIMEI SYNC {mid} brings what it holds",
+            MimeiPlaceKind.Release => $"ERR no version of MiMei {mid} is released",
+            _ => $"ERR no node that can be reached has version {place} of MiMei {mid}; MIMEI FINDPROVS {mid} lists who has which",
+        });
+
+        async Task<Mimei> OpenAsync(MimeiInfo info, Answer answer, Leither.Replication.ListedVersion listed)
         {
-            blocks.Dispose();
-            throw;
+            // The signature on the version, of the author or of whom he let write, is what is trusted, and all blocks hang on it.
+            WriterSet writers = WritersOf(info, mid, answer.Welcome!);
+            var blocks = new RemoteBlocks((asked, ended) => OpenSourceAsync(mid, answer, asked, ended), Options.RemoteCacheBytes, TimeSpan.FromSeconds(_server.Settings.Get(ConfigKeys.FetchTimeout)));
+            try
+            {
+                await blocks.FetchAsync(listed.Block, cancellation).ConfigureAwait(false);
+                MimeiVersion version = MimeiVersion.Decode(blocks.Blocks.Get(listed.Block)!, writers);
+                if (version.Number != listed.Number) throw new IOException($"{answer.Peer} lists version {version.Number} of MiMei {mid} as version {listed.Number}");
+                return await RemoteMimei.OpenAsync(mid, version, blocks.Blocks, blocks.FetchAsync, _server.DefaultMimei.Keyspace, blocks, cancellation).ConfigureAwait(false);
+            }
+            catch
+            {
+                blocks.Dispose();
+                throw;
+            }
         }
     }
 
@@ -372,23 +385,29 @@ internal sealed partial class ReplicationService
     /// <summary>What a MiMei that is not here is: from the first who says it, for it certifies itself.</summary>
     private async Task<MimeiInfo> AskInfoAsync(LeitherId mid, IReadOnlyList<Multiaddr> from, CancellationToken cancellation) => (await AskOneAsync(mid, from, cancellation).ConfigureAwait(false)).Info;
 
-    private async Task<(MimeiInfo Info, Answer Answer)> AskOneAsync(LeitherId mid, IReadOnlyList<Multiaddr> from, CancellationToken cancellation, Func<Welcome, bool>? isPreferred = null)
+    private async Task<(MimeiInfo Info, Answer Answer)> AskOneAsync(LeitherId mid, IReadOnlyList<Multiaddr> from, CancellationToken cancellation) =>
+        (await AskForAsync(mid, from, cancellation).ConfigureAwait(false))[0];
+
+    /// <summary>Who has a MiMei, whoever has most of it first, and none of it forged: at least one.</summary>
+    /// <exception cref="MimeiException">Nobody who can be reached has it.</exception>
+    private async Task<IReadOnlyList<(MimeiInfo Info, Answer Answer)>> AskForAsync(LeitherId mid, IReadOnlyList<Multiaddr> from, CancellationToken cancellation)
     {
         NetworkServices services = await _network.StartAsync().WaitAsync(cancellation).ConfigureAwait(false);
         // Those who were named are asked first: the network need not know of it.
-        if (from.Count > 0 && Best(await AskAllAsync(mid, from, services, cancellation).ConfigureAwait(false)) is { } named) return named;
+        if (from.Count > 0 && Sound(await AskAllAsync(mid, from, services, cancellation).ConfigureAwait(false)) is { Count: > 0 } named) return named;
         IReadOnlyList<Answer> answers = await AskAllAsync(mid, await NearAsync(mid, from, services, cancellation).ConfigureAwait(false), services, cancellation).ConfigureAwait(false);
-        if (Best(answers) is { } found) return found;
+        if (Sound(answers) is { Count: > 0 } found) return found;
         string why = answers.FirstOrDefault(static a => a.Problem is not null) is { } answer ? $": {answer.Peer} says {answer.Problem}" : from.Count == 0 && answers.Count == 0 ? ": the network names nobody who has it" : "";
         throw new MimeiException($"ERR MiMei {mid} cannot be had{why}");
 
-        (MimeiInfo, Answer)? Best(IReadOnlyList<Answer> answers)
+        List<(MimeiInfo, Answer)> Sound(IReadOnlyList<Answer> answers)
         {
-            foreach (Answer answer in answers.Where(static a => a.Welcome is not null).OrderByDescending(a => isPreferred?.Invoke(a.Welcome!)).ThenByDescending(static a => a.Head?.Position.Sequence ?? 0))
+            var sound = new List<(MimeiInfo, Answer)>();
+            foreach (Answer answer in answers.Where(static a => a.Welcome is not null).OrderByDescending(static a => a.Head?.Position.Sequence ?? 0))
             {
                 try
                 {
-                    return (MimeiInfo.Decode(answer.Welcome!.Info.Span, mid), answer);
+                    sound.Add((MimeiInfo.Decode(answer.Welcome!.Info.Span, mid), answer));
                 }
                 catch (MimeiException)
                 {
@@ -396,7 +415,7 @@ internal sealed partial class ReplicationService
                 }
             }
 
-            return null;
+            return sound;
         }
     }
 
