@@ -30,6 +30,17 @@ internal static class StorySteps
             MaxTailBytes = maxTailBytes,
         };
 
+    /// <summary>A writer, and a follower that has what was written there.</summary>
+    public static (SimWorld World, SimNode Writer, SimNode Follower) Followed(int seed, int entries)
+    {
+        SimWorld world = Started(seed, 2);
+        (SimNode writer, SimNode follower) = (world.Nodes[0], world.Nodes[1]);
+        world.Connect(follower, writer);
+        Write(world, writer, entries);
+        Run(world, 3000);
+        return (world, writer, follower);
+    }
+
     public static void Run(SimWorld world, long ms) => world.Clock.RunUntil(world.Clock.NowMs + ms);
 
     public static void Write(SimWorld world, SimNode writer, int entries)

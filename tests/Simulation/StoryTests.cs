@@ -949,11 +949,7 @@ public class StoryTests
     [MemberData(nameof(AllSeeds))]
     public void A_writer_that_greets_a_follower_is_none_of_its_followers(int seed)
     {
-        SimWorld world = Started(seed, 2);
-        (SimNode writer, SimNode follower) = (world.Nodes[0], world.Nodes[1]);
-        world.Connect(follower, writer);
-        Write(world, writer, 10);
-        Run(world, 3000);
+        (SimWorld world, SimNode writer, SimNode follower) = Followed(seed, entries: 10);
         world.Connect(writer, follower);
         Run(world, 3000);
         Assert.Empty(follower.Replica!.Followers);

@@ -19,11 +19,7 @@ public class VersionTests
     [MemberData(nameof(AllSeeds))]
     public void A_version_that_is_told_before_the_head_that_shows_its_place_is_listed(int seed)
     {
-        SimWorld world = Started(seed, 2);
-        (SimNode writer, SimNode follower) = (world.Nodes[0], world.Nodes[1]);
-        world.Connect(follower, writer);
-        Write(world, writer, 10);
-        Run(world, 3000);
+        (SimWorld world, SimNode writer, SimNode follower) = Followed(seed, entries: 10);
         HoldHeadsUntilAVersionIsTold(world);
         MakeVersion(world, writer);
         Run(world, 3000);
@@ -129,11 +125,7 @@ public class VersionTests
     [MemberData(nameof(AllSeeds))]
     public void A_version_that_a_disk_did_not_take_is_listed_once_it_does(int seed)
     {
-        SimWorld world = Started(seed, 2);
-        (SimNode writer, SimNode follower) = (world.Nodes[0], world.Nodes[1]);
-        world.Connect(follower, writer);
-        Write(world, writer, 10);
-        Run(world, 3000);
+        (SimWorld world, SimNode writer, SimNode follower) = Followed(seed, entries: 10);
         ((SimStore)follower.Store).TakesNoVersions = true;
         MakeVersion(world, writer);
         Run(world, 3000);
