@@ -484,7 +484,7 @@ public sealed unsafe class Dispatcher : IDisposable
             session.Mimei.Tracking.Limit();
         }
 
-        if ((flags & CommandFlags.Write) != 0 && !_server.LogAccepts(session, args, count, out string? refusal))
+        if ((flags & CommandFlags.Write) != 0 && !_server.LogAccepts(session, spec, args, count, out string? refusal))
         {
             session.LacksWrites |= session.IsSource;
             Refuse(session, spec, refusal);

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Leither.Ipfs.Multiformats;
 using Leither.MmDb.Commands;
 using Leither.MmDb.Memory;
 using Leither.MmDb.Values;
@@ -73,6 +74,14 @@ public sealed unsafe class Keyspace : IDisposable
     internal Compactor Compactor { get; private set; }
     /// <summary>The function libraries that belong to the data.</summary>
     public Scripting.FunctionCatalog Functions { get; } = new();
+    /// <summary>The root of the files that a MiMei of files holds; none: it holds none. (Reading it is for any thread; changing it goes by <see cref="MmDb.Effects.SetFiles"/>.)</summary>
+    public Cid Files
+    {
+        get => _files is Cid root ? root : default;
+        internal set => _files = value.IsNone ? null : value;
+    }
+
+    private volatile object? _files; // a boxed CID: it is longer than what is written at once
     /// <summary>The keyspace's chance.</summary>
     public FastRandom Random;
     /// <summary>The seed of all key hashes.</summary>
@@ -303,6 +312,7 @@ public sealed unsafe class Keyspace : IDisposable
             Functions.Set(name, code);
         }
 
+        Files = other.Files;
         Effects.MemoryExchanged();
         other.Effects.MemoryExchanged();
         _noted.Clear();

@@ -62,6 +62,8 @@ public sealed class Mimei : IDisposable
     public WriteLog? Log { get; set; }
     /// <summary>Makes checkpoints; null when the node keeps no files.</summary>
     public ICheckpointer? Checkpointer { get; set; }
+    /// <summary>Whether it holds files, and no keys.</summary>
+    public bool HoldsFiles { get; internal set; }
     /// <summary>Makes its versions; null where it has none.</summary>
     public Versions.Versioner? Versions { get; set; }
     /// <summary>
@@ -96,6 +98,9 @@ public sealed class Mimei : IDisposable
 
     /// <summary>Of one that is not here, brings a block here.</summary>
     internal Leither.MmDb.Versions.RemoteMimei.Fetch? Fetch { get; init; }
+
+    /// <summary>Of one that is not here, the blocks that came.</summary>
+    internal Leither.Ipfs.Blockstore.IBlockstore? Fetched { get; init; }
 
     /// <summary>Of one that is not here, the version that was asked for.</summary>
     internal MimeiPlace Asked { get; set; }
@@ -141,6 +146,8 @@ public sealed class Mimei : IDisposable
         {
             Keyspace.Effects.FunctionLoad(System.Text.Encoding.Latin1.GetString(name), code);
         }
+
+        Keyspace.Files = found.State.State.Files;
 
         // None of it is a change: there is nothing to be saved.
         Keyspace.Effects.EndEntry();

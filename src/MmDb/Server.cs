@@ -654,11 +654,17 @@ public sealed unsafe partial class Server : IDisposable
     }
 
     /// <summary>Whether what the session is bound to can be written to, and the write be logged; otherwise the error that refuses it before it runs.</summary>
-    internal bool LogAccepts(Session session, Resp.Slice* args, int count, [NotNullWhen(false)] out string? refusal)
+    internal bool LogAccepts(Session session, CommandSpec spec, Resp.Slice* args, int count, [NotNullWhen(false)] out string? refusal)
     {
         if (session.Mimei.IsReadOnly)
         {
             refusal = Versions.VersionHistory.WriteRefusal(session.Mimei);
+            return false;
+        }
+
+        if (session.Mimei.HoldsFiles && spec.Parent != MimeiCommands.Mimei)
+        {
+            refusal = Errors.HoldsFiles;
             return false;
         }
 

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Leither.Ipfs.Multiformats;
 using Leither.MmDb.Log;
 using Leither.MmDb.Memory;
 using Leither.MmDb.Values;
@@ -68,6 +69,15 @@ internal abstract unsafe class Snapshot
             to = SnapshotWriter.Varint(to + bytes.Length, (ulong)code.Length);
             code.CopyTo(new Span<byte>(to, code.Length));
             _writer.Commit(to + code.Length);
+        }
+
+        if (keyspace.Files is { IsNone: false } files)
+        {
+            byte* to = _writer.Reserve(2 + Cid.MaxLength);
+            *to++ = (byte)SnapshotPiece.Files;
+            int length = files.Write(new Span<byte>(to + 1, Cid.MaxLength));
+            to = SnapshotWriter.Varint(to, (ulong)length);
+            _writer.Commit(to + length);
         }
 
         keyspace.Snapshot = this;

@@ -21,6 +21,7 @@ namespace Leither.MmDb;
 /// Pending     u64 id, varint group, varint n, n times: id, u64 delivered, varint deliveries, varint slot of its consumer
 /// ExpiringElements  as Elements, and an i64 behind each value: when that field expires, Unix milliseconds
 /// Function    varint length, a library's name, varint length, its source
+/// Files       varint length, the root of the files: a CID in binary
 /// NewElement  u64 id, varint length, field or member
 /// </code>
 /// An id of a stream's entry is two u64, a name a varint length and the bytes.
@@ -48,6 +49,8 @@ internal enum SnapshotPiece : byte
     Function = 9,
     /// <summary>An element of a big hash, set or sorted set that there was not when the snapshot began. Only snapshots of changes have such; never stored.</summary>
     NewElement = 10,
+    /// <summary>The root of a MiMei's files, where it has any.</summary>
+    Files = 11,
 }
 
 /// <summary>Receives a snapshot's pieces, whole ones in each chunk, and does with them in the background what it likes.</summary>

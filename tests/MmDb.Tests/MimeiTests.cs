@@ -74,7 +74,6 @@ public sealed class MimeiTests : IDisposable
     [InlineData("MIMEI CREATE DB SIZE 3", "-ERR syntax error")]
     [InlineData("MIMEI CREATE DB RIGHT x", "-ERR value is not an integer or out of range")]
     [InlineData("MIMEI CREATE DB MARK \"\\xff\"", "-ERR mark, app and ext are texts in UTF-8 of up to 255 bytes")]
-    [InlineData("MIMEI CREATE FILE", "-ERR MiMei of files are not supported yet: create one of type DB")]
     [InlineData("MIMEI OPEN", "-ERR wrong number of arguments for 'mimei|open' command")]
     [InlineData("MIMEI OPEN nosuch", "-ERR no such MiMei 'nosuch'")]
     [InlineData("MIMEI OPEN nosuch VERSION", "-ERR syntax error")]

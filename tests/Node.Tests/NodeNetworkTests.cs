@@ -31,7 +31,7 @@ public sealed class NodeNetworkTests
         new Random(1).NextBytes(content);
         Cid root = one.Add(content);
         Cid block = Cid.Of(Multicodec.Raw, "a block"u8);
-        one.Content.PutLoose(block, "a block"u8);
+        one.Content.Loose.Put(block, "a block"u8);
         Assert.Null(one.Network.Figures);
         Assert.Equal(one.Network.Id, await other.Network.ConnectAsync(one.Address).WaitAsync(_patience));
         using (IContentRead read = other.Network.OpenRead(_patience))
@@ -55,7 +55,7 @@ public sealed class NodeNetworkTests
         var gateway = new HttpGateway(new NoStatus(), NodeLog.None) { Peers = () => one.Network.AcceptsOnThePort ? one.Network.AcceptAsync : null };
         using var port = new MiniServer("socket", wrap: inner => new PortHandler(inner, gateway.Take, () => null, NodeLog.None));
         Cid block = Cid.Of(Multicodec.Raw, "a block"u8);
-        one.Content.PutLoose(block, "a block"u8);
+        one.Content.Loose.Put(block, "a block"u8);
         var address = Multiaddr.Parse($"/ip4/127.0.0.1/tcp/{port.Port}/ws");
         Assert.Equal(one.Network.Id, await other.Network.ConnectAsync(address).WaitAsync(_patience));
         using (IContentRead read = other.Network.OpenRead(_patience))
@@ -89,7 +89,7 @@ public sealed class NodeNetworkTests
         await File.WriteAllTextAsync(file, SwarmKey.Generate().ToFile());
         await using TestNode one = new(Private), other = new(Private), stranger = new();
         Cid block = Cid.Of(Multicodec.Raw, "a block"u8);
-        one.Content.PutLoose(block, "a block"u8);
+        one.Content.Loose.Put(block, "a block"u8);
         Assert.False(one.Network.AcceptsOnThePort);
         one.Network.Begin();
         // It is there before anybody asks for it, and tells of that port alone.
@@ -163,7 +163,7 @@ public sealed class NodeNetworkTests
         Task<byte[]?> waiting = Task.Run(() => read.Get(later));
         await Task.WhenAny(waiting, Task.Delay(300));
         Assert.False(waiting.IsCompleted);
-        one.Content.PutLoose(later, "later"u8);
+        one.Content.Loose.Put(later, "later"u8);
         Assert.Equal("later"u8.ToArray(), await waiting.WaitAsync(_patience));
     }
 

@@ -52,20 +52,9 @@ public sealed class OverlayBlockstore(IBlockstore store, IBlockSource beneath) :
         Links = options.Links,
         Purge = options.Purge,
         MaxDeadShare = options.MaxDeadShare,
-        Elsewhere = options.Elsewhere is null ? beneath : new Both(beneath, options.Elsewhere),
+        Elsewhere = options.Elsewhere is null ? beneath : new EitherSource(beneath, options.Elsewhere),
     });
 
     /// <inheritdoc/>
     public void Dispose() => store.Dispose();
-
-    private sealed class Both(IBlockSource first, IBlockSource second) : IBlockSource
-    {
-        public bool Has(in Cid cid) => first.Has(cid) || second.Has(cid);
-
-        public bool TryGetLength(in Cid cid, out int length) => first.TryGetLength(cid, out length) || second.TryGetLength(cid, out length);
-
-        public bool TryGet(in Cid cid, IBufferWriter<byte> destination) => first.TryGet(cid, destination) || second.TryGet(cid, destination);
-
-        public IEnumerable<Cid> Cids() => first.Cids().Concat(second.Cids().Where(cid => !first.Has(cid)));
-    }
 }

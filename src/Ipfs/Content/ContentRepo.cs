@@ -18,21 +18,10 @@ public readonly record struct PinnedBy(PinKind Kind, Cid By);
 /// <summary>A store of blocks with its roots. Any thread.</summary>
 public sealed class ContentRepo : IDisposable
 {
-    /// <summary>Blocks that came without a root are kept for so long after the last of them, for what leads to them to be put and pinned.</summary>
-    public static readonly TimeSpan LooseBlocksAge = TimeSpan.FromMinutes(10);
-
     private readonly Lock _collecting = new(), _gate = new(); // the first is held before the second
-    /// <summary>So many blocks are remembered that were put with all that they lead to, until something that leads to them is put.</summary>
-    private const int MaxWhole = 1 << 18;
-
-    private readonly TimeProvider _time;
     private readonly RootList _roots;
 
     // Under _gate.
-    private readonly HashSet<Cid> _whole = []; // put loose, as all was that they lead to: to pin one nothing need be read
-    private IDisposable? _looseBlocks;
-    private ITimer? _looseTimer;
-    private long _lastLoose, _removals;
     private long _collections; // odd while one runs
     private bool _isDisposed;
 
@@ -41,13 +30,16 @@ public sealed class ContentRepo : IDisposable
     public ContentRepo(IBlockstore blocks, IFolder folder, TimeProvider? time = null)
     {
         Blocks = blocks;
-        _time = time ?? TimeProvider.System;
+        Loose = new LooseBlocks(blocks, time);
         _roots = new RootList(folder);
         Files = new FileTree(blocks, UnixFsProfile.V0, _roots.Files);
     }
 
     /// <summary>The blocks.</summary>
     public IBlockstore Blocks { get; }
+
+    /// <summary>Puts blocks that nothing leads to yet. They are durable when something that leads to them is pinned.</summary>
+    public LooseBlocks Loose { get; }
 
     /// <summary>The tree of files that can be changed. <see cref="FlushFiles"/> makes changes last.</summary>
     public FileTree Files { get; }
@@ -58,64 +50,13 @@ public sealed class ContentRepo : IDisposable
     /// <summary>Keeps all blocks that are put from now on until the result is disposed.</summary>
     public IDisposable Protect() => Blocks.ProtectPuts();
 
-    /// <summary>
-    /// Puts a block that nothing leads to yet; it is kept for <see cref="LooseBlocksAge"/> after the last such. Durable when something that leads to
-    /// it is pinned.
-    /// </summary>
-    public bool PutLoose(in Cid cid, ReadOnlySpan<byte> block)
-    {
-        List<Cid>? links = LinksOf(cid, block);
-        long removals;
-        lock (_gate)
-        {
-            ObjectDisposedException.ThrowIf(_isDisposed, this);
-            _looseBlocks ??= Blocks.ProtectPuts();
-            _looseTimer ??= _time.CreateTimer(_ => EndLoose(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
-            if (_lastLoose == 0) _looseTimer.Change(LooseBlocksAge, Timeout.InfiniteTimeSpan);
-            _lastLoose = Math.Max(1, _time.GetTimestamp());
-            removals = _removals;
-        }
-
-        bool isNew = Blocks.Put(cid, block);
-        lock (_gate)
-        {
-            if (links is not null && removals == _removals && _looseBlocks is not null && links.TrueForAll(_whole.Contains))
-            {
-                foreach (Cid link in links) _whole.Remove(link);
-                if (_whole.Count == MaxWhole) _whole.Clear();
-                _whole.Add(cid);
-            }
-        }
-
-        return isNew;
-    }
-
-    /// <summary>Takes a block away, whatever leads to it; false if it is not there.</summary>
-    public bool Remove(in Cid cid)
-    {
-        // Before: what is put from now on is not whole through it. After: nor is what was put while it went.
-        Forget();
-        bool wasThere = Blocks.Delete(cid);
-        Forget();
-        return wasThere;
-
-        void Forget()
-        {
-            lock (_gate)
-            {
-                _removals++;
-                _whole.Clear();
-            }
-        }
-    }
-
     /// <summary>Pins what is here, durably; false if it was so.</summary>
     /// <exception cref="BlockMissingException">Something that it would keep is not here.</exception>
     /// <exception cref="IOException">It could not be written, or a block is malformed.</exception>
     public bool Pin(in Cid cid, PinKind kind, CancellationToken cancellation = default)
     {
         if (_roots.PinOf(cid) == kind) return false;
-        if (kind == PinKind.Recursive && IsWhole(cid)) return PinChecked(cid, kind);
+        if (kind == PinKind.Recursive && Loose.IsWhole(cid)) return PinChecked(cid, kind);
         long before = Volatile.Read(ref _collections);
         Check(cid, kind, cancellation);
         if (before % 2 == 0)
@@ -217,11 +158,9 @@ public sealed class ContentRepo : IDisposable
         {
             if (_isDisposed) return;
             _isDisposed = true;
-            _looseTimer?.Dispose();
-            _looseBlocks?.Dispose();
-            _looseBlocks = null;
         }
 
+        Loose.Dispose();
         _roots.Dispose();
         Blocks.Dispose();
     }
@@ -276,53 +215,6 @@ public sealed class ContentRepo : IDisposable
                 Links.AddTo(links, cid.Codec, Blocks.Get(cid) ?? throw new BlockMissingException(cid));
                 foreach (Cid link in links) open.Push(link);
             }
-        }
-    }
-
-    /// <summary>Whether a block was put lately with all that it leads to. Its protection then begins anew.</summary>
-    private bool IsWhole(in Cid cid)
-    {
-        lock (_gate)
-        {
-            if (_looseBlocks is null || !_whole.Contains(cid)) return false;
-            _lastLoose = Math.Max(1, _time.GetTimestamp());
-            return true;
-        }
-    }
-
-    /// <summary>What a block leads to; null where nobody can tell.</summary>
-    private static List<Cid>? LinksOf(in Cid cid, ReadOnlySpan<byte> block)
-    {
-        if (cid.Codec == Multicodec.Raw) return [];
-        if (!Links.CanWalk(cid.Codec)) return null;
-        try
-        {
-            var links = new List<Cid>();
-            Links.AddTo(links, cid.Codec, block);
-            return links;
-        }
-        catch (MalformedBlockException)
-        {
-            return null; // whoever pins it is told
-        }
-    }
-
-    private void EndLoose()
-    {
-        lock (_gate)
-        {
-            if (_isDisposed) return;
-            TimeSpan left = LooseBlocksAge - _time.GetElapsedTime(_lastLoose);
-            if (left > TimeSpan.Zero)
-            {
-                _looseTimer!.Change(left + TimeSpan.FromMilliseconds(1), Timeout.InfiniteTimeSpan);
-                return;
-            }
-
-            _lastLoose = 0;
-            _whole.Clear();
-            _looseBlocks?.Dispose();
-            _looseBlocks = null;
         }
     }
 }

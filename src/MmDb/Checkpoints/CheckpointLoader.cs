@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Leither.Ipfs.Files;
+using Leither.Ipfs.Multiformats;
 using Leither.MmDb.Log;
 using Leither.MmDb.Memory;
 using Leither.MmDb.Values;
@@ -282,6 +283,11 @@ internal sealed unsafe class CheckpointLoader
                     string library = System.Text.Encoding.Latin1.GetString(name, nameLength);
                     byte* code = reader.Bytes(out int codeLength);
                     _keyspace.Functions.Set(library, new ReadOnlySpan<byte>(code, codeLength).ToArray());
+                    break;
+                case SnapshotPiece.Files:
+                    byte* root = reader.Bytes(out int rootLength);
+                    _keyspace.Files = Cid.TryRead(new ReadOnlySpan<byte>(root, rootLength), out Cid files) ? files
+                        : throw new SnapshotFormatException("the root of the files is no CID that this version knows");
                     break;
                 default:
                     throw new SnapshotFormatException("a piece is of a kind that this version does not know");

@@ -233,6 +233,8 @@ public static class Errors
     public static ReadOnlySpan<byte> OutOfMemory => "OOM command not allowed when used memory > 'maxmemory'."u8;
     /// <summary>The log cannot be written; the reason follows.</summary>
     public const string NotLogged = "MISCONF Errors writing to the AOF file: ";
+    /// <summary>A write of keys where there are none.</summary>
+    public const string HoldsFiles = "WRONGTYPE this MiMei holds files, and no keys; MIMEI ADD and MIMEI SETCID change what it holds";
     /// <summary>There is no log, and the last checkpoint failed.</summary>
     public const string NotSaved = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify the data set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.";
     /// <summary>A write where only a master takes any.</summary>

@@ -137,7 +137,7 @@ public static unsafe class HyperLogLogCommands
             }
 
             // Only a read: where nothing can be written, the answer is as good without being kept. A replica keeps what its master kept.
-            if ((c.Keyspace.IsWriter || c.Keyspace.FollowsSource) && c.Server.LogAccepts(c.Session, c.Args, c.Count, out _))
+            if ((c.Keyspace.IsWriter || c.Keyspace.FollowsSource) && c.Server.LogAccepts(c.Session, c.Spec, c.Args, c.Count, out _))
             {
                 c.Effects.HyperLogLogCount(key);
             }

@@ -170,6 +170,8 @@ public static unsafe class IpfsCommands
     /// <summary>The family.</summary>
     public static IEnumerable<CommandSpec> All => [Ipfs];
 
+    internal static ReadOnlySpan<byte> NoSuchProfile => "ERR no such profile. Those that there are: unixfs-v0-2015, unixfs-v1-2025"u8;
+
     private static Arg Profile => Arg.String("profile").Token("PROFILE").Shown("unixfs-v0-2015|unixfs-v1-2025").Optional();
 
     private static void RunHelp(CommandContext c) => c.Help(
@@ -254,7 +256,7 @@ public static unsafe class IpfsCommands
             {
                 if (UnixFsProfile.Find(c.Text(++i, 64)) is not { } profile)
                 {
-                    c.Error("ERR no such profile. Those that there are: unixfs-v0-2015, unixfs-v1-2025"u8);
+                    c.Error(NoSuchProfile);
                     return false;
                 }
 
@@ -287,7 +289,7 @@ public static unsafe class IpfsCommands
             static (c, bytes) => c.Reply.Bulk(bytes.AsSpan()));
     }
 
-    private static byte[] Read(UnixFsStream file, long offset, int count)
+    internal static byte[] Read(UnixFsStream file, long offset, int count)
     {
         file.Position = offset;
         byte[] bytes = new byte[Math.Clamp(file.Length - offset, 0, count)];
@@ -302,30 +304,31 @@ public static unsafe class IpfsCommands
             c,
             repo,
             path,
-            (blocks, at) =>
-            {
-                UnixFsNode directory = NodeAt(blocks, at);
-                var entries = new List<Listed>();
-                foreach (UnixFsLink link in UnixFsDirectory.List(blocks, directory))
-                {
-                    if (entries.Count == MaxListed) throw new IOException($"'{at}' has more than {MaxListed} entries");
-                    // What entries are is looked up in what is here: a listing fetches the folder, and nothing in it.
-                    entries.Add(Look(repo, link));
-                }
-
-                return entries;
-            },
+            (blocks, at) => List(blocks, NodeAt(blocks, at), repo.Blocks),
             WriteListed);
     }
 
+    /// <summary>The entries of a directory. What they are is looked up in what is here: a listing fetches the directory, and nothing in it.</summary>
+    internal static List<Listed> List(IBlockSource blocks, UnixFsNode directory, IBlockSource here)
+    {
+        var entries = new List<Listed>();
+        foreach (UnixFsLink link in UnixFsDirectory.List(blocks, directory))
+        {
+            if (entries.Count == MaxListed) throw new IOException($"{directory.Cid} has more than {MaxListed} entries");
+            entries.Add(Look(here, link));
+        }
+
+        return entries;
+    }
+
     /// <summary>What an entry is, as far as its block is here.</summary>
-    private static Listed Look(ContentRepo repo, UnixFsLink link)
+    private static Listed Look(IBlockSource here, UnixFsLink link)
     {
         if (link.Cid.Codec == Multicodec.Raw) return new Listed(link.Name, link.Cid, "file", (long)(link.Tsize ?? 0), (long)(link.Tsize ?? 0));
         long total = (long)(link.Tsize ?? 0);
         try
         {
-            UnixFsNode node = UnixFsNode.Load(repo.Blocks, link.Cid);
+            UnixFsNode node = UnixFsNode.Load(here, link.Cid);
             return new Listed(link.Name, link.Cid, TypeOf(node.Type), node.IsDirectory ? 0 : (long)node.FileSize, total);
         }
         catch (Exception e) when (e is BlockMissingException or MalformedBlockException)
@@ -334,7 +337,7 @@ public static unsafe class IpfsCommands
         }
     }
 
-    private static void WriteListed(CommandContext c, List<Listed> entries)
+    internal static void WriteListed(CommandContext c, List<Listed> entries)
     {
         c.Reply.Array(entries.Count);
         foreach (Listed entry in entries)
@@ -361,15 +364,13 @@ public static unsafe class IpfsCommands
             c,
             repo,
             path,
-            (blocks, at) =>
-            {
-                UnixFsNode node = NodeAt(blocks, at);
-                return new FileStat(node.Cid, node.Type, node.IsDirectory ? 0 : node.FileSize, node.TotalSize, node.Links.Count, node.Data.Mode, node.Data.Mtime);
-            },
+            (blocks, at) => Stat(NodeAt(blocks, at)),
             WriteStat);
     }
 
-    private static void WriteStat(CommandContext c, FileStat stat)
+    internal static FileStat Stat(UnixFsNode node) => new FileStat(node.Cid, node.Type, node.IsDirectory ? 0 : node.FileSize, node.TotalSize, node.Links.Count, node.Data.Mode, node.Data.Mtime);
+
+    internal static void WriteStat(CommandContext c, FileStat stat)
     {
         c.Reply.Map(7);
         MimeiCommands.Field(c.Reply, "cid", stat.Cid.ToString());
@@ -394,13 +395,23 @@ public static unsafe class IpfsCommands
 
         if (c.Is(2, "mput"u8))
         {
-            PutBlocks(c, repo);
+            if (TryBlocks(c, out BlockWords? words)) c.Aside(() => words.Put(repo.Loose), static (c, added) => c.Reply.Integer(added), keptWords: 3);
             return;
         }
 
         if (c.Is(2, "mget"u8))
         {
-            GetBlocks(c, repo);
+            if (!TryCids(c, out Cid[] cids)) return;
+            Reading(
+                c,
+                repo,
+                read =>
+                {
+                    read.FetchAsync(cids).GetAwaiter().GetResult();
+                    return GetBlocks(repo.Blocks, cids);
+                },
+                WriteBlocks,
+                keptWords: 3);
             return;
         }
 
@@ -417,7 +428,7 @@ public static unsafe class IpfsCommands
         else
         {
             c.Aside(
-                () => repo.FindPin(cid) is { } pin ? throw new IOException($"{cid} is kept by the pin on {pin.By}") : repo.Remove(cid) ? 1 : 0,
+                () => repo.FindPin(cid) is { } pin ? throw new IOException($"{cid} is kept by the pin on {pin.By}") : repo.Loose.Remove(cid) ? 1 : 0,
                 static (c, count) => c.Reply.Integer(count));
         }
     }
@@ -466,21 +477,52 @@ public static unsafe class IpfsCommands
             {
                 if (!named.IsNone && !named.Verify(block)) throw new IOException($"{named} is not the name of these bytes");
                 Cid cid = named.IsNone ? Cid.Of(codec, block) : named;
-                repo.PutLoose(cid, block);
+                repo.Loose.Put(cid, block);
                 return cid;
             },
             static (c, cid) => c.Reply.Bulk(Text(cid)),
             keptWords: 3);
     }
 
-    /// <summary>The loop's thread copies the words and does no more: CIDs are read, and blocks hashed, by another.</summary>
-    private static void PutBlocks(CommandContext c, ContentRepo repo)
+    /// <summary>Blocks to be put, as the command has them: the loop's thread copies the words and does no more. CIDs are read, and blocks hashed, by another.</summary>
+    internal sealed class BlockWords(byte[] words, int[] ends)
     {
+        /// <summary>Puts all of them or, when one is not what its CID says, none; gives how many are new. (Once.)</summary>
+        public int Put(LooseBlocks loose)
+        {
+            try
+            {
+                var cids = new Cid[ends.Length / 2];
+                for (int i = 0; i < cids.Length; i++)
+                {
+                    int start = i == 0 ? 0 : ends[2 * i - 1];
+                    string name = Encoding.ASCII.GetString(words, start, ends[2 * i] - start);
+                    if (!Cid.TryParse(name, out cids[i])) throw new IOException("not a CID");
+                    if (!cids[i].Verify(Block(i))) throw new IOException($"{cids[i]} is not the name of these bytes");
+                }
+
+                int added = 0;
+                for (int i = 0; i < cids.Length; i++) added += loose.Put(cids[i], Block(i)) ? 1 : 0;
+                return added;
+            }
+            finally
+            {
+                ArrayPool<byte>.Shared.Return(words);
+            }
+
+            ReadOnlySpan<byte> Block(int i) => words.AsSpan(ends[2 * i], ends[2 * i + 1] - ends[2 * i]);
+        }
+    }
+
+    /// <summary>Takes the blocks of BLOCK MPUT out of its words; or replies what is wrong with them.</summary>
+    internal static bool TryBlocks(CommandContext c, [NotNullWhen(true)] out BlockWords? blocks)
+    {
+        blocks = null;
         int count = (c.Count - 3) / 2;
         if (count == 0 || c.Count % 2 == 0)
         {
             c.SubcommandSyntax();
-            return;
+            return false;
         }
 
         long bytes = 0;
@@ -490,11 +532,11 @@ public static unsafe class IpfsCommands
             if (c[i].Length > (i % 2 == 0 ? BlockLimits.MaxBlockBytes : Cid.MaxTextLength))
             {
                 c.Error(i % 2 == 0 ? $"ERR a block has at most {BlockLimits.MaxBlockBytes} bytes" : "ERR not a CID");
-                return;
+                return false;
             }
         }
 
-        if (IsTooMuch(c, count, bytes)) return;
+        if (IsTooMuch(c, count, bytes)) return false;
         int[] ends = new int[2 * count];
         byte[] words = ArrayPool<byte>.Shared.Rent((int)bytes);
         for (int i = 0, end = 0; i < ends.Length; i++)
@@ -503,83 +545,54 @@ public static unsafe class IpfsCommands
             ends[i] = end += c[3 + i].Length;
         }
 
-        c.Aside(
-            () =>
-            {
-                try
-                {
-                    return PutBlocks(repo, words, ends);
-                }
-                finally
-                {
-                    ArrayPool<byte>.Shared.Return(words);
-                }
-            },
-            static (c, added) => c.Reply.Integer(added),
-            keptWords: 3);
+        blocks = new BlockWords(words, ends);
+        return true;
     }
 
-    private static int PutBlocks(ContentRepo repo, byte[] words, int[] ends)
+    /// <summary>Takes the CIDs of BLOCK MGET out of its words; or replies what is wrong with them.</summary>
+    internal static bool TryCids(CommandContext c, out Cid[] cids)
     {
-        var cids = new Cid[ends.Length / 2];
-        for (int i = 0; i < cids.Length; i++)
-        {
-            int start = i == 0 ? 0 : ends[2 * i - 1];
-            string name = Encoding.ASCII.GetString(words, start, ends[2 * i] - start);
-            if (!Cid.TryParse(name, out cids[i])) throw new IOException("not a CID");
-            if (!cids[i].Verify(Block(i))) throw new IOException($"{cids[i]} is not the name of these bytes");
-        }
-
-        int added = 0;
-        for (int i = 0; i < cids.Length; i++) added += repo.PutLoose(cids[i], Block(i)) ? 1 : 0;
-        return added;
-
-        ReadOnlySpan<byte> Block(int i) => words.AsSpan(ends[2 * i], ends[2 * i + 1] - ends[2 * i]);
-    }
-
-    private static void GetBlocks(CommandContext c, ContentRepo repo)
-    {
+        cids = [];
         if (c.Count < 4 || IsTooMuch(c, c.Count - 3, 0))
         {
             if (c.Count < 4) c.SubcommandSyntax();
-            return;
+            return false;
         }
 
-        var cids = new Cid[c.Count - 3];
+        cids = new Cid[c.Count - 3];
         for (int i = 0; i < cids.Length; i++)
         {
-            if (!TryCid(c, 3 + i, out cids[i])) return;
+            if (!TryCid(c, 3 + i, out cids[i])) return false;
         }
 
-        Reading(
-            c,
-            repo,
-            read =>
-            {
-                read.FetchAsync(cids).GetAwaiter().GetResult();
-                var blocks = new PooledBlock?[cids.Length];
-                long bytes = 0;
-                for (int i = 0; i < cids.Length; i++)
-                {
-                    if (!repo.Blocks.TryGetLength(cids[i], out int length) || bytes + length > MaxBatchBytes) continue;
-                    var block = new PooledBlock();
-                    blocks[i] = repo.Blocks.TryGet(cids[i], block) ? block : null;
-                    bytes += block.Length;
-                }
+        return true;
+    }
 
-                return blocks;
-            },
-            static (c, blocks) =>
-            {
-                c.Reply.Array(blocks.Length);
-                foreach (PooledBlock? block in blocks)
-                {
-                    if (block is null) c.Reply.Null();
-                    else c.Reply.Bulk(block.Span);
-                    block?.Dispose();
-                }
-            },
-            keptWords: 3);
+    /// <summary>Reads blocks, as many as one reply may have.</summary>
+    internal static PooledBlock?[] GetBlocks(IBlockSource source, Cid[] cids)
+    {
+        var blocks = new PooledBlock?[cids.Length];
+        long bytes = 0;
+        for (int i = 0; i < cids.Length; i++)
+        {
+            if (!source.TryGetLength(cids[i], out int length) || bytes + length > MaxBatchBytes) continue;
+            var block = new PooledBlock();
+            blocks[i] = source.TryGet(cids[i], block) ? block : null;
+            bytes += block.Length;
+        }
+
+        return blocks;
+    }
+
+    internal static void WriteBlocks(CommandContext c, PooledBlock?[] blocks)
+    {
+        c.Reply.Array(blocks.Length);
+        foreach (PooledBlock? block in blocks)
+        {
+            if (block is null) c.Reply.Null();
+            else c.Reply.Bulk(block.Span);
+            block?.Dispose();
+        }
     }
 
     private static bool IsTooMuch(CommandContext c, int blocks, long bytes)
@@ -600,7 +613,7 @@ public static unsafe class IpfsCommands
                 {
                     byte[] block = DagJson.ToCbor(json);
                     var cid = Cid.Of(Multicodec.DagCbor, block);
-                    repo.PutLoose(cid, block);
+                    repo.Loose.Put(cid, block);
                     return cid;
                 },
                 static (c, cid) => c.Reply.Bulk(Text(cid)));
@@ -737,7 +750,7 @@ public static unsafe class IpfsCommands
         if (c.Count > 3 && !TryText(c, 3, out path)) return;
         if (c.Is(2, "ls"u8) && c.Count <= 4)
         {
-            c.Aside(() => files.List(path.Length == 0 ? "/" : path).Select(l => Look(repo, l)).ToList(), WriteListed);
+            c.Aside(() => files.List(path.Length == 0 ? "/" : path).Select(l => Look(repo.Blocks, l)).ToList(), WriteListed);
         }
         else if (c.Is(2, "flush"u8) && c.Count == 3)
         {
@@ -871,7 +884,7 @@ public static unsafe class IpfsCommands
             answer);
     }
 
-    private static bool TryText(CommandContext c, int index, out string text)
+    internal static bool TryText(CommandContext c, int index, out string text)
     {
         ReadOnlySpan<byte> word = c[index].Span;
         text = "";
@@ -885,7 +898,7 @@ public static unsafe class IpfsCommands
         return true;
     }
 
-    private static bool TryCid(CommandContext c, int index, out Cid cid)
+    internal static bool TryCid(CommandContext c, int index, out Cid cid)
     {
         string text = c.Text(index, Cid.MaxTextLength + 10);
         if (!Cid.TryParse(text.StartsWith("/ipfs/", StringComparison.Ordinal) ? text["/ipfs/".Length..] : text, out cid))
@@ -903,7 +916,7 @@ public static unsafe class IpfsCommands
         return true;
     }
 
-    private static bool TryRange(CommandContext c, int from, out long offset, out int count)
+    internal static bool TryRange(CommandContext c, int from, out long offset, out int count)
     {
         offset = 0;
         long asked = MaxReadBytes;
@@ -929,7 +942,7 @@ public static unsafe class IpfsCommands
         return true;
     }
 
-    private static Cid BlockAt(IBlockSource blocks, string path)
+    internal static Cid BlockAt(IBlockSource blocks, string path)
     {
         ResolvedPath place = UnixFsPath.Resolve(blocks, path);
         return place.Rest.Count == 0 ? place.Cid : throw new UnixFsPathException($"'{path}' leads to a value in {place.Cid}, not to a block", isMissing: false);
@@ -943,7 +956,7 @@ public static unsafe class IpfsCommands
         return node.IsFile ? node : throw new UnixFsPathException($"'{path}' is a {TypeOf(node.Type)}, not a file", isMissing: false);
     }
 
-    private static string TypeOf(UnixFsType type) => type switch
+    internal static string TypeOf(UnixFsType type) => type switch
     {
         UnixFsType.File or UnixFsType.Raw => "file",
         UnixFsType.Directory or UnixFsType.HamtShard => "directory",
@@ -953,7 +966,7 @@ public static unsafe class IpfsCommands
 
     private static string Word(PinKind kind) => kind == PinKind.Recursive ? "recursive" : "direct";
 
-    private static byte[] Text(Cid cid) => Encoding.ASCII.GetBytes(cid.ToString());
+    internal static byte[] Text(Cid cid) => Encoding.ASCII.GetBytes(cid.ToString());
 
     private struct AddOptions
     {
@@ -965,5 +978,5 @@ public static unsafe class IpfsCommands
         }
     }
 
-    private sealed record Listed(string Name, Cid Cid, string Type, long Size, long Total);
+    internal sealed record Listed(string Name, Cid Cid, string Type, long Size, long Total);
 }

@@ -131,8 +131,12 @@ public static unsafe class MimeiCommands
     internal static ReadOnlySpan<byte> NoStore => "ERR this server keeps no files, so there is no place for another MiMei"u8;
 
     private static void RunHelp(CommandContext c) => c.Help(
+        "ADD <content> [PROFILE <profile>]",
+        "    Make a file of this content what the MiMei holds, and return its CID; of one that holds files, as GET, LS, SETCID and STAT.",
         "BACKUP [MEMO <text>]",
         "    Make a version of what there is now and return its number.",
+        "BLOCK GET <cid> | MGET <cid> [<cid> ...] | MPUT <cid> <bytes> [<cid> <bytes> ...]",
+        "    Read blocks of the MiMei, or put those of files that it is to hold: SETCID, within ten minutes, makes it hold them.",
         "CHECK [PURGE]",
         "    Verify every block, hash and signature of all versions, and the log; repair what can be repaired. PURGE makes",
         "    a checkpoint and leaves no byte of deleted versions and keys in any file, and says who else may have it.",
@@ -153,6 +157,8 @@ public static unsafe class MimeiCommands
         "    Return which nodes follow a MiMei here, how far each is, and by how many entries it lags.",
         "FORK [<cur|last|release|n>]",
         "    Make a MiMei of its own of a version and return its id.",
+        "GET [<path> [OFFSET <offset>] [COUNT <count>]]",
+        "    Return bytes of a file that the MiMei holds, 64 MiB at most.",
         "GROUP ADD <mid|name> <group> [<user> ...], GROUP DEL <mid|name> <group> [<user> ...], GROUP LIST <mid|name> [<group>]",
         "    Make a group of users (peer ids, node ids or user ids), change who is in it, or list groups. DEL without users deletes it.",
         "ID",
@@ -165,6 +171,8 @@ public static unsafe class MimeiCommands
         "    Return the MiMei of this node that the user may read, loaded or not.",
         "LOG [FROM <sequence>] [COUNT <count>]",
         "    Return entries of the log: sequence, time, bytes and effects. Without FROM, the last ones.",
+        "LS [<path>]",
+        "    List a folder that the MiMei holds: name, cid, type, size, total size.",
         "MAY <command> [<arg> ...]",
         "    Return 1 if the user of this connection may run a command here, 0 if not. With fewer arguments than it takes, only",
         "    the command is asked about and no key.",
@@ -193,9 +201,13 @@ public static unsafe class MimeiCommands
         "    said of all GROUPS or MEMBERS. The owner may do everything.",
         "RIGHT DEL <mid|name> <EVERYONE|GROUPS|MEMBERS|GROUP <group>|USER <user>>",
         "    Take their rights back.",
+        "SETCID <cid|path>",
+        "    Make content what the MiMei holds. What is not here is fetched.",
         "SHOW [<mid|name>]",
         "    Return what is here of a MiMei beside what other nodes have of it, whether they contradict each other, and which",
         "    is newer. One that nobody else knows of is not asked for.",
+        "STAT [<path>]",
+        "    Return what is known of a file or folder that the MiMei holds.",
         "SYNC <mid|name> [FROM <multiaddr> [<multiaddr> ...]] [FOLLOW]",
         "    Bring a MiMei here from other nodes, or what is new of it; with FOLLOW, go on following it until the node ends.",
         "TAKEOVER <mid|name> [CERT <certificate> | PREPARE]",
@@ -280,12 +292,6 @@ public static unsafe class MimeiCommands
         if (mimeis.Store is not { } store)
         {
             c.Error(NoStore);
-            return;
-        }
-
-        if (type == MimeiType.Files)
-        {
-            c.Error("ERR MiMei of files are not supported yet: create one of type DB"u8);
             return;
         }
 

@@ -1,3 +1,4 @@
+using System.Text;
 using Leither.Ipfs.Multiformats;
 using Leither.MmDb.Rights;
 using Leither.MmDb.Versions;
@@ -80,7 +81,7 @@ public static unsafe class VersionCommands
     };
 
     /// <summary>The family.</summary>
-    internal static IEnumerable<CommandSpec> All => [Backup, Diff, Fork, Log, Restore, Versions, .. VersionListCommands.All, .. VersionCheckCommands.All, .. VersionFileCommands.All, .. ReferenceCommands.All];
+    internal static IEnumerable<CommandSpec> All => [Backup, Diff, Fork, Log, Restore, Versions, .. VersionListCommands.All, .. VersionCheckCommands.All, .. VersionFileCommands.All, .. MimeiFileCommands.All, .. ReferenceCommands.All];
 
     private static ReadOnlySpan<byte> NoVersions => "ERR this server keeps no files, so there is no place for versions"u8;
 
@@ -101,7 +102,7 @@ public static unsafe class VersionCommands
                 return;
             }
 
-            memo = System.Text.Encoding.UTF8.GetString(c[3].Span);
+            memo = Encoding.UTF8.GetString(c[3].Span);
         }
 
         if (TryVersions(c, c.Mimei, out Versioner versions))
@@ -185,7 +186,7 @@ public static unsafe class VersionCommands
         }
         else
         {
-            c.Reply.Bulk(System.Text.Encoding.ASCII.GetBytes(name));
+            c.Reply.Bulk(Encoding.ASCII.GetBytes(name));
             c.Reply.Null();
         }
     }
@@ -250,7 +251,7 @@ public static unsafe class VersionCommands
                     foreach (EffectListing effect in entry.Effects)
                     {
                         c.Reply.Array(3);
-                        c.Reply.Bulk(System.Text.Encoding.ASCII.GetBytes(effect.Name));
+                        c.Reply.Bulk(Encoding.ASCII.GetBytes(effect.Name));
                         c.Reply.Integer(effect.Database);
                         c.Reply.Bulk(effect.Key);
                     }
@@ -302,11 +303,36 @@ public static unsafe class VersionCommands
             return;
         }
 
-        Server server = c.Server;
-        Working<(string Cursor, List<KeyDifference> Keys)>(
+        if (mimei.HoldsFiles)
+        {
+            Comparing(
+                c,
+                mimei,
+                (a, b),
+                (old, current) => StateDiff.CompareFiles(versions.Blocks, old.Files, current.Files, cursor, count, pattern),
+                static (c, found) => WriteDifferences(c, found.Cursor, found.Files.Count, i => (0, Encoding.UTF8.GetBytes(found.Files[i].Path), found.Files[i].Old, found.Files[i].New)));
+            return;
+        }
+
+        Comparing(
             c,
             mimei,
-            done => WithState(versions, a.Kind == MimeiPlaceKind.Current || b.Kind == MimeiPlaceKind.Current, (now, problem) =>
+            (a, b),
+            (old, current) => StateDiff.Compare(new Versions.Tree.NodeStore(versions.Blocks), old, current, cursor, count, pattern),
+            static (c, found) => WriteDifferences(c, found.Cursor, found.Keys.Count, i => (found.Keys[i].Database, found.Keys[i].Name, TypeOf(found.Keys[i].Old), TypeOf(found.Keys[i].New))));
+
+        static string? TypeOf(Values.DataType? type) => type is { } known ? Encoding.ASCII.GetString(KeyCommands.TypeName(known)) : null;
+    }
+
+    /// <summary>Compares the states of two places on another thread.</summary>
+    private static void Comparing<T>(CommandContext c, Mimei mimei, (MimeiPlace A, MimeiPlace B) places, Func<StateRoot, StateRoot, T> compare, Action<CommandContext, T> answer)
+    {
+        Versioner versions = mimei.Versions!;
+        Server server = c.Server;
+        Working<T>(
+            c,
+            mimei,
+            done => WithState(versions, places.A.Kind == MimeiPlaceKind.Current || places.B.Kind == MimeiPlaceKind.Current, (now, problem) =>
             {
                 if (problem is not null)
                 {
@@ -317,28 +343,30 @@ public static unsafe class VersionCommands
                 server.RunAside(
                     () =>
                     {
-                        var store = new Versions.Tree.NodeStore(versions.Blocks);
                         StateRoot StateOf(MimeiPlace place) => place.Kind == MimeiPlaceKind.Current
                             ? now!.State
-                            : StateRoot.Read(store, versions.Read(versions.NumberOf(place)).State);
-                        return StateDiff.Compare(store, StateOf(a), StateOf(b), cursor, count, pattern);
+                            : StateRoot.Read(new Versions.Tree.NodeStore(versions.Blocks), versions.Read(versions.NumberOf(place)).State);
+                        return compare(StateOf(places.A), StateOf(places.B));
                     },
                     done);
             }),
-            static (c, found) =>
-            {
-                c.Reply.Array(2);
-                c.Reply.Bulk(System.Text.Encoding.ASCII.GetBytes(found.Cursor));
-                c.Reply.Array(found.Keys.Count);
-                foreach (KeyDifference key in found.Keys)
-                {
-                    c.Reply.Array(4);
-                    c.Reply.Integer(key.Database);
-                    c.Reply.Bulk(key.Name);
-                    c.Reply.Bulk(key.Old is null ? "added"u8 : key.New is null ? "removed"u8 : "changed"u8);
-                    c.Reply.Bulk(KeyCommands.TypeName((key.New ?? key.Old)!.Value));
-                }
-            });
+            answer);
+    }
+
+    private static void WriteDifferences(CommandContext c, string cursor, int count, Func<int, (int Database, byte[] Name, string? Old, string? New)> at)
+    {
+        c.Reply.Array(2);
+        c.Reply.Bulk(Encoding.ASCII.GetBytes(cursor));
+        c.Reply.Array(count);
+        for (int i = 0; i < count; i++)
+        {
+            (int database, byte[] name, string? old, string? current) = at(i);
+            c.Reply.Array(4);
+            c.Reply.Integer(database);
+            c.Reply.Bulk(name);
+            c.Reply.Bulk(old is null ? "added"u8 : current is null ? "removed"u8 : "changed"u8);
+            c.Reply.Bulk(Encoding.ASCII.GetBytes((current ?? old)!));
+        }
     }
 
     private static void RunRestore(CommandContext c)
@@ -464,7 +492,7 @@ public static unsafe class VersionCommands
             static (c, record) =>
             {
                 c.Server.Mimeis.Add(record);
-                c.Reply.Bulk(System.Text.Encoding.ASCII.GetBytes(record.Id.ToString()));
+                c.Reply.Bulk(Encoding.ASCII.GetBytes(record.Id.ToString()));
             });
     }
 

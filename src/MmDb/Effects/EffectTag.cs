@@ -166,4 +166,7 @@ public enum EffectTag : byte
     FunctionDelete = 177,
     /// <summary>All function libraries go.</summary>
     FunctionFlush = 178,
+
+    /// <summary><c>bytes cid</c>: the files are those of this root, a CID in binary; none where it is empty.</summary>
+    FilesSet = 180,
 }

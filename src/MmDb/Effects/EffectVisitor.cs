@@ -50,6 +50,10 @@ internal abstract unsafe class EffectVisitor(int databases)
                 case EffectTag.FunctionFlush:
                     Function(tag, default);
                     break;
+                case EffectTag.FilesSet:
+                    byte* root = reader.Bytes(out int rootLength);
+                    Files(new ReadOnlySpan<byte>(root, rootLength));
+                    break;
                 default:
                     VisitKey(ref reader, tag, database);
                     break;
@@ -405,6 +409,9 @@ internal abstract unsafe class EffectVisitor(int databases)
 
     /// <summary>Function libraries change: one, or all.</summary>
     protected abstract void Function(EffectTag tag, ReadOnlySpan<byte> library);
+
+    /// <summary>The files become those of another root: a CID in binary, or nothing.</summary>
+    protected abstract void Files(ReadOnlySpan<byte> root);
 
     private void SetKey(ref EffectReader reader, int database)
     {

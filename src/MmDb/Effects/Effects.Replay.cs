@@ -82,7 +82,7 @@ public sealed unsafe partial class Effects
             default:
                 if (!ApplyString(ref reader, tag) && !ApplyHash(ref reader, tag) && !ApplyList(ref reader, tag)
                     && !ApplySet(ref reader, tag) && !ApplySortedSet(ref reader, tag)
-                    && !ApplyHyperLogLog(ref reader, tag) && !ApplyStream(ref reader, tag) && !ApplyFunction(ref reader, tag))
+                    && !ApplyHyperLogLog(ref reader, tag) && !ApplyStream(ref reader, tag) && !ApplyFunction(ref reader, tag) && !ApplyFiles(ref reader, tag))
                 {
                     throw new UnknownEffectException($"effect {(byte)tag} is not known to this version");
                 }

@@ -133,6 +133,9 @@ internal sealed unsafe class RdbSnapshotWriter : SnapshotThread
                     _out.Byte(RdbFormat.Function2);
                     _out.String(ReadName(ref reader));
                     break;
+                case SnapshotPiece.Files:
+                    ReadName(ref reader); // Redis has none
+                    break;
                 case SnapshotPiece.ExpiringElements:
                     AddElements(ref reader, expire: true);
                     break;

@@ -449,7 +449,7 @@ internal sealed unsafe class ScriptEngine : IDisposable
                 return Encoding.UTF8.GetString(notNow);
             }
 
-            if ((flags & CommandFlags.Write) != 0 && !_server.LogAccepts(run.Caller, args, count, out string? refusal))
+            if ((flags & CommandFlags.Write) != 0 && !_server.LogAccepts(run.Caller, spec, args, count, out string? refusal))
             {
                 return refusal;
             }

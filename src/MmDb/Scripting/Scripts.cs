@@ -151,7 +151,7 @@ internal sealed unsafe class Scripts(Server server) : IDisposable
         {
             if ((flags & ScriptFlags.NoWrites) == 0)
             {
-                if (!server.LogAccepts(c.Session, c.Args, c.Count, out string? refusal))
+                if (!server.LogAccepts(c.Session, c.Spec, c.Args, c.Count, out string? refusal))
                 {
                     c.Error(refusal);
                     return;

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Text;
+using Leither.Ipfs.Multiformats;
 using Leither.MmDb.Log;
 
 namespace Leither.MmDb.Versions;
@@ -63,6 +64,9 @@ internal static unsafe class LogListing
         protected override void Swapped(int a, int b) => Add(EffectTag.SwapDatabases, a, Encoding.ASCII.GetBytes($"{b}"));
 
         protected override void Function(EffectTag tag, ReadOnlySpan<byte> library) => Add(tag, 0, library);
+
+        protected override void Files(ReadOnlySpan<byte> root) =>
+            Add(EffectTag.FilesSet, 0, Cid.TryRead(root, out Cid cid) ? Encoding.ASCII.GetBytes(cid.ToString()) : default);
 
         private void Add(EffectTag tag, int database, ReadOnlySpan<byte> key)
         {

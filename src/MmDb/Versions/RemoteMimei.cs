@@ -51,6 +51,7 @@ public static class RemoteMimei
             keyspace.Effects.FunctionLoad(System.Text.Encoding.Latin1.GetString(name), code);
         }
 
+        keyspace.Files = root.Files;
         keyspace.Effects.EndEntry();
         keyspace.Dirty = 0;
         return new Mimei(keyspace, mid)
@@ -59,6 +60,8 @@ public static class RemoteMimei
             PlaceSequence = version.Position.Sequence,
             RemoteState = version.State,
             Fetch = fetch,
+            Fetched = blocks,
+            HoldsFiles = !root.Files.IsNone,
         };
     }
 }

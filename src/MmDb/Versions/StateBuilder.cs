@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using Leither.Ipfs.DagCbor;
+using Leither.Ipfs.Multiformats;
 using Leither.MmDb.Values;
 using Leither.MmDb.Versions.Tree;
 
@@ -24,6 +25,7 @@ internal sealed unsafe class StateBuilder : IDisposable
     private readonly StateChanges? _changes;
     private readonly Dictionary<ulong, Collection> _open = [];
     private readonly List<(byte[] Name, byte[] Code)> _functions = [];
+    private Cid _files;
     private readonly byte[] _treeKey = new byte[StateFormat.LongName];
     private FragmentKey _key = new();
     private uint _order;
@@ -91,6 +93,9 @@ internal sealed unsafe class StateBuilder : IDisposable
                     break;
                 case SnapshotPiece.Function:
                     _functions.Add((ReadName(ref reader).ToArray(), ReadName(ref reader).ToArray()));
+                    break;
+                case SnapshotPiece.Files:
+                    _files = Cid.TryRead(ReadName(ref reader), out Cid root) ? root : throw new SnapshotFormatException("the root of the files is no CID");
                     break;
                 default:
                     throw new SnapshotFormatException("a piece is of a kind that states do not know");
@@ -292,7 +297,7 @@ internal sealed unsafe class StateBuilder : IDisposable
         _open.Clear();
         _pieces.Sort();
         Dictionary<int, TreeRoot> databases = _changes is null ? BuildAll() : ApplyChanges(_changes, old ?? StateRoot.Empty);
-        return new StateRoot(databases, _functions);
+        return new StateRoot(databases, _functions) { Files = _files };
     }
 
     private Dictionary<int, TreeRoot> BuildAll()

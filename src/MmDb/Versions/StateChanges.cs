@@ -97,4 +97,10 @@ internal sealed unsafe class StateChanges : EffectVisitor, IDisposable
     {
         // Libraries are captured with every snapshot.
     }
+
+    /// <inheritdoc/>
+    protected override void Files(ReadOnlySpan<byte> root)
+    {
+        // So is the root of the files.
+    }
 }

@@ -85,7 +85,7 @@ internal sealed class StateChecker(IBlockstore blocks, Action<Cid, Exception?, s
         try
         {
             var reader = new DagCborReader(block);
-            reader.ReadMapStart(3);
+            Cid files = StateRoot.ReadFiles(ref reader);
             reader.ReadKey("format"u8);
             Require(reader.ReadInt64() == StateFormat.Version, "is of a format that this version does not know");
             reader.ReadKey("databases"u8);
@@ -116,10 +116,47 @@ internal sealed class StateChecker(IBlockstore blocks, Action<Cid, Exception?, s
             }
 
             reader.End();
+            if (!files.IsNone)
+            {
+                Files(files);
+            }
         }
         catch (Exception e) when (e is DagCborException or TreeFormatException)
         {
-            found(state, null, e is TreeFormatException ? e.Message : $"is no state of a database: {e.Message}");
+            found(state, null, e is TreeFormatException ? e.Message : $"is no state of a MiMei: {e.Message}");
+        }
+    }
+
+    /// <summary>All blocks of the files: whether they are here, and files.</summary>
+    private void Files(in Cid root)
+    {
+        var left = new Stack<Cid>();
+        var links = new List<Cid>();
+        left.Push(root);
+        while (left.TryPop(out Cid cid))
+        {
+            if (_read.Contains(cid) || Read(cid) is not { } block)
+            {
+                continue;
+            }
+
+            try
+            {
+                if (cid == root)
+                {
+                    FileBlocks.RequireRoot(cid, block);
+                }
+
+                FileBlocks.AddLinks(cid, block, links);
+                for (int i = links.Count - 1; i >= 0; i--)
+                {
+                    left.Push(links[i]);
+                }
+            }
+            catch (MimeiException e)
+            {
+                found(cid, null, $"is not of files: {e.Message["ERR ".Length..]}");
+            }
         }
     }
 

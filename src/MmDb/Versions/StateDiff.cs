@@ -1,5 +1,8 @@
 using System.Buffers.Text;
 using System.Globalization;
+using System.Text;
+using Leither.Ipfs.Blockstore;
+using Leither.Ipfs.Multiformats;
 using Leither.MmDb.Values;
 using Leither.MmDb.Versions.Tree;
 
@@ -55,6 +58,29 @@ internal static class StateDiff
             if (GlobPattern.Matches(pattern, name))
             {
                 found.Add(new KeyDifference(number, name, before, after));
+            }
+        }
+
+        return (Start, found);
+    }
+
+    /// <summary>As <see cref="Compare"/>, of the files of two states.</summary>
+    /// <exception cref="MimeiException">The cursor is none.</exception>
+    public static (string Cursor, List<FileDifference> Files) CompareFiles(IBlockSource blocks, in Cid old, in Cid current, string cursor, long count, byte[] pattern)
+    {
+        (_, byte[] from) = Parse(cursor);
+        var found = new List<FileDifference>();
+        foreach (FileDifference file in FilesDiff.Items(blocks, old, current, Encoding.UTF8.GetString(from)))
+        {
+            byte[] path = Encoding.UTF8.GetBytes(file.Path);
+            if (count-- == 0)
+            {
+                return (Format(0, path), found);
+            }
+
+            if (GlobPattern.Matches(pattern, path))
+            {
+                found.Add(file);
             }
         }
 

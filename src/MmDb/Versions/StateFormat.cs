@@ -9,7 +9,8 @@ namespace Leither.MmDb.Versions;
 // tests hold golden bytes and CIDs.
 //
 //   state      { format: 1, databases: [[number, link, keys] …], functions: [[name, string] …] }
-//              Databases that are empty are left out; libraries stand in the order of their names' bytes.
+//              Databases that are empty are left out; libraries stand in the order of their names' bytes. That of a MiMei of files has a
+//              field more, before the others: files, the link to their root, which is a file or a folder of UnixFS (DAG-PB, or raw).
 //   database   a map's tree (Tree/TreeNode) by key, of
 //   item       [key, value]   [key, value, expiry]   [key, value, expiry or null, name]
 //              The expiry is an instant in Unix milliseconds. A key of 512 bytes and more stands in the tree under its first 480 and its

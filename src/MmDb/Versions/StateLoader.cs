@@ -28,6 +28,11 @@ internal static unsafe class StateLoader
             keyspace.Effects.FunctionLoad(System.Text.Encoding.Latin1.GetString(name), code);
         }
 
+        if (!state.Files.IsNone)
+        {
+            keyspace.Effects.SetFiles(state.Files);
+        }
+
         keyspace.Effects.EndEntry();
     }
 

@@ -9,7 +9,10 @@ namespace Leither.MmDb.Versions;
 /// <param name="Functions">The function libraries, by name.</param>
 internal sealed record StateRoot(IReadOnlyDictionary<int, TreeRoot> Databases, IReadOnlyList<(byte[] Name, byte[] Code)> Functions)
 {
-    /// <summary>No keys and no libraries.</summary>
+    /// <summary>The root of the files; none: there are none.</summary>
+    public Cid Files { get; init; }
+
+    /// <summary>No keys, no libraries and no files.</summary>
     public static StateRoot Empty { get; } = new(new Dictionary<int, TreeRoot>(), []);
 
     /// <summary>Keys in all databases.</summary>
@@ -22,7 +25,13 @@ internal sealed record StateRoot(IReadOnlyDictionary<int, TreeRoot> Databases, I
     public Cid Write(NodeStore store)
     {
         var writer = new DagCborWriter();
-        writer.WriteMapStart(3);
+        writer.WriteMapStart(Files.IsNone ? 3 : 4);
+        if (!Files.IsNone)
+        {
+            writer.WriteKey("files"u8);
+            writer.WriteCid(Files);
+        }
+
         writer.WriteKey("format"u8);
         writer.WriteInt64(StateFormat.Version);
         writer.WriteKey("databases"u8);
@@ -55,7 +64,7 @@ internal sealed record StateRoot(IReadOnlyDictionary<int, TreeRoot> Databases, I
         try
         {
             var reader = new DagCborReader(store.ReadBlock(link));
-            reader.ReadMapStart();
+            Cid files = ReadFiles(ref reader);
             reader.ReadKey("format"u8);
             if (reader.ReadInt64() is var version and not StateFormat.Version)
             {
@@ -80,11 +89,24 @@ internal sealed record StateRoot(IReadOnlyDictionary<int, TreeRoot> Databases, I
             }
 
             reader.End();
-            return new StateRoot(databases, functions);
+            return new StateRoot(databases, functions) { Files = files };
         }
         catch (DagCborException e)
         {
-            throw new TreeFormatException($"{link} is no state of a database: {e.Message}");
+            throw new TreeFormatException($"{link} is no state of a MiMei: {e.Message}");
         }
+    }
+
+    /// <summary>Reads how a state begins; gives the root of its files, or none.</summary>
+    /// <exception cref="DagCborException">It begins otherwise.</exception>
+    public static Cid ReadFiles(ref DagCborReader reader)
+    {
+        if (reader.ReadMapStart() != 4)
+        {
+            return default;
+        }
+
+        reader.ReadKey("files"u8);
+        return reader.ReadCid();
     }
 }

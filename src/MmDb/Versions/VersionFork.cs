@@ -22,6 +22,13 @@ internal static class VersionFork
         files.Create(info);
         using Mimei mimei = files.Open(info.Id);
         mimei.Keyspace.NowMs = nowMs;
+        if (!state.Files.IsNone)
+        {
+            Versioner own = mimei.Versions ?? throw new IOException("there is no place for its files");
+            FileBlocks.Bring(state.Files, own.Blocks, own.Loose, versions.Blocks, versions.ThrowIfClosing);
+            own.Blocks.Flush();
+        }
+
         StateLoader.Load(store, state, mimei.Keyspace);
         if (mimei.Log is { } log)
         {

@@ -134,7 +134,9 @@ internal static unsafe class VersionHistory
     {
         var store = new NodeStore(versions.Blocks);
         var keyspace = NewKeyspace(current);
-        keyspace.Source = new StateSource(store, StateRoot.Read(store, version.State), keyspace, use);
+        StateRoot state = StateRoot.Read(store, version.State);
+        keyspace.Source = new StateSource(store, state, keyspace, use);
+        keyspace.Files = state.Files;
         keyspace.StandsAtMs = version.TimeMs;
         return new Mimei(keyspace, current.Id) { PlaceSequence = version.Position.Sequence };
     }

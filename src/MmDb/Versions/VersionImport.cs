@@ -264,8 +264,7 @@ internal sealed class VersionImport : IDisposable
                 && _draft.Blocks.TryGetLength(cid, out int length) && length <= MimeiInfo.MaxBlockBytes)
             {
                 _infoBlock = cid;
-                MimeiInfo info = MimeiInfo.Decode(_draft.Blocks.Get(cid)!, mid);
-                return info.Type == MimeiType.Database ? info : throw Refused($"is of a MiMei of files, which is not supported yet");
+                return MimeiInfo.Decode(_draft.Blocks.Get(cid)!, mid);
             }
         }
 

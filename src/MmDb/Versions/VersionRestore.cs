@@ -112,6 +112,11 @@ internal sealed unsafe class VersionRestore : IDisposable
         }
 
         RestoreFunctions(keyspace);
+        if (keyspace.Files != _target.Files)
+        {
+            effects.SetFiles(_target.Files);
+        }
+
         effects.EndEntry();
     }
 

@@ -5,7 +5,7 @@ namespace Leither.MmDb.Versions;
 
 /// <content>
 /// Which blocks are needed, and the collection of those that are not. Needed is what leads from the versions of the list, from those that
-/// somebody reads, and from the one that is being made. A collection runs in a thread of its own, since it waits for the disk; nothing of it happens
+/// somebody reads, from the one that is being made, and from the root of the files that there are now. A collection runs in a thread of its own, since it waits for the disk; nothing of it happens
 /// at the gate.
 /// </content>
 public sealed partial class Versioner
@@ -140,6 +140,7 @@ public sealed partial class Versioner
                 }
             }
 
+            _wholeFiles = null; // those of now are, those of before may not be
             List.Collected(removals);
             return collection.Report;
         }
@@ -199,7 +200,8 @@ public sealed partial class Versioner
     {
         lock (_usesGate)
         {
-            return [.. List.All.Select(static v => v.Block), .. _uses.Keys, .. _referred.Blocks];
+            Cid files = _mimei.Keyspace.Files;
+            return [.. List.All.Select(static v => v.Block), .. _uses.Keys, .. _referred.Blocks, .. files.IsNone ? [] : (Cid[])[files]];
         }
     }
 

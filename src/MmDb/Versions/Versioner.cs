@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Leither.Ipfs.Blockstore;
+using Leither.Ipfs.Content;
 using Leither.Ipfs.Files;
 using Leither.Ipfs.Keys;
 using Leither.Ipfs.Multiformats;
@@ -58,6 +59,8 @@ public sealed partial class Versioner : IDisposable
     private readonly Queue<Request> _asked = new();
     private readonly Lock _openGate = new();
     private IBlockstore? _blocks;
+    private LooseBlocks? _loose;
+    private volatile object? _wholeFiles; // a boxed CID
     private volatile VersionList? _list;
     private NodeStore? _store;
     private MimeiVersion? _last;
@@ -82,6 +85,7 @@ public sealed partial class Versioner : IDisposable
         _appliedAtLast = mimei.Keyspace.Effects.Applied;
         Writers = options.Writers ?? new WriterSet(mimei.Id, options.Info.ReadAuthorKey());
         Sizes = new VersionSizes(this);
+        mimei.HoldsFiles = options.Info.Type == MimeiType.Files;
         IsAuthor = options.Key is { } key && key.PublicKey.Equals(Writers.Author);
     }
 
@@ -123,6 +127,18 @@ public sealed partial class Versioner : IDisposable
             lock (_openGate)
             {
                 return _blocks ??= _options.OpenBlocks();
+            }
+        }
+    }
+
+    /// <summary>Puts blocks to which no version leads yet. (Any thread.)</summary>
+    internal LooseBlocks Loose
+    {
+        get
+        {
+            lock (_openGate)
+            {
+                return _loose ??= new LooseBlocks(_blocks ??= _options.OpenBlocks(), _options.Time);
             }
         }
     }
@@ -383,6 +399,7 @@ public sealed partial class Versioner : IDisposable
         }
 
         EndJobs();
+        _loose?.Dispose();
         _blocks?.Dispose();
     }
 
@@ -521,6 +538,8 @@ public sealed partial class Versioner : IDisposable
             return new StateAt(state, root, position, applied, null);
         }
 
+        RequireFiles(state.Files);
+
         // A version vouches for the log as far as it goes: what a loss of power could take back is not in it, and the node that it links to is not lost either.
         if (_mimei.Log is { } log && !log.Sync(position.Sequence))
         {
@@ -551,6 +570,29 @@ public sealed partial class Versioner : IDisposable
         }
 
         return new StateAt(state, root, position, applied, version);
+    }
+
+    /// <summary>All blocks of the files are here, to be kept as long as something leads to their root. (Any thread.)</summary>
+    internal void FilesAreWhole(in Cid root) => _wholeFiles = root;
+
+    /// <summary>Whoever took over writing may not have what his predecessor brought last: a version vouches for what can be read.</summary>
+    private void RequireFiles(in Cid root)
+    {
+        if (root.IsNone || (_wholeFiles is Cid known && known == root))
+        {
+            return;
+        }
+
+        try
+        {
+            FileBlocks.Check(Blocks, root, ThrowIfClosing);
+        }
+        catch (Exception e) when (e is MissingBlockException or MimeiException)
+        {
+            throw new MimeiException($"ERR the files that the MiMei holds now are not all here ({e.Message}): bring them again with MIMEI ADD or MIMEI SETCID, or what was there before with MIMEI RESTORE last", e);
+        }
+
+        FilesAreWhole(root);
     }
 
     /// <summary>Who wrote the log's epoch; what this node signs as another than the author must be of a term that is its own.</summary>

@@ -151,7 +151,7 @@ internal sealed class NetworkRead : IContentRead
         lock (_gate) fetch = _fetch ??= services.Bitswap.NewFetch();
         ReadOnlyMemory<byte> block = await fetch.GetAsync(cid, ended).ConfigureAwait(false);
         // Bitswap has hashed it.
-        _content.PutLoose(cid, block.Span);
+        _content.Loose.Put(cid, block.Span);
         // Who gave up waiting finds it in the store.
         if (Interlocked.Add(ref _held, block.Length) <= MaxHeldBytes && _coming.ContainsKey(cid.Multihash)) return block;
         Interlocked.Add(ref _held, -block.Length);

@@ -130,8 +130,8 @@ public sealed class ContentRepoTests : IDisposable
     public void Loose_blocks_are_kept_for_a_while_also_those_that_are_not_what_they_say()
     {
         Cid raw = Cid.Of(Multicodec.Raw, [1]), broken = Cid.Of(Multicodec.DagPb, [2]);
-        _repo.PutLoose(raw, [1]);
-        _repo.PutLoose(broken, [2]);
+        _repo.Loose.Put(raw, [1]);
+        _repo.Loose.Put(broken, [2]);
         _repo.Collect();
         Assert.True(_repo.Blocks.Has(raw) && _repo.Blocks.Has(broken));
     }
@@ -150,8 +150,8 @@ public sealed class ContentRepoTests : IDisposable
 
         Put(leaves[0]);
         Put(root); // again, when all that it leads to was put
-        Assert.True(_repo.Remove(leaves[2]));
-        Assert.False(_repo.Remove(leaves[2]));
+        Assert.True(_repo.Loose.Remove(leaves[2]));
+        Assert.False(_repo.Loose.Remove(leaves[2]));
         Assert.Equal(leaves[2], Assert.Throws<BlockMissingException>(() => _repo.Pin(root, PinKind.Recursive)).Cid);
 
         foreach (Cid leaf in leaves) Put(leaf);
@@ -161,7 +161,7 @@ public sealed class ContentRepoTests : IDisposable
         _repo.Collect();
         Assert.Equal(5, _repo.Reachable(root).Count());
 
-        void Put(Cid cid) => _repo.PutLoose(cid, made.Get(cid)!);
+        void Put(Cid cid) => _repo.Loose.Put(cid, made.Get(cid)!);
     }
 
     private void Reopen()

@@ -257,7 +257,7 @@ public sealed class ImportTests : IDisposable
         byte[] twin = (_source.Versions.Read(2) with { Memo = "twin" }).Sign(_source.Author);
         RefusedBlocks("has two versions 2", [.. roots, Cid.Of(Multicodec.DagCbor, twin)], [.. blocks, twin]);
         byte[] stateless = (_source.Versions.Read(2) with { State = Cid.Of(Multicodec.DagCbor, blocks[0]) }).Sign(_source.Author);
-        RefusedBlocks("is no state of a database", [Cid.Of(Multicodec.DagCbor, stateless)], [.. blocks, stateless]);
+        RefusedBlocks("is no state of a MiMei", [Cid.Of(Multicodec.DagCbor, stateless)], [.. blocks, stateless]);
         Assert.Equal("-ERR syntax error", Target.Run($"MIMEI IMPORT {CarPath} VERSION"));
         Assert.Contains("has no version 7; it has 1, 2", Target.Run($"MIMEI IMPORT {CarPath} VERSION 7"), StringComparison.Ordinal);
         Assert.Empty(_store.Folders);

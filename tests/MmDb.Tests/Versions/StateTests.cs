@@ -102,6 +102,13 @@ public sealed unsafe partial class StateTests(ITestOutputHelper output) : IDispo
         db.Run("XREADGROUP GROUP g c2 STREAMS x >");
         Check(db, from, ref state);
 
+        from = db.Server.DefaultMimei.Log!.LastSequence;
+        db.Keyspace.Effects.SetFiles(Cid.Of(Multicodec.Raw, "a file"u8));
+        db.Keyspace.Effects.EndEntry();
+        db.Prepare("SET beside 1");
+        Check(db, from, ref state);
+        Assert.Equal(Cid.Of(Multicodec.Raw, "a file"u8), state.Files);
+
         // What empties everything, by itself.
         from = db.Server.DefaultMimei.Log!.LastSequence;
         db.Prepare("SET b 1", "FLUSHDB", "SET c 1", "FUNCTION FLUSH");
@@ -150,6 +157,8 @@ public sealed unsafe partial class StateTests(ITestOutputHelper output) : IDispo
         protected override void Swapped(int a, int b) => seen.Add(EffectTag.SwapDatabases);
 
         protected override void Function(EffectTag tag, ReadOnlySpan<byte> library) => seen.Add(tag);
+
+        protected override void Files(ReadOnlySpan<byte> root) => seen.Add(EffectTag.FilesSet);
     }
 
     [Theory]

@@ -20,11 +20,12 @@ internal sealed class VersionFixture : IDisposable
     /// <param name="store">Keeps other MiMei.</param>
     /// <param name="mark">Tells one MiMei from another.</param>
     /// <param name="writer">Whom the author let write, since term 1: it is his node then. Null: it is the author's.</param>
-    public VersionFixture(KeyspaceOptions? options = null, bool recording = true, Func<TestClock, IMimeiStore>? store = null, string mark = "test", PrivateKey? writer = null)
+    /// <param name="type">What it holds.</param>
+    public VersionFixture(KeyspaceOptions? options = null, bool recording = true, Func<TestClock, IMimeiStore>? store = null, string mark = "test", PrivateKey? writer = null, MimeiType type = MimeiType.Database)
     {
         Writer = writer;
         Author = PrivateKey.FromSeed(Convert.FromHexString("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"));
-        Info = new MimeiInfo(Author.PublicKey.Protobuf.ToArray(), "", "", mark, MimeiType.Database);
+        Info = new MimeiInfo(Author.PublicKey.Protobuf.ToArray(), "", "", mark, type);
         Db = new InProcess(options, recording: recording, id: Info.Id, store: store, firstEpoch: writer is null ? 0 : WriterCertificate.FirstEpochOf(1));
         if (writer is not null)
         {
