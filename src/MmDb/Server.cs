@@ -47,6 +47,7 @@ public sealed unsafe partial class Server : IDisposable
         Dispatcher = new Dispatcher(this);
         mimei.Keyspace.NowMs = StartedMs;
         Mimeis = new MimeiRegistry(this, store);
+        Hosts = new HostNames(store?.Folder);
         mimei.IsTouched = true;
         _touched.Add(mimei);
         Monitors = new Monitors(this);
@@ -66,6 +67,8 @@ public sealed unsafe partial class Server : IDisposable
     public MimeiRegistry Mimeis { get; }
     /// <summary>The public content of the node, apart from what its MiMei hold; null: it keeps none.</summary>
     public Leither.Ipfs.Content.ContentRepo? Content { get; set; }
+    /// <summary>The names of hosts that show MiMei of files to browsers.</summary>
+    public HostNames Hosts { get; }
     /// <summary>The network that the node is part of; null: it is alone.</summary>
     public INodeNetwork? Network { get; set; }
     /// <summary>MiMei on several nodes; null: this one is alone.</summary>

@@ -60,6 +60,7 @@ public sealed class NodeHost : INodeStatus, IDisposable
         {
             Peers = () => _network.AcceptsOnThePort ? _network.AcceptAsync : null,
             Clients = _localClients,
+            Shown = new ShownFiles(_server),
         };
         _oomScore = new OomScore(log);
         _tls = new TlsAcceptor(config.Settings, folder.Path, log, TimeProvider.System);

@@ -122,6 +122,7 @@ public static unsafe class MimeiCommands
             .. VersionCommands.All,
             .. ReplicaCommands.All,
             .. RightCommands.All,
+            DomainCommands.Domain,
         ],
     };
 
@@ -149,6 +150,9 @@ public static unsafe class MimeiCommands
         "    Delete versions and return how many. Whoever has one open keeps it; its blocks go in the background.",
         "DIFF <a> <b> [MATCH <pattern>] [CURSOR <cursor>] [COUNT <count>]",
         "    Return the keys that differ between two versions, and where to go on (0: no more).",
+        "DOMAIN SET <host> <mid|name> | DEL <host> | LIST",
+        "    Show the files of a MiMei to browsers under the name of a host: those of its released version, or else its newest. NAME.localhost is",
+        "    a name on the same machine without more ado. Everyone has to be allowed to read it: PUBLISH.",
         "EXPORT <path> [VERSION <version> ...]",
         "    Write versions, or all, with all that they need into a CAR file. Relative paths begin in the data folder.",
         "FINDPROVS <mid|name>",

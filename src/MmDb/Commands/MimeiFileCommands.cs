@@ -88,6 +88,8 @@ public static unsafe class MimeiFileCommands
         Handler = &RunStat,
     };
 
+    internal static ReadOnlySpan<byte> HoldsNoFiles => "WRONGTYPE this MiMei holds a database, and no files; MIMEI CREATE FILE makes one for files"u8;
+
     /// <summary>The family.</summary>
     internal static IEnumerable<CommandSpec> All => [Add, Block, Get, Ls, SetCid, Stat];
 
@@ -210,7 +212,7 @@ public static unsafe class MimeiFileCommands
             return true;
         }
 
-        c.Error("WRONGTYPE this MiMei holds a database, and no files; MIMEI CREATE FILE makes one for files"u8);
+        c.Error(HoldsNoFiles);
         return false;
     }
 

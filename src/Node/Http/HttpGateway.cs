@@ -1,6 +1,7 @@
 using System.Net.Sockets;
 using System.Threading.Channels;
 using Leither.Libp2p.Transport;
+using Leither.MmDb;
 using Leither.Node.Http.Gateway;
 using Leither.Node.Http.Page;
 using Leither.Node.Logging;
@@ -59,6 +60,9 @@ public sealed class HttpGateway : IAsyncDisposable
 
     /// <summary>Runs commands of requests; null: none are.</summary>
     internal LocalClients? Clients { get; init; }
+
+    /// <summary>What hosts' names show of MiMei; null: nothing.</summary>
+    internal ShownFiles? Shown { get; init; }
 
     /// <summary>Whether an HTTP request was ever seen.</summary>
     public bool IsStarted => _server is not null;
@@ -125,7 +129,7 @@ public sealed class HttpGateway : IAsyncDisposable
             options.Listen(new HandoffPlace("http1", _http1.Reader), listen => listen.Protocols = HttpProtocols.Http1);
             options.Listen(new HandoffPlace("http2", _http2.Reader), listen => listen.Protocols = HttpProtocols.Http2);
             KestrelServer server = new(Options.Create(options), new HandoffListenerFactory(), NullLoggerFactory.Instance);
-            await server.StartAsync(new PeerSockets(new NodeApplication(_status, Clients, _content, _log), Peers, _stopping.Token), CancellationToken.None);
+            await server.StartAsync(new PeerSockets(new NodeApplication(_status, Clients, _content, Shown, _log), Peers, _stopping.Token), CancellationToken.None);
             _log.Verbose("HTTP is served");
             return server;
         }

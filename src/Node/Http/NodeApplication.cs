@@ -5,6 +5,8 @@
 //  - Documents of content are in an origin of their own (IpfsGateway), so a script in one asks as a stranger.
 //  - The node's own pages answer no stranger's request: neither one with an Origin that is not theirs, nor one that a browser says was made by another site. Following a
 //    link to them is allowed, and they stand in no frame.
+//  - The files of a MiMei that everyone may read, for which the node's owner chose the name of a host, are shown under that name to whoever comes, and nothing else is.
+//    They are in an origin of their own, as a name of this machine never is among those.
 //  - A browser that asks for content at "localhost" is sent to CID.ipfs.localhost, which is an origin for that content alone.
 
 using System.Diagnostics;
@@ -12,6 +14,7 @@ using System.Net;
 using Leither.Ipfs.Ipns;
 using Leither.Ipfs.Keys;
 using Leither.Ipfs.Multiformats;
+using Leither.MmDb;
 using Leither.Node.Http.Gateway;
 using Leither.Node.Http.Page;
 using Leither.Node.Logging;
@@ -24,7 +27,7 @@ using Microsoft.Extensions.Primitives;
 namespace Leither.Node.Http;
 
 /// <summary>The application that Kestrel runs.</summary>
-internal sealed class NodeApplication(INodeStatus status, LocalClients? clients, IpfsGateway? content, NodeLog log) : IHttpApplication<HttpContext>
+internal sealed class NodeApplication(INodeStatus status, LocalClients? clients, IpfsGateway? content, ShownFiles? shown, NodeLog log) : IHttpApplication<HttpContext>
 {
     /// <summary>A label of the DNS has no more characters.</summary>
     private const int MaxLabel = 63;
@@ -52,6 +55,7 @@ internal sealed class NodeApplication(INodeStatus status, LocalClients? clients,
         long began = Stopwatch.GetTimestamp();
         string host = context.Request.Host.Host;
         string path = GatewayTarget.PathOf(context.Features.GetRequiredFeature<IHttpRequestFeature>().RawTarget);
+        if (content is not null && shown?.Has(host) == true) return TimeAsync(began, ServeShownAsync(context, host, path));
         if (!IsLocalPeer(context)) return PlainText.AnswerAsync(context, StatusCodes.Status403Forbidden, "This page is for clients on the node's own machine.");
         if (content is not null && TryReadSubdomain(host, out bool isIpns, out string root)) return TimeAsync(began, ServeSubdomain(context, isIpns, root, path));
         if (!IsLocalName(host)) return PlainText.AnswerAsync(context, StatusCodes.Status403Forbidden, "This page is for clients on the node's own machine, under a name of it: localhost.");
@@ -105,6 +109,32 @@ internal sealed class NodeApplication(INodeStatus status, LocalClients? clients,
         if (!isIpns && !host.EndsWith(".ipfs.localhost", StringComparison.OrdinalIgnoreCase)) return false;
         root = host[..^".ipfs.localhost".Length];
         return root.Length > 0;
+    }
+
+    private async Task ServeShownAsync(HttpContext http, string host, string path)
+    {
+        Cid root;
+        try
+        {
+            root = await shown!.FindAsync(host).WaitAsync(http.RequestAborted).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            return;
+        }
+        catch (MimeiException e)
+        {
+            bool isForbidden = e.Message.StartsWith("NOPERM ", StringComparison.Ordinal);
+            await PlainText.AnswerAsync(http, isForbidden ? StatusCodes.Status403Forbidden : StatusCodes.Status404NotFound, e.Message[(e.Message.IndexOf(' ', StringComparison.Ordinal) + 1)..]).ConfigureAwait(false);
+            return;
+        }
+        catch (IOException e)
+        {
+            await PlainText.AnswerAsync(http, StatusCodes.Status503ServiceUnavailable, e.Message).ConfigureAwait(false);
+            return;
+        }
+
+        await content!.ServeShownAsync(http, root, path).ConfigureAwait(false);
     }
 
     private Task ServeSubdomain(HttpContext http, bool isIpns, string root, string path)

@@ -53,8 +53,11 @@ public sealed class IpfsGateway
         _options = options ?? new GatewayOptions();
     }
 
+    /// <summary>Answers a request for what a host's name shows for now: files that may be others soon.</summary>
+    internal Task ServeShownAsync(HttpContext context, Cid root, string path) => ServeAsync(context, false, root.ToString(), path, TimeSpan.Zero);
+
     /// <summary>Answers a request.</summary>
-    internal async Task ServeAsync(HttpContext context, bool? isIpnsHost, string hostRoot, string path)
+    internal async Task ServeAsync(HttpContext context, bool? isIpnsHost, string hostRoot, string path, TimeSpan? ttl = null)
     {
         SetSharedHeaders(context.Response.Headers);
         try
@@ -74,7 +77,7 @@ public sealed class IpfsGateway
 
             if (isIpnsHost is null && path is "/ipfs/" or "/ipns/" && RedirectUri(context)) return;
             GatewayTarget target = isIpnsHost is { } isIpns ? GatewayTarget.FromSubdomain(isIpns, hostRoot, path) : GatewayTarget.FromPath(path);
-            await AnswerAsync(context, target);
+            await AnswerAsync(context, target, ttl);
         }
         catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
         {
@@ -106,7 +109,7 @@ public sealed class IpfsGateway
         return true;
     }
 
-    private async Task AnswerAsync(HttpContext context, GatewayTarget target)
+    private async Task AnswerAsync(HttpContext context, GatewayTarget target, TimeSpan? ttl)
     {
         HttpRequest request = context.Request;
         AcceptedFormat accept = AcceptedFormat.FromAccept(request.Headers.Accept);
@@ -126,7 +129,7 @@ public sealed class IpfsGateway
         if (!target.IsSubdomain) context.Response.Headers.ContentSecurityPolicy = Sandbox;
         bool isCachedOnly = request.Headers.CacheControl.ToString().Contains("only-if-cached", StringComparison.OrdinalIgnoreCase);
         using var blocks = new GatewayBlocks(_store, _open, isCachedOnly, _options, context.RequestAborted);
-        var call = new GatewayCall { Context = context, Target = target, Blocks = blocks, Options = _options, Format = format, Accept = accept };
+        var call = new GatewayCall { Context = context, Target = target, Blocks = blocks, Options = _options, Format = format, Accept = accept, Ttl = ttl };
 
         if (format == ResponseFormat.IpnsRecord)
         {
