@@ -67,6 +67,28 @@ public sealed class PageTests : IDisposable
     });
 
     [Fact]
+    public Task What_a_MiMei_of_files_holds_is_browsed_and_its_versions_are_compared() => RunAsync("files", static client =>
+    {
+        Create("app");
+        client.Call("MIMEI", "ADD", "<h1>\nfirst\n</h1>");
+        client.Call("MIMEI", "BACKUP");
+        client.Call("MIMEI", "ADD", "<h1>\nsecond\n</h1>");
+        client.Call("MIMEI", "BACKUP");
+        Create("empty");
+        Create("folder");
+        client.Call("IPFS", "FILES", "WRITE", "/site/docs/a b.txt", "in a folder", "CREATE", "PARENTS");
+        string root = client.Call("IPFS", "FILES", "STAT", "/site").Items[1].Text;
+        Assert.Equal(root, client.Call("MIMEI", "SETCID", root).Text);
+
+        void Create(string name)
+        {
+            string mid = client.Call("MIMEI", "CREATE", "FILE", "MARK", name).Text;
+            client.Call("MIMEI", "NAME", name, mid);
+            client.Call("MIMEI", "OPEN", name);
+        }
+    });
+
+    [Fact]
     public Task Versions_are_made_compared_browsed_and_brought_back() => RunAsync("versions", static client =>
     {
         client.Call("HSET", "vers:h", "name", "Bob");

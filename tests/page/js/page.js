@@ -162,6 +162,31 @@ const scenarios = {
     assert.equal(await ask('DEL', 'edit:new'), 1);
   },
 
+  /** What a MiMei of files holds is browsed, also as it was, and versions are compared file by file. */
+  async files(page) {
+    const list = await ask('MIMEI', 'LIST'), mid = list.map((m) => m[m.indexOf('mid') + 1]).find((_, i) => list[i][list[i].indexOf('name') + 1] === 'app');
+    await go(page, '#/mimei/app/keys');
+    await page.getByRole('link', { name: 'Files', exact: true }).last().waitFor();
+    await page.getByText('second').first().waitFor();
+    await page.getByText(`leither mimei get ${mid}`).waitFor();
+    await picture(page, 'files');
+    await page.goto(`${base}/#/mimei/app/keys?v=1`);
+    await page.getByText('first').first().waitFor();
+    await page.goto(`${base}/#/mimei/app/versions?a=1&b=2`);
+    await page.locator('summary').click();
+    await page.getByText('− first').waitFor();
+    await page.getByText('+ second').waitFor();
+    await picture(page, 'files-diff');
+    await page.goto(`${base}/#/mimei/folder/keys`);
+    await page.getByRole('link', { name: 'docs' }).click();
+    await page.getByRole('link', { name: 'a b.txt' }).click();
+    await page.getByText('in a folder').waitFor();
+    await page.getByRole('navigation', { name: 'Path' }).getByRole('link', { name: 'docs' }).click();
+    await page.getByRole('cell', { name: 'a b.txt' }).waitFor();
+    await page.goto(`${base}/#/mimei/empty/keys`);
+    await page.getByText('It holds no files yet').waitFor();
+  },
+
   async versions(page) {
     await go(page, '#/mimei/default/versions');
     const dialog = page.getByRole('dialog');

@@ -25,7 +25,7 @@ export async function files({ parts, signal }) {
   if (tree instanceof Error) throw tree;
   const stat = Object.fromEntries(or(repo, []).map((v, i, all) => [v, all[i + 1]]).filter((_, i) => i % 2 === 0));
   return h('div', null, head,
-    h('section.card', { 'aria-label': t('tree') }, h('h2', null, t('tree')), crumbs('', steps),
+    h('section.card', { 'aria-label': t('tree') }, h('h2', null, t('tree')), crumbs([['/', '#/files'], ...steps.map((step, i) => [step, at(steps.slice(0, i + 1).join('/'))])]),
       tree.length === 0 ? nothing(t('empty'), h('pre', null, 'leither ipfs files write /hello.txt hello.txt')) : entries(tree, (name, type) => type === 'directory' ? at(`${steps.join('/')}/${name}`) : null, (name, cid) => `/ipfs/${cid}`)),
     steps.length === 0 && h('section.card', { 'aria-label': t('pinned') }, h('h2', null, t('pinned'), ' ', badge(number(or(pins, []).length)), ' ', stat.bytes !== undefined && badge(bytes(stat.bytes))),
       or(pins, []).length === 0 ? nothing(t('empty'), h('pre', null, 'leither ipfs add FILE'))
@@ -38,13 +38,14 @@ async function content(steps, signal) {
   const facts = Object.fromEntries(stat.map((v, i) => [v, stat[i + 1]]).filter((_, i) => i % 2 === 0));
   const isFolder = facts.type === 'directory';
   const list = isFolder ? await run({}, ['IPFS', 'LS', path], signal) : [];
-  return h('section.card', { 'aria-label': path }, crumbs(steps[0], steps.slice(1)),
+  return h('section.card', { 'aria-label': path }, crumbs(steps.slice(1).map((step, i) => [step, at(steps.slice(0, i + 2).join('/'))])),
     h('p', null, badge(facts.type), ' ', badge(bytes(facts.size)), ' ', short(facts.cid)), gateway(path),
     isFolder && (list.length === 0 ? nothing(t('empty')) : entries(list, (name) => at(`${steps.join('/')}/${name}`), (name) => `${path}/${name}`)));
 }
 
-const crumbs = (root, steps) => h('nav.crumbs', { 'aria-label': t('path') }, h('a', { href: root ? at(`${root}/${steps[0]}`) : '#/files' }, root ? steps[0] : '/'),
-  (root ? steps.slice(1) : steps).map((step, i) => [h('span', { 'aria-hidden': 'true' }, '/'), h('a', { href: at([root, ...steps.slice(0, i + (root ? 2 : 1))].join('/')) }, step)]));
+/** The way to a place: names with their addresses. */
+export const crumbs = (places) => h('nav.crumbs', { 'aria-label': t('path') }, places.map(([name, href], i) => [i > 0 && h('span', { 'aria-hidden': 'true' }, '/'), h('a', { href }, name)]));
 
-const entries = (list, href, shown) => table(t('files'), [t('name'), 'CID', t('kind'), t('size'), ''], list.map(([name, cid, type, size, total]) => [
-  href(name, type) ? h('a', { href: href(name, type) }, name) : name, short(cid), type, bytes(type === 'directory' ? total : size), gateway(shown(name, cid))]));
+/** What a folder holds; shown gives where the gateway has an entry, if it has any. */
+export const entries = (list, href, shown) => table(t('files'), [t('name'), 'CID', t('kind'), t('size'), ...(shown ? [''] : [])], list.map(([name, cid, type, size, total]) => [
+  href(name, type) ? h('a', { href: href(name, type) }, name) : name, short(cid), type, bytes(type === 'directory' ? total : size), ...(shown ? [gateway(shown(name, cid))] : [])]));

@@ -5,6 +5,7 @@ import { t } from './text.js';
 import { runAll, run, or, record, allowed, login, show as text, NodeError } from './api.js';
 import { keysTab } from './keys.js';
 import { versionsTab } from './versions.js';
+import { filesTab } from './tree.js';
 
 /** Stands for the MiMei that a login is bound to, where no other may be opened. */
 const bound = '-';
@@ -53,9 +54,9 @@ export async function mimeiView({ parts, query, signal, show }) {
   const place = placeOf(id, query);
   // A version is opened by the name of its MiMei, which a login that is bound to one is told by the node.
   if (version && id === bound) [place.mimei] = await run({}, ['MIMEI', 'ID']);
-  let identity, role, may;
+  let identity, role, stat, may;
   try {
-    [identity, role, ...may] = await runAll(place, [['MIMEI', 'ID'], ['ROLE'], ['MIMEI', 'MAY', 'SET'], ['MIMEI', 'MAY', 'MIMEI', 'BACKUP'], ['MIMEI', 'MAY', 'MIMEI', 'RESTORE', '1'], ['MIMEI', 'MAY', 'MIMEI', 'RELEASE', '1']], signal);
+    [identity, role, stat, ...may] = await runAll(place, [['MIMEI', 'ID'], ['ROLE'], ['MIMEI', 'STAT'], ['MIMEI', 'MAY', 'SET'], ['MIMEI', 'MAY', 'MIMEI', 'BACKUP'], ['MIMEI', 'MAY', 'MIMEI', 'RESTORE', '1'], ['MIMEI', 'MAY', 'MIMEI', 'RELEASE', '1']], signal);
     if (identity instanceof NodeError && identity.code !== 'NOPERM') throw identity;
   } catch (e) {
     // It is not here, or not for who asks, or has no such version.
@@ -63,15 +64,16 @@ export async function mimeiView({ parts, query, signal, show }) {
     return h('div', null, h('div.title', null, h('a.back', { href: version ? addressOf(id, 'versions') : '#/mimei', 'aria-label': t(version ? 'versions' : 'mimei') }, '‹'), h('h1', null, version ? `${id} · v${version}` : id)), problem(e), button(t('again'), show, { symbol: 'refresh' }));
   }
   const [mid, name] = or(identity, [id, t('mimei')]);
+  const holdsFiles = !(stat instanceof NodeError) || stat.message.startsWith('the MiMei holds no files yet');
   const isCopy = or(role, [])[0] === 'slave', [write, backup, restore, release] = may.map((reply) => !isCopy && allowed(reply));
   const head = h('div', null,
     h('div.title', null, id !== bound && h('a.back', { href: '#/mimei', 'aria-label': t('mimei') }, '‹'), h('h1', null, name || mid.slice(0, 8) + '…'), short(mid)),
-    h('nav.tabs', { 'aria-label': name || mid }, tabs.map(([one]) => h('a', { href: addressOf(id, one, { v: one === 'keys' ? version : null }), 'aria-current': one === who ? 'page' : null }, t(one)))),
+    h('nav.tabs', { 'aria-label': name || mid }, tabs.map(([one]) => h('a', { href: addressOf(id, one, { v: one === 'keys' ? version : null }), 'aria-current': one === who ? 'page' : null }, t(one === 'keys' && holdsFiles ? 'files' : one)))),
     isCopy && h('p.notice', { role: 'status' }, t('isCopy')),
     id === bound && login.isProved && openOther(),
     version && h('p.notice', { role: 'status' }, t('viewing', version), ' ', h('a', { href: addressOf(id, 'keys') }, t('current'))));
   // What goes wrong in one tab leaves the way to the others.
-  const body = await work({ id, mid, name: or(identity, ['', ''])[1], place, query, signal, show, can: { backup, restore, release }, isReadOnly: isCopy || Boolean(version), isNewRefused: !write }).catch((e) => {
+  const body = await (work === keysTab && holdsFiles ? filesTab : work)({ id, mid, name: or(identity, ['', ''])[1], place, query, signal, show, can: { backup, restore, release }, isReadOnly: isCopy || Boolean(version), isNewRefused: !write }).catch((e) => {
     if (signal.aborted || !(e instanceof NodeError) || e.status === 401 || e.status === 0) throw e;
     return h('div', null, problem(e), button(t('again'), show, { symbol: 'refresh' }));
   });

@@ -91,6 +91,7 @@ const texts = {
   noChanges: ['Nothing differs', '没有差异'],
   noConnections: ['No peer is connected. Enter the address of one, or wait until they find each other.', '没有连接任何节点。请输入一个节点的地址，或等待它们互相发现。'],
   followHow: ['To have it on another node as well:', '要让另一个节点也拥有它：'],
+  noFilesYet: ['It holds no files yet', '还没有文件'],
   noFollowers: ['No other node follows this MiMei at present.', '目前没有其他节点跟随此弥媒。'],
   noKeys: ['No key matches', '没有匹配的键'],
   noKeysAtAll: ['There are no keys here', '这里没有键'],

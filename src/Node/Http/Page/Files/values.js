@@ -189,22 +189,23 @@ async function streamView(context) {
 /** The most lines of a value that are compared, and the most members of a set that are put in order for it. */
 const mostLines = 400, mostMembers = 5000;
 
+const limited = (lines, isCut = false) => ({ lines: lines.slice(0, mostLines), isCut: isCut || lines.length > mostLines });
+
+/** Bytes as lines: text or, where they are none, how they begin, written out. */
+export const linesOfBytes = (value, isCut) => limited((decode(value) ?? hexDump(bytesOf(value).subarray(0, 16 * mostLines))).split('\n'), isCut);
+
 /** A value as lines, whether there are more, and what is to be said in their place; unordered ones are sorted. */
 export async function linesOf(place, key, signal) {
   const type = await run(place, ['TYPE', key], signal);
   const ask = (...command) => run(place, command, signal);
-  const of = (lines, isCut = false) => ({ lines: lines.slice(0, mostLines), isCut: isCut || lines.length > mostLines });
   switch (type) {
-    case 'string': {
-      const length = await ask('STRLEN', key), value = decode(await ask('GETRANGE', key, 0, firstBytes - 1));
-      return of((value ?? hexDump(bytesOf(await ask('GETRANGE', key, 0, 16 * mostLines)))).split('\n'), length > firstBytes);
-    }
+    case 'string': return linesOfBytes(await ask('GETRANGE', key, 0, firstBytes - 1), await ask('STRLEN', key) > firstBytes);
     // Of a large one the same part on both sides: the first fields in their order.
-    case 'hash': return of(pairs(await ask('HRANGESCAN', key, '', 'COUNT', mostLines + 1)).map(([f, v]) => `${text(f)}: ${text(v)}`));
-    case 'list': return of((await ask('LRANGE', key, 0, mostLines)).map(text));
-    case 'set': return await ask('SCARD', key) > mostMembers ? { lines: [], isCut: false, note: t('tooManyMembers') } : of((await ask('SMEMBERS', key)).map(text).sort());
-    case 'zset': return of(pairs(await ask('ZRANGE', key, 0, mostLines, 'WITHSCORES')).map(([m, s]) => `${s}  ${text(m)}`));
-    case 'stream': return of((await ask('XREVRANGE', key, '+', '-', 'COUNT', mostLines + 1)).map(([id, flat]) => `${id}  ${pairs(flat).map(([f, v]) => `${text(f)}=${text(v)}`).join(' ')}`));
-    default: return of([]);
+    case 'hash': return limited(pairs(await ask('HRANGESCAN', key, '', 'COUNT', mostLines + 1)).map(([f, v]) => `${text(f)}: ${text(v)}`));
+    case 'list': return limited((await ask('LRANGE', key, 0, mostLines)).map(text));
+    case 'set': return await ask('SCARD', key) > mostMembers ? { lines: [], isCut: false, note: t('tooManyMembers') } : limited((await ask('SMEMBERS', key)).map(text).sort());
+    case 'zset': return limited(pairs(await ask('ZRANGE', key, 0, mostLines, 'WITHSCORES')).map(([m, s]) => `${s}  ${text(m)}`));
+    case 'stream': return limited((await ask('XREVRANGE', key, '+', '-', 'COUNT', mostLines + 1)).map(([id, flat]) => `${id}  ${pairs(flat).map(([f, v]) => `${text(f)}=${text(v)}`).join(' ')}`));
+    default: return limited([]);
   }
 }

@@ -5,6 +5,7 @@ import { t } from './text.js';
 import { run, runAll, or, record, show as text, isBinary } from './api.js';
 import { addressOf } from './mimei.js';
 import { linesOf } from './values.js';
+import { isFileType, linesOfFile } from './tree.js';
 
 export async function versionsTab(context) {
   const { query } = context;
@@ -94,16 +95,17 @@ async function diffView({ id, place, query, signal }) {
   };
   const at = (version, database) => ({ ...place, database, version: version === 'cur' ? undefined : version });
   const row = ([database, key, what, type]) => {
+    const isFile = isFileType(type), lines = isFile ? linesOfFile : linesOf;
     const body = h('div.lines');
     const details = h('details', { ontoggle: async () => {
       if (!details.open || body.childElementCount) return;
       fill(body, loading());
       try {
-        const [before, after] = await Promise.all([what === 'added' ? none : linesOf(at(a, database), key, signal), what === 'removed' ? none : linesOf(at(b, database), key, signal)]);
+        const [before, after] = await Promise.all([what === 'added' ? none : lines(at(a, database), key, signal), what === 'removed' ? none : lines(at(b, database), key, signal)]);
         const side = what === 'removed' ? a : b;
-        const lines = compareLines(before.lines, after.lines), note = before.note ?? after.note ?? (before.isCut || after.isCut ? t('onlyFirst') : null);
-        fill(body, note && h('p.quiet', null, note), lines.length > 0 && h('pre', { tabindex: 0 }, lines.map(([sign, line]) => h(`span.line${sign === '+' ? '.plus' : sign === '−' ? '.minus' : ''}`, null, `${sign} ${line}\n`))),
-          h('a', { href: addressOf(id, 'keys', { v: side === 'cur' ? null : side, db: database, ...(isBinary(key) ? { kb: key.base64 } : { k: key }) }) }, `${t('browse')}: ${nameOf(side)}`));
+        const compared = compareLines(before.lines, after.lines), note = before.note ?? after.note ?? (before.isCut || after.isCut ? t('onlyFirst') : null);
+        fill(body, note && h('p.quiet', null, note), compared.length > 0 && h('pre', { tabindex: 0 }, compared.map(([sign, line]) => h(`span.line${sign === '+' ? '.plus' : sign === '−' ? '.minus' : ''}`, null, `${sign} ${line}\n`))),
+          h('a', { href: addressOf(id, 'keys', { v: side === 'cur' ? null : side, db: database, ...(isFile ? { p: key } : isBinary(key) ? { kb: key.base64 } : { k: key }) }) }, `${t('browse')}: ${nameOf(side)}`));
       } catch (e) {
         if (!signal.aborted) fill(body, problem(e));
       }
