@@ -2,6 +2,7 @@
 
 using System.Text;
 using Leither.Ipfs.Blockstore;
+using Leither.Ipfs.Car;
 using Leither.Ipfs.Multiformats;
 using Leither.Ipfs.UnixFs;
 using Leither.MmDb.Versions;
@@ -225,6 +226,68 @@ public sealed class FilesTests : IDisposable
         Assert.Equal("+OK", RunOn(db, client, $"MIMEI OPEN {fork}"));
         Assert.Equal("\"2\"", RunOn(db, client, "MIMEI GET b/c"));
         Assert.Equal(":1", RunOn(db, client, "MIMEI BACKUP"));
+    }
+
+    [Fact]
+    public void What_comes_in_a_file_is_imported_whole_and_as_files_or_not_at_all()
+    {
+        using InProcess db = FolderMimeiStore.Serve(out FolderMimeiStore files);
+        using FolderMimeiStore store = files;
+        _fixture.Run($"MIMEI SETCID {Put(("a", "1"), ("b/c", "2"))}");
+        _fixture.Run("MIMEI BACKUP");
+        using var folder = new TempDir();
+        string path = Path.Combine(folder.Path, "x.car"), changed = Path.Combine(folder.Path, "y.car");
+        _fixture.Run($"MIMEI EXPORT {path}");
+        var blocks = new Dictionary<Cid, byte[]>();
+        Cid root;
+        using (FileStream file = File.OpenRead(path))
+        {
+            CarReader car = CarReader.Open(file);
+            root = Assert.Single(car.Roots);
+            while (car.Read())
+            {
+                blocks[car.Cid] = car.Block.ToArray();
+            }
+        }
+
+        // Whichever block is missing.
+        foreach (Cid missing in blocks.Keys.Except([root]))
+        {
+            Write(root, blocks.Where(b => b.Key != missing));
+            Assert.StartsWith("-ERR", RunOn(db, db.Default, $"MIMEI IMPORT {changed}"), StringComparison.Ordinal);
+            Assert.Empty(store.Folders);
+        }
+
+        // Signed by the author, and no files.
+        byte[] cbor = [0x80], text = "a file"u8.ToArray();
+        foreach ((byte[] block, ulong codec, string refusal) in ((byte[], ulong, string)[])[(cbor, Multicodec.DagCbor, "is of codec 0x71"), (text, Multicodec.DagPb, "is malformed")])
+        {
+            using var made = new MemoryBlockstore();
+            Cid top = Cid.Of(codec, block);
+            Cid state = (StateRoot.Empty with { Files = top }).Write(new NodeStore(made));
+            byte[] version = (_fixture.Versions.Read(1) with { State = state }).Sign(_fixture.Author);
+            Cid signed = Cid.Of(Multicodec.DagCbor, version);
+            Write(signed, [.. blocks, new(top, block), new(state, made.Get(state)!), new(signed, version)]);
+            string reply = RunOn(db, db.Default, $"MIMEI IMPORT {changed}");
+            Assert.Contains($"block {top} is not of files", reply, StringComparison.Ordinal);
+            Assert.Contains(refusal, reply, StringComparison.Ordinal);
+            Assert.Empty(store.Folders);
+        }
+
+        Write(root, blocks);
+        Assert.DoesNotContain("ERR", RunOn(db, db.Default, $"MIMEI IMPORT {changed}"), StringComparison.Ordinal);
+
+        void Write(Cid top, IEnumerable<KeyValuePair<Cid, byte[]>> all)
+        {
+            using FileStream file = File.Create(changed);
+            CarWriter car = CarWriter.Create(file, [top]);
+            foreach ((Cid cid, byte[] block) in all)
+            {
+                car.Write(cid, block);
+            }
+
+            car.Complete();
+        }
     }
 
     private static string RunOn(InProcess db, InProcess.Client client, string command)
