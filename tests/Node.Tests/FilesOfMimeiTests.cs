@@ -1,6 +1,8 @@
 // MiMei of files on a real node: who gets what they hold, under which names, and what a restart and a kill leave.
 
+using System.Globalization;
 using System.Net;
+using System.Net.Sockets;
 using System.Text;
 using Leither.Ipfs.Multiformats;
 using Leither.Ipfs.UnixFs;
@@ -99,6 +101,80 @@ public sealed class FilesOfMimeiTests
             Assert.Equal("OK", client.Call("MIMEI", "OPEN", mid).Text);
             Assert.Equal("two", client.Call("MIMEI", "GET").Text);
             Assert.Empty(Fields(client.Call("MIMEI", "CHECK"))["problems"].Items);
+        }
+    }
+
+    [Fact]
+    public void After_a_kill_it_holds_what_was_acknowledged_and_all_its_files_are_there() => Seed.Run(random =>
+    {
+        using LeitherServer node = LeitherServer.StartNew();
+        string mid;
+        using (RespClient client = node.Connect())
+        {
+            mid = Create(client, "killed");
+        }
+
+        long acknowledged = 0;
+        for (int kill = 0; kill < (Seed.IsLong ? 100 : 3); kill++)
+        {
+            long before = acknowledged;
+            int port = node.Port, seed = random.Next();
+            Task load = Task.Run(() => Load(port, mid, seed, ref acknowledged));
+            Wait.Until(() => Volatile.Read(ref acknowledged) > before || load.IsCompleted);
+            Thread.Sleep(random.Next(1, 200));
+            node.Kill();
+            load.Wait();
+            node.Start();
+            using RespClient client = node.Connect();
+            Assert.Equal("OK", client.Call("MIMEI", "OPEN", mid).Text);
+            string content = client.Call("MIMEI", "GET").Text;
+            long round = long.Parse(content.AsSpan(0, content.IndexOf(' ', StringComparison.Ordinal)), CultureInfo.InvariantCulture);
+            Assert.InRange(round, acknowledged, acknowledged + 1);
+            acknowledged = round;
+            Assert.Empty(Fields(client.Call("MIMEI", "CHECK"))["problems"].Items);
+            foreach (RespValue version in client.Call("MIMEI", "VERSIONS").Items)
+            {
+                using RespClient past = node.Connect();
+                Dictionary<string, RespValue> known = Fields(version);
+                Assert.Equal("OK", past.Call("MIMEI", "OPEN", mid, "VERSION", known["version"].Integer.ToString(CultureInfo.InvariantCulture)).Text);
+                Assert.StartsWith(known["memo"].Text + " ", past.Call("MIMEI", "GET").Text, StringComparison.Ordinal);
+            }
+        }
+    });
+
+    /// <summary>Adds files, each with its number and some blocks, makes versions of them and deletes old ones, until the node is gone.</summary>
+    private static void Load(int port, string mid, int seed, ref long acknowledged)
+    {
+        var random = new Random(seed);
+        try
+        {
+            using RespClient client = RespClient.Connect(port);
+            Assert.Equal("OK", client.Call("MIMEI", "OPEN", mid).Text);
+            while (true)
+            {
+                long round = Volatile.Read(ref acknowledged) + 1;
+                byte[] filler = new byte[random.Next(600_000)];
+                random.NextBytes(filler);
+                string content = $"{round} {Convert.ToBase64String(filler)}";
+                Assert.False(client.Call("MIMEI", "ADD", content).IsError);
+                Volatile.Write(ref acknowledged, round);
+                if (random.Next(2) == 0)
+                {
+                    long made = client.Call("MIMEI", "BACKUP", "MEMO", $"{round}").Integer;
+                    if (made > 3 && random.Next(2) == 0)
+                    {
+                        client.Call("MIMEI", "DELVERS", $"{made - 2}");
+                    }
+                }
+            }
+        }
+        catch (IOException)
+        {
+            // It was killed.
+        }
+        catch (SocketException)
+        {
+            // It was killed.
         }
     }
 
