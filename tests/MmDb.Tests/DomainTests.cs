@@ -28,11 +28,11 @@ public sealed class DomainTests : IDisposable
         string other = Run("MIMEI CREATE FILE MARK other").Trim('"');
         Assert.Equal("+OK", Run($"MIMEI DOMAIN SET App.Example.com {_mid}"));
         Assert.Equal("+OK", Run($"MIMEI DOMAIN SET a.localhost {_mid}"));
-        Assert.Equal($"[[\"host\", \"a.localhost\", \"mid\", \"{_mid}\"], [\"host\", \"app.example.com\", \"mid\", \"{_mid}\"]]", List(_db));
+        Assert.Equal($"[[\"host\", \"a.localhost\", \"mid\", \"{_mid}\"], [\"host\", \"app.example.com\", \"mid\", \"{_mid}\"]]", List());
         Assert.Equal("+OK", Run($"MIMEI DOMAIN SET app.example.com {other}"));
         Assert.Equal(":1", Run("MIMEI DOMAIN DEL A.LOCALHOST"));
         Assert.Equal(":0", Run("MIMEI DOMAIN DEL a.localhost"));
-        Assert.Equal($"[[\"host\", \"app.example.com\", \"mid\", \"{other}\"]]", List(_db));
+        Assert.Equal($"[[\"host\", \"app.example.com\", \"mid\", \"{other}\"]]", List());
         var again = new HostNames(_store.Folder);
         Assert.Equal(other, Assert.Single(again.All).Value.ToString());
         Assert.True(again.TryFind("APP.example.com", out _));
@@ -54,7 +54,7 @@ public sealed class DomainTests : IDisposable
     public void What_is_no_name_of_a_host_is_refused(string host)
     {
         Assert.StartsWith("-ERR a host's name has letters", Run($"MIMEI DOMAIN SET '{host}' {_mid}"), StringComparison.Ordinal);
-        Assert.Equal("[]", List(_db));
+        Assert.Equal("[]", List());
     }
 
     [Theory]
@@ -75,25 +75,7 @@ public sealed class DomainTests : IDisposable
         Assert.Contains("'a.b nosuch'", Assert.Throws<IOException>(() => new HostNames(_store.Folder)).Message, StringComparison.Ordinal);
     }
 
-    private string List(InProcess db) => Run(db, "MIMEI DOMAIN LIST").Replace('{', '[').Replace('}', ']').Replace(": ", ", ", StringComparison.Ordinal);
+    private string List() => Run("MIMEI DOMAIN LIST").Replace('{', '[').Replace('}', ']').Replace(": ", ", ", StringComparison.Ordinal);
 
-    private string Run(string command) => Run(_db, command);
-
-    private static string Run(InProcess db, string command)
-    {
-        string reply = db.Run(command);
-        if (reply != "(none)")
-        {
-            return reply;
-        }
-
-        string? taken = null;
-        TestKit.Wait.Until(() =>
-        {
-            db.Server.Cron(db.Clock.NowMs);
-            db.Server.EndTurn();
-            return (taken = db.Default.Take()) is not null;
-        });
-        return taken!;
-    }
+    private string Run(string command) => _db.Default.RunToEnd(command);
 }

@@ -279,6 +279,33 @@ internal sealed unsafe class InProcess : IDisposable
             return Take() ?? "(none)";
         }
 
+        /// <summary>Runs one command that may wait for other threads, and gives its reply as a line.</summary>
+        public string RunToEnd(string command) => RunToEnd(Quoting.Split(command));
+
+        /// <summary>Runs one command, given as words, that may wait for other threads.</summary>
+        public string RunToEnd(IReadOnlyList<byte[]> words)
+        {
+            Send(words);
+            return Await();
+        }
+
+        /// <summary>The next reply as a line, as soon as there is one.</summary>
+        public string Await()
+        {
+            string? reply = null;
+            Wait.Until(() =>
+            {
+                if ((reply = Take()) is null)
+                {
+                    _owner.Server.Cron(_owner.Clock.NowMs);
+                    _owner.Server.EndTurn();
+                }
+
+                return reply is not null;
+            });
+            return reply!;
+        }
+
         /// <summary>Sends a command; its replies are taken with <see cref="Take"/>.</summary>
         public void Send(IReadOnlyList<byte[]> words)
         {

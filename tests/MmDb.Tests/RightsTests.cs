@@ -218,8 +218,8 @@ public sealed class RightsTests : IDisposable
         string open = _db.Run("MIMEI CREATE DB MARK open RIGHT 1").Trim('"');
         Assert.Equal("+OK", LogIn(_db.Connect(), _ann, open));
         _db.Prepare($"MIMEI OPEN {open}", "SET a 1");
-        Assert.Equal(":1", Finish(_db.Default, "MIMEI BACKUP"));
-        string fork = Finish(_db.Default, "MIMEI FORK").Trim('"');
+        Assert.Equal(":1", _db.Default.RunToEnd("MIMEI BACKUP"));
+        string fork = _db.Default.RunToEnd("MIMEI FORK").Trim('"');
         Assert.Contains("\"right\", \"0\"", _db.Run($"MIMEI INFO {fork}"), StringComparison.Ordinal);
         Assert.Equal(NoRight, LogIn(_db.Connect(), _ann, fork));
     }
@@ -254,7 +254,7 @@ public sealed class RightsTests : IDisposable
         Assert.Equal("\"a\"", ann.Run("GET key"));
         Assert.StartsWith("[", ann.Run($"MIMEI INFO {_a}"), StringComparison.Ordinal);
         Assert.StartsWith("[", ann.Run($"MIMEI SHOW {_a}"), StringComparison.Ordinal);
-        Assert.StartsWith("\"", Finish(ann, $"MIMEI CID {_a}"), StringComparison.Ordinal);
+        Assert.StartsWith("\"", ann.RunToEnd($"MIMEI CID {_a}"), StringComparison.Ordinal);
         Assert.Equal("[]", ann.Run("MIMEI VERSIONS"));
     }
 
@@ -295,7 +295,7 @@ public sealed class RightsTests : IDisposable
 
     private static string[] Sorted(params string[] ids) => [.. ids.Order(StringComparer.Ordinal)];
 
-    private string[] Listed(InProcess.Client client) => Sorted([.. System.Text.RegularExpressions.Regex.Matches(Finish(client, "MIMEI LIST"), "\"mid\", \"([^\"]+)\"").Select(static m => m.Groups[1].Value)]);
+    private string[] Listed(InProcess.Client client) => Sorted([.. System.Text.RegularExpressions.Regex.Matches(client.RunToEnd("MIMEI LIST"), "\"mid\", \"([^\"]+)\"").Select(static m => m.Groups[1].Value)]);
 
     [Fact]
     public void A_right_that_was_given_to_the_peer_id_of_a_users_key_is_that_users()
@@ -348,7 +348,7 @@ public sealed class RightsTests : IDisposable
     public void Each_right_lets_do_its_own_and_no_other()
     {
         _db.Prepare($"MIMEI OPEN {_a}");
-        Assert.Equal(":1", Finish(_db.Default, "MIMEI BACKUP"));
+        Assert.Equal(":1", _db.Default.RunToEnd("MIMEI BACKUP"));
         (string Right, string[] Commands)[] all =
         [
             ("read", ["GET key", "SCAN 0", "MIMEI VERSIONS", "MIMEI DIFF 1 cur", "MIMEI LOG", "MIMEI CID", "CLIENT TRACKING on"]),
@@ -369,7 +369,7 @@ public sealed class RightsTests : IDisposable
                 {
                     InProcess.Client ann = _db.Connect();
                     Assert.Equal("+OK", LogIn(ann, _ann, _a));
-                    string may = ann.Run($"MIMEI MAY {command}"), reply = Finish(ann, command);
+                    string may = ann.Run($"MIMEI MAY {command}"), reply = ann.RunToEnd(command);
                     Assert.True(may == (of == right ? ":1" : ":0"), $"with {right}, of {command} it is said {may}");
                     Assert.True(reply.StartsWith("-NOPERM", StringComparison.Ordinal) == (of != right) && (of != right || !reply.StartsWith('-')), $"with {right}, {command} replied {reply}");
                     Assert.Contains($"[\"{right}\"]", ann.Run($"MIMEI RIGHT GET {_a}"), StringComparison.Ordinal);
@@ -427,7 +427,7 @@ public sealed class RightsTests : IDisposable
         InProcess.Client owner = _db.Connect();
         Assert.Equal("+OK", LogIn(owner, _author, _a));
         Assert.Equal("+OK", owner.Run("SET key 1"));
-        Assert.Equal(":1", Finish(owner, "MIMEI BACKUP"));
+        Assert.Equal(":1", owner.RunToEnd("MIMEI BACKUP"));
         Assert.Equal("+OK", owner.Run($"MIMEI RIGHT SET {_a} EVERYONE read"));
         Assert.Equal("+OK", owner.Run($"MIMEI OPEN {_b}"));
         Refuses(owner, "CONFIG GET *", "FLUSHALL", "MIMEI CREATE DB");
@@ -622,20 +622,6 @@ public sealed class RightsTests : IDisposable
             string reply = client.Run(command);
             Assert.True(reply.StartsWith("-NOPERM", StringComparison.Ordinal), $"{command} replied {reply}");
         }
-    }
-
-    /// <summary>Runs a command that may have to wait for background work.</summary>
-    private string Finish(InProcess.Client client, string command)
-    {
-        string? reply = client.Run(command);
-        if (reply != "(none)") return reply;
-        Wait.Until(() =>
-        {
-            _db.Server.Cron(_db.Clock.NowMs);
-            _db.Server.EndTurn();
-            return (reply = client.Take()) is not null;
-        });
-        return reply;
     }
 
     private void Give(string mid, PrivateKey user, string rights) => _db.Prepare($"MIMEI RIGHT SET {mid} USER {Id(user)} {rights}");

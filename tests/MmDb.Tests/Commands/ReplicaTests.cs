@@ -174,7 +174,7 @@ public sealed class ReplicaTests : IDisposable
 
         foreach (string command in (string[])["FINDPROVS", "FOLLOWERS", "SHOW", "CID"])
         {
-            Assert.DoesNotContain("NOPERM", _fixture.Run(ann, $"MIMEI {command} {Mid}"), StringComparison.Ordinal);
+            Assert.DoesNotContain("NOPERM", ann.RunToEnd($"MIMEI {command} {Mid}"), StringComparison.Ordinal);
         }
     }
 
@@ -196,11 +196,11 @@ public sealed class ReplicaTests : IDisposable
         Assert.Equal(cid, _fixture.Run("MIMEI CID"));
         InProcess.Client past = Db.Connect();
         Db.Prepare("FLUSHALL");
-        _fixture.Run(past, $"MIMEI OPEN {Mid} VERSION 1");
-        Assert.Equal(cid, _fixture.Run(past, "MIMEI CID"));
+        past.RunToEnd($"MIMEI OPEN {Mid} VERSION 1");
+        Assert.Equal(cid, past.RunToEnd("MIMEI CID"));
         Assert.Equal(empty, _fixture.Run("MIMEI CID"));
-        _fixture.Run(past, $"MIMEI OPEN {Mid} AT 1");
-        Assert.Equal("-ERR a moment has no CID of its own; versions have, and what there is now has", _fixture.Run(past, "MIMEI CID"));
+        past.RunToEnd($"MIMEI OPEN {Mid} AT 1");
+        Assert.Equal("-ERR a moment has no CID of its own; versions have, and what there is now has", past.RunToEnd("MIMEI CID"));
     }
 
     [Fact]
@@ -295,22 +295,22 @@ public sealed class ReplicaTests : IDisposable
 
         _others.OpenRemote = cancellation => RemoteMimei.OpenAsync(mid, version, here, Fetch, Db.Keyspace, cancellation: cancellation);
         InProcess.Client client = Db.Connect();
-        Assert.Equal("+OK", _fixture.Run(client, $"AUTH default@{mid} ''"));
+        Assert.Equal("+OK", client.RunToEnd($"AUTH default@{mid} ''"));
         Assert.Equal($"[\"{mid}\", \"\", \"1\", :0]", client.Run("MIMEI ID"));
-        Assert.Equal($"\"{new string('v', 40)}77\"", _fixture.Run(client, "GET key77"));
+        Assert.Equal($"\"{new string('v', 40)}77\"", client.RunToEnd("GET key77"));
         Assert.InRange(fetched, 1, 8);
-        Assert.Equal("[\"a\", \"b\", \"c\"]", _fixture.Run(client, "LRANGE l 0 -1"));
+        Assert.Equal("[\"a\", \"b\", \"c\"]", client.RunToEnd("LRANGE l 0 -1"));
         Assert.Equal(":3001", client.Run("DBSIZE"));
         Assert.Equal(cid, client.Run("MIMEI CID"));
         Assert.StartsWith($"-READONLY MiMei {mid} is not on this node", client.Run("SET a 1"), StringComparison.Ordinal);
         Assert.StartsWith($"-READONLY MiMei {mid} is not on this node", client.Run("MIMEI BACKUP"), StringComparison.Ordinal);
         Assert.StartsWith("-ERR what it reads is on other nodes and not here yet", client.Run("EVAL \"return redis.call('KEYS', '*')\" 0"), StringComparison.Ordinal);
-        Assert.Equal(3001, _fixture.Run(client, "KEYS *").Count(static c => c == ',') + 1);
+        Assert.Equal(3001, client.RunToEnd("KEYS *").Count(static c => c == ',') + 1);
         Assert.Equal("+OK", _fixture.Run($"MIMEI OPEN {mid} VERSION last"));
         Assert.Equal([$"open {mid} last"], _others.Asked);
         Assert.Equal("+OK", _fixture.Run($"MIMEI OPEN {mid} VERSION 1"));
         Assert.Equal("+OK", _fixture.Run($"MIMEI OPEN {mid} VERSION release"));
-        Assert.Equal("+OK", _fixture.Run(Db.Connect(), $"AUTH default@{mid}/1 ''"));
+        Assert.Equal("+OK", Db.Connect().RunToEnd($"AUTH default@{mid}/1 ''"));
         Assert.Equal([$"open {mid} last", $"open {mid} 1", $"open {mid} release"], _others.Asked);
         Assert.Equal(
             $"-ERR MiMei {mid} is not on this node, and of one that is read from other nodes only versions can be opened, no other moments; MIMEI SYNC {mid} brings it here",

@@ -127,13 +127,13 @@ public sealed class CertifiedWriterTests : IDisposable
         MakeVersions();
         _source.Run($"MIMEI EXPORT {CarPath}");
         InProcess.Client client = Target.Db.Connect();
-        Assert.Matches("\"new\", :1, \"writable\", :0, \"newest\", :2, \"added\", :2, .*\"leftout\", :0", Target.Run(client, $"MIMEI IMPORT {CarPath}"));
-        Assert.Equal("+OK", Target.Run(client, $"MIMEI OPEN {Mid}"));
+        Assert.Matches("\"new\", :1, \"writable\", :0, \"newest\", :2, \"added\", :2, .*\"leftout\", :0", client.RunToEnd($"MIMEI IMPORT {CarPath}"));
+        Assert.Equal("+OK", client.RunToEnd($"MIMEI OPEN {Mid}"));
         Assert.Equal("\"2\"", client.Run("GET n"));
-        Assert.Contains("\"problems\", []", Target.Run(client, "MIMEI CHECK"), StringComparison.Ordinal);
-        Assert.StartsWith($"-READONLY MiMei {Mid} is written by node {_writer.PublicKey.PeerId}", Target.Run(client, "SET n 3"), StringComparison.Ordinal);
+        Assert.Contains("\"problems\", []", client.RunToEnd("MIMEI CHECK"), StringComparison.Ordinal);
+        Assert.StartsWith($"-READONLY MiMei {Mid} is written by node {_writer.PublicKey.PeerId}", client.RunToEnd("SET n 3"), StringComparison.Ordinal);
         string again = CarPath + "2";
-        Assert.StartsWith("[\"versions\", :2", Target.Run(client, $"MIMEI EXPORT {again}"), StringComparison.Ordinal);
+        Assert.StartsWith("[\"versions\", :2", client.RunToEnd($"MIMEI EXPORT {again}"), StringComparison.Ordinal);
         Assert.Equal(File.ReadAllBytes(CarPath), File.ReadAllBytes(again));
 
         // They are kept with it: it is opened anew without any file.
@@ -149,20 +149,20 @@ public sealed class CertifiedWriterTests : IDisposable
         _source.Run("MIMEI BACKUP");
         _source.Run($"MIMEI EXPORT {CarPath}");
         InProcess.Client client = Target.Db.Connect();
-        Target.Run(client, $"MIMEI IMPORT {CarPath}");
-        Target.Run(client, $"MIMEI OPEN {Mid}");
+        client.RunToEnd($"MIMEI IMPORT {CarPath}");
+        client.RunToEnd($"MIMEI OPEN {Mid}");
 
         // The next writer's comes from a node that knows of both.
         (Cid Cid, byte[] Block)[] blocks = Blocks(CarPath);
         byte[] next = (_source.Versions.Read(1) with { Number = 2, Writer = _next.PublicKey.Bytes.ToArray(), Position = new Position(WriterCertificate.FirstEpochOf(2), 9) }).Sign(_next);
         WriteCar([Cid.Of(Multicodec.DagCbor, next)], [.. blocks.Select(static b => b.Block), next, _source.Certificate(2, _next).Block.ToArray()]);
-        Assert.Contains("\"added\", :1", Target.Run(client, $"MIMEI IMPORT {CarPath}"), StringComparison.Ordinal);
-        Assert.Contains("\"problems\", []", Target.Run(client, "MIMEI CHECK"), StringComparison.Ordinal);
+        Assert.Contains("\"added\", :1", client.RunToEnd($"MIMEI IMPORT {CarPath}"), StringComparison.Ordinal);
+        Assert.Contains("\"problems\", []", client.RunToEnd("MIMEI CHECK"), StringComparison.Ordinal);
 
         // Whoever was replaced made nothing after that.
         byte[] late = (_source.Versions.Read(1) with { Number = 3, Memo = "late" }).Sign(_writer);
         WriteCar([Cid.Of(Multicodec.DagCbor, late)], [.. blocks.Select(static b => b.Block), late]);
-        Assert.Contains("version 3 is of term 1, and version 2 before it of term 2", Target.Run(client, $"MIMEI IMPORT {CarPath}"), StringComparison.Ordinal);
+        Assert.Contains("version 3 is of term 1, and version 2 before it of term 2", client.RunToEnd($"MIMEI IMPORT {CarPath}"), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -194,10 +194,10 @@ public sealed class CertifiedWriterTests : IDisposable
         Target.Db.Run("PING");
         _store.Key = _source.Author;
         InProcess.Client client = Target.Db.Connect();
-        Assert.Contains("\"writable\", :0", Target.Run(client, $"MIMEI IMPORT {CarPath}"), StringComparison.Ordinal);
-        Assert.Equal("+OK", Target.Run(client, $"MIMEI OPEN {Mid}"));
+        Assert.Contains("\"writable\", :0", client.RunToEnd($"MIMEI IMPORT {CarPath}"), StringComparison.Ordinal);
+        Assert.Equal("+OK", client.RunToEnd($"MIMEI OPEN {Mid}"));
         Assert.Equal("\"2\"", client.Run("GET n"));
-        Assert.StartsWith($"-READONLY MiMei {Mid} is written by node {_writer.PublicKey.PeerId}", Target.Run(client, "SET n 3"), StringComparison.Ordinal);
+        Assert.StartsWith($"-READONLY MiMei {Mid} is written by node {_writer.PublicKey.PeerId}", client.RunToEnd("SET n 3"), StringComparison.Ordinal);
     }
 
     [Fact]

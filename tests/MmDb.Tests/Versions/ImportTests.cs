@@ -35,24 +35,24 @@ public sealed class ImportTests : IDisposable
         InProcess.Client client = Target.Db.Connect();
         Assert.Matches(
             $"""^\["mid", "{Mid}", "new", :1, "writable", :0, "newest", :2, "added", :2, "present", :0, "blocks", :\d+, "bytes", :\d+, "leftout", :0\]$""",
-            Target.Run(client, $"MIMEI IMPORT {CarPath}"));
-        Assert.Equal("+OK", Target.Run(client, $"MIMEI OPEN {Mid}"));
+            client.RunToEnd($"MIMEI IMPORT {CarPath}"));
+        Assert.Equal("+OK", client.RunToEnd($"MIMEI OPEN {Mid}"));
         Assert.Equal(Dump(_source, _source.Db.Default), Dump(Target, client));
-        Assert.Equal(_source.Run("MIMEI VERSIONS"), Target.Run(client, "MIMEI VERSIONS"));
+        Assert.Equal(_source.Run("MIMEI VERSIONS"), client.RunToEnd("MIMEI VERSIONS"));
         foreach (int number in (int[])[1, 2])
         {
             InProcess.Client here = Target.Db.Connect(), there = _source.Db.Connect();
-            Assert.Equal("+OK", Target.Run(here, $"MIMEI OPEN {Mid} VERSION {number}"));
-            Assert.Equal("+OK", _source.Run(there, $"MIMEI OPEN {Mid} VERSION {number}"));
+            Assert.Equal("+OK", here.RunToEnd($"MIMEI OPEN {Mid} VERSION {number}"));
+            Assert.Equal("+OK", there.RunToEnd($"MIMEI OPEN {Mid} VERSION {number}"));
             Assert.Equal(Dump(_source, there), Dump(Target, here));
         }
 
-        Assert.Equal(_source.Run("MIMEI DIFF 1 2"), Target.Run(client, "MIMEI DIFF 1 2"));
-        Assert.Equal(_source.Run("MIMEI DIFF 1 2"), Target.Run(client, "MIMEI DIFF 1 cur"));
+        Assert.Equal(_source.Run("MIMEI DIFF 1 2"), client.RunToEnd("MIMEI DIFF 1 2"));
+        Assert.Equal(_source.Run("MIMEI DIFF 1 2"), client.RunToEnd("MIMEI DIFF 1 cur"));
         string again = CarPath + "2";
-        Assert.StartsWith("[\"versions\", :2", Target.Run(client, $"MIMEI EXPORT {again}"), StringComparison.Ordinal);
+        Assert.StartsWith("[\"versions\", :2", client.RunToEnd($"MIMEI EXPORT {again}"), StringComparison.Ordinal);
         Assert.Equal(File.ReadAllBytes(CarPath), File.ReadAllBytes(again));
-        Assert.Contains("\"problems\", []", Target.Run(client, "MIMEI CHECK"), StringComparison.Ordinal);
+        Assert.Contains("\"problems\", []", client.RunToEnd("MIMEI CHECK"), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -61,15 +61,15 @@ public sealed class ImportTests : IDisposable
         MakeVersions();
         _source.Run($"MIMEI EXPORT {CarPath}");
         InProcess.Client client = Target.Db.Connect();
-        Target.Run(client, $"MIMEI IMPORT {CarPath}");
-        Target.Run(client, $"MIMEI OPEN {Mid}");
+        client.RunToEnd($"MIMEI IMPORT {CarPath}");
+        client.RunToEnd($"MIMEI OPEN {Mid}");
         foreach (string write in (string[])["SET n 3", "DEL n", "FLUSHALL", "EVAL \"return redis.call('set','n','3')\" 0", "MIMEI RESTORE 1", "BLPOP list 0"])
         {
-            Assert.Contains($"READONLY MiMei {Mid} is written to by its author, whose key is not on this node. MIMEI FORK", Target.Run(client, write), StringComparison.Ordinal);
+            Assert.Contains($"READONLY MiMei {Mid} is written to by its author, whose key is not on this node. MIMEI FORK", client.RunToEnd(write), StringComparison.Ordinal);
         }
 
-        Assert.StartsWith("-READONLY versions are made by the MiMei's author", Target.Run(client, "MIMEI BACKUP"), StringComparison.Ordinal);
-        Assert.StartsWith("-READONLY a version is released by", Target.Run(client, "MIMEI RELEASE 1"), StringComparison.Ordinal);
+        Assert.StartsWith("-READONLY versions are made by the MiMei's author", client.RunToEnd("MIMEI BACKUP"), StringComparison.Ordinal);
+        Assert.StartsWith("-READONLY a version is released by", client.RunToEnd("MIMEI RELEASE 1"), StringComparison.Ordinal);
         Assert.Equal("\"2\"", client.Run("GET n"));
     }
 
@@ -81,13 +81,13 @@ public sealed class ImportTests : IDisposable
         InProcess.Client client = Target.Db.Connect();
         _ = Target;
         _store.Key = PrivateKey.FromSeed(new byte[32]);
-        Target.Run(client, $"MIMEI IMPORT {CarPath}");
-        Target.Run(client, $"MIMEI OPEN {Mid}");
+        client.RunToEnd($"MIMEI IMPORT {CarPath}");
+        client.RunToEnd($"MIMEI OPEN {Mid}");
         foreach ((string place, string n) in ((string, string)[])[("", "2"), (" cur", "2"), (" 1", "1")])
         {
-            string fork = Target.Run(client, $"MIMEI FORK{place}").Trim('"');
+            string fork = client.RunToEnd($"MIMEI FORK{place}").Trim('"');
             InProcess.Client forked = Target.Db.Connect();
-            Assert.Equal("+OK", Target.Run(forked, $"MIMEI OPEN {fork}"));
+            Assert.Equal("+OK", forked.RunToEnd($"MIMEI OPEN {fork}"));
             Assert.Equal($"\"{n}\"", forked.Run("GET n"));
             Assert.Equal("+OK", forked.Run("SET n mine"));
             Assert.Equal("\"2\"", client.Run("GET n"));
@@ -103,9 +103,9 @@ public sealed class ImportTests : IDisposable
         _source.Run("MIMEI BACKUP");
         _source.Run($"MIMEI EXPORT {CarPath}");
         InProcess.Client client = Target.Db.Connect(), watcher = Target.Db.Connect();
-        Assert.Contains("\"newest\", :1, \"added\", :1", Target.Run(client, $"MIMEI IMPORT {CarPath} VERSION 1"), StringComparison.Ordinal);
-        Target.Run(client, $"MIMEI OPEN {Mid}");
-        Target.Run(watcher, $"MIMEI OPEN {Mid}");
+        Assert.Contains("\"newest\", :1, \"added\", :1", client.RunToEnd($"MIMEI IMPORT {CarPath} VERSION 1"), StringComparison.Ordinal);
+        client.RunToEnd($"MIMEI OPEN {Mid}");
+        watcher.RunToEnd($"MIMEI OPEN {Mid}");
         Assert.Equal(["\"1\"", "\"1\"", "nil", ":2"], [client.Run("GET n"), client.Run("GET gone"), client.Run("GET came"), client.Run("DBSIZE")]);
         watcher.Run("WATCH came");
         Assert.Contains("\"new\", :0, \"writable\", :0, \"newest\", :2, \"added\", :1, \"present\", :1", Target.Run($"MIMEI IMPORT {CarPath}"), StringComparison.Ordinal);
@@ -114,7 +114,7 @@ public sealed class ImportTests : IDisposable
         watcher.Run("PING");
         Assert.Equal("nil-array", watcher.Run("EXEC"));
         Assert.Contains("\"added\", :0, \"present\", :2", Target.Run($"MIMEI IMPORT {CarPath}"), StringComparison.Ordinal);
-        Assert.Equal(":1", Target.Run(client, "MIMEI DELVERS 2"));
+        Assert.Equal(":1", client.RunToEnd("MIMEI DELVERS 2"));
         Assert.Equal("\"1\"", client.Run("GET n"));
     }
 
@@ -126,13 +126,13 @@ public sealed class ImportTests : IDisposable
         using var home = new VersionFixture(store: clock => _store = new FolderMimeiStore(clock) { Key = _source.Author }, mark: "another");
         InProcess.Client client = home.Db.Connect();
         home.Db.Clock.Advance(_source.Db.Clock.NowMs - home.Db.Clock.NowMs);
-        Assert.Contains("\"new\", :1, \"writable\", :1, \"newest\", :2", home.Run(client, $"MIMEI IMPORT {CarPath}"), StringComparison.Ordinal);
-        Assert.Equal("+OK", home.Run(client, $"MIMEI OPEN {Mid}"));
+        Assert.Contains("\"new\", :1, \"writable\", :1, \"newest\", :2", client.RunToEnd($"MIMEI IMPORT {CarPath}"), StringComparison.Ordinal);
+        Assert.Equal("+OK", client.RunToEnd($"MIMEI OPEN {Mid}"));
         Assert.Equal(Dump(_source, _source.Db.Default), Dump(home, client));
         ulong before = _source.Versions.Read(2).Position.Sequence, epoch = _source.Versions.Read(2).Position.Epoch;
-        Assert.Contains("\"problems\", []", home.Run(client, "MIMEI CHECK"), StringComparison.Ordinal);
+        Assert.Contains("\"problems\", []", client.RunToEnd("MIMEI CHECK"), StringComparison.Ordinal);
         Assert.Equal("+OK", client.Run("SET n 3"));
-        Assert.Equal(":3", home.Run(client, "MIMEI BACKUP"));
+        Assert.Equal(":3", client.RunToEnd("MIMEI BACKUP"));
         Assert.True(home.Db.Server.Mimeis.TryFind(Mid, out MimeiEntry? entry));
         MimeiVersion made = entry.Loaded!.Versions!.Read(3);
         Assert.Equal((epoch + 1, before + 1), (made.Position.Epoch, made.Position.Sequence));
@@ -140,9 +140,9 @@ public sealed class ImportTests : IDisposable
         _source.Db.Prepare("SET n 3");
         _source.Run("MIMEI BACKUP");
         Assert.Equal(_source.Versions.Read(3).State, made.State);
-        Assert.Equal(":4", home.Run(client, "MIMEI BACKUP"));
-        Assert.Equal(":1", home.Run(client, "MIMEI DELVERS 3"));
-        Assert.Contains("\"problems\", []", home.Run(client, "MIMEI CHECK"), StringComparison.Ordinal);
+        Assert.Equal(":4", client.RunToEnd("MIMEI BACKUP"));
+        Assert.Equal(":1", client.RunToEnd("MIMEI DELVERS 3"));
+        Assert.Contains("\"problems\", []", client.RunToEnd("MIMEI CHECK"), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -153,13 +153,13 @@ public sealed class ImportTests : IDisposable
         using var home = new VersionFixture(store: clock => _store = new FolderMimeiStore(clock) { Key = _source.Author }, mark: "another");
         InProcess.Client client = home.Db.Connect();
         home.Db.Clock.Advance(_source.Db.Clock.NowMs - home.Db.Clock.NowMs);
-        home.Run(client, $"MIMEI IMPORT {CarPath}");
-        home.Run(client, $"MIMEI OPEN {Mid}");
-        Assert.Equal(":3", home.Run(client, "MIMEI BACKUP"));
-        Assert.Equal("[\"0\", []]", home.Run(client, "MIMEI DIFF 2 3"));
-        Assert.Equal("+OK", home.Run(client, "MIMEI RESTORE 1"));
+        client.RunToEnd($"MIMEI IMPORT {CarPath}");
+        client.RunToEnd($"MIMEI OPEN {Mid}");
+        Assert.Equal(":3", client.RunToEnd("MIMEI BACKUP"));
+        Assert.Equal("[\"0\", []]", client.RunToEnd("MIMEI DIFF 2 3"));
+        Assert.Equal("+OK", client.RunToEnd("MIMEI RESTORE 1"));
         Assert.Equal("\"1\"", client.Run("GET n"));
-        Assert.Contains("\"problems\", []", home.Run(client, "MIMEI CHECK"), StringComparison.Ordinal);
+        Assert.Contains("\"problems\", []", client.RunToEnd("MIMEI CHECK"), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -212,7 +212,7 @@ public sealed class ImportTests : IDisposable
         Assert.Contains("\"added\", :2, \"present\", :0", Target.Run($"MIMEI IMPORT {other}"), StringComparison.Ordinal);
         Assert.Contains("\"leftout\", :2", Target.Run($"MIMEI IMPORT {other}"), StringComparison.Ordinal);
         InProcess.Client client = Target.Db.Connect();
-        Target.Run(client, $"MIMEI OPEN {Mid}");
+        client.RunToEnd($"MIMEI OPEN {Mid}");
         Assert.Equal(Dump(_source, _source.Db.Default), Dump(Target, client));
         Assert.True(Target.Db.Server.Mimeis.TryFind(Mid, out MimeiEntry? entry));
         Assert.False(entry.Loaded!.Versions!.Blocks.Has(Cid.Of(Multicodec.DagCbor, useless)));

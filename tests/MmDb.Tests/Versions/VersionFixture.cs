@@ -85,32 +85,12 @@ internal sealed class VersionFixture : IDisposable
     public void AssertVersion(int number, string n)
     {
         InProcess.Client client = Db.Connect();
-        Xunit.Assert.Equal("+OK", Run(client, $"MIMEI OPEN {Info.Id} VERSION {number}"));
+        Xunit.Assert.Equal("+OK", client.RunToEnd($"MIMEI OPEN {Info.Id} VERSION {number}"));
         Xunit.Assert.Equal($"\"{n}\"", client.Run("GET n"));
     }
 
     /// <summary>Runs a command of the default client that may have to wait for background work.</summary>
-    public string Run(string command) => Run(Db.Default, command);
-
-    /// <summary>Runs a command that may have to wait for background work.</summary>
-    public string Run(InProcess.Client client, string command)
-    {
-        string reply = client.Run(command);
-        return reply == "(none)" ? Wait(client) : reply;
-    }
-
-    /// <summary>The reply of a command that waits for background work.</summary>
-    public string Wait(InProcess.Client client)
-    {
-        string? reply = null;
-        TestKit.Wait.Until(() =>
-        {
-            Db.Server.Cron(Db.Clock.NowMs);
-            Db.Server.EndTurn();
-            return (reply = client.Take()) is not null;
-        });
-        return reply!;
-    }
+    public string Run(string command) => Db.Default.RunToEnd(command);
 
     private Versioner Open() => Db.Server.DefaultMimei.Versions = new Versioner(Db.Server.DefaultMimei, new VersionerOptions
     {

@@ -18,7 +18,7 @@ public sealed class VersionListTests
         Assert.Equal("+OK", fixture.Run("MIMEI RELEASE 2"));
         Assert.Matches(""":3,[^[]*"no"\], \["version", :2,[^[]*"yes"\], \["version", :1,[^[]*"no"\]""", fixture.Run("MIMEI VERSIONS"));
         InProcess.Client client = fixture.Db.Connect();
-        Assert.Equal("+OK", fixture.Run(client, open));
+        Assert.Equal("+OK", client.RunToEnd(open));
         Assert.Equal("\"2\"", client.Run("GET n"));
         Assert.StartsWith("-ERR there is no version 9", fixture.Run("MIMEI RELEASE 9"), StringComparison.Ordinal);
         Assert.StartsWith("-ERR a version is a number", fixture.Run("MIMEI RELEASE x"), StringComparison.Ordinal);
@@ -57,7 +57,7 @@ public sealed class VersionListTests
         fixture.Db.Prepare("SET after y");
         Assert.Equal(":5", fixture.Run("MIMEI BACKUP"));
         InProcess.Client client = fixture.Db.Connect();
-        Assert.Equal("+OK", fixture.Run(client, $"MIMEI OPEN {fixture.Info.Id} VERSION 5"));
+        Assert.Equal("+OK", client.RunToEnd($"MIMEI OPEN {fixture.Info.Id} VERSION 5"));
         Assert.Equal("[\"after\", \"before\", \"k1\", \"k2\", \"k4\", \"n\"]", client.Run("KEYS *"));
         Assert.Equal("\"x\"", client.Run("GET before"));
         using var blocks = new MemoryBlockstore();
@@ -70,14 +70,14 @@ public sealed class VersionListTests
     {
         using var fixture = Made(3);
         InProcess.Client client = fixture.Db.Connect();
-        Assert.Equal("+OK", fixture.Run(client, $"MIMEI OPEN {fixture.Info.Id} VERSION 2"));
+        Assert.Equal("+OK", client.RunToEnd($"MIMEI OPEN {fixture.Info.Id} VERSION 2"));
         Assert.Equal(":2", fixture.Run("MIMEI DELVERS 1 2"));
         fixture.Settle();
         Assert.Equal("\"2\"", client.Run("GET n"));
         Assert.Equal("[\"k1\", \"k2\", \"n\"]", client.Run("KEYS *"));
         Assert.Equal(1, fixture.Versions.HeldDeleted);
         InProcess.Client other = fixture.Db.Connect();
-        Assert.StartsWith("-ERR there is no version 2", fixture.Run(other, $"MIMEI OPEN {fixture.Info.Id} VERSION 2"), StringComparison.Ordinal);
+        Assert.StartsWith("-ERR there is no version 2", other.RunToEnd($"MIMEI OPEN {fixture.Info.Id} VERSION 2"), StringComparison.Ordinal);
     }
 
     [Fact]

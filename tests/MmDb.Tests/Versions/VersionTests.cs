@@ -25,7 +25,7 @@ public sealed class VersionTests(ITestOutputHelper output)
         Assert.Equal(":2", fixture.Run("MIMEI BACKUP MEMO 'second one'"));
         fixture.Db.Prepare("FLUSHALL");
         InProcess.Client client = fixture.Db.Connect();
-        Assert.Equal("+OK", fixture.Run(client, $"MIMEI OPEN {fixture.Info.Id} VERSION 1"));
+        Assert.Equal("+OK", client.RunToEnd($"MIMEI OPEN {fixture.Info.Id} VERSION 1"));
         Assert.Equal("\"1\"", client.Run("GET a"));
         Assert.Equal("[\"f\", \"v\"]", client.Run("HGETALL h"));
         Assert.Equal("[\"x\", \"y\"]", client.Run("LRANGE l 0 -1"));
@@ -38,7 +38,7 @@ public sealed class VersionTests(ITestOutputHelper output)
         Assert.Equal("+OK", client.Run("SELECT 3"));
         Assert.Equal("\"away\"", client.Run("GET far"));
         Assert.Equal("\"far\"", client.Run("RANDOMKEY"));
-        Assert.Equal("+OK", fixture.Run(client, $"MIMEI OPEN {fixture.Info.Id} VERSION last"));
+        Assert.Equal("+OK", client.RunToEnd($"MIMEI OPEN {fixture.Info.Id} VERSION last"));
         Assert.Equal("\"2\"", client.Run("GET a"));
         Assert.Equal("\"new\"", client.Run("GET b"));
         Assert.Equal(":0", client.Run("EXISTS h"));
@@ -77,7 +77,7 @@ public sealed class VersionTests(ITestOutputHelper output)
 
         fixture.Run("MIMEI BACKUP");
         InProcess.Client past = fixture.Db.Connect();
-        fixture.Run(past, $"MIMEI OPEN {fixture.Info.Id} VERSION 1");
+        past.RunToEnd($"MIMEI OPEN {fixture.Info.Id} VERSION 1");
         foreach (string pattern in (string[])["", " MATCH key7*", " MATCH *7", " MATCH key77", $" MATCH {prefix}aaaaaaaaaaaaaaaa*", " MATCH none*", " TYPE string", " TYPE list"])
         {
             foreach (string begin in (string[])["\"\"", "key5", $"key{random.Next(1000)}", "zzz", prefix, prefix + "aaaaaaaaaaaaaa", $"{prefix}{new string('b', random.Next(60))}"])
@@ -195,15 +195,15 @@ public sealed class VersionTests(ITestOutputHelper output)
 
         for (int i = 1; i <= 20; i++)
         {
-            Assert.Equal("+OK", fixture.Run(client, $"MIMEI OPEN {fixture.Info.Id} AT {i}"));
+            Assert.Equal("+OK", client.RunToEnd($"MIMEI OPEN {fixture.Info.Id} AT {i}"));
             Assert.Equal($"\"{i}\"", client.Run("GET n"));
             string time = DateTimeOffset.FromUnixTimeMilliseconds(start + (1000 * (i - 1)) + 500).ToString("O", System.Globalization.CultureInfo.InvariantCulture);
-            Assert.Equal("+OK", fixture.Run(client, $"MIMEI OPEN {fixture.Info.Id} AT {time}"));
+            Assert.Equal("+OK", client.RunToEnd($"MIMEI OPEN {fixture.Info.Id} AT {time}"));
             Assert.Equal($"\"{i}\"", client.Run("GET n"));
             Assert.StartsWith("-READONLY", client.Run("SET n 0"), StringComparison.Ordinal);
         }
 
-        Assert.StartsWith("-ERR the log's last entry is 20", fixture.Run(client, $"MIMEI OPEN {fixture.Info.Id} AT 21"), StringComparison.Ordinal);
+        Assert.StartsWith("-ERR the log's last entry is 20", client.RunToEnd($"MIMEI OPEN {fixture.Info.Id} AT 21"), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -300,7 +300,7 @@ public sealed class VersionTests(ITestOutputHelper output)
             {
                 // No flushes: with these the client is asked to try again.
                 fixture.Db.Prepare("SET k1 meanwhile", "DEL k2", "HSET new f v", "SELECT 1", "SET other x", "SELECT 0");
-                reply = fixture.Wait(client);
+                reply = client.Await();
             }
 
             Assert.Equal("+OK", reply);
