@@ -15,7 +15,11 @@ namespace Leither.Ipfs.UnixFs;
 /// <param name="Cid">The root.</param>
 /// <param name="Tsize">The bytes of its block and of all that it leads to, counted each time that it is linked.</param>
 /// <param name="FileSize">Of a file, its bytes; of a directory, those of the files in it.</param>
-public readonly record struct ImportedNode(Cid Cid, ulong Tsize, ulong FileSize);
+public readonly record struct ImportedNode(Cid Cid, ulong Tsize, ulong FileSize)
+{
+    /// <summary>Whether it is a directory.</summary>
+    public bool IsDirectory { get; init; }
+}
 
 /// <summary>An entry of a directory that is made.</summary>
 /// <param name="Name">Its name.</param>
@@ -160,7 +164,7 @@ public sealed partial class UnixFsImporter(IBlockSink? store, UnixFsProfile prof
             int at = 0;
             foreach (NewEntry entry in entries) hashed[at++] = (UnixFsDirectory.HashOf(entry.Name), entry);
             Array.Sort(hashed, static (a, b) => a.Hash.CompareTo(b.Hash));
-            return AddShard(hashed, 0, mode, mtime);
+            return AddShard(hashed, 0, mode, mtime) with { IsDirectory = true };
         }
 
         var links = new PbLink[entries.Count];
@@ -172,7 +176,7 @@ public sealed partial class UnixFsImporter(IBlockSink? store, UnixFsProfile prof
             below += entry.Tsize;
         }
 
-        return PutNode(new PbNode(links, data.Encode()), below);
+        return PutNode(new PbNode(links, data.Encode()), below) with { IsDirectory = true };
     }
 
     /// <summary>

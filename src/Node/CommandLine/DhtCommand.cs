@@ -225,7 +225,7 @@ internal static class DhtCommand
         return verb.Runs(options, (result, session, output) =>
         {
             string[] words = verb.Words(result, 1, 2);
-            byte[] value = IpfsCommand.ReadInput(words.Length > 1 ? words[1] : "-");
+            byte[] value = ContentWork.ReadInput(words.Length > 1 ? words[1] : "-");
             session.Send(IpfsCommand.Bytes("DHT"), IpfsCommand.Bytes("PUT"), IpfsCommand.Bytes(words[0]), value);
             long told = session.Receive().Integer;
             if (output.AsJson) MimeiOutput.Json(new JsonObject { ["key"] = words[0], ["told"] = told });

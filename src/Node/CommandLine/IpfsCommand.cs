@@ -42,12 +42,9 @@ internal static class IpfsCommand
 
     private static MimeiVerb Add(MimeiOptions options)
     {
-        Option<string> profile = new("--profile") { Description = "unixfs-v0-2015 (CIDs Qm…) or unixfs-v1-2025 (CIDs baf…)", HelpName = "NAME", DefaultValueFactory = static _ => UnixFsProfile.V0.Name };
+        ImportOptions import = new();
         Option<bool> onlyHash = new("--only-hash", "-n") { Description = "Tell the CID and keep nothing" };
         Option<bool> noPin = new("--no-pin") { Description = "Keep nothing from being collected" };
-        Option<bool> hidden = new("--hidden", "-H") { Description = "Take names that begin with a dot, too" };
-        Option<bool> mode = new("--preserve-mode") { Description = "Permissions become part of files and folders" };
-        Option<bool> mtime = new("--preserve-mtime") { Description = "Times become part of files and folders" };
         Option<bool> wrap = new("--wrap", "-w") { Description = "Put all of them into a folder, which keeps their names" };
         Option<bool> quiet = new("--quiet", "-q", "-Q") { Description = "Print the CID of what was asked for alone" };
         Option<bool> recursive = new("--recursive", "-r") { Description = "Folders are always taken with all that is in them", Hidden = true };
@@ -58,7 +55,7 @@ internal static class IpfsCommand
             Json = """{"added": [{"path": text, "cid": text, "size": bytes, "total": bytes}], "seconds": number}""",
             Examples = ["add hello.txt", "add -w photos letter.pdf", "add --profile unixfs-v1-2025 big.iso"],
         };
-        foreach (Option option in (Option[])[profile, onlyHash, noPin, hidden, mode, mtime, wrap, quiet, recursive])
+        foreach (Option option in import.All.Concat([onlyHash, noPin, wrap, quiet, recursive]))
         {
             verb.Options.Add(option);
         }
@@ -66,38 +63,25 @@ internal static class IpfsCommand
         return verb.Runs(options, (result, session, output) =>
         {
             string[] paths = verb.Words(result, 1, int.MaxValue);
-            UnixFsProfile found = UnixFsProfile.Find(result.GetValue(profile)!)
-                ?? throw verb.Misused($"There is no profile '{result.GetValue(profile)}', but {string.Join(" and ", UnixFsProfile.All.Select(static p => p.Name))}");
+            UnixFsProfile found = import.ProfileOf(verb, result);
             bool isQuiet = result.GetValue(quiet), keeps = !result.GetValue(onlyHash);
             using Interruption interruption = new();
             Stopwatch watch = Stopwatch.StartNew();
             List<string> later = [];
-            List<(string Path, ImportedNode Node)> added = output.Progress("Adding", () => paths.Sum(SizeOf), done => Guard(() =>
+            List<(string Path, ImportedNode Node)> added = output.Progress("Adding", () => paths.Sum(ContentWork.SizeOf), done => ContentWork.Guard(() =>
             {
                 List<(string, ImportedNode)> roots = [];
-                using RemoteBlocks? blocks = keeps ? new RemoteBlocks(session) : null;
-                UnixFsImporter importer = new(blocks, found, new UnixFsImportOptions
-                {
-                    IncludeHidden = result.GetValue(hidden),
-                    PreserveMode = result.GetValue(mode),
-                    PreserveMtime = result.GetValue(mtime),
-                    BytesRead = bytes => done(bytes),
-                    Added = Tell,
-                    Cancellation = interruption.Token,
-                });
+                using RemoteBlocks? blocks = keeps ? new RemoteBlocks(session, RemoteBlocks.Public) : null;
+                UnixFsImporter importer = new(blocks, found, import.Of(result, done, Tell, interruption.Token));
                 foreach (string path in paths)
                 {
+                    ImportedNode made = ContentWork.Import(importer, path);
                     if (path == "-")
                     {
-                        using Stream input = Console.OpenStandardInput();
-                        ImportedNode made = importer.AddFile(input);
                         Tell("-", made);
-                        roots.Add(("-", made));
                     }
-                    else
-                    {
-                        roots.Add((path, importer.AddPath(path)));
-                    }
+
+                    roots.Add((path, made));
                 }
 
                 if (result.GetValue(wrap))
@@ -128,7 +112,7 @@ internal static class IpfsCommand
                 }
 
                 return roots;
-            }));
+            }, "Nothing was pinned; what was put goes with the next 'repo gc' that is ten minutes later"));
 
             if (output.AsJson)
             {
@@ -193,23 +177,8 @@ internal static class IpfsCommand
             // The node says what is no file in its own words.
             string cid = session.Call("IPFS", "RESOLVE", verb.Words(result, 1, 1)[0]).Text;
             session.Call("IPFS", "CAT", cid, "COUNT", "0");
-            long left = result.GetValue(length) ?? long.MaxValue;
-            using RemoteBlocks blocks = new(session);
-            using Stream output = Console.OpenStandardOutput();
-            using UnixFsStream content = new(blocks, Cid.Parse(cid)) { Position = result.GetValue(offset) ?? 0 };
-            while (left > 0 && Guard(() => content.ReadBlock((int)Math.Min(left, int.MaxValue))) is { IsEmpty: false } bytes)
-            {
-                try
-                {
-                    output.Write(bytes.Span);
-                }
-                catch (IOException)
-                {
-                    return; // whoever read has enough
-                }
-
-                left -= bytes.Length;
-            }
+            using RemoteBlocks blocks = new(session, RemoteBlocks.Public);
+            ContentWork.Cat(blocks, Cid.Parse(cid), result.GetValue(offset) ?? 0, result.GetValue(length) ?? long.MaxValue);
         });
     }
 
@@ -234,32 +203,10 @@ internal static class IpfsCommand
                 throw verb.Misused($"'{destination}' cannot be made; say where to with --output");
             }
 
-            using Interruption interruption = new();
             Stopwatch watch = Stopwatch.StartNew();
-            long bytes = 0, files = 0;
-            output.Progress("Getting", () => long.Parse(stat[1], CultureInfo.InvariantCulture), done => Guard(() =>
-            {
-                using RemoteBlocks blocks = new(session);
-                new UnixFsExporter(blocks, new UnixFsExportOptions
-                {
-                    BytesWritten = written =>
-                    {
-                        bytes += written;
-                        done(written);
-                    },
-                    Written = (_, node) => files += node.IsDirectory ? 0 : 1,
-                    Cancellation = interruption.Token,
-                }).Write(Cid.Parse(stat[0]), destination);
-                return true;
-            }));
-            double seconds = watch.Elapsed.TotalSeconds;
-            if (output.AsJson)
-            {
-                MimeiOutput.Json(new JsonObject { ["cid"] = stat[0], ["path"] = Path.GetFullPath(destination), ["files"] = files, ["bytes"] = bytes, ["seconds"] = Math.Round(seconds, 3) });
-                return;
-            }
-
-            output.Line($"{destination}  {MimeiOutput.Number(files)} {(files == 1 ? "file" : "files")}  {MimeiOutput.Bytes(bytes)}  {seconds:0.00} s");
+            using RemoteBlocks blocks = new(session, RemoteBlocks.Public);
+            (long files, long bytes) = ContentWork.Get(blocks, output, Cid.Parse(stat[0]), long.Parse(stat[1], CultureInfo.InvariantCulture), destination);
+            ContentWork.PrintWritten(output, [], stat[0], destination, files, bytes, watch.Elapsed.TotalSeconds);
         });
     }
 
@@ -273,7 +220,7 @@ internal static class IpfsCommand
             Json = """{"entries": [{"name": text, "cid": text, "type": text, "size": bytes, "total": bytes}]}""",
             Examples = ["ls bafy…", "ls /ipfs/bafy…/docs --json"],
         };
-        return verb.Runs(options, (result, session, output) => PrintList(session.Call("IPFS", "LS", verb.Words(result, 1, 1)[0]), output));
+        return verb.Runs(options, (result, session, output) => ContentWork.PrintList(session.Call("IPFS", "LS", verb.Words(result, 1, 1)[0]), output));
     }
 
     private static MimeiVerb Stat(MimeiOptions options)
@@ -317,7 +264,7 @@ internal static class IpfsCommand
             switch (words)
             {
                 case ["put", ..]:
-                    byte[] bytes = ReadInput(words.Length > 1 ? words[1] : "-");
+                    byte[] bytes = ContentWork.ReadInput(words.Length > 1 ? words[1] : "-");
                     session.Send(Bytes("IPFS"), Bytes("BLOCK"), Bytes("PUT"), bytes, Bytes("CODEC"), Bytes(result.GetValue(codec) ?? "raw"));
                     PrintWord("cid", session.Receive().Text, output);
                     break;
@@ -354,7 +301,7 @@ internal static class IpfsCommand
             switch (words)
             {
                 case ["put", ..]:
-                    session.Send(Bytes("IPFS"), Bytes("DAG"), Bytes("PUT"), ReadInput(words.Length > 1 ? words[1] : "-"));
+                    session.Send(Bytes("IPFS"), Bytes("DAG"), Bytes("PUT"), ContentWork.ReadInput(words.Length > 1 ? words[1] : "-"));
                     PrintWord("cid", session.Receive().Text, output);
                     break;
                 case ["get", { } path]:
@@ -475,7 +422,7 @@ internal static class IpfsCommand
             switch (words)
             {
                 case ["ls"] or ["ls", _]:
-                    PrintList(session.Call(["IPFS", "FILES", "LS", .. words[1..]]), output);
+                    ContentWork.PrintList(session.Call(["IPFS", "FILES", "LS", .. words[1..]]), output);
                     break;
                 case ["stat", { } path]:
                     PrintMap(session.Call("IPFS", "FILES", "STAT", path), output);
@@ -494,7 +441,7 @@ internal static class IpfsCommand
                     Changed(result.GetValue(parents) ? ["IPFS", "FILES", "MKDIR", path, "PARENTS"] : ["IPFS", "FILES", "MKDIR", path]);
                     break;
                 case ["write", { } path, ..]:
-                    List<ReadOnlyMemory<byte>> write = [Bytes("IPFS"), Bytes("FILES"), Bytes("WRITE"), Bytes(path), ReadInput(words.Length > 2 ? words[2] : "-")];
+                    List<ReadOnlyMemory<byte>> write = [Bytes("IPFS"), Bytes("FILES"), Bytes("WRITE"), Bytes(path), ContentWork.ReadInput(words.Length > 2 ? words[2] : "-")];
                     if (result.GetValue(offset) is { } place) write.AddRange([Bytes("OFFSET"), Bytes(Number(place))]);
                     if (result.GetValue(create)) write.Add(Bytes("CREATE"));
                     if (result.GetValue(truncate)) write.Add(Bytes("TRUNCATE"));
@@ -520,28 +467,6 @@ internal static class IpfsCommand
     }
 
     // ------------------------------------------------------------------ what they share
-
-    private static void PrintList(RespReply entries, MimeiOutput output)
-    {
-        if (output.AsJson)
-        {
-            MimeiOutput.Json(new JsonObject
-            {
-                ["entries"] = new JsonArray([.. entries.Elements.Select(static e => new JsonObject
-                {
-                    ["name"] = e[0].Text,
-                    ["cid"] = e[1].Text,
-                    ["type"] = e[2].Text,
-                    ["size"] = e[3].Integer,
-                    ["total"] = e[4].Integer,
-                })]),
-            });
-            return;
-        }
-
-        output.Table(["CID", "#Size", "Name"], entries.Elements.Select(e => (string[])[
-            e[1].Text, e[2].Text == "directory" ? "-" : MimeiOutput.Bytes(e[3].Integer), MimeiOutput.OneLine(e[0].Text) + (e[2].Text == "directory" ? "/" : "")]));
-    }
 
     private static void PrintMap(RespReply map, MimeiOutput output)
     {
@@ -575,37 +500,6 @@ internal static class IpfsCommand
         else MimeiOutput.Plain(before + word);
     }
 
-    /// <summary>Does what reads and writes files here, and says what is wrong as people want to read it.</summary>
-    private static T Guard<T>(Func<T> act)
-    {
-        try
-        {
-            return act();
-        }
-        catch (OperationCanceledException e)
-        {
-            throw new CommandLineException("Interrupted. Nothing was pinned; what was put goes with the next 'repo gc' that is ten minutes later", inner: e);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new CommandLineException(e.Message, inner: e);
-        }
-    }
-
-    /// <summary>What is in a file, or comes from the standard input, which is called -.</summary>
-    internal static byte[] ReadInput(string path) => Guard(() =>
-    {
-        if (path != "-" && Directory.Exists(path))
-        {
-            throw new CommandLineException($"{path} is a folder; what is wanted is a file");
-        }
-
-        using Stream input = path == "-" ? Console.OpenStandardInput() : File.OpenRead(path);
-        using MemoryStream all = new();
-        input.CopyTo(all);
-        return all.ToArray();
-    });
-
     private static void WriteOut(byte[] bytes)
     {
         using Stream output = Console.OpenStandardOutput();
@@ -615,40 +509,4 @@ internal static class IpfsCommand
     internal static ReadOnlyMemory<byte> Bytes(string word) => System.Text.Encoding.UTF8.GetBytes(word);
 
     private static string Number(long number) => number.ToString(CultureInfo.InvariantCulture);
-
-    private static long SizeOf(string path)
-    {
-        try
-        {
-            return File.Exists(path) ? new FileInfo(path).Length
-                : Directory.Exists(path) ? new DirectoryInfo(path).EnumerateFiles("*", new EnumerationOptions { RecurseSubdirectories = true, AttributesToSkip = FileAttributes.ReparsePoint }).Sum(static f => f.Length)
-                : 0;
-        }
-        catch (IOException)
-        {
-            return 0; // a bar without an end; what is wrong shows when it is read
-        }
-    }
-
-    /// <summary>Turns the first Ctrl-C into the end of the work, so that nothing is left half told; a second one ends the program.</summary>
-    private sealed class Interruption : IDisposable
-    {
-        private readonly CancellationTokenSource _source = new();
-
-        public Interruption() => Console.CancelKeyPress += Cancel;
-
-        public CancellationToken Token => _source.Token;
-
-        public void Dispose()
-        {
-            Console.CancelKeyPress -= Cancel;
-            _source.Dispose();
-        }
-
-        private void Cancel(object? sender, ConsoleCancelEventArgs e)
-        {
-            e.Cancel = !_source.IsCancellationRequested;
-            _source.Cancel();
-        }
-    }
 }

@@ -1,4 +1,4 @@
-// The public blocks of a running node, over RESP: many in one command, and the next commands on their way while the last are answered, so that neither
+// The blocks of a running node, over RESP: many in one command, and the next commands on their way while the last are answered, so that neither
 // side waits for the other.
 
 using System.Buffers;
@@ -11,11 +11,19 @@ using Leither.Ipfs.Multiformats;
 namespace Leither.Node.CommandLine;
 
 /// <summary>
-/// The public blocks of a running node. Blocks that are put are on their way while the next are made: <see cref="Flush"/> waits until the
-/// node has taken all of them. What is read is checked here too.
+/// The blocks of a running node: the public ones, or those of the MiMei that the connection is bound to. Blocks that are put are on their way while the
+/// next are made: <see cref="Flush"/> waits until the node has taken all of them. What is read is checked here too.
 /// </summary>
-internal sealed class RemoteBlocks(MimeiSession session) : IBlockSource, IBlockSink, IReadAhead, IDisposable
+/// <param name="session">The connection.</param>
+/// <param name="family">Whose blocks: <see cref="Public"/> or <see cref="OfMimei"/>.</param>
+internal sealed class RemoteBlocks(MimeiSession session, string family) : IBlockSource, IBlockSink, IReadAhead, IDisposable
 {
+    /// <summary>The family of commands on public blocks.</summary>
+    public const string Public = "IPFS";
+
+    /// <summary>The family of commands on blocks of a MiMei.</summary>
+    public const string OfMimei = "MIMEI";
+
     /// <summary>A command that puts is sent when it has so many bytes, or blocks.</summary>
     private const int BatchBytes = 1 << 20, MaxBatch = 512;
 
@@ -95,7 +103,7 @@ internal sealed class RemoteBlocks(MimeiSession session) : IBlockSource, IBlockS
                 Take();
             }
 
-            byte[] bytes = session.Call("IPFS", "BLOCK", "GET", cid.ToString()).Bytes;
+            byte[] bytes = session.Call(family, "BLOCK", "GET", cid.ToString()).Bytes;
             Check(cid, bytes);
             destination.Write(bytes);
             return true;
@@ -170,7 +178,7 @@ internal sealed class RemoteBlocks(MimeiSession session) : IBlockSource, IBlockS
         }
 
         StringBuilder command = new();
-        command.Append(CultureInfo.InvariantCulture, $"*{3 + cids.Length}\r\n$4\r\nIPFS\r\n$5\r\nBLOCK\r\n$4\r\nMGET\r\n");
+        command.Append(CultureInfo.InvariantCulture, $"*{3 + cids.Length}\r\n${family.Length}\r\n{family}\r\n$5\r\nBLOCK\r\n$4\r\nMGET\r\n");
         foreach (Cid cid in cids)
         {
             string name = cid.ToString();
@@ -221,7 +229,7 @@ internal sealed class RemoteBlocks(MimeiSession session) : IBlockSource, IBlockS
         }
 
         Span<byte> head = stackalloc byte[Headroom];
-        Utf8.TryWrite(head, CultureInfo.InvariantCulture, $"*{3 + 2 * _batched}\r\n$4\r\nIPFS\r\n$5\r\nBLOCK\r\n$4\r\nMPUT\r\n", out int length);
+        Utf8.TryWrite(head, CultureInfo.InvariantCulture, $"*{3 + 2 * _batched}\r\n${family.Length}\r\n{family}\r\n$5\r\nBLOCK\r\n$4\r\nMPUT\r\n", out int length);
         int start = Headroom - length;
         head[..length].CopyTo(_batch.AsSpan(start));
         session.Send(_batch.AsSpan(start, _batchEnd - start));

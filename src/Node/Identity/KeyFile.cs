@@ -106,7 +106,7 @@ internal static class KeyFile
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new IdentityException($"{path} cannot be read: {(e is FileNotFoundException or DirectoryNotFoundException ? "there is no such file" : Directory.Exists(path) ? "it is a folder" : e.Message)}", e);
+            throw new IdentityException(Unreadable.Because(path, e), e);
         }
     }
 
