@@ -2,6 +2,7 @@
 
 using System.Security.Cryptography;
 using Leither.Ipfs.Keys;
+using Leither.Ipfs.Multiformats;
 using Leither.MmDb.Acl;
 using Leither.MmDb.Commands;
 using Leither.MmDb.Passports;
@@ -127,6 +128,44 @@ public sealed class PassportTests : IDisposable
     }
 
     [Fact]
+    public void Files_are_read_with_the_right_to_read_and_changed_with_that_to_write()
+    {
+        Passport files = Usual() with { Mid = LeitherId.Parse(_db.Run("MIMEI CREATE FILE MARK files").Trim('"')) };
+        InProcess.Client reader = _db.Connect(), writer = _db.Connect(), some = _db.Connect(), maker = _db.Connect();
+        Assert.Equal("+OK", LogIn(reader, files with { Rights = PassportRights.Read }));
+        Assert.Equal("+OK", LogIn(writer, files with { Rights = PassportRights.Write }));
+        Assert.Equal("+OK", LogIn(some, files with { Keys = ["app:*"] }));
+        Assert.Equal("+OK", LogIn(maker, files with { Rights = PassportRights.Versions }));
+        string cid = Cid.Of(Multicodec.Raw, "content"u8).ToString();
+        string[] reading = ["MIMEI GET", "MIMEI GET / COUNT 3", "MIMEI STAT", $"MIMEI BLOCK GET {cid}", $"MIMEI BLOCK MGET {cid}"];
+        string[] writing = [$"MIMEI BLOCK MPUT {cid} content", $"MIMEI SETCID {cid}", "MIMEI ADD content PROFILE unixfs-v1-2025"];
+        foreach (string command in writing)
+        {
+            Assert.StartsWith("-NOPERM", reader.Run(command), StringComparison.Ordinal);
+            Assert.False(writer.Run(command).StartsWith('-'), command);
+            Assert.Equal((":0", ":1"), (reader.Run($"MIMEI MAY {command}"), writer.Run($"MIMEI MAY {command}")));
+        }
+
+        Assert.Equal($"\"{cid}\"", writer.Run("MIMEI ADD content PROFILE unixfs-v1-2025"));
+        foreach (string command in reading)
+        {
+            Assert.False(reader.Run(command).StartsWith('-'), command);
+            Assert.StartsWith("-NOPERM", writer.Run(command), StringComparison.Ordinal);
+            Assert.Equal((":1", ":0"), (reader.Run($"MIMEI MAY {command}"), writer.Run($"MIMEI MAY {command}")));
+        }
+
+        // Who may do something with some keys alone has no say in files, and versions are another right.
+        foreach (string command in reading.Concat(writing))
+        {
+            Assert.StartsWith("-NOPERM", some.Run(command), StringComparison.Ordinal);
+            Assert.StartsWith("-NOPERM", maker.Run(command), StringComparison.Ordinal);
+        }
+
+        Assert.StartsWith("-NOPERM", writer.Run("MIMEI BACKUP"), StringComparison.Ordinal);
+        Assert.Equal(":1", maker.Run("MIMEI MAY MIMEI BACKUP"));
+    }
+
+    [Fact]
     public void No_right_but_admin_reaches_what_is_the_nodes()
     {
         PassportRights all = PassportRights.Read | PassportRights.Write | PassportRights.Messages | PassportRights.Scripts | PassportRights.Versions;
@@ -147,10 +186,11 @@ public sealed class PassportTests : IDisposable
         Assert.True(!reached.Except(ReachesItsOwnDataOnly).Any(), string.Join(" ", reached.Except(ReachesItsOwnDataOnly)));
     }
 
-    /// <summary>Leither's own data commands, which work on keys of the MiMei that the connection is bound to.</summary>
+    /// <summary>Leither's own data commands, which work on keys or files of the MiMei that the connection is bound to.</summary>
     private static readonly string[] ReachesItsOwnDataOnly =
     [
         "begin", "commit", "rollback", "getlastseq", "hclear", "hmclear", "hrangescan", "hrevscan", "lclear", "lmclear", "sclear", "smclear", "zaddwithseq", "zclear", "zmclear",
+        "mimei|add", "mimei|block", "mimei|get", "mimei|ls", "mimei|setcid", "mimei|stat",
     ];
 
     [Fact]

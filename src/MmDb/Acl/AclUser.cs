@@ -46,7 +46,7 @@ public sealed class AclUser
     internal MimeiCaller? Person { get; init; }
     /// <summary>Whether the names of keys that it may do nothing with are kept from it: those of the configuration see all, as in Redis.</summary>
     internal bool SeesOwnNamesOnly { get; init; }
-    /// <summary>What the MiMei that its connection is bound to lets that person do.</summary>
+    /// <summary>What the MiMei that its connection is bound to lets that person do; of who came with a passport for one MiMei, what that lets him do with data.</summary>
     internal MimeiRight Granted { get; set; }
     /// <summary>Whether none of its commands need be checked.</summary>
     public bool AllowsEverything { get; private set; }

@@ -128,7 +128,7 @@ public sealed unsafe class AclUsers
         refusal = "";
         if (denial == AclDenial.None)
         {
-            if (spec.Need is not { } need || session.User.Person is not { } person || Meets(session, person, need, new ArgView(args, count)))
+            if (spec.Need is not { } need || Meets(session, need, new ArgView(args, count)))
             {
                 return true;
             }
@@ -152,7 +152,7 @@ public sealed unsafe class AclUsers
         }
 
         return session.User.Check(spec, args, count, _keys, out _) == AclDenial.None
-            && (spec.Need is not { } need || session.User.Person is not { } person || Meets(session, person, need, new ArgView(args, count)));
+            && (spec.Need is not { } need || Meets(session, need, new ArgView(args, count)));
     }
 
     /// <summary>As <see cref="Allows"/>, for a command that EXEC runs and that was allowed when it was queued.</summary>
@@ -185,9 +185,17 @@ public sealed unsafe class AclUsers
 
     // ------------------------------------------------------------------ people, and what MiMei let them do
 
-    /// <summary>Whether the MiMei that a command is about gives somebody the right to that. One that is not here gives none: whether it is here is nobody's business.</summary>
-    private bool Meets(Session session, MimeiCaller person, MimeiNeed need, ArgView words)
+    /// <summary>
+    /// Whether the MiMei that a command is about gives somebody the right to that. One that is not here gives none: whether it is here is nobody's business. Others' rules say which
+    /// commands they may run; where it is a word within one that tells reading from writing, what their passport says is asked.
+    /// </summary>
+    private bool Meets(Session session, MimeiNeed need, ArgView words)
     {
+        if (session.User.Person is not { } person)
+        {
+            return session.User.Serial is null || need.Readers.Length == 0 || (session.User.Granted & need.Of(words)) != MimeiRight.None;
+        }
+
         MimeiEntry? entry = session.Mimei.Entry;
         if (need.MidAt != 0 && words.Count > need.MidAt)
         {

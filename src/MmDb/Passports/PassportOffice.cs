@@ -165,7 +165,12 @@ public sealed class PassportOffice
             Person = passport.IsLogin ? MimeiCaller.Of(passport.Subject) : null,
             SeesOwnNamesOnly = !passport.IsLogin && !passport.Rights.HasFlag(PassportRights.Admin) && !passport.Keys.Contains("*"),
         };
-        if (!passport.IsLogin) Apply(user, PassportRightWords.RulesOf(passport));
+        if (!passport.IsLogin)
+        {
+            Apply(user, PassportRightWords.RulesOf(passport));
+            user.Granted = PassportRightWords.DataOf(passport.Rights);
+        }
+
         return user;
     }
 

@@ -10,10 +10,10 @@ public enum PassportRights
     /// <summary>Nothing.</summary>
     None = 0,
 
-    /// <summary>Read keys.</summary>
+    /// <summary>Read keys, or of a MiMei of files those.</summary>
     Read = 1,
 
-    /// <summary>Change keys.</summary>
+    /// <summary>Change keys, or of a MiMei of files those.</summary>
     Write = 2,
 
     /// <summary>Publish and subscribe.</summary>
@@ -65,8 +65,19 @@ public static class PassportRightWords
         List<string> rules = RulesOf(rights, passport.Keys);
         if (rights.HasFlag(PassportRights.Read)) rules.Add("+mimei|list");
         if (rights.HasFlag(PassportRights.Versions)) rules.AddRange(["+mimei|backup", "+mimei|diff"]);
+
+        // Files are no keys: who may do something with some keys alone has no say in them.
+        if (!passport.Keys.Contains("*")) return rules;
+        if (rights.HasFlag(PassportRights.Read)) rules.AddRange(["+mimei|get", "+mimei|ls", "+mimei|stat"]);
+        if (rights.HasFlag(PassportRights.Write)) rules.AddRange(["+mimei|add", "+mimei|setcid"]);
+        if ((rights & (PassportRights.Read | PassportRights.Write)) != PassportRights.None) rules.Add("+mimei|block");
         return rules;
     }
+
+    /// <summary>What a passport lets do with the data of its MiMei, as the lists of MiMei say it.</summary>
+    internal static MimeiRight DataOf(PassportRights rights) =>
+        rights.HasFlag(PassportRights.Admin) ? MimeiRight.All
+        : (rights.HasFlag(PassportRights.Read) ? MimeiRight.Read : MimeiRight.None) | (rights.HasFlag(PassportRights.Write) ? MimeiRight.Write : MimeiRight.None);
 
     /// <summary>The rules of the ACL user that a MiMei's list makes of a connection: those of data, and the commands on MiMei that ask the list themselves.</summary>
     internal static IEnumerable<string> RulesOf(MimeiRight rights)
