@@ -25,7 +25,7 @@ internal static class LpkiCommand
     /// <param name="outer">The options before the command's name.</param>
     public static Command Create(OuterOptions outer)
     {
-        MimeiOptions options = new(outer);
+        MimeiOptions options = new(outer, new PassportOptions());
         Option<bool> json = options.Json;
         Command lpki = new("lpki", """
             Keys, certificates and passports: who is who, and who may do what for how long.

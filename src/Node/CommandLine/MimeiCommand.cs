@@ -22,11 +22,11 @@ internal static partial class MimeiCommand
         Command mimei = new("mimei", """
             The MiMei of a node and their versions.
 
-            A MiMei is what one Redis server holds, with git's history: backup makes a version, versions lists them,
+            A MiMei is what one Redis server holds, or files, with git's history: backup makes a version, versions lists them,
             diff compares, restore brings back. publish gives it to other nodes, and provide follows one of theirs, live.
             """) { options.Data, options.Port, options.User, options.Json };
         foreach (MimeiVerb verb in (MimeiVerb[])[
-            Make(options), List(options), Show(options), Name(options), Backup(options), Versions(options), Diff(options), Log(options), Restore(options),
+            Make(options), List(options), Show(options), Name(options), Add(options), SetCid(options), Get(options), Ls(options), Backup(options), Versions(options), Diff(options), Log(options), Restore(options),
             Fork(options), Release(options), DelVers(options), Check(options), Export(options), Import(options), Ref(options), Cid(options), Publish(options), Unpublish(options), Right(options), Group(options),
             Provide(options), Unprovide(options), Sync(options), FindProvs(options), Followers(options), Providers(options), Takeover(options)])
         {
@@ -53,7 +53,7 @@ internal static partial class MimeiCommand
         {
             Details = "The same author, app, extension, mark and type always have the same id: one that is there already is only named.",
             Json = """{"mid": text, "name": text}""",
-            Examples = ["create -m diary", "create -m '{{auto}}' -n scratch"],
+            Examples = ["create -m diary", "create -t file -m photos -n photos", "create -m '{{auto}}' -n scratch"],
         };
         verb.Options.Add(type);
         verb.Options.Add(mark);
@@ -103,7 +103,8 @@ internal static partial class MimeiCommand
 
             output.Line($"mid= {mid}");
             string called = has.Length > 0 ? has : mid;
-            output.Next(session.ClientOf(called), session.Place.Leither($"mimei show {called}"));
+            bool holdsFiles = kind.Equals("file", StringComparison.OrdinalIgnoreCase);
+            output.Next(holdsFiles ? session.Place.Leither($"mimei add {called} FILE") : session.ClientOf(called), session.Place.Leither($"mimei show {called}"));
         });
     }
 
@@ -188,7 +189,7 @@ internal static partial class MimeiCommand
             string? mid = verb.Words(result, 0, 1).FirstOrDefault();
             session.Open(mid);
             Stopwatch watch = Stopwatch.StartNew();
-            long number = session.Wait(output, "Making a version", () => session.Call(result.GetValue(memo) is { } text ? ["MIMEI", "BACKUP", "MEMO", text] : ["MIMEI", "BACKUP"])).Integer;
+            long number = MakeVersion(session, output, result.GetValue(memo));
             double seconds = watch.Elapsed.TotalSeconds;
             VersionLine made = VersionLine.Of(session.Call("MIMEI", "VERSIONS")).Single(v => v.Number == number);
             (string id, string name) = session.Bound();
@@ -204,7 +205,7 @@ internal static partial class MimeiCommand
             output.Line($"[green]Version {number}[/] of {(name.Length > 0 ? name : id)}  {output.Cid(made.Cid)}  {seconds:0.00} s");
             string named = mid is null ? "" : " " + mid;
             output.Next(
-                session.ClientOf(name.Length > 0 ? name : id, $"{number}"),
+                Opened(session, name.Length > 0 ? name : id, $"{number}"),
                 session.Place.Leither($"mimei diff{named} {number} cur"),
                 session.Place.Leither($"mimei restore{named} {number}"));
         });
@@ -288,6 +289,16 @@ internal static partial class MimeiCommand
         });
     }
 
+    /// <summary>Makes a version of the MiMei of the connection; gives its number.</summary>
+    internal static long MakeVersion(MimeiSession session, MimeiOutput output, string? memo) =>
+        session.Wait(output, "Making a version", () => session.Call(memo is null ? ["MIMEI", "BACKUP"] : ["MIMEI", "BACKUP", "MEMO", memo])).Integer;
+
+    /// <summary>The command by which one looks at a version.</summary>
+    private static string Opened(MimeiSession session, string called, string version) =>
+        session.CallIfAllowed("MIMEI", "INFO", called) is { } info && new Fields(info).Text("type") == "file"
+            ? session.Place.Leither($"mimei ls {called} --version {version}")
+            : session.ClientOf(called, version);
+
     /// <summary>The command by which one goes on from a version: a copy cannot be taken back to it, but a MiMei of one's own can begin there.</summary>
     private static string BringBack(MimeiSession session, string? mid, string version)
     {
@@ -320,7 +331,7 @@ internal static partial class MimeiCommand
 
             string called = name.Length > 0 ? name : id;
             output.Line(isNone ? (FormattableString)$"{called} has no released version" : $"The release of {called} is [green]version {number}[/]");
-            output.Next(isNone ? session.Place.Leither($"mimei versions{(mid is null ? "" : " " + mid)}") : session.ClientOf(called, "release"));
+            output.Next(isNone ? session.Place.Leither($"mimei versions{(mid is null ? "" : " " + mid)}") : Opened(session, called, "release"));
         });
     }
 
@@ -409,13 +420,13 @@ internal static partial class MimeiCommand
     private static MimeiVerb Diff(MimeiOptions options)
     {
         Option<string?> match = new("--match") { Description = "Only keys that a pattern as KEYS takes it matches", HelpName = "PATTERN" };
-        MimeiVerb verb = new("diff", "[MID] A B [options]", "Lists the keys that differ between two versions.")
+        MimeiVerb verb = new("diff", "[MID] A B [options]", "Lists the keys, or files, that differ between two versions.")
         {
             Details = "A and B are numbers, cur, last or release. What both have in common is not read.",
             Json = """
                 {"mid": text, "a": text, "b": text, "changes": [{"change": "added"|"removed"|"changed", "database": number, "key": text, "type": text}],
                  "added": number, "removed": number, "changed": number}
-                A key that is no text in UTF-8 is "key_base64". What fails after the first changes ends the output with "error": text in the same object.
+                The key of a file is its path. A key that is no text in UTF-8 is "key_base64". What fails after the first changes ends the output with "error": text in the same object.
                 """,
             Examples = ["diff 1 2", "diff last cur --match 'user:*'", "diff diary 1 release --json"],
         };
@@ -437,15 +448,16 @@ internal static partial class MimeiCommand
             bool hasTitle = false;
             foreach (RespReply one in found)
             {
+                bool isFile = one[3].Text is "file" or "directory" or "symlink";
                 if (!hasTitle)
                 {
                     hasTitle = true;
-                    output.Line($"[bold]{"Change",-9}{"Type",-8}{"Db",2}  Key[/]");
+                    output.Line(isFile ? (FormattableString)$"[bold]{"Change",-9}{"Type",-11}Path[/]" : $"[bold]{"Change",-9}{"Type",-8}{"Db",2}  Key[/]");
                 }
 
-                string change = one[2].Text;
+                string change = one[2].Text, key = MimeiOutput.Key(one[1].Bytes);
                 counts[change]++;
-                output.Colored(change switch { "added" => "green", "removed" => "red", _ => "yellow" }, $"{change,-9}", $"{one[3].Text,-8}{one[0].Integer,2}  {MimeiOutput.Key(one[1].Bytes)}");
+                output.Colored(change switch { "added" => "green", "removed" => "red", _ => "yellow" }, $"{change,-9}", isFile ? $"{one[3].Text,-11}{key}" : $"{one[3].Text,-8}{one[0].Integer,2}  {key}");
             }
 
             output.Line(!hasTitle
@@ -645,7 +657,7 @@ internal static partial class MimeiCommand
             {
                 // A wrong command line is told whether or not a node runs.
                 verb.Words(result, 0, int.MaxValue);
-                using MimeiSession session = MimeiSession.Connect(options.PlaceOf(result));
+                using MimeiSession session = MimeiSession.Connect(options.PlaceOf(verb, result));
                 act(result, session, output);
                 return 0;
             }
@@ -667,7 +679,7 @@ internal static partial class MimeiCommand
         words.Length > rest ? (words[0], words[^rest..]) : (null, words);
 
     /// <summary>The number of a version that is named; 0 where there is none, or what was named is none: the node says what is wrong then.</summary>
-    private static long NumberOf(MimeiSession session, string version)
+    internal static long NumberOf(MimeiSession session, string version)
     {
         if (long.TryParse(version, NumberStyles.None, CultureInfo.InvariantCulture, out long number))
         {
@@ -684,60 +696,5 @@ internal static partial class MimeiCommand
         return found?.Number ?? 0;
     }
 
-    /// <summary>A map in a reply.</summary>
-    private sealed class Fields(RespReply map)
-    {
-        private readonly Dictionary<string, RespReply> _values =
-            map.Elements.Chunk(2).ToDictionary(static pair => pair[0].Text, static pair => pair[1], StringComparer.Ordinal);
-
-        public string Text(string name) => _values[name].Text;
-
-        public long Number(string name) => _values[name].Integer;
-
-        public bool Has(string name) => _values.ContainsKey(name);
-
-        public long? NumberOrNull(string name) => _values[name] is { IsNull: false } number ? number.Integer : null;
-
-        public RespReply Reply(string name) => _values[name];
-
-        public bool Flag(string name) => _values[name].Integer != 0;
-
-        public string[] Lines(string name) => [.. _values[name].Elements.Select(static e => e.Text)];
-    }
-
     private static string BytesOr(long? bytes) => bytes is { } number ? MimeiOutput.Bytes(number) : "?";
-
-    /// <summary>A version as MIMEI VERSIONS tells of it.</summary>
-    private sealed record VersionLine(long Number, string Cid, string State, DateTimeOffset Created, string Memo, bool Released)
-    {
-        /// <summary>How large it is; null: that was not asked.</summary>
-        public (long Keys, long? Bytes, long? Added)? Size { get; init; }
-
-        public static VersionLine[] Of(RespReply reply) => [.. reply.Elements.Select(static e =>
-        {
-            Fields fields = new(e);
-            return new VersionLine(
-                fields.Number("version"), fields.Text("cid"), fields.Text("state"), DateTimeOffset.FromUnixTimeMilliseconds(fields.Number("created")), fields.Text("memo"),
-                fields.Text("released") == "yes")
-            {
-                Size = fields.Has("keys") ? (fields.Number("keys"), fields.NumberOrNull("size"), fields.NumberOrNull("added")) : null,
-            };
-        })];
-
-        public void AddTo(JsonObject json)
-        {
-            json["version"] = Number;
-            json["cid"] = Cid;
-            json["state"] = State;
-            json["created"] = MimeiOutput.UtcTime(Created);
-            json["memo"] = Memo;
-            json["released"] = Released;
-            if (Size is { } size)
-            {
-                json["keys"] = size.Keys;
-                json["size"] = size.Bytes;
-                json["added"] = size.Added;
-            }
-        }
-    }
 }

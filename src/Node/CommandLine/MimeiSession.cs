@@ -1,5 +1,9 @@
+using System.Globalization;
 using System.Net.Sockets;
+using System.Text;
+using Leither.MmDb.Passports;
 using Leither.Node.Configuration;
+using Leither.Node.Identity;
 using Leither.Resp;
 
 namespace Leither.Node.CommandLine;
@@ -20,9 +24,46 @@ internal sealed class CommandLineException(string message, bool isUsage = false,
 /// <param name="User">The user to log in as; the password comes from the environment.</param>
 internal sealed record NodePlace(string? Folder, int? Port, string? User)
 {
+    /// <summary>The host on which it runs; null: this machine.</summary>
+    public string? Host { get; init; }
+
+    /// <summary>The file of the passport to log in with; null: none.</summary>
+    public string? Passport { get; init; }
+
+    /// <summary>The file of the key that proves whose the passport is; null: none.</summary>
+    public string? Key { get; init; }
+
+    /// <summary>Whether whoever asks is at the node's own machine and needs no passport: then all commands are for him.</summary>
+    public bool IsOwn => Host is null && Passport is null;
+
     /// <summary>A command of the command line for the same node, to tell people what they can do next.</summary>
-    public string Leither(string arguments) =>
-        $"leither {arguments}{(Port is { } port ? $" -p {port}" : "")}{(Folder is { } folder ? $" --data {Quoted(folder)}" : "")}{(User is { } user ? $" --user {Quoted(user)}" : "")}";
+    public string Leither(string arguments)
+    {
+        // -p is the passport of an app's commands, and the port of all others.
+        bool isApp = arguments.StartsWith("lapp ", StringComparison.Ordinal);
+        StringBuilder line = new($"leither {arguments}");
+        Append(isApp ? "-p" : "--ppt", Passport);
+        Append("-k", Key);
+        Append("-n", Host is null ? null : Address);
+        Append(isApp ? "--port" : "-p", Host is null ? Port?.ToString(CultureInfo.InvariantCulture) : null);
+        Append("--data", Folder);
+        Append("--user", User);
+        return line.ToString();
+
+        void Append(string option, string? value)
+        {
+            if (value is not null)
+            {
+                line.Append(' ').Append(option).Append(' ').Append(Quoted(value));
+            }
+        }
+    }
+
+    /// <summary>A command that the node's owner can give, to tell people what they can do next: here, or at his own machine.</summary>
+    public string OwnersLeither(string arguments) => IsOwn ? Leither(arguments) : $"leither {arguments}      (its owner, on the node)";
+
+    /// <summary>Where the node is, as people write it.</summary>
+    public string Address => $"{(Host?.Contains(':', StringComparison.Ordinal) == true ? $"[{Host}]" : Host ?? "127.0.0.1")}:{Port}";
 
     /// <summary>A word as a shell takes it.</summary>
     public static string Quoted(string word) =>
@@ -47,8 +88,14 @@ internal sealed class MimeiSession : IDisposable
     /// <summary>Which node it is.</summary>
     public NodePlace Place { get; }
 
+    /// <summary>The passport that it was logged in with; null: none.</summary>
+    public Passport? Passport { get; private set; }
+
+    /// <summary>The node's port; 0: it has none.</summary>
+    public int Port => _node.Port;
+
     /// <summary>How redis-cli reaches the node.</summary>
-    public string RedisCli => _node.Port != 0 ? $"redis-cli -p {_node.Port}" : $"redis-cli -s {NodePlace.Quoted(_node.UnixSocket!)}";
+    public string RedisCli => Place.Host is { } host ? $"redis-cli -h {host} -p {_node.Port}" : _node.Port != 0 ? $"redis-cli -p {_node.Port}" : $"redis-cli -s {NodePlace.Quoted(_node.UnixSocket!)}";
 
     /// <summary>How redis-cli reaches a MiMei of the node.</summary>
     /// <param name="mimei">Its name or id.</param>
@@ -66,8 +113,9 @@ internal sealed class MimeiSession : IDisposable
     public static MimeiSession Connect(NodePlace place)
     {
         string folder = place.Folder ?? DataFolder.Default;
-        RunningNode? node = place.Port is { } port ? new RunningNode(0, "127.0.0.1", port, null, "") : DataFolder.Find(folder);
-        string nobody = place.Port is null
+        RunningNode? node = place.Port is { } port ? new RunningNode(0, place.Host ?? "127.0.0.1", port, null, "") : DataFolder.Find(folder);
+        string nobody = place.Host is not null ? $"No node answers at {place.Address}"
+            : place.Port is null
             ? $"No node runs on the data folder {folder}.\nStart one with: leither run --data {NodePlace.Quoted(folder)}"
             : $"No node runs on port {place.Port} of this machine.\nStart one with: leither run -p {place.Port}{(place.Folder is null ? "" : $" --data {NodePlace.Quoted(folder)}")}";
         if (node is null)
@@ -101,6 +149,20 @@ internal sealed class MimeiSession : IDisposable
     {
         Send([.. words.Select(static w => (ReadOnlyMemory<byte>)System.Text.Encoding.UTF8.GetBytes(w))]);
         return Receive();
+    }
+
+    /// <summary>Sends a command and reads its reply; null: the user may not give it.</summary>
+    /// <exception cref="CommandLineException">The node refuses for another reason, or goes away.</exception>
+    public RespReply? CallIfAllowed(params IReadOnlyList<string> words)
+    {
+        try
+        {
+            return Call(words);
+        }
+        catch (CommandLineException e) when (e.Message.StartsWith("NOPERM", StringComparison.Ordinal))
+        {
+            return null;
+        }
     }
 
     /// <summary>Sends a command whose words are any bytes, without waiting for its reply.</summary>
@@ -184,9 +246,9 @@ internal sealed class MimeiSession : IDisposable
     /// <summary>Waits for a command that may take long, and shows how far it is where a person watches: a second connection asks (MIMEI WORK).</summary>
     public T Wait<T>(MimeiOutput output, string what, Func<T> act)
     {
-        if (!output.IsWatched)
+        if (!output.IsWatched || Passport is not null)
         {
-            return act();
+            return act(); // who comes with a passport may not ask how far others' work is
         }
 
         MimeiSession? second = null;
@@ -227,12 +289,26 @@ internal sealed class MimeiSession : IDisposable
         }
     }
 
-    /// <summary>Binds the connection to a MiMei; a new connection is bound to the default one.</summary>
+    /// <summary>Binds the connection to a MiMei; a new connection is bound to the default one, or to that of its passport.</summary>
     public void Open(string? mid)
     {
-        if (mid is not null)
+        // Who was let in for one MiMei is bound to it, and can open none.
+        if (mid is not null && !(Passport is not null && Bound() is var bound && (bound.Mid == mid || bound.Name == mid)))
         {
             Call("MIMEI", "OPEN", mid);
+        }
+    }
+
+    /// <summary>Binds the connection to a version of a MiMei, or to what there is now.</summary>
+    public void Open(string mid, string? version)
+    {
+        if (version is null)
+        {
+            Open(mid);
+        }
+        else
+        {
+            Call("MIMEI", "OPEN", mid, "VERSION", version);
         }
     }
 
@@ -261,6 +337,12 @@ internal sealed class MimeiSession : IDisposable
 
     private void LogIn()
     {
+        if (Place.Passport is { } file)
+        {
+            LogIn(file); // as nobody else: what opens another node is not shown to this one
+            return;
+        }
+
         string? password = Environment.GetEnvironmentVariable(NodeClient.PasswordVariable);
         if (Place.User is { } user)
         {
@@ -273,6 +355,32 @@ internal sealed class MimeiSession : IDisposable
         else if (Place.Port is null || Place.Folder is not null)
         {
             OwnPassport.LogIn(_client, Place.Folder ?? DataFolder.Default);
+        }
+    }
+
+    private void LogIn(string file)
+    {
+        try
+        {
+            (byte[] block, Passport passport) = LpkiCommand.ReadPassport(file);
+            string text = Leither.MmDb.Passports.Passport.ToText(block);
+            if (passport.NeedsProof)
+            {
+                if (Place.Key is not { } key)
+                {
+                    throw new CommandLineException($"{file} asks for a proof. Name the private key of {passport.Subject.Id} with --key FILE", isUsage: true);
+                }
+
+                RespReply challenge = Call("PASSPORT", "CHALLENGE");
+                text = LpkiCommand.Prove(key, block, passport, challenge[0].Text, challenge[1].Text);
+            }
+
+            Call("AUTH", PassportOffice.UserName, text);
+            Passport = passport;
+        }
+        catch (IdentityException e)
+        {
+            throw new CommandLineException(e.Message, inner: e);
         }
     }
 

@@ -9,7 +9,7 @@ using Leither.Node.Configuration;
 namespace Leither.Node.CommandLine;
 
 /// <summary>
-/// One command of <c>leither mimei</c>, <c>ipfs</c>, <c>swarm</c> or <c>dht</c>. Its words are told apart here and not by the parser: the MiMei comes first and may be left out, and ids may begin
+/// One command of <c>leither mimei</c>, <c>lapp</c>, <c>ipfs</c>, <c>swarm</c> or <c>dht</c>. Its words are told apart here and not by the parser: the MiMei comes first and may be left out, and ids may begin
 /// with '-'.
 /// </summary>
 internal sealed class MimeiVerb : Command
@@ -57,7 +57,7 @@ internal sealed class MimeiVerb : Command
         string[] words = result.GetValue(_words) ?? [];
         if (words.TakeWhile(w => w != Rest).FirstOrDefault(static w => w.Length > 1 && w.StartsWith('-') && !LeitherId.TryParse(w, out _)) is { } option)
         {
-            throw Misused(Of == "mimei" ? $"There is no option {option}, and it is no id of a MiMei" : $"There is no option {option}");
+            throw Misused(Of is "mimei" or "lapp" ? $"There is no option {option}, and it is no id of a MiMei" : $"There is no option {option}");
         }
 
         return words.Length < min ? throw Misused("Something is missing") : words.Length > max ? throw Misused($"There is no meaning for '{words[max]}'") : words;
@@ -131,6 +131,15 @@ internal sealed class MimeiHelp(HelpAction usual) : SynchronousCommandLineAction
             }
         }
 
+        if (verb.Of == "lapp" && verb.Usage.Contains("APP", StringComparison.Ordinal))
+        {
+            output.WriteLine("\n  APP is the id of an app's MiMei (27 characters, the first of which may be '-') or its name on the node.");
+            if (verb.Usage.Contains("[APP] ", StringComparison.Ordinal))
+            {
+                output.WriteLine("  Left out, it is the one that the passport is for.");
+            }
+        }
+
         output.WriteLine("\nOptions:");
         WriteOptions(output, verb.Options.Concat(verb.Parents.OfType<Command>().SelectMany(static c => c.Options).Where(static o => o.Recursive && o is not HelpOption and not VersionOption)));
 
@@ -169,7 +178,7 @@ internal sealed class OuterOptions
     public Option<string?> Data { get; } = MakeData();
 
     /// <summary>Which node, by its port.</summary>
-    public Option<long?> Port { get; } = MakePort();
+    public Option<long?> Port { get; } = MakePort("-p");
 
     /// <summary>Who.</summary>
     public Option<string?> User { get; } = MakeUser();
@@ -184,7 +193,8 @@ internal sealed class OuterOptions
     public static Option<string?> MakeData() => new("--data") { Description = $"The data folder of the node [default: {DataFolder.DefaultName}]", HelpName = "DIR" };
 
     /// <summary>Makes an option for the port.</summary>
-    public static Option<long?> MakePort() => MimeiOptions.Number(new("--port", "-p") { Description = "The port of the node on this machine, instead of its data folder", HelpName = "PORT" }, ushort.MaxValue);
+    /// <param name="aliases">What else it is called.</param>
+    public static Option<long?> MakePort(params string[] aliases) => MimeiOptions.Number(new("--port", aliases) { Description = "The port of the node on this machine, instead of its data folder", HelpName = "PORT" }, ushort.MaxValue);
 
     /// <summary>Makes an option for the user.</summary>
     public static Option<string?> MakeUser() => new("--user") { Description = $"The user to log in as; the password is taken from ${NodeClient.PasswordVariable}", HelpName = "NAME" };
@@ -192,13 +202,14 @@ internal sealed class OuterOptions
 
 /// <summary>The options that all commands of <c>leither mimei</c> have.</summary>
 /// <param name="outer">The options before the command's name.</param>
-internal sealed class MimeiOptions(OuterOptions outer)
+/// <param name="passport">How one comes with a passport, where one can.</param>
+internal sealed class MimeiOptions(OuterOptions outer, PassportOptions? passport = null)
 {
     /// <summary>Which node.</summary>
     public Option<string?> Data { get; } = Everywhere(OuterOptions.MakeData());
 
     /// <summary>Which node, by its port.</summary>
-    public Option<long?> Port { get; } = Everywhere(OuterOptions.MakePort());
+    public Option<long?> Port { get; } = Everywhere(passport?.Passport.Aliases.Contains("-p") == true ? OuterOptions.MakePort() : OuterOptions.MakePort("-p"));
 
     /// <summary>Who.</summary>
     public Option<string?> User { get; } = Everywhere(OuterOptions.MakeUser());
@@ -206,11 +217,19 @@ internal sealed class MimeiOptions(OuterOptions outer)
     /// <summary>For whom.</summary>
     public Option<bool> Json { get; } = new("--json") { Description = "Print the result as JSON", Recursive = true };
 
-    /// <summary>Which node a command line speaks to.</summary>
+    /// <summary>How one comes with a passport; null: not with these commands.</summary>
+    public PassportOptions? Passport { get; } = passport;
+
+    /// <summary>Which node a command line speaks to, and as whom.</summary>
+    /// <exception cref="CommandLineException">It names two nodes, or a key without the passport that it is for.</exception>
+    public NodePlace PlaceOf(MimeiVerb verb, ParseResult result) => Passport is null ? PlaceOf(result) : Passport.PlaceOf(verb, result, PlaceOf(result));
+
+    /// <summary>Which node of this machine a command line speaks to.</summary>
     public NodePlace PlaceOf(ParseResult result) =>
         new(result.GetValue(Data) ?? result.GetValue(outer.Data), (int?)(result.GetValue(Port) ?? result.GetValue(outer.Port)), result.GetValue(User) ?? result.GetValue(outer.User));
 
-    private static T Everywhere<T>(T option) where T : Option
+    /// <summary>Makes an option one of a command and of all beneath it.</summary>
+    internal static T Everywhere<T>(T option) where T : Option
     {
         option.Recursive = true;
         return option;
