@@ -9,7 +9,7 @@ using Leither.Resp;
 namespace Leither.Node.CommandLine;
 
 /// <summary>
-/// The command line: <c>run</c> and <c>init</c>, whose arguments are redis-server's and so are not parsed here, <c>stop</c>, <c>status</c>, <c>doctor</c>, <c>bench</c>, <c>import</c>, <c>mimei</c>, <c>ipfs</c>, <c>swarm</c>, <c>dht</c>, <c>lpki</c>, and every other
+/// The command line: <c>run</c> and <c>init</c>, whose arguments are redis-server's and so are not parsed here, <c>stop</c>, <c>status</c>, <c>doctor</c>, <c>bench</c>, <c>import</c>, <c>mimei</c>, <c>lapp</c>, <c>ipfs</c>, <c>swarm</c>, <c>dht</c>, <c>lpki</c>, and every other
 /// word as a RESP command to the node that runs on a folder (so are <c>MIMEI</c>, <c>IPFS</c>, <c>SWARM</c> and <c>DHT</c> in capitals).
 /// </summary>
 internal static class LeitherCommand
@@ -52,6 +52,7 @@ internal static class LeitherCommand
         root.Subcommands.Add(DocsCommand.Create(root));
         root.Subcommands.Add(ImportCommand.Create(outer));
         root.Subcommands.Add(MimeiCommand.Create(outer));
+        root.Subcommands.Add(LappCommand.Create(outer));
         root.Subcommands.Add(IpfsCommand.Create(outer));
         root.Subcommands.Add(SwarmCommand.Create(outer));
         root.Subcommands.Add(DhtCommand.Create(outer));
@@ -237,7 +238,7 @@ internal static class LeitherCommand
         }
     }
 
-    private static bool IsOurs(string word) => word is "run" or "init" or "stop" or "status" or "doctor" or "bench" or "docs" or "import" or "mimei" or "ipfs" or "swarm" or "dht" or "lpki";
+    private static bool IsOurs(string word) => word is "run" or "init" or "stop" or "status" or "doctor" or "bench" or "docs" or "import" or "mimei" or "lapp" or "ipfs" or "swarm" or "dht" or "lpki";
 
     private static int NotRunning(NodePlace place, string[] command)
     {

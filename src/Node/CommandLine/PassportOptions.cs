@@ -30,6 +30,11 @@ internal sealed class PassportOptions(params string[] aliases)
             throw verb.Misused("--key proves whose a passport is, and there is none");
         }
 
+        if (passport is not null && aliases.Contains("-p") && passport.All(char.IsAsciiDigit) && !File.Exists(passport))
+        {
+            throw verb.Misused($"-p takes the file of a passport, and there is none called '{passport}'; a port is --port {passport}");
+        }
+
         place = place with { Passport = passport, Key = key };
         if (result.GetValue(Node) is not { } address)
         {
