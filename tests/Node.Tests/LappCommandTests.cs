@@ -181,6 +181,21 @@ public sealed class LappCommandTests(SharedNode node) : IClassFixture<SharedNode
     }
 
     [Fact]
+    public void An_app_that_holds_nothing_yet_is_shown_so()
+    {
+        Assert.Equal(0, LeitherProgram.Run("mimei", "create", "-t", "file", "-m", "nothing", "-n", "nothing", "--data", node.Folder).Code);
+        Assert.Contains("Holds   : nothing\nRelease : none\nPublic  : no\n", Lapp("showapp", "nothing").Output, StringComparison.Ordinal);
+        Assert.Contains("leither lapp uploadapp -i DIR nothing --data", Lapp("showapp", "nothing").Error, StringComparison.Ordinal);
+        Assert.Equal(JsonValueKind.Null, Json("showapp", "nothing").GetProperty("cur").ValueKind);
+        Lapp("backup", "nothing");
+        Lapp("release", "nothing", "1");
+        LeitherProgram.Run("mimei", "publish", "nothing", "--data", node.Folder);
+        Assert.Equal((1, ""), (VersionOf(Json("showapp", "nothing"), "release"), CidOf(Json("showapp", "nothing"), "release")));
+        Assert.Contains("Release : version 1  nothing\nPublic  : yes\nDomains : none\nVersion", Lapp("showapp", "nothing").Output, StringComparison.Ordinal);
+        Assert.Matches(@"\nnothing +\S{27} +nothing +1 +1 +- +yes", Lapp("showapp").Output);
+    }
+
+    [Fact]
     public void A_folder_that_is_no_app_and_a_command_line_that_says_nothing_are_told()
     {
         Directory.CreateDirectory(F("empty"));

@@ -43,7 +43,7 @@ public sealed class MimeiFilesTests(SharedNode node) : IClassFixture<SharedNode>
         File.WriteAllText(F("hello.txt"), "hello world\n");
         LeitherProgram.Result added = Mimei("add", "file", F("hello.txt"), "--memo", "the first");
         Assert.Equal((0, $"cid= {Hello} ver= 1\n"), added.Short);
-        Assert.StartsWith("Next: leither mimei ls file --version 1 --data", added.Error, StringComparison.Ordinal);
+        Assert.StartsWith("Next: leither mimei get file --version 1 -o OUT --data", added.Error, StringComparison.Ordinal);
         Assert.Equal(new(0, "hello world\n", ""), Mimei("get", "file"));
         Assert.Equal(0, Mimei("get", "file", "-o", F("out.txt")).Code);
         Assert.Equal("hello world\n", File.ReadAllText(F("out.txt")));
@@ -140,7 +140,7 @@ public sealed class MimeiFilesTests(SharedNode node) : IClassFixture<SharedNode>
         LeitherProgram.Result none = Mimei("get", "versions", "--version", "9");
         Assert.Equal((1, ""), none.Short);
         Assert.Equal(2, Mimei("get", "versions", "--version", "newest").Code);
-        Assert.Contains("leither mimei ls versions --version 3", Mimei("backup", "versions").Error, StringComparison.Ordinal);
+        Assert.Contains("leither mimei get versions --version 3 -o OUT", Mimei("backup", "versions").Error, StringComparison.Ordinal);
     }
 
     [Fact]

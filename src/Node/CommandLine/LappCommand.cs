@@ -314,7 +314,7 @@ internal static class LappCommand
                 All: {"apps": [{"mid", "name", "mark": texts, "newest", "released": numbers, "cid": text, "size": bytes, "public": bool, "domains": [text]}]}
                 One: {"mid", "name", "author", "app", "ext", "mark": texts, "public": bool, "cur", "newest", "release": {"version": number, "cid": text, "size": bytes} or null,
                  "versions": as in mimei versions, "domains": [text], "urls": [text]}
-                cid, size: of the files that the public sees: the released ones, or the newest; of what it holds now where there is no version. newest, released: 0 where
+                A cid is empty where there is nothing. cid, size: of the files that the public sees: the released ones, or the newest; of what it holds now where there is no version. newest, released: 0 where
                 there is none. The version of cur is 0. domains: null where one may not ask.
                 """,
             Examples = ["showapp", "showapp chess", "showapp chess --json"],
@@ -336,7 +336,7 @@ internal static class LappCommand
     private static void ShowAll(MimeiSession session, MimeiOutput output)
     {
         Dictionary<string, string>? domains = AllDomains(session);
-        List<(Fields Info, VersionLine[] Versions, Held? Shown)> apps = [];
+        List<(Fields Info, VersionLine[] Versions, Held Shown)> apps = [];
         foreach (RespReply one in session.Call("MIMEI", "LIST").Elements)
         {
             Fields info = new(session.Call("MIMEI", "INFO", new Fields(one).Text("mid")));
@@ -358,8 +358,8 @@ internal static class LappCommand
                     ["mark"] = a.Info.Text("mark"),
                     ["newest"] = NewestOf(a.Versions),
                     ["released"] = ReleasedOf(a.Versions),
-                    ["cid"] = a.Shown?.Cid ?? "",
-                    ["size"] = a.Shown?.Size ?? 0,
+                    ["cid"] = a.Shown.Cid,
+                    ["size"] = a.Shown.Size,
                     ["public"] = IsPublic(a.Info),
                     ["domains"] = domains is null ? null : Texts(Of(domains, a.Info.Text("mid"))),
                 })]),
@@ -378,7 +378,7 @@ internal static class LappCommand
             ["Name", "MiMei", "Mark", "#Newest", "#Released", "#Size", "Public", "Domains"],
             apps.Select(a => (string[])[
                 a.Info.Text("name"), a.Info.Text("mid"), MimeiOutput.OneLine(a.Info.Text("mark")), VersionText(NewestOf(a.Versions)), VersionText(ReleasedOf(a.Versions)),
-                a.Shown is { } shown ? MimeiOutput.Bytes(shown.Size) : "-", IsPublic(a.Info) ? "yes" : "no", domains is null ? "" : string.Join(' ', Of(domains, a.Info.Text("mid")))]));
+                a.Shown.IsNothing ? "-" : MimeiOutput.Bytes(a.Shown.Size), IsPublic(a.Info) ? "yes" : "no", domains is null ? "" : string.Join(' ', Of(domains, a.Info.Text("mid")))]));
         output.Next(session.Place.Leither("lapp showapp APP"));
 
         static string VersionText(long number) => number == 0 ? "-" : MimeiOutput.Number(number);
@@ -388,15 +388,19 @@ internal static class LappCommand
     {
         Fields info = app.Info ?? new Fields(session.Call("MIMEI", "INFO", app.Mid));
         VersionLine[] versions = VersionLine.Of(session.Call("MIMEI", "VERSIONS", app.Mid));
-        Held? cur = HeldAt(session, app.Mid, 0);
+        Held cur = HeldAt(session, app.Mid, 0);
         Held? newest = versions.Length == 0 ? null : HeldAt(session, app.Mid, NewestOf(versions));
         Held? release = ReleasedOf(versions) is > 0 and var number ? number == newest?.Version ? newest : HeldAt(session, app.Mid, number) : null;
         string[]? domains = AllDomains(session) is { } all ? Of(all, app.Mid) : null;
         bool isPublic = IsPublic(info);
-        List<string> urls = isPublic && (release ?? newest) is not null ? [.. (domains ?? []).Select(d => UrlOf(session, d))] : [];
-        if (isPublic && (release ?? newest) is { } shown && session.Place.Host is null && session.Port != 0)
+        List<string> urls = [];
+        if (isPublic && (release ?? newest) is { IsNothing: false } shown)
         {
-            urls.Add(UrlOf(session, $"{LabelOf(shown.Cid)}.ipfs.localhost"));
+            urls.AddRange((domains ?? []).Select(d => UrlOf(session, d)));
+            if (session.Place.Host is null && session.Port != 0)
+            {
+                urls.Add(UrlOf(session, $"{LabelOf(shown.Cid)}.ipfs.localhost"));
+            }
         }
 
         if (output.AsJson)
@@ -408,7 +412,7 @@ internal static class LappCommand
             }
 
             json["public"] = isPublic;
-            json["cur"] = JsonOf(cur);
+            json["cur"] = cur.IsNothing ? null : JsonOf(cur);
             json["newest"] = JsonOf(newest);
             json["release"] = JsonOf(release);
             json["versions"] = new JsonArray([.. versions.Select(static v =>
@@ -445,13 +449,13 @@ internal static class LappCommand
         }
 
         output.Next(
-            cur is null ? [session.Place.Leither($"lapp uploadapp -i DIR {app.Called}")]
+            cur.IsNothing ? [session.Place.Leither($"lapp uploadapp -i DIR {app.Called}")]
             : versions.Length == 0 ? [session.Place.Leither($"lapp backup {app.Called}")]
             : release is null ? [session.Place.Leither($"lapp release {app.Called} last")]
             : [.. Publish(session, app), session.Place.Leither($"lapp setdomain {app.Called} HOST")]);
 
         static string HeldText(Held? held) =>
-            held is null ? "nothing" : $"{(held.Version == 0 ? "" : $"version {held.Version}  ")}{held.Cid}  {MimeiOutput.Bytes(held.Size)}";
+            held is null ? "none" : $"{(held.Version == 0 ? "" : $"version {held.Version}  ")}{(held.IsNothing ? "nothing" : $"{held.Cid}  {MimeiOutput.Bytes(held.Size)}")}";
     }
 
     // ------------------------------------------------------------------ what they share
@@ -488,8 +492,8 @@ internal static class LappCommand
         }
     }
 
-    /// <summary>What the MiMei holds at a version, or now (0); null: nothing.</summary>
-    private static Held? HeldAt(MimeiSession session, string mid, long version)
+    /// <summary>What the MiMei holds at a version, or now (0).</summary>
+    private static Held HeldAt(MimeiSession session, string mid, long version)
     {
         session.Open(mid, version == 0 ? "cur" : version.ToString(CultureInfo.InvariantCulture));
         try
@@ -499,7 +503,7 @@ internal static class LappCommand
         }
         catch (CommandLineException)
         {
-            return null;
+            return new Held(version, "", 0); // the node says that there is nothing
         }
     }
 
@@ -556,7 +560,11 @@ internal static class LappCommand
 
     /// <summary>What an app holds.</summary>
     /// <param name="Version">At which version; 0: now.</param>
-    /// <param name="Cid">The CID of its files.</param>
+    /// <param name="Cid">The CID of its files; empty: nothing.</param>
     /// <param name="Size">The bytes of their blocks.</param>
-    private sealed record Held(long Version, string Cid, long Size);
+    private sealed record Held(long Version, string Cid, long Size)
+    {
+        /// <summary>Whether there is nothing.</summary>
+        public bool IsNothing => Cid.Length == 0;
+    }
 }

@@ -136,7 +136,7 @@ internal static partial class MimeiCommand
         }
         else
         {
-            output.Next(session.Place.Leither($"mimei ls {mid} --version {version}"), session.Place.Leither($"mimei release {mid} {version}"), session.Place.Leither($"mimei publish {mid}"));
+            output.Next(session.Place.Leither($"mimei get {mid} --version {version} -o OUT"), session.Place.Leither($"mimei release {mid} {version}"), session.Place.Leither($"mimei publish {mid}"));
         }
     }
 

@@ -296,7 +296,7 @@ internal static partial class MimeiCommand
     /// <summary>The command by which one looks at a version.</summary>
     private static string Opened(MimeiSession session, string called, string version) =>
         session.CallIfAllowed("MIMEI", "INFO", called) is { } info && new Fields(info).Text("type") == "file"
-            ? session.Place.Leither($"mimei ls {called} --version {version}")
+            ? session.Place.Leither($"mimei get {called} --version {version} -o OUT")
             : session.ClientOf(called, version);
 
     /// <summary>The command by which one goes on from a version: a copy cannot be taken back to it, but a MiMei of one's own can begin there.</summary>
