@@ -12,19 +12,35 @@ public sealed partial class Replica
     // Whether a source said that it lacks a block, or went away, since it was last looked for what nobody has.
     private bool _mayLack;
 
-    private sealed class Want(Cid cid, int most, Action<SourceStream?, ReadOnlyMemory<byte>> done)
+    /// <summary>What blocks are wanted for; what of them is of no use any more is forgotten together.</summary>
+    private enum Purpose
     {
+        /// <summary>Something by itself.</summary>
+        Other,
+
+        /// <summary>The plan, until it is left.</summary>
+        Plan,
+
+        /// <summary>The files of a version.</summary>
+        Files,
+    }
+
+    private sealed class Want(Cid cid)
+    {
+        private readonly Action<SourceStream?, ReadOnlyMemory<byte>>?[] _done = new Action<SourceStream?, ReadOnlyMemory<byte>>?[3];
+
         public Cid Cid => cid;
 
-        public int Most => most;
-
-        public Action<SourceStream?, ReadOnlyMemory<byte>> Done { get; set; } = done;
+        /// <summary>How many bytes it has at most.</summary>
+        public int Most { get; private set; }
 
         /// <summary>How it probably begins: what is here of it.</summary>
         public ReadOnlyMemory<byte> Beginning { get; set; }
 
-        /// <summary>Whether it is of no use any more once the plan is left.</summary>
-        public bool IsPlan { get; set; }
+        public bool IsPlan => _done[(int)Purpose.Plan] is not null;
+
+        /// <summary>Whether nothing but the files of a version needs it.</summary>
+        public bool IsOfFilesOnly => _done[(int)Purpose.Plan] is null && _done[(int)Purpose.Other] is null;
 
         /// <summary>Whom it was asked of; 0: nobody.</summary>
         public long Stream { get; set; }
@@ -42,21 +58,42 @@ public sealed partial class Replica
 
         /// <summary>Whether nothing waited for the store when it was asked for.</summary>
         public bool WasStoreIdle { get; set; }
+
+        public void Add(Purpose purpose, int most, Action<SourceStream?, ReadOnlyMemory<byte>> done)
+        {
+            _done[(int)purpose] += done;
+            Most = Math.Max(Most, most);
+        }
+
+        /// <summary>It is not wanted for something any more; false: it is for something else.</summary>
+        public bool Remove(Purpose purpose)
+        {
+            _done[(int)purpose] = null;
+            return Array.TrueForAll(_done, static d => d is null);
+        }
+
+        public void Done(SourceStream? from, ReadOnlyMemory<byte> bytes)
+        {
+            foreach (Action<SourceStream?, ReadOnlyMemory<byte>>? done in _done)
+            {
+                done?.Invoke(from, bytes);
+            }
+        }
     }
 
     // ------------------------------------------------------------------ wants
 
     /// <summary>Asks for a block, or for what follows its beginning. It comes verified and whole, with who gave it; with nobody and empty, where no source has it.</summary>
-    private void Ask(in Cid cid, int most, bool isPlan, Action<SourceStream?, ReadOnlyMemory<byte>> done, ReadOnlyMemory<byte> beginning = default)
+    private void Ask(in Cid cid, int most, Purpose purpose, Action<SourceStream?, ReadOnlyMemory<byte>> done, ReadOnlyMemory<byte> beginning = default)
     {
         if (_wants.TryGetValue(cid, out Want? want))
         {
-            want.Done += done;
-            want.IsPlan |= isPlan;
+            want.Add(purpose, most, done);
             return;
         }
 
-        want = new Want(cid, most, done) { IsPlan = isPlan, Beginning = beginning };
+        want = new Want(cid) { Beginning = beginning };
+        want.Add(purpose, most, done);
         _wants.Add(cid, want);
         Queue(want);
         _decideAgain = true;
@@ -82,11 +119,16 @@ public sealed partial class Replica
         }
     }
 
-    /// <summary>Forgets what the plan wanted. What was asked for still comes, and is let go.</summary>
-    private void CancelWants()
+    /// <summary>Forgets what was wanted for something. What was asked for still comes, and is let go.</summary>
+    private void CancelWants(Purpose purpose)
     {
-        foreach (Want want in _wants.Values.Where(static w => w.IsPlan).ToArray())
+        foreach (Want want in _wants.Values.ToArray())
         {
+            if (!want.Remove(purpose))
+            {
+                continue;
+            }
+
             _wants.Remove(want.Cid);
             if (want.IsQueued)
             {

@@ -279,7 +279,7 @@ public sealed partial class Replica
             return;
         }
 
-        Ask(node.Data, LogProtocol.MaxBlockBytes, isPlan: true, (from, bytes) =>
+        Ask(node.Data, LogProtocol.MaxBlockBytes, Purpose.Plan, (from, bytes) =>
         {
             if (from is not null)
             {

@@ -4,7 +4,7 @@
 //   Replica.Heads.cs      heads are held against each other, and against what is here: old ones are noticed, two histories proven
 //   Replica.Plan.cs       which source is used, and what for
 //   Replica.CatchUp.cs    where its history and what is here part; Replica.GoBack.cs: what the writer took back goes
-//   Replica.Segments.cs   what is missing comes as segments; Replica.State.cs: or as the state of a version, from Replica.Blocks.cs
+//   Replica.Segments.cs   what is missing comes as segments; Replica.State.cs: or as the state of a version; from Replica.Blocks.cs, a tree of them by Replica.Walk.cs
 //   Replica.Tail.cs       what is written now, as it is written; Replica.Versions.cs: the versions made meanwhile
 //   Replica.Writers.cs    who may write, and how a follower comes to write, or a writer to follow
 
@@ -239,7 +239,7 @@ public sealed partial class Replica
 
                 break;
             case ProofTold proof when Proof is null:
-                Ask(proof.Cid, Equivocation.MaxBytes, isPlan: false, (from, bytes) =>
+                Ask(proof.Cid, Equivocation.MaxBytes, Purpose.Other, (from, bytes) =>
                 {
                     if (from is not null && Proof is null)
                     {

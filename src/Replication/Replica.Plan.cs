@@ -46,7 +46,7 @@ public sealed partial class Replica
     }
 
     /// <summary>What is under way, for who looks at a test that failed.</summary>
-    internal string Plan => $"{_phase} of {_active?.Peer}: {_chain.Count} nodes, {_wants.Count} wants ({_unasked.Count} not asked, {_stateWants} of a state), {_toWalk.Count} to walk, "
+    internal string Plan => $"{_phase} of {_active?.Peer}: {_chain.Count} nodes, {_wants.Count} wants ({_unasked.Count} not asked), state {_state}, "
         + $"{_puts} puts, {_appends} appends, {_pieces.Count} pieces, version {_version?.Number}, exclusive {_isExclusive}, failed {_hasFailed}, must load {_mustLoad}, log {_log.Place}, "
         + $"versions asked {_askedVersions.Count}, arrived {_arrived.Count}, under way {(_adopting.IsNone ? 0 : 1)}, of no use {_useless.Count}, "
         + $"useless {_sources.Values.Count(static s => s.Useless is not null && s.Useless == s.Head)}, in flight {BlocksUnderWay}";
@@ -244,7 +244,7 @@ public sealed partial class Replica
         _chain.Clear();
         _held.Clear();
         _heldBytes = 0;
-        CancelWants();
+        CancelWants(Purpose.Plan);
         LeaveState();
         _decideAgain = true;
     }

@@ -96,7 +96,7 @@ public sealed partial class Replica
             Cid data = _chain[_nextAsked--].Node.Data;
             if (!_held.ContainsKey(data))
             {
-                Ask(data, LogProtocol.MaxBlockBytes, isPlan: true, (from, bytes) =>
+                Ask(data, LogProtocol.MaxBlockBytes, Purpose.Plan, (from, bytes) =>
                 {
                     if (from is null)
                     {

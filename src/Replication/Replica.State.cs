@@ -1,7 +1,6 @@
 // A version's state in place of the log: where the log does not reach back to what is here, or is longer. The version has to lie in the history of the source's
 // head; then its tree of blocks is walked, and what is not here is asked of all sources.
 
-using System.Buffers;
 using Leither.Ipfs;
 using Leither.Ipfs.Multiformats;
 using Leither.MmDb.Log;
@@ -15,16 +14,14 @@ public sealed partial class Replica
     // takes the log for that reason is sent at most twice as much.
     private const int StateCost = 2;
 
-    private const int MaxWalkAtOnce = 2000, MaxStateWants = 128;
-
     // The state that is being fetched.
-    private readonly Stack<Cid> _toWalk = [];
-    private readonly HashSet<Cid> _walked = [];
+    private Walk? _state;
     private MimeiVersion? _version;
     private SegmentNode? _versionNode;
     private Cid _versionBlock;
     private IReadOnlyList<ListedVersion> _candidates = [];
-    private int _candidate, _stateWants, _puts;
+    private int _candidate;
+    private bool _isNodeAsked;
 
     /// <summary>Whether a version's state is so much less than the log from here on that it is here sooner, or the log does not reach.</summary>
     private bool IsStateLess(SourceStream source)
@@ -58,7 +55,7 @@ public sealed partial class Replica
 
     private void NextVersion()
     {
-        _version = null;
+        LeaveState();
         _chain.Clear();
         if (--_candidate < 0)
         {
@@ -79,7 +76,7 @@ public sealed partial class Replica
         _phase = Phase.State;
         ListedVersion listed = _candidates[_candidate];
         SourceStream active = _active!;
-        Ask(listed.Block, MaxVersionBytes, isPlan: true, (from, bytes) =>
+        Ask(listed.Block, MaxVersionBytes, Purpose.Plan, (from, bytes) =>
         {
             if (_active != active)
             {
@@ -99,18 +96,8 @@ public sealed partial class Replica
             }
 
             (_version, _versionBlock) = (version, listed.Block);
-            _puts++;
-            _store.Put(
-                Begin(result =>
-                {
-                    _puts--;
-                    if (result.Failure is { } failure)
-                    {
-                        Failed(failure);
-                    }
-                }),
-                listed.Block,
-                bytes);
+            _state = new Walk(this, Purpose.Plan, Withheld, IsUseless, Failed);
+            _state.Put(listed.Block, bytes);
             if (version.Segment.IsNone || version.Segment == _target!.Previous)
             {
                 BeginState();
@@ -130,9 +117,7 @@ public sealed partial class Replica
         State = $"fetches version {_version!.Number}";
         _chain.Clear();
         _versionNode = null;
-        _walked.Clear();
-        _toWalk.Clear();
-        _toWalk.Push(_version.State);
+        _state!.Begin(_version.State);
         if (_version.Segment.IsNone)
         {
             return;
@@ -144,11 +129,11 @@ public sealed partial class Replica
             return;
         }
 
-        _stateWants++;
+        _isNodeAsked = true;
         Cid node = _version.Segment;
-        Ask(node, SegmentNode.MaxBytes, isPlan: true, (from, bytes) =>
+        Ask(node, SegmentNode.MaxBytes, Purpose.Plan, (from, bytes) =>
         {
-            _stateWants--;
+            _isNodeAsked = false;
             if (from is null)
             {
                 Withheld();
@@ -161,111 +146,40 @@ public sealed partial class Replica
             }
             catch (MalformedBlockException e)
             {
-                State = e.Message;
-                _active!.Useless = _target;
-                LeavePlan();
+                IsUseless(e.Message);
             }
         });
     }
 
     private void LeaveState()
     {
+        _state?.End();
+        _state = null;
         _version = null;
         _versionNode = null;
-        _toWalk.Clear();
-        _walked.Clear();
-        _stateWants = 0;
+        _isNodeAsked = false;
     }
 
-    /// <summary>Goes through the state's tree, depth first, so that little is remembered of where it has to go on.</summary>
     private void WalkState()
     {
-        if (_version is null)
+        if (_state is not { } state)
         {
             return;
         }
 
-        var block = new ArrayBufferWriter<byte>();
-        int steps = 0;
-        while (_stateWants < MaxStateWants && _unapplied < _options.MaxUnappliedBytes && _toWalk.TryPop(out Cid cid))
-        {
-            if (cid.Codec != Multicodec.Raw && !_walked.Add(cid))
-            {
-                continue;
-            }
-
-            if (_store.HasBlock(cid))
-            {
-                block.ResetWrittenCount();
-                if (cid.Codec != Multicodec.Raw && _store.TryGetBlock(cid, block))
-                {
-                    Branch(cid, block.WrittenSpan);
-                }
-
-                if (++steps >= MaxWalkAtOnce)
-                {
-                    _stepDueMs = _now;
-                    return;
-                }
-
-                continue;
-            }
-
-            _stateWants++;
-            MimeiVersion of = _version;
-            Ask(cid, LogProtocol.MaxBlockBytes, isPlan: true, (from, bytes) =>
-            {
-                _stateWants--;
-                if (from is null)
-                {
-                    Withheld();
-                    return;
-                }
-
-                _puts++;
-                _unapplied += bytes.Length;
-                _store.Put(
-                    Begin(result =>
-                    {
-                        _puts--;
-                        _unapplied -= bytes.Length;
-                        if (result.Failure is { } failure)
-                        {
-                            Failed(failure);
-                        }
-                    }),
-                    cid,
-                    bytes);
-                if (_version == of && cid.Codec != Multicodec.Raw)
-                {
-                    Branch(cid, bytes.Span);
-                }
-            });
-        }
-
-        if (_phase == Phase.State && _version is not null && _toWalk.Count == 0 && _stateWants == 0 && _puts == 0 && _appends == 0)
+        state.GoOn();
+        if (_phase == Phase.State && _state == state && state.IsWhole && !_isNodeAsked && _appends == 0)
         {
             Load();
         }
     }
 
-    private void Branch(in Cid cid, ReadOnlySpan<byte> block)
+    /// <summary>What the target leads to is of no use, and signed so: no source can help.</summary>
+    private void IsUseless(string why)
     {
-        try
-        {
-            var links = new List<Cid>();
-            Links.AddTo(links, cid.Codec, block);
-            for (int i = links.Count - 1; i >= 0; i--)
-            {
-                _toWalk.Push(links[i]);
-            }
-        }
-        catch (Exception e) when (e is MalformedBlockException or NotSupportedException)
-        {
-            State = e.Message; // signed so: no source can help
-            _active!.Useless = _target;
-            LeavePlan();
-        }
+        State = why;
+        _active!.Useless = _target;
+        LeavePlan();
     }
 
     private void Load()

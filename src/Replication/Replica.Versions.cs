@@ -222,7 +222,7 @@ public sealed partial class Replica
     private void AskForVersion(ListedVersion listed)
     {
         _askedVersions.Add(listed.Block);
-        Ask(listed.Block, MaxVersionBytes, isPlan: false, (from, bytes) =>
+        Ask(listed.Block, MaxVersionBytes, Purpose.Other, (from, bytes) =>
         {
             _askedVersions.Remove(listed.Block);
             LookForVersions();

@@ -123,6 +123,26 @@ public class VersionTests
 
     [Theory]
     [MemberData(nameof(AllSeeds))]
+    public void Who_lost_its_source_while_a_version_was_on_its_way_is_complete_once_it_has_one_again(int seed)
+    {
+        SimWorld world = Started(seed, 2);
+        (SimNode writer, SimNode follower) = (world.Nodes[0], world.Nodes[1]);
+        Write(world, writer, 400);
+        MakeVersion(world, writer);
+        Cid version = Assert.Single(writer.Store.Versions).Block;
+        world.OnTheWay = (_, _, message) => message is Block block && block.Cid == version ? [] : [message];
+        long stream = world.Connect(follower, writer);
+        Run(world, 500);
+        world.Cut(stream);
+        Run(world, 500);
+        world.OnTheWay = null;
+        world.Connect(follower, writer);
+        RunUntilComplete(world, follower);
+        AssertSame(writer, follower);
+    }
+
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
     public void A_version_that_a_disk_did_not_take_is_listed_once_it_does(int seed)
     {
         (SimWorld world, SimNode writer, SimNode follower) = Followed(seed, entries: 10);
