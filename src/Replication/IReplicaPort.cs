@@ -76,6 +76,12 @@ public sealed record BecameWriter(ulong Epoch, Position After, ulong Abandoned) 
 /// <param name="Block">Its block.</param>
 public sealed record StateDiffers(ulong Number, Cid Block) : ReplicaEvent;
 
+/// <summary>A version cannot be read, whoever gives it: a block that it leads to is malformed, or of a kind that is not known here.</summary>
+/// <param name="Number">The version.</param>
+/// <param name="Block">Its block.</param>
+/// <param name="Text">For people.</param>
+public sealed record VersionMalformed(ulong Number, Cid Block, string Text) : ReplicaEvent;
+
 /// <summary>A source showed less than was signed and seen before.</summary>
 /// <param name="Peer">Which.</param>
 /// <param name="Shown">What it showed.</param>

@@ -99,8 +99,11 @@ public interface IReplicaStore
     /// <summary>A version of this number was signed: should this node write one day, its own come after it, whether that one is here or not. It does not complete.</summary>
     void PassVersion(ulong number);
 
-    /// <summary>Keeps a verified block of a version or a state.</summary>
+    /// <summary>Keeps a verified block of a version, a state or a file. It stays, with all it leads to, until <see cref="EndPuts"/>.</summary>
     void Put(long operation, in Cid cid, ReadOnlyMemory<byte> bytes);
+
+    /// <summary>Of what was put nothing stays any more but what versions lead to. It does not complete.</summary>
+    void EndPuts();
 
     // ------------------------------------------------------------------ writing and not
 

@@ -157,11 +157,11 @@ public sealed partial class Replica
             {
                 LinkedListNode<Want>? next = node.Next;
                 Want want = node.Value;
-                if (!want.MissingAt.Contains(source.Stream) && !source.InFlight.ContainsKey(want.Cid))
+                if (!want.MissingAt.Contains(source.Stream) && !source.InFlight.ContainsKey(want.Cid) && (IsFollowing || !want.IsOfFilesOnly))
                 {
                     if (source.InFlight.Count == 0)
                     {
-                        source.ProgressMs = _now;
+                        source.BlocksMs = _now;
                     }
 
                     _unasked.Remove(node);
@@ -221,8 +221,12 @@ public sealed partial class Replica
         }
 
         BytesReceived += block.Bytes.Length;
-        source.ProgressMs = _now;
-        _wants.TryGetValue(block.Cid, out Want? want);
+        source.BlocksMs = _now;
+        if (_wants.TryGetValue(block.Cid, out Want? want) && want.IsPlan)
+        {
+            source.ProgressMs = _now; // files say nothing of how the log comes
+        }
+
         if (block.Offset == 0 || (source.Coming != block.Cid && block.Offset == beginning.Length))
         {
             if (want is not null && block.Total > want.Most)
@@ -289,10 +293,13 @@ public sealed partial class Replica
                 _unasked.Remove(want);
             }
 
-            _progressMs = _now;
-            if (_phase == Phase.Segments)
+            if (want.IsPlan)
             {
-                Pace(source, want);
+                _progressMs = _now;
+                if (_phase == Phase.Segments)
+                {
+                    Pace(source, want);
+                }
             }
 
             want.Done(source, bytes);
@@ -307,9 +314,10 @@ public sealed partial class Replica
             return;
         }
 
-        source.ProgressMs = _now;
+        source.BlocksMs = _now;
         if (_wants.TryGetValue(cid, out Want? want) && want.Stream == source.Stream)
         {
+            source.ProgressMs = want.IsPlan ? _now : source.ProgressMs;
             want.MissingAt.Add(source.Stream);
             Queue(want);
             _mayLack = true;

@@ -58,7 +58,11 @@ public sealed partial class Replica
         /// <summary>The blocks that it was asked for, and what of them it was told is here.</summary>
         public Dictionary<Cid, ReadOnlyMemory<byte>> InFlight { get; } = [];
 
+        /// <summary>When it gave anything of what the plan needs.</summary>
         public long ProgressMs { get; set; } = now;
+
+        /// <summary>When it gave anything of the blocks that it was asked for.</summary>
+        public long BlocksMs { get; set; } = now;
 
         /// <summary>When a part of a message came last that was not whole.</summary>
         public long ArrivingMs { get; set; } = long.MinValue / 2;
@@ -340,7 +344,7 @@ public sealed partial class Replica
     // ------------------------------------------------------------------ time
 
     /// <summary>Whether a source that owes something has given nothing of it for too long; while messages come, over a slow way, it may take longer.</summary>
-    private bool IsStalled(SourceStream source) => _now - source.ProgressMs > (_now - source.ArrivingMs > _options.StallMs ? _options.StallMs : _options.MessageMs);
+    private bool IsStalled(SourceStream source, long progressMs) => _now - progressMs > (_now - source.ArrivingMs > _options.StallMs ? _options.StallMs : _options.MessageMs);
 
     private void TickSources()
     {
@@ -349,7 +353,7 @@ public sealed partial class Replica
             long silent = _now - source.HeardMs;
             if (!source.IsOpen)
             {
-                if (IsStalled(source))
+                if (IsStalled(source, source.ProgressMs))
                 {
                     Fault(source, FaultReason.Stalled, "no answer to a greeting");
                 }
@@ -369,7 +373,7 @@ public sealed partial class Replica
                 _port.Send(source.Stream, new Beat(false));
             }
 
-            if (source.InFlight.Count > 0 && IsStalled(source))
+            if (source.InFlight.Count > 0 && IsStalled(source, source.BlocksMs))
             {
                 Fault(source, FaultReason.Stalled, "blocks that were asked for did not come");
                 continue;
@@ -377,7 +381,7 @@ public sealed partial class Replica
 
             bool owes = source == _active && (_phase is Phase.Nodes or Phase.Audit
                 || (_phase == Phase.Riding && source.Head is { } head && !IsForked(head) && IsOfTerm(head) && head.Place != _log.Place && Head.Compare(head.Place, _log.Place) > 0));
-            if (owes && IsStalled(source) && _now >= _retryAt && !_isExclusive && _appends == 0)
+            if (owes && IsStalled(source, source.ProgressMs) && _now >= _retryAt && !_isExclusive && _appends == 0)
             {
                 Fault(source, FaultReason.Stalled, "it does not give what its head covers");
             }

@@ -83,6 +83,7 @@ public sealed partial class Replica
         return result =>
         {
             _isExclusive = false;
+            _endsPuts = true;
             if (result.Failure is { } failure)
             {
                 if (result.IsHalfDone)
@@ -177,6 +178,7 @@ public sealed partial class Replica
     private void TookBack(ulong epoch, ulong last, ulong same = ulong.MaxValue)
     {
         _log.Open(_store);
+        ForgetFiles();
         ForgetUselessVersions();
         MarkAgain();
         _begun = null;

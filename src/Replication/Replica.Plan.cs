@@ -48,7 +48,7 @@ public sealed partial class Replica
     /// <summary>What is under way, for who looks at a test that failed.</summary>
     internal string Plan => $"{_phase} of {_active?.Peer}: {_chain.Count} nodes, {_wants.Count} wants ({_unasked.Count} not asked), state {_state}, "
         + $"{_puts} puts, {_appends} appends, {_pieces.Count} pieces, version {_version?.Number}, exclusive {_isExclusive}, failed {_hasFailed}, must load {_mustLoad}, log {_log.Place}, "
-        + $"versions asked {_askedVersions.Count}, arrived {_arrived.Count}, under way {(_adopting.IsNone ? 0 : 1)}, of no use {_useless.Count}, "
+        + $"versions asked {_askedVersions.Count}, arrived {_arrived.Count}, files {_files}, withheld {_withheld.Count}, under way {(_adopting.IsNone ? 0 : 1)}, of no use {_useless.Count}, "
         + $"useless {_sources.Values.Count(static s => s.Useless is not null && s.Useless == s.Head)}, in flight {BlocksUnderWay}";
 
     /// <summary>How many blocks were asked for and have not come.</summary>
@@ -92,6 +92,7 @@ public sealed partial class Replica
             return;
         }
 
+        EndPuts();
         if (_hasFailed)
         {
             if (_appends > 0 || _now < _readAt)
@@ -107,6 +108,7 @@ public sealed partial class Replica
             }
 
             _hasFailed = false;
+            ForgetFiles();
             ForgetUselessVersions();
             Head = Head is { } covered && Head.Compare(covered.Place, _log.Place) <= 0 ? covered : null;
             if (_isAheadOfLog)
@@ -189,6 +191,7 @@ public sealed partial class Replica
         if (isAll || (_now >= _recoverUntil && !hasMore) || _now >= _recoverAtMost)
         {
             LeavePlan();
+            ForgetFiles();
             _isRecovered = true;
             ChangeRole();
         }

@@ -23,7 +23,10 @@ public sealed partial class Replica
     private int _candidate;
     private bool _isNodeAsked;
 
-    /// <summary>Whether a version's state is so much less than the log from here on that it is here sooner, or the log does not reach.</summary>
+    /// <summary>
+    /// Whether a version's state is so much less than the log from here on that it is here sooner, or the log does not reach. Where there are files the log is the least of
+    /// it, however long: who has it can list all versions, and who loads a version that one alone.
+    /// </summary>
     private bool IsStateLess(SourceStream source)
     {
         if (source.Versions is not [.., var newest] || newest.Position.Sequence <= _log.To)
@@ -31,7 +34,7 @@ public sealed partial class Replica
             return false;
         }
 
-        return IsBehind(source) || (source.StateBytes > 0 && StateCost * source.StateBytes < source.LogBytes);
+        return IsBehind(source) || (!_options.HasFiles && source.StateBytes > 0 && StateCost * source.StateBytes < source.LogBytes);
     }
 
     /// <summary>Whether the log is not there any more from what is here on.</summary>

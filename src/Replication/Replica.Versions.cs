@@ -26,6 +26,7 @@ public sealed partial class Replica
     // Of no use to the log as it is now: of a history that is not here, or that cannot be made from what is here, or nobody gives them.
     private readonly HashSet<Cid> _useless = [];
     private Cid _adopting;
+    private Walk? _adoptingFiles;
     private ulong _passed;
     private bool _looksForVersions, _areVersionsAhead;
     private long _versionsAt, _versionsRetryMs;
@@ -149,6 +150,7 @@ public sealed partial class Replica
         ListedVersion[] all = [.. source.Versions.Where(v => v.Number != version.Number).Append(new ListedVersion(version.Number, told.Cid, version.Position)).OrderBy(static v => v.Number)];
         source.Versions = all.Length > LogProtocol.MaxVersions ? all[^LogProtocol.MaxVersions..] : all;
         _useless.Remove(told.Cid);
+        AskForWithheld();
         VersionCame(version, told.Cid, told.Block.ToArray());
         LookForVersions();
     }
@@ -156,7 +158,8 @@ public sealed partial class Replica
     private void VersionCame(MimeiVersion version, Cid block, ReadOnlyMemory<byte> bytes)
     {
         Passed(version.Number);
-        if (!Follows || _arrived.Count >= MaxArrived || _adopting == block || _arrived.Exists(a => a.Block == block) || IsListed(version.Number, version.Position))
+        if (!Follows || _malformed.Contains(block) || _adopting == block || _arrived.Exists(a => a.Block == block) || IsListed(version.Number, version.Position)
+            || (_arrived.Count >= MaxArrived && !MakesRoom(version.Number)))
         {
             return; // where there is no room for it, it is asked for again
         }
@@ -170,6 +173,19 @@ public sealed partial class Replica
         }
     }
 
+    /// <summary>Of files the newest come first: an older version, which has to wait, makes room for it.</summary>
+    private bool MakesRoom(ulong number)
+    {
+        int oldest = _options.HasFiles ? _arrived.FindIndex(a => a.Block != _filesOf) : -1;
+        if (oldest < 0 || _arrived[oldest].Version.Number >= number)
+        {
+            return false;
+        }
+
+        _arrived.RemoveAt(oldest);
+        return true;
+    }
+
     /// <summary>What sources list, or the log here, is another: what is missing is looked for.</summary>
     private void LookForVersions() => _looksForVersions = _decideAgain = true;
 
@@ -177,6 +193,7 @@ public sealed partial class Replica
     private void ForgetUselessVersions()
     {
         _useless.Clear();
+        AskForWithheld();
         LookForVersions();
     }
 
@@ -184,24 +201,27 @@ public sealed partial class Replica
     private bool IsAhead(Position position) => position.Sequence > _log.To || (position.Sequence == _log.To && _log.Length > 0);
 
     /// <summary>Whether a version is asked for, or about to be listed, whose place the log here has come to.</summary>
-    private bool AreVersionsToCome => _looksForVersions || _askedVersions.Count > 0 || !_adopting.IsNone || _arrived.Exists(a => !IsAhead(a.Version.Position));
+    private bool AreVersionsToCome => _looksForVersions || _askedVersions.Count > 0 || !_adopting.IsNone || _arrived.Exists(a => !IsAhead(a.Version.Position)) || IsAnyWithheldTried;
 
     /// <summary>Asks for versions that sources list and that are not listed here, where the log has come to their place.</summary>
     private void AskForVersions()
     {
-        if (!_looksForVersions)
+        if (!_looksForVersions && _now < _withheldUntil)
         {
             return;
         }
 
         _looksForVersions = false;
+        ForgetWithheld();
         _areVersionsAhead = _arrived.Exists(a => IsAhead(a.Version.Position));
         foreach (SourceStream source in _sources.Values)
         {
             for (int i = 0; i < source.Versions.Length; i++)
             {
-                ListedVersion version = source.Versions[i];
-                if (_useless.Contains(version.Block) || _adopting == version.Block || _askedVersions.Contains(version.Block) || IsListed(version.Number, version.Position)
+                // A version may have to be made from the one before. That its files be here soon matters more for the newest.
+                bool isNewest = i == (_options.HasFiles ? 0 : source.Versions.Length - 1);
+                ListedVersion version = source.Versions[_options.HasFiles ? source.Versions.Length - 1 - i : i];
+                if (IsHopeless(version.Block) || _adopting == version.Block || _askedVersions.Contains(version.Block) || IsListed(version.Number, version.Position)
                     || _arrived.Exists(a => a.Block == version.Block))
                 {
                     continue;
@@ -211,7 +231,7 @@ public sealed partial class Replica
                 _areVersionsAhead |= isAhead;
 
                 // The newest is asked for at once: should this node write one day, its own versions come after it.
-                if ((isAhead ? i == source.Versions.Length - 1 : EndsHere(version.Position.Sequence)) && _askedVersions.Count + _arrived.Count < MaxArrived)
+                if ((isAhead ? isNewest : EndsHere(version.Position.Sequence)) && _askedVersions.Count + _arrived.Count < MaxArrived)
                 {
                     AskForVersion(version);
                 }
@@ -272,7 +292,9 @@ public sealed partial class Replica
 
     // ------------------------------------------------------------------ what came
 
-    /// <summary>Hands over versions whose entries are here, one after the other: each may have to be made from the one before.</summary>
+    /// <summary>
+    /// Hands over versions whose entries are here, and files, if there are any; one after the other: each may have to be made from the one before.
+    /// </summary>
     private void Adopt()
     {
         if (!_adopting.IsNone || _now < _versionsAt)
@@ -281,42 +303,72 @@ public sealed partial class Replica
         }
 
         ulong written = _store.End.WrittenSequence;
-        for (int i = 0; i < _arrived.Count;)
+        int next = -1;
+        for (int i = 0; i < _arrived.Count && (next < 0 || _options.HasFiles);)
         {
-            (MimeiVersion version, Cid block, ReadOnlyMemory<byte> bytes) = _arrived[i];
+            (MimeiVersion version, Cid block, _) = _arrived[i];
             if (IsAhead(version.Position) || version.Position.Sequence > written)
             {
                 i++;
-                continue;
             }
-
-            _arrived.RemoveAt(i);
-            LookForVersions(); // there is room for another
-            if (IsListed(version.Number, version.Position))
+            else if (IsListed(version.Number, version.Position))
             {
-                continue;
+                TakeArrived(i);
             }
-
-            if (!version.Segment.IsNone && _log.FindNode(_store, version.Segment) is null)
+            else if (!version.Segment.IsNone && _log.FindNode(_store, version.Segment) is null)
             {
                 _useless.Add(block); // of a history that is not here
-                continue;
+                TakeArrived(i);
             }
+            else
+            {
+                next = i++;
+            }
+        }
 
+        if (_options.HasFiles)
+        {
+            if (next < 0)
+            {
+                LeaveFiles();
+            }
+            else
+            {
+                next = FetchFiles(next);
+            }
+        }
+
+        if (next >= 0)
+        {
+            (MimeiVersion version, Cid block, ReadOnlyMemory<byte> bytes) = TakeArrived(next);
             foreach (ulong old in _marks.Keys.Where(k => k <= version.Position.Sequence).ToArray())
             {
                 _marks.Remove(old);
             }
 
             _adopting = block;
+            if (_files is not null)
+            {
+                _adoptingFiles = _files;
+                EndFiles();
+            }
+
             _store.Adopt(Begin(result => Adopted(version.Number, block, result)), block, bytes, version);
-            return;
         }
+    }
+
+    private (MimeiVersion Version, Cid Block, ReadOnlyMemory<byte> Bytes) TakeArrived(int at)
+    {
+        (MimeiVersion Version, Cid Block, ReadOnlyMemory<byte> Bytes) arrived = _arrived[at];
+        _arrived.RemoveAt(at);
+        LookForVersions(); // there is room for another
+        return arrived;
     }
 
     private void Adopted(ulong number, Cid block, StoreResult result)
     {
-        _adopting = default;
+        (_adopting, Walk? files) = (default, _adoptingFiles);
+        (_adoptingFiles, _endsPuts) = (null, true);
         if (result.IsMismatch)
         {
             _useless.Add(block);
@@ -324,18 +376,8 @@ public sealed partial class Replica
         }
         else if (result.Failure is { } failure)
         {
-            if (_versionsRetryMs == 0)
-            {
-                _port.Report(new StoreFailed(failure));
-            }
-
-            // What a disk did not take it may take later.
-            if (failure is IOException)
-            {
-                _versionsRetryMs = Math.Clamp(_versionsRetryMs * 2, 500, 30_000);
-                _versionsAt = _now + _versionsRetryMs;
-            }
-            else
+            RetryVersions(failure);
+            if (failure is not IOException)
             {
                 _useless.Add(block);
             }
@@ -347,9 +389,29 @@ public sealed partial class Replica
             {
                 _useless.Add(block);
             }
+            else if (files is not null)
+            {
+                _withheld.Remove(block);
+                Know(block, files);
+            }
         }
 
         LookForVersions();
         ServeAll();
+    }
+
+    private void RetryVersions(Exception failure)
+    {
+        if (_versionsRetryMs == 0)
+        {
+            _port.Report(new StoreFailed(failure));
+        }
+
+        // What a disk did not take it may take later.
+        if (failure is IOException)
+        {
+            _versionsRetryMs = Math.Clamp(_versionsRetryMs * 2, 500, 30_000);
+            _versionsAt = _now + _versionsRetryMs;
+        }
     }
 }

@@ -23,12 +23,11 @@ public sealed partial class Replica
     private sealed class Walk(Replica replica, Purpose purpose, Action withheld, Action<string> malformed, Action<Exception> failed)
     {
         private readonly Stack<Cid> _ahead = [];
-        private readonly HashSet<Cid> _branches = [];
         private int _wants, _puts;
         private bool _isBegun, _isOver;
 
         /// <summary>Those that lead to others and were walked, or left out.</summary>
-        public IReadOnlyCollection<Cid> Branches => _branches;
+        public HashSet<Cid> Branches { get; } = [];
 
         /// <summary>Whether everything is here and kept.</summary>
         public bool IsWhole => _isBegun && !_isOver && _ahead.Count == 0 && _wants == 0 && _puts == 0;
@@ -40,7 +39,7 @@ public sealed partial class Replica
         {
             _isBegun = true;
             _ahead.Clear();
-            _branches.Clear();
+            Branches.Clear();
             _ahead.Push(root);
         }
 
@@ -55,7 +54,7 @@ public sealed partial class Replica
             while (!_isOver && _wants < MaxWalkWants && replica._unapplied < replica._options.MaxUnappliedBytes && _ahead.TryPop(out Cid cid))
             {
                 bool isBranch = cid.Codec != Multicodec.Raw;
-                if (isBranch && (!_branches.Add(cid) || IsKnown?.Invoke(cid) == true))
+                if (isBranch && (!Branches.Add(cid) || IsKnown?.Invoke(cid) == true))
                 {
                     continue;
                 }
@@ -87,6 +86,7 @@ public sealed partial class Replica
             _puts++;
             replica._puts++;
             replica._unapplied += bytes.Length;
+            replica._arePutsKept = true;
             replica._store.Put(
                 replica.Begin(result =>
                 {

@@ -116,6 +116,7 @@ public sealed partial class Replica
     private void StopFollowing()
     {
         LeavePlan();
+        ForgetFiles();
         foreach (SourceStream source in _sources.Values)
         {
             if (source.IsOpen && _writers.Newest is { } newest)

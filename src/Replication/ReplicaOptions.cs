@@ -9,6 +9,9 @@ public sealed class ReplicaOptions
     /// <summary>The MiMei.</summary>
     public required MimeiInfo Info { get; init; }
 
+    /// <summary>Whether versions lead to files: blocks that no log carries.</summary>
+    public bool HasFiles => Info.Type == MimeiType.Files;
+
     /// <summary>This node.</summary>
     public required PeerId Node { get; init; }
 

@@ -145,6 +145,8 @@ public sealed class LocalLogTests : IDisposable
 
         public void Put(long operation, in Cid cid, ReadOnlyMemory<byte> bytes) => throw new NotSupportedException();
 
+        public void EndPuts() => throw new NotSupportedException();
+
         public void Promote(long operation, ulong epoch) => throw new NotSupportedException();
 
         public void Demote(long operation) => throw new NotSupportedException();

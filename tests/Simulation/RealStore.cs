@@ -206,6 +206,8 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
         Later(operation, () => _store!.Put(operation, name, bytes));
     }
 
+    public void EndPuts() => _store!.EndPuts();
+
     public void Promote(long operation, ulong epoch) => Later(operation, () =>
     {
         _store!.Promote(operation, epoch);

@@ -522,18 +522,18 @@ public sealed class SimWorld
     private readonly Dictionary<uint, byte[]> _writers = [];
     private long _streamIds;
 
-    public SimWorld(int seed, int nodes, int hostile, Func<SimWorld, int, ISimStore>? open = null)
+    public SimWorld(int seed, int nodes, int hostile, Func<SimWorld, int, ISimStore>? open = null, MimeiType type = MimeiType.Database)
     {
         Random = new Random(seed);
         Author = PrivateKey.FromSeed([.. Enumerable.Repeat((byte)7, 32)]);
-        Info = new MimeiInfo(Author.PublicKey.Protobuf.ToArray(), "", "", "simulated", MimeiType.Database);
+        Info = new MimeiInfo(Author.PublicKey.Protobuf.ToArray(), "", "", "simulated", type);
         _writers[0] = Author.PublicKey.Bytes.ToArray();
         _side = new int[nodes];
         MaxDelayMs = Random.Next(1, 40);
         MaxFollowers = Random.Next(3) == 0 ? 8 : 256;
         for (int i = 0; i < nodes; i++)
         {
-            ISimStore store = open?.Invoke(this, i) ?? new SimStore(Info.Id, WriterOf, History, Random) { SegmentBytes = Random.Next(400, 4000) };
+            ISimStore store = open?.Invoke(this, i) ?? new SimStore(Info.Id, WriterOf, History, Random) { SegmentBytes = Random.Next(400, 4000), WritesFiles = type == MimeiType.Files };
             Nodes.Add(new SimNode(this, i, store) { IsHostile = i > 2 && i >= nodes - hostile });
         }
 

@@ -1,5 +1,6 @@
-// A MiMei in memory, for many nodes: real segment headers and nodes, entries of a few bytes, and a state that is a hash over the entries applied. It checks what a
-// store can check: that entries come once, in order, and are ones that somebody who may write has written.
+// A MiMei in memory, for many nodes: real segment headers and nodes, entries of a few bytes, and a state that is a hash over the entries applied, with the root of files that
+// the last such entry says. It checks what a store can check: that entries come once, in order, and are ones that somebody who may write has written, and that all that a
+// version leads to is here when it is listed.
 
 using System.Buffers;
 using System.Buffers.Binary;
@@ -67,20 +68,24 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
         public SealedSegment? Sealed;
     }
 
-    private readonly record struct Entry(ulong Epoch, ulong Hash, ulong State, int EndOffset);
+    private readonly record struct Entry(ulong Epoch, ulong Hash, ulong State, Cid Files, int EndOffset);
+
+    private static readonly byte[] _setsFiles = "sets files: "u8.ToArray();
 
     private readonly List<Segment> _segments = [];
     private readonly List<SealedSegment> _chain = [];
     private readonly List<Entry> _entries = [];
     private readonly Dictionary<Cid, byte[]> _blocks = [];
+    private readonly HashSet<Cid> _puts = [];
     private ListedVersion[] _versions = [];
-    private readonly Dictionary<ulong, (ulong Sequence, ulong State)> _marks = [];
+    private readonly Dictionary<ulong, (ulong Sequence, ulong State, Cid Files)> _marks = [];
     private ulong _base, _baseState, _synced, _writeEpoch;
+    private Cid _baseFiles;
     private uint _salt = 1;
     private int _failures;
     private bool _hasSyncFailed, _isHalfWriter;
 
-    private (ulong Number, ulong Sequence, ulong State)? _begun;
+    private (ulong Number, ulong Sequence, ulong State, Cid Files)? _begun;
 
     public Queue<(long Operation, Func<StoreResult?> Run)> Pending { get; } = [];
 
@@ -104,6 +109,14 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
     public string State => StateNow.ToString("x", System.Globalization.CultureInfo.InvariantCulture);
 
     private ulong StateNow => _entries.Count == 0 ? _baseState : _entries[^1].State;
+
+    /// <summary>The root of its files; none: there are none.</summary>
+    public Cid Files => _entries.Count == 0 ? _baseFiles : _entries[^1].Files;
+
+    /// <summary>Of which versions it lists not all blocks are here.</summary>
+    public IEnumerable<ulong> NotWhole => _versions.Where(v => !IsWhole(v.Block)).Select(static v => v.Number);
+
+    public int BlockCount => _blocks.Count;
 
     public ulong Epoch => _segments.Count > 0 ? _segments[^1].Start.Epoch : _chain.Count > 0 ? _chain[^1].Node.Epoch : 0;
 
@@ -185,7 +198,17 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
     {
     }
 
-    public bool HasBlock(in Cid cid) => _blocks.ContainsKey(cid);
+    /// <summary>How often it was asked whether a block is here.</summary>
+    public long Lookups { get; private set; }
+
+    /// <summary>Whether it lists versions of which not all can be read.</summary>
+    public bool ListsAnything { get; set; }
+
+    public bool HasBlock(in Cid cid)
+    {
+        Lookups++;
+        return _blocks.ContainsKey(cid);
+    }
 
     public bool TryGetBlock(in Cid cid, IBufferWriter<byte> destination)
     {
@@ -264,7 +287,7 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
                 return new StoreResult { Failure = new IOException("No space left on device") };
             }
 
-            (ulong sequence, ulong state) = ReadState(version.State);
+            (ulong sequence, ulong state, Cid files) = ReadState(version.State);
             if (sequence != version.Position.Sequence)
             {
                 throw new ViolationException("a version's state is another");
@@ -274,7 +297,7 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
             _segments.Clear();
             _chain.Clear();
             _entries.Clear();
-            (_base, _baseState, _synced, IsCut) = (sequence, state, sequence, true);
+            (_base, _baseState, _baseFiles, _synced, IsCut) = (sequence, state, files, sequence, true);
             if (segment is not null)
             {
                 _chain.Add(segment);
@@ -312,17 +335,17 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
             }
 
             ulong sequence = version.Position.Sequence;
-            if (!_marks.TryGetValue(version.Number, out (ulong Sequence, ulong State) mark) || mark.Sequence != sequence)
+            if (!_marks.TryGetValue(version.Number, out (ulong Sequence, ulong State, Cid Files) mark) || mark.Sequence != sequence)
             {
                 if (sequence < _base || sequence > Last)
                 {
                     return new StoreResult { IsMissing = true };
                 }
 
-                mark = (sequence, sequence == _base ? _baseState : _entries[(int)(sequence - _base - 1)].State);
+                mark = sequence == _base ? (sequence, _baseState, _baseFiles) : (sequence, _entries[(int)(sequence - _base - 1)].State, _entries[(int)(sequence - _base - 1)].Files);
             }
 
-            if (MakeState(mark.Sequence, mark.State) != version.State)
+            if (MakeState(mark.Sequence, mark.State, mark.Files) != version.State)
             {
                 return new StoreResult { IsMismatch = true };
             }
@@ -347,7 +370,7 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
         {
             if (sequence == Last)
             {
-                _marks[number] = (sequence, StateNow);
+                _marks[number] = (sequence, StateNow, Files);
             }
 
             return default(StoreResult);
@@ -376,10 +399,13 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
             }
 
             _blocks[name] = copy;
+            _puts.Add(name);
             return default(StoreResult);
         }
         ));
     }
+
+    public void EndPuts() => _puts.Clear();
 
     public void Promote(long operation, ulong epoch) => Pending.Enqueue((operation, () =>
     {
@@ -420,8 +446,29 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
     /// <summary>A copy again, as a node that starts opens it until it is told otherwise.</summary>
     public void OpenAsCopy() => (IsWriter, _isHalfWriter) = (false, false);
 
+    /// <summary>Whether some of what it writes sets files.</summary>
+    public bool WritesFiles { get; init; }
+
+    /// <summary>Sets the root of its files, and puts their blocks.</summary>
+    public (ulong Epoch, ulong Sequence, ulong Hash) SetFiles(in Cid root, IEnumerable<(Cid Cid, byte[] Bytes)> blocks)
+    {
+        foreach ((Cid cid, byte[] bytes) in blocks)
+        {
+            _blocks[cid] = bytes;
+        }
+
+        return Write([.. _setsFiles, .. root.ToArray()]);
+    }
+
     public IEnumerable<(ulong Epoch, ulong Sequence, ulong Hash)> Write(Random random)
     {
+        // (Who took over before the files of the one before were here sets others.)
+        if (WritesFiles && (random.Next(4) == 0 || !HasFiles))
+        {
+            var files = SimFiles.Some(random);
+            return [SetFiles(files.Root, files.Blocks)];
+        }
+
         byte[] payload = new byte[random.Next(4) == 0 ? random.Next(300) : random.Next(8, 40)];
         random.NextBytes(payload);
         return [Write(payload)];
@@ -442,7 +489,7 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
         ulong hash = Mix(_writeEpoch, payload);
         history.Wrote(_writeEpoch, Last + 1, hash);
         segment.Bytes.AddRange(group);
-        AddEntry(segment, hash);
+        AddEntry(segment, hash, payload);
         return (_writeEpoch, Last, hash);
     }
 
@@ -479,7 +526,7 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
             return false;
         }
 
-        var tail = new List<(byte[] Group, ulong Hash, bool BeginsSegment)>();
+        var tail = new List<(byte[] Group, ulong Hash, bool BeginsSegment)>(); // groups with their 12 bytes before the payload
         foreach (Segment segment in _segments)
         {
             int from = 128;
@@ -505,30 +552,38 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
             }
 
             _segments[^1].Bytes.AddRange(group);
-            AddEntry(_segments[^1], hash);
+            AddEntry(_segments[^1], hash, group.AsSpan(12));
         }
 
         (IsCut, _synced) = (wasCut, Last);
         return true;
     }
 
+    /// <summary>Whether all blocks of its files are here.</summary>
+    public bool HasFiles => Files.IsNone || Reach([Files]).All(_blocks.ContainsKey);
+
     public (ulong Number, Position At)? BeginVersion(ulong number)
     {
+        if (!ListsAnything && !HasFiles)
+        {
+            return null;
+        }
+
         IsCut = _segments.Count > 0;
-        _begun = (number, Last, StateNow);
+        _begun = (number, Last, StateNow, Files);
         return (number, new Position(_writeEpoch, Last));
     }
 
     public bool EndVersion(PrivateKey writer, long nowMs)
     {
-        if (_begun is not var (number, sequence, state) || Last < sequence)
+        if (_begun is not var (number, sequence, state, files) || Last < sequence)
         {
             return false;
         }
 
         Sync();
         _begun = null;
-        Cid root = MakeState(sequence, state);
+        Cid root = MakeState(sequence, state, files);
         SealedSegment? segment = Find(sequence);
         MimeiVersion version = new MimeiVersion
         {
@@ -553,7 +608,7 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
         while (_segments.Count > keep && _segments[0].Sealed is not null && _segments[0].To < _synced)
         {
             ulong to = _segments[0].To;
-            _baseState = _entries[(int)(to - _base - 1)].State;
+            (_baseState, _baseFiles) = (_entries[(int)(to - _base - 1)].State, _entries[(int)(to - _base - 1)].Files);
             _entries.RemoveRange(0, (int)(to - _base));
             _base = to;
             _segments.RemoveAt(0);
@@ -567,6 +622,7 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
     public void Kill()
     {
         Pending.Clear();
+        _puts.Clear();
         IsFull = false;
     }
 
@@ -662,7 +718,7 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
             }
 
             segment.Bytes.AddRange(bytes.AsSpan(at, 12 + length));
-            AddEntry(segment, hash);
+            AddEntry(segment, hash, bytes.AsSpan(at + 12, length));
             at += 12 + length;
         }
     }
@@ -715,10 +771,11 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
         _chain.Add(segment.Sealed);
     }
 
-    private void AddEntry(Segment segment, ulong hash)
+    private void AddEntry(Segment segment, ulong hash, ReadOnlySpan<byte> payload)
     {
+        Cid files = payload.StartsWith(_setsFiles) && Cid.TryRead(payload[_setsFiles.Length..], out Cid root, out _) ? root : Files;
         segment.To = Last + 1;
-        _entries.Add(new Entry(segment.Start.Epoch, hash, Mix(StateNow, BitConverter.GetBytes(hash)), segment.Bytes.Count));
+        _entries.Add(new Entry(segment.Start.Epoch, hash, Mix(StateNow, BitConverter.GetBytes(hash)), files, segment.Bytes.Count));
     }
 
     /// <summary>Whether states before the one of now can be made: not where no checkpoint lies so far back, and the log not to its beginning.</summary>
@@ -799,12 +856,57 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
         _chain.Clear();
         _entries.Clear();
         _versions = [];
-        (_base, _baseState, _synced, IsCut) = (0, 0, 0, false);
+        (_base, _baseState, _baseFiles, _synced, IsCut) = (0, 0, default, 0, false);
     }
 
     // Each list is another, as a node's is.
-    private void List(MimeiVersion version, Cid block) =>
+    private void List(MimeiVersion version, Cid block)
+    {
+        if (!ListsAnything && !IsWhole(block))
+        {
+            throw new ViolationException($"version {version.Number} is listed, and not all that it leads to is here");
+        }
+
         _versions = [.. _versions.Append(new ListedVersion(version.Number, block, version.Position)).OrderBy(static v => v.Number)];
+    }
+
+    private bool IsWhole(Cid version) => Reach([version]) is var reached && reached.All(_blocks.ContainsKey);
+
+    /// <summary>What leads from some blocks, as far as it is here; of a version its state alone.</summary>
+    private HashSet<Cid> Reach(IEnumerable<Cid> from)
+    {
+        var reached = new HashSet<Cid>();
+        var ahead = new Stack<Cid>(from);
+        while (ahead.TryPop(out Cid cid))
+        {
+            if (!reached.Add(cid) || cid.Codec == Multicodec.Raw || !_blocks.TryGetValue(cid, out byte[]? block))
+            {
+                continue;
+            }
+
+            var links = new List<Cid>();
+            MimeiVersion.AddLinks(cid, block, links);
+            links.ForEach(ahead.Push);
+        }
+
+        return reached;
+    }
+
+    /// <summary>A version is deleted here.</summary>
+    public void Delete(ulong number) => RemoveVersions(v => v.Number == number);
+
+    /// <summary>What nothing leads to goes: neither a version, nor what was put for one, nor who writes' files.</summary>
+    public void Collect()
+    {
+        HashSet<Cid> needed = Reach([.. _versions.Select(static v => v.Block), .. _puts, .. IsWriter && !Files.IsNone ? [Files] : (Cid[])[]]);
+        foreach (Cid cid in _blocks.Keys.Where(c => !needed.Contains(c)).ToArray())
+        {
+            _blocks.Remove(cid);
+        }
+    }
+
+    /// <summary>A disk lost it.</summary>
+    public void Lose(in Cid cid) => _blocks.Remove(cid);
 
     private void RemoveVersions(Predicate<ListedVersion> isGone)
     {
@@ -847,7 +949,7 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
         _synced = Math.Min(_synced, last);
     }
 
-    private Cid MakeState(ulong sequence, ulong state)
+    private Cid MakeState(ulong sequence, ulong state, in Cid files)
     {
         var cbor = new DagCborWriter();
         var chunks = new List<Cid>();
@@ -858,6 +960,11 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
             Cid cid = Cid.Of(Multicodec.Raw, chunk);
             _blocks[cid] = chunk;
             chunks.Add(cid);
+        }
+
+        if (!files.IsNone)
+        {
+            chunks.Add(files);
         }
 
         cbor.WriteArrayStart(2 + chunks.Count);
@@ -874,20 +981,23 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
         return root;
     }
 
-    private (ulong Sequence, ulong State) ReadState(Cid root)
+    private (ulong Sequence, ulong State, Cid Files) ReadState(Cid root)
     {
         var reader = new DagCborReader(_blocks.TryGetValue(root, out byte[]? block) ? block : throw new ViolationException("a state without its root"));
         int count = reader.ReadArrayStart();
         ulong sequence = reader.ReadUInt64(), state = reader.ReadUInt64();
+        Cid files = default;
         for (int i = 2; i < count; i++)
         {
-            if (!_blocks.ContainsKey(reader.ReadCid()))
+            Cid cid = reader.ReadCid();
+            files = i < 6 ? default : cid;
+            if (!_blocks.ContainsKey(cid))
             {
                 throw new ViolationException("a state without one of its blocks");
             }
         }
 
-        return (sequence, state);
+        return (sequence, state, files);
     }
 
     internal static ulong Mix(ulong seed, ReadOnlySpan<byte> bytes)

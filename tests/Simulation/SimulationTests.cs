@@ -3,6 +3,7 @@
 
 using System.Globalization;
 using System.Text;
+using Leither.MmDb;
 using Leither.MmDb.Log;
 using Leither.MmDb.Writers;
 using Leither.Replication;
@@ -20,6 +21,10 @@ public class SimulationTests
     [MemberData(nameof(AllShards))]
     public void After_healing_every_follower_has_the_same_state_and_nothing_acknowledged_is_lost(int shard) => Seeds.Run(48, 1000, shard, Shards, Run);
 
+    [Theory]
+    [MemberData(nameof(AllShards))]
+    public void After_healing_every_follower_has_the_files_of_each_version_that_it_lists(int shard) => Seeds.Run(48, 1000, shard, Shards, static seed => Run(seed, MimeiType.Files));
+
     /// <summary>Networks in which a writer before was still believed to be the one (170), trimmed segments were asked for (217), an answer to a question of a plan that was left was taken for a lie (505), entries that a takeover never saw were lost without a word (848), a source that heard of writers out of their order was blamed for what one of them signed (851), and a writer
     /// that was cut off with its followers was never told that another writes (997).</summary>
     [Theory]
@@ -34,18 +39,20 @@ public class SimulationTests
     [Fact]
     public void Hundreds_of_nodes_in_a_tree_come_to_the_same_state() => new Scenario(424242, 200, 10, events: 4, writes: 60).Run();
 
-    private static void Run(int seed)
+    private static void Run(int seed) => Run(seed, MimeiType.Database);
+
+    private static void Run(int seed, MimeiType type)
     {
         var random = new Random(seed);
-        new Scenario(seed, random.Next(3, 14), random.Next(3) == 0 ? random.Next(1, 3) : 0, random.Next(10, 50), random.Next(100, 500)).Run();
+        new Scenario(seed, random.Next(3, 14), random.Next(3) == 0 ? random.Next(1, 3) : 0, random.Next(10, 50), random.Next(100, 500), type: type).Run();
     }
 }
 
 /// <summary>One story.</summary>
-internal sealed class Scenario(int seed, int nodes, int hostile, int events, int writes, Func<SimWorld, int, ISimStore>? open = null)
+internal sealed class Scenario(int seed, int nodes, int hostile, int events, int writes, Func<SimWorld, int, ISimStore>? open = null, MimeiType type = MimeiType.Database)
 {
     // In a third of them the tail is short, so that followers fall back to segments.
-    private readonly SimWorld _world = new(seed, nodes, hostile, open) { MaxTailBytes = seed % 3 > 0 ? LogProtocol.MaxTailBytes : open is null ? 9_000 : 300_000 };
+    private readonly SimWorld _world = new(seed, nodes, hostile, open, type) { MaxTailBytes = seed % 3 > 0 ? LogProtocol.MaxTailBytes : open is null ? 9_000 : 300_000 };
     private readonly List<(ulong Epoch, ulong Sequence, ulong Hash)> _written = [];
     private readonly List<(ulong Epoch, ulong Sequence, ulong Hash, SimNode By)> _acknowledged = [];
     private ulong _version;
@@ -136,7 +143,7 @@ internal sealed class Scenario(int seed, int nodes, int hostile, int events, int
     private void Happen()
     {
         SimNode node = _world.Nodes[Random.Next(_world.Nodes.Count)];
-        int what = Random.Next(15);
+        int what = Random.Next(type == MimeiType.Files ? 16 : 15);
         _world.Log($"event {what} at node {node.Index}");
         switch (what)
         {
@@ -205,6 +212,9 @@ internal sealed class Scenario(int seed, int nodes, int hostile, int events, int
                 }
 
                 break;
+            case 15:
+                (node.Store as SimStore)?.Collect();
+                break;
         }
     }
 
@@ -236,6 +246,11 @@ internal sealed class Scenario(int seed, int nodes, int hostile, int events, int
         if (writer.Replica?.Mode != ReplicaMode.Writer || !writer.Store.IsWriter || writer.Store.Last == 0)
         {
             return;
+        }
+
+        if (writer.Store is SimStore { HasFiles: false })
+        {
+            Write(1);
         }
 
         if (writer.Store.BeginVersion(Math.Max(_version, writer.Store.Versions is [.., var newest] ? newest.Number : 0) + 1) is not var (number, at))
@@ -357,6 +372,11 @@ internal sealed class Scenario(int seed, int nodes, int hostile, int events, int
             if (!HasNewestVersion(node))
             {
                 wrong.AppendLine(CultureInfo.InvariantCulture, $"node {node.Index} lacks version {writer.Versions[^1]}: it has {string.Join(", ", node.Store.Versions)}");
+            }
+
+            if (node.Store is SimStore store && store.NotWhole.Any())
+            {
+                wrong.AppendLine(CultureInfo.InvariantCulture, $"node {node.Index} lists versions {string.Join(", ", store.NotWhole)} and not all of their blocks are here");
             }
 
             // (More may be told: who loads a version of a later term does not know for certain what of its own is in it.)

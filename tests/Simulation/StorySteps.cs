@@ -1,3 +1,4 @@
+using Leither.MmDb;
 using Leither.MmDb.Log;
 using Leither.MmDb.Writers;
 using Leither.Replication;
@@ -9,9 +10,9 @@ namespace Leither.Simulation;
 internal static class StorySteps
 {
     /// <summary>A world all of whose nodes run, and none dials another by itself.</summary>
-    public static SimWorld Started(int seed, int count)
+    public static SimWorld Started(int seed, int count, MimeiType type = MimeiType.Database)
     {
-        var world = new SimWorld(seed, count, 0) { DialsAlone = false };
+        var world = new SimWorld(seed, count, 0, type: type) { DialsAlone = false };
         foreach (SimNode node in world.Nodes)
         {
             node.Start();
@@ -21,8 +22,8 @@ internal static class StorySteps
     }
 
     /// <summary>A world whose ways take as long as is said and carry as much, and none of whose nodes runs yet, or dials another by itself.</summary>
-    public static SimWorld OfWays(int seed, int count, int segmentBytes, int delayMs, int bytesPerMs, int maxTailBytes = LogProtocol.MaxTailBytes) =>
-        new(seed, count, 0, (world, _) => new SimStore(world.Info.Id, world.WriterOf, world.History, world.Random) { SegmentBytes = segmentBytes })
+    public static SimWorld OfWays(int seed, int count, int segmentBytes, int delayMs, int bytesPerMs, int maxTailBytes = LogProtocol.MaxTailBytes, MimeiType type = MimeiType.Database) =>
+        new(seed, count, 0, (world, _) => new SimStore(world.Info.Id, world.WriterOf, world.History, world.Random) { SegmentBytes = segmentBytes }, type)
         {
             DialsAlone = false,
             DelayMs = delayMs,
@@ -31,9 +32,9 @@ internal static class StorySteps
         };
 
     /// <summary>A writer, and a follower that has what was written there.</summary>
-    public static (SimWorld World, SimNode Writer, SimNode Follower) Followed(int seed, int entries)
+    public static (SimWorld World, SimNode Writer, SimNode Follower) Followed(int seed, int entries, MimeiType type = MimeiType.Database)
     {
-        SimWorld world = Started(seed, 2);
+        SimWorld world = Started(seed, 2, type);
         (SimNode writer, SimNode follower) = (world.Nodes[0], world.Nodes[1]);
         world.Connect(follower, writer);
         Write(world, writer, entries);
@@ -51,6 +52,15 @@ internal static class StorySteps
         }
 
         writer.With(static r => r.LogGrew());
+    }
+
+    public static void RunUntilComplete(SimWorld world, SimNode node)
+    {
+        for (int ms = 0; !node.Replica!.IsComplete; ms++)
+        {
+            Assert.True(ms < 60_000);
+            Run(world, 1);
+        }
     }
 
     /// <summary>A writer makes a version, with the next number where none is given; told is where it was made.</summary>

@@ -314,15 +314,6 @@ public class VersionTests
         }
     }
 
-    private static void RunUntilComplete(SimWorld world, SimNode node)
-    {
-        for (int ms = 0; !node.Replica!.IsComplete; ms++)
-        {
-            Assert.True(ms < 60_000);
-            Run(world, 1);
-        }
-    }
-
     /// <summary>Heads come behind what tells of the next version.</summary>
     private static void HoldHeadsUntilAVersionIsTold(SimWorld world)
     {

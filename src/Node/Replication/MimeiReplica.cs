@@ -562,6 +562,9 @@ internal sealed partial class MimeiReplica : IReplicaPort, ILogLinkOwner, IClock
             case StateDiffers differs:
                 _service.Log.Warning($"MiMei {Mid}: the state of version {differs.Number} ({differs.Block}) is another here than the one that its author signed");
                 break;
+            case VersionMalformed malformed:
+                _service.Log.Warning($"MiMei {Mid}: version {malformed.Number} ({malformed.Block}) cannot be had from anybody, for its author signed what cannot be read: {malformed.Text}");
+                break;
             case StoreFailed failed:
                 _service.Log.Warning($"MiMei {Mid} is not followed for the moment: {failed.Failure.Message}");
                 break;

@@ -132,19 +132,14 @@ internal sealed class ReplicaStore(
     public void GoBack(long operation, in LogPlace place) => Copy(operation)?.GoBack(
         place, (back, problem) => completed(operation, new StoreResult { Failure = problem, IsMissing = back is { NeedsVersion: true } }));
 
-    public void Load(long operation, in Cid block, MimeiVersion version, SealedSegment? segment) => Copy(operation)?.Load(block, segment, problem =>
-    {
-        EndProtection();
-        Changed(operation, problem);
-    });
+    public void Load(long operation, in Cid block, MimeiVersion version, SealedSegment? segment) => Copy(operation)?.Load(block, segment, problem => Changed(operation, problem));
 
     public void Empty(long operation) => Copy(operation)?.Empty(problem => Changed(operation, problem));
 
-    public void Adopt(long operation, in Cid block, ReadOnlyMemory<byte> bytes, MimeiVersion version) => Copy(operation)?.AdoptVersion(block, bytes, (check, problem) =>
-    {
-        EndProtection();
-        completed(operation, new StoreResult { Failure = problem, IsMismatch = problem is null && check == StateCheck.Different, IsMissing = problem is null && check == StateCheck.Unknown });
-    });
+    public void Adopt(long operation, in Cid block, ReadOnlyMemory<byte> bytes, MimeiVersion version) => Copy(operation)?.AdoptVersion(
+        block, bytes,
+        (check, problem) => completed(
+            operation, new StoreResult { Failure = problem, IsMismatch = problem is null && check == StateCheck.Different, IsMissing = problem is null && check == StateCheck.Unknown }));
 
     public void MarkVersion(ulong number, in Position at) => mimei.Copy?.MarkVersion(number, at);
 
@@ -180,6 +175,8 @@ internal sealed class ReplicaStore(
             completed(operation, new StoreResult { Failure = e });
         }
     }
+
+    public void EndPuts() => EndProtection();
 
     public void Promote(long operation, ulong epoch) => Copy(operation)?.Promote(epoch, problem => Complete(operation, problem));
 
