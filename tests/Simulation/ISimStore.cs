@@ -30,6 +30,12 @@ public interface ISimStore : IReplicaStore
     /// <summary>What it holds, in short: the same exactly where the contents are.</summary>
     string State { get; }
 
+    /// <summary>Whether all blocks of the files that it holds now are here.</summary>
+    bool HasFiles { get; }
+
+    /// <summary>Which versions it lists and does not have all blocks of.</summary>
+    IEnumerable<ulong> NotWhole { get; }
+
     /// <summary>The epoch that it writes in.</summary>
     ulong WriteEpoch { get; }
 

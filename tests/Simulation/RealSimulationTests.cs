@@ -1,6 +1,7 @@
 // The same stories as in SimulationTests.cs, with what a node really has at each of them: commands of all kinds on the writer, logs and checkpoints that a crash tears,
 // versions, trimmed logs, and states that are compared by DEBUG DIGEST and by CID.
 
+using Leither.MmDb;
 using Leither.MmDb.Log;
 using Leither.MmDb.Writers;
 using Leither.Replication;
@@ -17,6 +18,10 @@ public class RealSimulationTests
     [Theory]
     [MemberData(nameof(AllShards))]
     public void After_healing_every_keyspace_is_the_writers_and_nothing_acknowledged_is_lost(int shard) => Seeds.Run(12, 400, shard, Shards, Run);
+
+    [Theory]
+    [MemberData(nameof(AllShards))]
+    public void After_healing_every_follower_has_the_files_of_each_version_that_it_lists(int shard) => Seeds.Run(12, 400, shard, Shards, static seed => Run(seed, MimeiType.Files));
 
     /// <summary>
     /// Networks in which an honest source was blamed for what lay before the segment that its writer began anew (252, 322), a disk had given up entries that who was to write had applied (14), and no way
@@ -210,17 +215,98 @@ public class RealSimulationTests
         }
     }
 
-    private static void Run(int seed)
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    [InlineData(4)]
+    public void Who_follows_files_lists_each_version_with_them_and_who_comes_when_the_log_is_trimmed_the_newest(int seed)
+    {
+        var stores = new List<RealStore>();
+        try
+        {
+            SimWorld world = new(
+                seed, 4, 0,
+                (world, index) =>
+                {
+                    stores.Add(new RealStore(world, index));
+                    return stores[^1];
+                },
+                MimeiType.Files)
+            { DialsAlone = false };
+            (SimNode writer, SimNode relay, SimNode follower, SimNode late) = (world.Nodes[0], world.Nodes[1], world.Nodes[2], world.Nodes[3]);
+            foreach (SimNode node in world.Nodes)
+            {
+                node.Start();
+            }
+
+            world.Connect(relay, writer);
+            for (int i = 0; i < 6; i++)
+            {
+                StorySteps.Write(world, writer, 3);
+                StorySteps.MakeVersion(world, writer);
+                if (i == 3)
+                {
+                    world.Connect(follower, relay); // which has the log, and makes the versions before from it
+                }
+            }
+
+            StorySteps.Run(world, 5000);
+            AssertSame(relay, follower);
+            Assert.Equal(6, follower.Store.Versions.Count);
+            foreach (SimNode node in (SimNode[])[writer, relay])
+            {
+                node.Stop(isClean: true, losesPower: false);
+                node.Start();
+            }
+
+            // What was sealed goes, in so far as this store keeps no more of it.
+            while (writer.Store.Places[0].Segment.First == 1)
+            {
+                StorySteps.Write(world, writer, 200);
+                StorySteps.Run(world, 2000);
+                writer.Store.Trim(0);
+            }
+
+            StorySteps.MakeVersion(world, writer);
+            world.Connect(late, writer);
+            StorySteps.Run(world, 10_000);
+            AssertSame(late);
+            Assert.Equal(writer.Store.Versions[^1], Assert.Single(late.Store.Versions));
+            Assert.All(world.Nodes, static n => Assert.DoesNotContain(n.Events, static e => e is PeerRefused or StateDiffers or StoreFailed));
+
+            void AssertSame(params SimNode[] others)
+            {
+                foreach (SimNode node in others)
+                {
+                    Assert.Equal(writer.Store.State, node.Store.State);
+                    Assert.Equal(writer.Store.Versions[^1], node.Store.Versions[^1]);
+                    Assert.Empty(node.Store.NotWhole);
+                }
+            }
+        }
+        finally
+        {
+            stores.ForEach(static store => store.Dispose());
+        }
+    }
+
+    private static void Run(int seed) => Run(seed, MimeiType.Database);
+
+    private static void Run(int seed, MimeiType type)
     {
         var random = new Random(seed);
         var stores = new List<RealStore>();
         try
         {
-            new Scenario(seed, random.Next(2, 6), random.Next(4) == 0 ? 1 : 0, random.Next(8, 30), random.Next(50, 200), (world, index) =>
-            {
-                stores.Add(new RealStore(world, index));
-                return stores[^1];
-            }).Run();
+            new Scenario(
+                seed, random.Next(2, 6), random.Next(4) == 0 ? 1 : 0, random.Next(8, 30), random.Next(50, 200),
+                (world, index) =>
+                {
+                    stores.Add(new RealStore(world, index));
+                    return stores[^1];
+                },
+                type).Run();
         }
         finally
         {

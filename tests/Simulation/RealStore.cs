@@ -132,6 +132,35 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
         }
     }
 
+    public bool HasFiles => _db is null || Mimei.Keyspace.Files is { IsNone: true } || IsWhole(Mimei.Keyspace.Files);
+
+    public IEnumerable<ulong> NotWhole => Versions.Where(v => !IsWhole(v.Block)).Select(static v => v.Number);
+
+    private bool IsWhole(in Cid root)
+    {
+        var reached = new HashSet<Cid>();
+        var ahead = new Stack<Cid>([root]);
+        while (ahead.TryPop(out Cid cid))
+        {
+            var block = new ArrayBufferWriter<byte>();
+            if (!reached.Add(cid))
+            {
+                continue;
+            }
+
+            if (!_blocks.TryGet(cid, block))
+            {
+                return false;
+            }
+
+            var links = new List<Cid>();
+            MimeiVersion.AddLinks(cid, block.WrittenSpan, links);
+            links.ForEach(ahead.Push);
+        }
+
+        return true;
+    }
+
     private InProcess Db => _db ?? throw new InvalidOperationException($"Nothing is open at node {_index}.");
 
     private Mimei Mimei => Db.Server.DefaultMimei;
@@ -567,6 +596,12 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
 
     private void Send()
     {
+        if (Mimei.HoldsFiles)
+        {
+            SetFiles();
+            return;
+        }
+
         if (_commands.Count == 0)
         {
             foreach (string[] command in WriterCommands.Draw(_random))
@@ -579,6 +614,27 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
         while (_client.TakeReply() is not null)
         {
         }
+    }
+
+    /// <summary>What MIMEI SETCID comes to once it has all blocks.</summary>
+    private void SetFiles()
+    {
+        SimFiles files = SimFiles.Some(_random);
+        foreach ((Cid cid, byte[] bytes) in files.Blocks)
+        {
+            _blocks.Put(cid, bytes);
+        }
+
+        lock (Mimei.Gate)
+        {
+            if (Log!.CanAccept(1000, out _) && Mimei.Keyspace.Files != files.Root)
+            {
+                Mimei.Keyspace.Effects.SetFiles(files.Root);
+                Mimei.Keyspace.Effects.EndEntry();
+            }
+        }
+
+        Db.Server.EndTurn();
     }
 
     /// <summary>The thread of a version waits for the world to go on.</summary>

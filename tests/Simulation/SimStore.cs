@@ -113,7 +113,6 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
     /// <summary>The root of its files; none: there are none.</summary>
     public Cid Files => _entries.Count == 0 ? _baseFiles : _entries[^1].Files;
 
-    /// <summary>Of which versions it lists not all blocks are here.</summary>
     public IEnumerable<ulong> NotWhole => _versions.Where(v => !IsWhole(v.Block)).Select(static v => v.Number);
 
     public int BlockCount => _blocks.Count;
@@ -559,7 +558,6 @@ public sealed unsafe class SimStore(LeitherId mid, Func<ulong, byte[]> writerOf,
         return true;
     }
 
-    /// <summary>Whether all blocks of its files are here.</summary>
     public bool HasFiles => Files.IsNone || Reach([Files]).All(_blocks.ContainsKey);
 
     public (ulong Number, Position At)? BeginVersion(ulong number)

@@ -248,7 +248,7 @@ internal sealed class Scenario(int seed, int nodes, int hostile, int events, int
             return;
         }
 
-        if (writer.Store is SimStore { HasFiles: false })
+        if (!writer.Store.HasFiles)
         {
             Write(1);
         }
@@ -374,9 +374,9 @@ internal sealed class Scenario(int seed, int nodes, int hostile, int events, int
                 wrong.AppendLine(CultureInfo.InvariantCulture, $"node {node.Index} lacks version {writer.Versions[^1]}: it has {string.Join(", ", node.Store.Versions)}");
             }
 
-            if (node.Store is SimStore store && store.NotWhole.Any())
+            if (node.Store.NotWhole.Any())
             {
-                wrong.AppendLine(CultureInfo.InvariantCulture, $"node {node.Index} lists versions {string.Join(", ", store.NotWhole)} and not all of their blocks are here");
+                wrong.AppendLine(CultureInfo.InvariantCulture, $"node {node.Index} lists versions {string.Join(", ", node.Store.NotWhole)} and not all of their blocks are here");
             }
 
             // (More may be told: who loads a version of a later term does not know for certain what of its own is in it.)
