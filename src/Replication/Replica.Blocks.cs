@@ -144,6 +144,7 @@ public sealed partial class Replica
             return;
         }
 
+        int filesWindow = FilesWindow;
         foreach (SourceStream source in _sources.Values)
         {
             // Of whom much is asked is asked for many at a time, and not for one whenever one came.
@@ -157,7 +158,7 @@ public sealed partial class Replica
             {
                 LinkedListNode<Want>? next = node.Next;
                 Want want = node.Value;
-                if (!want.MissingAt.Contains(source.Stream) && !source.InFlight.ContainsKey(want.Cid) && (IsFollowing || !want.IsOfFilesOnly))
+                if (!want.MissingAt.Contains(source.Stream) && !source.InFlight.ContainsKey(want.Cid) && (!want.IsOfFilesOnly || source.InFlight.Count < filesWindow))
                 {
                     if (source.InFlight.Count == 0)
                     {
@@ -291,6 +292,11 @@ public sealed partial class Replica
             if (want.IsQueued)
             {
                 _unasked.Remove(want);
+            }
+
+            if (want.IsOfFilesOnly)
+            {
+                _fileBlockBytes += (bytes.Length - _fileBlockBytes) / 8;
             }
 
             if (want.IsPlan)

@@ -11,6 +11,9 @@ public sealed partial class Replica
 {
     private const int MaxBranchesKnown = 1 << 18, MaxWithheld = 256;
 
+    // About so many bytes of files one source is asked for at a time.
+    private const int MaxFileBytesUnderWay = 4 << 20;
+
     private const int FirstPauseMs = 500, LongestPauseMs = 60_000;
 
     // So often a version is tried that nobody gives before who waits for all that there is waits for it no longer.
@@ -20,6 +23,9 @@ public sealed partial class Replica
     private readonly HashSet<Cid> _filesFrom = [];
     private Walk? _files;
     private Cid _filesOf;
+
+    // About how long blocks of files are. The first may be the longest that are usual.
+    private int _fileBlockBytes = 1 << 20;
 
     // Branches below which everything is here as long as a version is listed: each with the last one that was seen to lead to it.
     private readonly Dictionary<Cid, Cid> _known = [];
@@ -37,6 +43,9 @@ public sealed partial class Replica
 
     /// <summary>Whether the log comes as it is written: where it has to be caught up with it goes before files.</summary>
     private bool IsFollowing => _phase is Phase.Riding or Phase.Idle or Phase.Audit;
+
+    /// <summary>How many blocks of files a source may owe: what is asked for of the log comes behind them.</summary>
+    private int FilesWindow => IsFollowing ? Math.Clamp(MaxFileBytesUnderWay / Math.Max(1, _fileBlockBytes), 2, _options.BlockWindow) : 0;
 
     /// <summary>Whether a version is not to be asked for now.</summary>
     private bool IsHopeless(in Cid version) => _useless.Contains(version) || _malformed.Contains(version) || (_withheld.TryGetValue(version, out (long Until, int Tries) withheld) && _now < withheld.Until);

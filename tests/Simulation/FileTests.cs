@@ -461,6 +461,35 @@ public class FileTests
         AssertBlameless(world);
     }
 
+    [Theory]
+    [MemberData(nameof(AllSeeds))]
+    public void A_log_that_has_to_be_caught_up_with_does_not_wait_for_large_files(int seed)
+    {
+        SimWorld world = OfWays(seed, 2, 4000, delayMs: 20, bytesPerMs: 1000, maxTailBytes: 9000, type: MimeiType.Files);
+        (SimNode writer, SimNode follower) = (world.Nodes[0], world.Nodes[1]);
+        Start(writer, follower);
+        world.Connect(follower, writer);
+        Write(world, writer, 20);
+        Run(world, 1000);
+        byte[] content = new byte[40_000_000]; // forty seconds, over that way
+        new Random(seed).NextBytes(content);
+        SetFiles(writer, SimFiles.File(content, UnixFsProfile.V1));
+        MakeVersion(world, writer);
+        Run(world, 5000 + (seed * 20));
+        for (int i = 0; i < 3; i++)
+        {
+            Write(world, writer, 1000); // more than comes as a tail
+            Run(world, 7000);
+            Assert.Equal(writer.Store.Last, follower.Store.Last);
+            Assert.Empty(follower.Store.Versions);
+        }
+
+        RunUntilComplete(world, follower);
+        AssertSame(writer, follower);
+        Assert.InRange(world.Clock.NowMs, 1_000_000, 1_060_000); // and the way was in use
+        AssertBlameless(world);
+    }
+
     private static SimStore Store(SimNode node) => (SimStore)node.Store;
 
     private static void Start(params SimNode[] nodes)
