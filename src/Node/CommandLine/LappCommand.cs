@@ -233,7 +233,8 @@ internal static class LappCommand
             Of = "lapp",
             Details = """
                 The name has to lead to the node: an entry in the DNS, or in the hosts file. Names that end in .localhost do on the node's own machine. What is shown is
-                the released version, or the newest where none is released, and only if everyone may read it: mimei publish.
+                the released version, or the newest where none is released, and only if everyone may read it: mimei publish. Under that name whoever reaches the
+                node's port is answered, from anywhere, and is shown nothing else of the node.
                 """,
             Json = """{"mid": text, "domains": [text], "public": bool, "urls": [text]}   domains: all that show the app now""",
             Examples = ["setdomain chess chess.example.org", "setdomain chess", "setdomain chess --remove chess.example.org"],
