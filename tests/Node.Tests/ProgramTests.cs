@@ -246,9 +246,9 @@ public sealed class ProgramTests
             // Whoever takes a Redis command for one of the program's, or the other way round, is told which there are, whether or not a node runs.
             foreach (string[] place in (string[][])[["-p", $"{port}"], ["--data", folder.File("none")]])
             {
-                LeitherProgram.Result typed = Leither([.. place, "lapp", "showapp"]), capital = Leither([.. place, "Status", "--data", data]);
+                LeitherProgram.Result typed = Leither([.. place, "apps", "list"]), capital = Leither([.. place, "Status", "--data", data]);
                 Assert.Equal((1, 1), (typed.Code, capital.Code));
-                Assert.Contains("'lapp' is no command of leither's own either; those that there are: leither --help", typed.Error, StringComparison.Ordinal);
+                Assert.Contains("'apps' is no command of leither's own either; those that there are: leither --help", typed.Error, StringComparison.Ordinal);
                 Assert.Contains("Did you mean leither status?", capital.Error, StringComparison.Ordinal);
                 Assert.Contains("Options stand before it: leither --data", capital.Error, StringComparison.Ordinal);
                 Assert.DoesNotContain("leither's own", Leither([.. place, "GET"]).Error, StringComparison.Ordinal);

@@ -59,8 +59,8 @@ internal static class LappCommand
         {
             Of = "lapp",
             Details = """
-                What the folder holds takes the place of what the app held; nobody else sees it before a version of it is made. With a passport it goes to the
-                MiMei that the passport is for, and the right to write is enough. Otherwise it goes to MID, or to the MiMei of files that the author has with
+                What the folder holds takes the place of what the app held. Browsers are shown it once a version of it is made and, where one was released
+                before, released; other nodes have it with the version, too. With a passport it goes to the MiMei that the passport is for, and the right to write is enough. Otherwise it goes to MID, or to the MiMei of files that the author has with
                 this mark, which is made where there is none. What is sent to a node elsewhere can be read on the way: use a passport that asks for a proof.
                 """,
             Json = """{"mid": text, "cid": text, "files": number, "bytes": number, "seconds": number}""",
