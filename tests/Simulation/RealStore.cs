@@ -561,7 +561,7 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
                 if (_backup is null)
                 {
                     versions.Step();
-                    isBusy = versions.IsRunning;
+                    isBusy = versions.IsAtWork; // a collection may wait for a version whose files are on their way
                 }
 
                 isBusy |= Mimei.Copy is { } copy && copy.Look() != int.MaxValue;
@@ -573,7 +573,7 @@ internal sealed unsafe class RealStore : ISimStore, IDisposable
 
             if (Environment.TickCount64 > until)
             {
-                throw new ViolationException($"node {_index}: something does not come to its end");
+                throw new ViolationException($"node {_index}: something does not come to its end: making {Mimei.Versions!.IsMaking}, other work {Mimei.Versions.IsAtWork}, copy {Mimei.Copy?.Look()}");
             }
 
             Thread.Yield();

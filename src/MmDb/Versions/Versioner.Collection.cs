@@ -17,7 +17,7 @@ public sealed partial class Versioner
     private readonly Lock _collecting = new();
     private readonly object _jobsGate = new();
     private int _jobs, _pins;
-    private bool _isClosing;
+    private bool _isClosing, _awaitsPins;
     private volatile ReferredVersions _referred = ReferredVersions.None;
     private volatile bool _isCollecting, _collectionFailed;
 
@@ -125,6 +125,12 @@ public sealed partial class Versioner
     internal CollectionReport Collect(bool purge)
     {
         using IDisposable job = BeginJob();
+        return CollectWithin(purge);
+    }
+
+    /// <summary>As <see cref="Collect"/>, within a job.</summary>
+    private CollectionReport CollectWithin(bool purge)
+    {
         lock (_collecting)
         {
             AwaitPins();
@@ -184,6 +190,18 @@ public sealed partial class Versioner
         return new Pinned(this);
     }
 
+    /// <summary>Whether something goes on in the background; a collection that waits for others' pins does not. (Any thread.)</summary>
+    internal bool IsAtWork
+    {
+        get
+        {
+            lock (_jobsGate)
+            {
+                return IsMaking || _jobs > (_awaitsPins ? 1 : 0);
+            }
+        }
+    }
+
     private void AwaitPins()
     {
         lock (_jobsGate)
@@ -191,8 +209,11 @@ public sealed partial class Versioner
             while (_pins > 0)
             {
                 ThrowIfClosing();
+                _awaitsPins = true;
                 Monitor.Wait(_jobsGate);
             }
+
+            _awaitsPins = false;
         }
     }
 
@@ -236,7 +257,7 @@ public sealed partial class Versioner
         {
             try
             {
-                CollectionReport report = Collect(purge: false);
+                CollectionReport report = CollectWithin(purge: false);
                 _options.Report($"Collection: {report.LiveBlocks} blocks are needed, {report.FreedBytes} bytes were freed");
             }
             catch (Exception e) when (e is IOException or MimeiException or ObjectDisposedException)
@@ -268,7 +289,7 @@ public sealed partial class Versioner
         {
             lock (versions._jobsGate)
             {
-                versions._pins--;
+                versions._awaitsPins &= --versions._pins > 0;
                 Monitor.PulseAll(versions._jobsGate);
             }
         }
