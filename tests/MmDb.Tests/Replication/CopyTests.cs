@@ -606,7 +606,7 @@ public sealed class CopyTests : IDisposable
             int left = int.MaxValue;
             using CopyFixture copy = CopyBehindAVersion(disk, logDisk);
             (string before, Position applied) = (copy.Db.Contents(), copy.Copy.Applied);
-            disk.Fails = logDisk.Fails = _ => --left < 0;
+            disk.Fails = logDisk.Fails = _ => Interlocked.Decrement(ref left) < 0;
             left = operations;
             Exception? problem = Empty(copy);
             bool isThrough = left >= 0;
@@ -670,7 +670,7 @@ public sealed class CopyTests : IDisposable
             using CopyFixture copy = CopyBehindAVersion(disk, logDisk);
             string before = copy.Db.Contents();
             LogPlace place = copy.Copy.Log.WrittenEnd.Place;
-            disk.Fails = logDisk.Fails = operation => (!reads || operation is not ("open" or "read" or "list")) && --left < 0;
+            disk.Fails = logDisk.Fails = operation => (!reads || operation is not ("open" or "read" or "list")) && Interlocked.Decrement(ref left) < 0;
             left = operations;
             Exception? problem = Empty(copy);
             if (left >= 0)
@@ -816,8 +816,8 @@ public sealed class CopyTests : IDisposable
         for (int round = 0; round < rounds; round++)
         {
             SimulatedDisk disk = new(random.Next()), logDisk = new(random.Next());
-            int left = int.MaxValue;
-            disk.Fails = logDisk.Fails = _ => --left < 0;
+            int left = int.MaxValue; // a collection's thread counts too
+            disk.Fails = logDisk.Fails = _ => Interlocked.Decrement(ref left) < 0;
             var copy = new CopyFixture(_writer, disk, logDisk);
             for (int step = 0; step < 16; step++)
             {
