@@ -20,7 +20,7 @@ namespace Leither.MmDb.Log;
 //                            64 32  zero: the segment's node links to the one before, which may not be hashed yet
 //                            96  8  entry offset: how many bytes of that entry lie in earlier segments; 0: it begins here
 //                           104  8  previous epoch: of the entry before the first; with the first sequence it names where an epoch continues
-//                           112  8  synced sequence when the segment was begun
+//                           112  8  synced sequence when the segment was begun; in a tail that had to be rewritten, which counts only as a whole: all before
 //                           120  4  salt, drawn by the writer: a client cannot put bytes into a value that pass for a group
 //                           124  4  CRC-32C of the 124 bytes before
 //   group header              0  2  magic "Lg"

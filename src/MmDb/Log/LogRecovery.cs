@@ -138,6 +138,7 @@ internal sealed unsafe class LogRecovery : IDisposable
         _sequence = _checkpoint.Sequence + 1;
         if (_chain.Count > 0) Replay();
         else _cleanEnd = IsNew;
+        Name();
         if (_isCopy) return; // what it lacks comes again from where it is copied
         if (_checkpoint.Epoch > MaxEpoch) (MaxEpoch, _cleanEnd) = (_checkpoint.Epoch, false);
         if (_sequence <= _checkpoint.Sequence)
@@ -145,6 +146,18 @@ internal sealed unsafe class LogRecovery : IDisposable
             // The log ends before the checkpoint: the checkpoint holds more than the log ever got onto the disk.
             _sequence = _checkpoint.Sequence + 1;
             _cleanEnd = false;
+        }
+    }
+
+    /// <summary>Gives segments that a crash kept from it their names: only now, so that a log that is refused is as it was.</summary>
+    private void Name()
+    {
+        foreach (Found segment in _chain)
+        {
+            string name = segment.Header.FileName();
+            if (segment.Name == name) continue;
+            _files.Rename(segment.Name, name);
+            segment.Name = name;
         }
     }
 
@@ -214,7 +227,7 @@ internal sealed unsafe class LogRecovery : IDisposable
         LogCorruptedException Unreadable(string file, string problem) => new(_files.FullName(file), 0, named.FirstSequence, problem);
     }
 
-    /// <summary>A prepared file is a segment when it has a segment's header: the crash came before it was renamed. Else it is empty.</summary>
+    /// <summary>A prepared file is a segment when it has a segment's header: the crash came before it was renamed (<see cref="Name"/>). Else it is empty.</summary>
     private void FindPrepared(string name, List<Found> found)
     {
         ReadOnlySpan<char> number = name.AsSpan(LogFormat.PreparedPrefix.Length, name.Length - LogFormat.PreparedPrefix.Length - LogFormat.SegmentSuffix.Length);
@@ -233,9 +246,7 @@ internal sealed unsafe class LogRecovery : IDisposable
         {
             throw new LogCorruptedException(_files.FullName(name), 0, header.FirstSequence, $"its format version is {version}, and this program knows {LogFormat.Version}");
         }
-        string newName = header.FileName();
-        _files.Rename(name, newName);
-        found.Add(new Found { Name = newName, Header = header, FileLength = file.Length });
+        found.Add(new Found { Name = name, Header = header, FileLength = file.Length });
     }
 
     private void FindRewritten(string name, List<Found> found, bool isFirst, int firsts = 0)
@@ -249,8 +260,6 @@ internal sealed unsafe class LogRecovery : IDisposable
             var segment = new Found { Name = name, Header = header, FileLength = file.Length };
             if (isFirst || found.Take(firsts).Any(first => SameRun(first, segment) && Compare(first, segment) < 0))
             {
-                segment.Name = header.FileName();
-                _files.Rename(name, segment.Name);
                 found.Add(segment);
                 return;
             }
@@ -307,9 +316,11 @@ internal sealed unsafe class LogRecovery : IDisposable
     /// </summary>
     private bool IsUnsyncedFrom(ulong needed)
     {
-        // A later epoch or generation vouches for all before it, and there is only the checkpoint to tell whether this is one.
+        // A later epoch vouches for all before it, and there is only the checkpoint to tell whether this is one.
         SegmentHeader first = _chain[0].Header;
-        if (_empty.Count == 0 || first.Epoch != _checkpoint.Epoch || first.PreviousEpoch != first.Epoch || first.Generation != 0) return false;
+        if (_empty.Count == 0 || first.Epoch != _checkpoint.Epoch || first.PreviousEpoch != first.Epoch) return false;
+        // So does a later generation, whose headers say it of whole entries (what it begins in the middle of is not among them). It does not begin in a prepared file.
+        if (first.Generation != 0 && first.FirstSequence == needed && !HasPrefix(_chain[0].Name, LogFormat.PreparedPrefix)) return false;
         foreach (Found segment in _chain)
         {
             if (!SameRun(_chain[0], segment)) return false;

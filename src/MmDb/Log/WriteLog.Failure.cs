@@ -260,7 +260,8 @@ public sealed unsafe partial class WriteLog
     private Segment BeginRewrite(List<Segment> made, Group first)
     {
         PreparedFile prepared = TakePrepared() ?? Prepare();
-        Segment segment = NewSegment(prepared, first.FirstSequence, first.PartOffset);
+        // It counts only once all that goes before is durable, so it can vouch for that.
+        Segment segment = NewSegment(prepared, first.FirstSequence, first.PartOffset, made.Count == 0 ? _syncedSequence : first.FirstSequence - 1);
         made.Add(segment);
         string name = LogFormat.RewriteName(_generation, made.Count);
         _files.Rename(segment.Name, name);

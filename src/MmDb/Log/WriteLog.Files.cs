@@ -295,7 +295,7 @@ public sealed unsafe partial class WriteLog
     private Segment BeginSegment(ulong firstSequence, ulong entryOffset, bool isLate)
     {
         PreparedFile prepared = TakePrepared(isLate) ?? Prepare();
-        Segment segment = NewSegment(prepared, firstSequence, entryOffset);
+        Segment segment = NewSegment(prepared, firstSequence, entryOffset, SyncedSequence);
         try
         {
             WriteHeader(segment);
@@ -316,7 +316,7 @@ public sealed unsafe partial class WriteLog
     }
 
     /// <summary>A segment whose header is not in its file yet.</summary>
-    private Segment NewSegment(PreparedFile prepared, ulong firstSequence, ulong entryOffset)
+    private Segment NewSegment(PreparedFile prepared, ulong firstSequence, ulong entryOffset, ulong syncedSequence)
     {
         var header = new SegmentHeader
         {
@@ -325,7 +325,7 @@ public sealed unsafe partial class WriteLog
             FirstSequence = firstSequence,
             EntryOffset = entryOffset,
             PreviousEpoch = firstSequence > _epochFirst ? Epoch : _previousEpoch,
-            SyncedSequence = SyncedSequence,
+            SyncedSequence = syncedSequence,
             Salt = _options.Salt(),
         };
         byte* bytes = stackalloc byte[LogFormat.SegmentHeaderBytes];

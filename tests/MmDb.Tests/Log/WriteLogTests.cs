@@ -396,6 +396,34 @@ public sealed unsafe class WriteLogTests
     }
 
     [Fact]
+    public void Each_segment_of_a_tail_written_anew_vouches_for_those_before()
+    {
+        LogOptions options = Options(FsyncPolicy.EverySecond, 4096, 1 << 20);
+        using WriteLog log = WriteLog.Open(_disk, options, 0ul, null);
+        _disk.Fails = static o => o == "sync";
+        for (int i = 0; i < 100; i++)
+        {
+            Append(log, new string('x', 300));
+            log.Flush();
+        }
+
+        _worker.Run();
+        Assert.Equal(LogState.Failed, log.State);
+        _disk.Fails = static _ => false;
+        Pass(log);
+        Assert.Equal(100ul, log.SyncedSequence);
+        string first = log.Segments.First(static s => s.Name.Contains("-g", StringComparison.Ordinal)).Name;
+        log.Dispose();
+        _disk.Kill();
+
+        // As a page that never got to the disk would look: but all of it had been synced.
+        _disk.Content(first).AsSpan(1024).Clear();
+        LogCorruptedException e = Assert.Throws<LogCorruptedException>(() => WriteLog.Open(_disk, options, 0ul, null));
+        Assert.Contains(first, e.Message, StringComparison.Ordinal);
+        Assert.Contains("had been synced", e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void With_always_nothing_is_acknowledged_while_the_disk_fails_and_everything_once_it_works()
     {
         using WriteLog log = Open(FsyncPolicy.Always, 1 << 14);
