@@ -240,6 +240,7 @@ public sealed class LpkiCommandTests : IDisposable
             Assert.Equal(0, Lpki("signppt", F("friend.pub"), F("friend.ppt"), "--data", data, "-r", "read,write,scripts").Code);
             Assert.Equal(0, Lpki("signppt", F("friend.pub"), F("proved.ppt"), "--data", data, "-r", "read,write,scripts", "--keys", "visits", "--proof").Code);
             Assert.Equal(0, Lpki("signppt", F("friend.pub"), F("reader.ppt"), "--data", data).Code);
+            Assert.Equal(0, Lpki("signppt", F("friend.pub"), F("looks.ppt"), "--data", data, "-r", "read,scripts").Code);
 
             // Whoever can read the node's keys needs none; words that are no options stand behind a --, as everywhere.
             Assert.Equal(new(0, "10\n1\n1\n\ntext\n", ""), Script(script, "visits", ",", "10", "--data", data));
@@ -248,9 +249,13 @@ public sealed class LpkiCommandTests : IDisposable
             Assert.Equal(0, Script([script, "visits", ",", "1", .. there, F("friend.ppt")]).Code);
             Assert.Equal(new(0, "9\n1\n1\n\ntext\n", ""), Script([script, "visits", ",", "1", .. there, F("proved.ppt"), "--key", F("friend.key")]));
 
+            File.WriteAllText(F("look.lua"), "return redis.call('GET', KEYS[1])");
+            Assert.Equal(new(0, "9\n", ""), Script([F("look.lua"), "visits", .. there, F("looks.ppt")]));
+
             // What it may not, or what is wrong, is said.
+            Assert.Contains("no permissions to run the 'incrby' command", Script([script, "visits", ",", "1", .. there, F("looks.ppt")]).Error, StringComparison.Ordinal);
             Assert.StartsWith("NOAUTH", Script(script, "visits", ",", "1", "-p", $"{port}").Error, StringComparison.Ordinal);
-            Assert.Contains("no permissions to run the 'eval' command", Script([script, "visits", ",", "1", .. there, F("reader.ppt")]).Error, StringComparison.Ordinal);
+            Assert.Contains("no permissions to run the 'eval_ro' command", Script([script, "visits", ",", "1", .. there, F("reader.ppt")]).Error, StringComparison.Ordinal);
             Assert.StartsWith("NOPERM", Script([script, "other", ",", "1", .. there, F("proved.ppt"), "-k", F("friend.key")]).Error, StringComparison.Ordinal);
             LeitherProgram.Result unproved = Script([script, "visits", ",", "1", .. there, F("proved.ppt")]);
             Assert.Equal(2, unproved.Code);

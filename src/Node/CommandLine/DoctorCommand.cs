@@ -619,7 +619,7 @@ internal static class DoctorCommand
 
         IReadOnlyList<RespReply> addresses = session.Call("SWARM", "LOCAL").Elements;
         bool isPublic = addresses.Any(static a => a.Text.Split('/') is [_, "ip4" or "ip6", var ip, ..] && IPAddress.TryParse(ip, out IPAddress? parsed) && IsPublic(parsed));
-        string peers = $"{info.GetValueOrDefault("connected_peers", "0")} peers connected, {info.GetValueOrDefault("known_peers", "0")} known";
+        string peers = $"peers: {info.GetValueOrDefault("connected_peers", "0")} connected, {info.GetValueOrDefault("known_peers", "0")} known";
         return info.GetValueOrDefault("reachability", "") == "public"
             ? new Finding(what, Verdict.Ok, $"from everywhere, as peers have tried; {peers}", "")
             : isPublic ? new Finding(what, Verdict.Ok, $"at a public address, unless a firewall is before it; {peers}", "")

@@ -157,7 +157,7 @@ internal static class LpkiCommand
             string folder = Path.Combine(result.GetValue(data) ?? result.GetValue(outer.Data) ?? DataFolder.Default, "keys");
             string? own = result.GetValue(keyFile);
             using PrivateKey issuer = KeyFile.ReadPrivate(own ?? Path.Combine(folder, "author.key"), PassPhrase);
-            LeitherId? place = result.GetValue(node) is { } named ? named == "any" ? null : Id(named, "node") : null;
+            LeitherId? place = result.GetValue(node) is { } named ? named == "any" ? null : Id(named, "node", "swarm id") : null;
             if (own is null && result.GetValue(node) is null)
             {
                 using PrivateKey nodeKey = KeyFile.ReadPrivate(Path.Combine(folder, "node.key"), static () => "");
@@ -169,7 +169,7 @@ internal static class LpkiCommand
             {
                 Issuer = issuer.PublicKey,
                 Subject = subject,
-                Mid = result.GetValue(mimei) is { } mid ? Id(mid, "MiMei") : null,
+                Mid = result.GetValue(mimei) is { } mid ? Id(mid, "MiMei", "mimei show NAME") : null,
                 Node = place,
                 From = from,
                 End = end,
@@ -278,7 +278,7 @@ internal static class LpkiCommand
         }
 
         if (challenge.Length != Passport.ChallengeLength) throw new CommandLineException("The challenge is not what PASSPORT CHALLENGE replies", isUsage: true);
-        LeitherId node = Id(nodeText, "node");
+        LeitherId node = Id(nodeText, "node", "swarm id");
         if (passport.Node is { } place && place != node) throw new CommandLineException($"The passport is for the node {place}, not for {node}");
         using PrivateKey key = KeyFile.ReadPrivate(keyFile, PassPhrase);
         return key.PublicKey.Equals(passport.Subject) ? Passport.ToText(block, key, challenge, node) : throw new CommandLineException($"{keyFile} is the key of {key.PublicKey.Id}, the passport is for {passport.Subject.Id}");
@@ -386,8 +386,9 @@ internal static class LpkiCommand
         return rights;
     }
 
-    private static LeitherId Id(string text, string what) =>
-        LeitherId.TryParse(text, out LeitherId id) ? id : throw new CommandLineException($"'{text}' is no id of a {what}: those have {LeitherId.TextLength} characters", isUsage: true);
+    private static LeitherId Id(string text, string what, string command) =>
+        LeitherId.TryParse(text, out LeitherId id) ? id
+        : throw new CommandLineException($"'{text}' is no id of a {what}: those have {LeitherId.TextLength} characters (leither {command} tells it)", isUsage: true);
 
     private static PublicKey ReadPublic(string file)
     {
