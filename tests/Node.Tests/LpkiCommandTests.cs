@@ -251,6 +251,14 @@ public sealed class LpkiCommandTests : IDisposable
 
             File.WriteAllText(F("look.lua"), "return redis.call('GET', KEYS[1])");
             Assert.Equal(new(0, "9\n", ""), Script([F("look.lua"), "visits", .. there, F("looks.ppt")]));
+            File.WriteAllText(F("say.lua"), "return redis.call('PUBLISH', 'news', 'x')");
+            Assert.Equal(0, Lpki("signppt", F("friend.pub"), F("says.ppt"), "--data", data, "-r", "scripts,messages").Code);
+            Assert.Equal(new(0, "0\n", ""), Script([F("say.lua"), .. there, F("says.ppt")]));
+
+            // What the owner's keys prove is proved to no node elsewhere, which could hand it on.
+            Assert.StartsWith("NOAUTH", Script(script, "visits", ",", "1", "--data", data, "-n", $"127.0.0.1:{port}").Error, StringComparison.Ordinal);
+            Assert.Contains("[::1]:1", Script(script, "-n", "[::1]:1", "--ppt", F("friend.ppt")).Error, StringComparison.Ordinal);
+            Assert.Contains("[::1]:4", Script(script, "-n", "::1", "--ppt", F("friend.ppt")).Error, StringComparison.Ordinal);
 
             // What it may not, or what is wrong, is said.
             Assert.Contains("no permissions to run the 'incrby' command", Script([script, "visits", ",", "1", .. there, F("looks.ppt")]).Error, StringComparison.Ordinal);

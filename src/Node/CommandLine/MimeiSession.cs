@@ -352,8 +352,9 @@ internal sealed class MimeiSession : IDisposable
         {
             Call("AUTH", password);
         }
-        else if (Place.Port is null || Place.Folder is not null)
+        else if (Place.Host is null && (Place.Port is null || Place.Folder is not null))
         {
+            // Never at another machine: whoever listens there could hand its challenge on, and be the owner at the node itself.
             OwnPassport.LogIn(_client, Place.Folder ?? DataFolder.Default);
         }
     }
@@ -391,7 +392,7 @@ internal sealed class MimeiSession : IDisposable
         text = text.Length == 0 ? error : char.ToUpperInvariant(text[0]) + text[1..];
         return error switch
         {
-            _ when error.StartsWith("ERR no such MiMei", StringComparison.Ordinal) => $"{text}\nThose that there are: {Place.Leither("mimei list")}",
+            _ when error.StartsWith("ERR no such MiMei", StringComparison.Ordinal) => $"{text}\nThose that there are: {Place.OwnersLeither("mimei list")}",
             _ when error.StartsWith("NOAUTH", StringComparison.Ordinal) => $"{error}\nPut the password into the environment variable {NodeClient.PasswordVariable}",
             _ when error.StartsWith("WRONGPASS invalid", StringComparison.Ordinal) => Place.User is { } user
                 ? $"The name or the password of user '{user}' is wrong, or the user is disabled\nPut the password into the environment variable {NodeClient.PasswordVariable}"

@@ -53,6 +53,12 @@ internal sealed class PassportOptions(params string[] aliases)
     private static bool TrySplit(string address, out string host, out int port)
     {
         port = DefaultPort;
+        host = address.Trim('[', ']');
+        if (Uri.CheckHostName(host) == UriHostNameType.IPv6)
+        {
+            return true; // its last colon is before no port
+        }
+
         if (MimeiOptions.TrySplit(address, out host, out int named))
         {
             port = named;

@@ -18,7 +18,7 @@ internal static class RunScriptVerb
         {
             Of = "lpki",
             Rest = ",",
-            Details = "SCRIPT is a file, or - for the standard input. The script finds the words before a comma that stands alone in KEYS, and those behind it in ARGV, as in redis-cli --eval: it runs as EVAL does, all of it or nothing. A passport lets run scripts that has the right scripts; without the right write they run as EVAL_RO. An argument that begins with '-' stands behind a -- besides.",
+            Details = "SCRIPT is a file, or - for the standard input. The script finds the words before a comma that stands alone in KEYS, and those behind it in ARGV, as in redis-cli --eval: it runs as EVAL does, all of it or nothing. A passport lets run scripts that has the right scripts; without the right write one with keys runs as EVAL_RO. An argument that begins with '-' stands behind a -- besides.",
             Json = """{"result": what the script returned}""",
             Examples = ["runscript count.lua visits , 10", "runscript count.lua visits , 10 --ppt friend.ppt", "runscript - --ppt me.ppt --key me.key -m RXN74QNeiY08LRSaoeQhx3nOLTC < report.lua"],
         };
@@ -30,7 +30,7 @@ internal static class RunScriptVerb
             session.Open(result.GetValue(mimei));
             int comma = Array.IndexOf(words, verb.Rest!, 1);
             string[] keys = comma < 0 ? words[1..] : words[1..comma], arguments = comma < 0 ? [] : words[(comma + 1)..];
-            session.Send([Utf8(MayWrite(session.Passport) ? "EVAL" : "EVAL_RO"), script, Utf8(keys.Length.ToString(System.Globalization.CultureInfo.InvariantCulture)), .. keys.Concat(arguments).Select(Utf8)]);
+            session.Send([Utf8(keys.Length == 0 || MayWrite(session.Passport) ? "EVAL" : "EVAL_RO"), script, Utf8(keys.Length.ToString(System.Globalization.CultureInfo.InvariantCulture)), .. keys.Concat(arguments).Select(Utf8)]);
             RespReply reply = session.Receive();
             if (output.AsJson)
             {
