@@ -5,6 +5,7 @@ using System.Globalization;
 using System.Text.Json.Nodes;
 using Leither.Ipfs.Multiformats;
 using Leither.MmDb.Passports;
+using Leither.Node.Http.Gateway;
 using Leither.Resp;
 
 namespace Leither.Node.CommandLine;
@@ -17,9 +18,6 @@ internal static class LappCommand
 {
     /// <summary>What everyone may, within the mask of a MiMei's rights: read.</summary>
     private const ulong EveryoneReads = 1;
-
-    /// <summary>The longest label of a host's name.</summary>
-    private const int MaxLabel = 63;
 
     /// <summary>The command, for the command line.</summary>
     /// <param name="outer">The options before the command's name.</param>
@@ -379,7 +377,7 @@ internal static class LappCommand
             ["Name", "MiMei", "Mark", "#Newest", "#Released", "#Size", "Public", "Domains"],
             apps.Select(a => (string[])[
                 a.Info.Text("name"), a.Info.Text("mid"), MimeiOutput.OneLine(a.Info.Text("mark")), VersionText(NewestOf(a.Versions)), VersionText(ReleasedOf(a.Versions)),
-                a.Shown.IsNothing ? "-" : MimeiOutput.Bytes(a.Shown.Size), IsPublic(a.Info) ? "yes" : "no", domains is null ? "" : string.Join(' ', Of(domains, a.Info.Text("mid")))]));
+                a.Shown.Problem is not null ? "?" : a.Shown.IsNothing ? "-" : MimeiOutput.Bytes(a.Shown.Size), IsPublic(a.Info) ? "yes" : "no", domains is null ? "" : string.Join(' ', Of(domains, a.Info.Text("mid")))]));
         output.Next(session.Place.Leither("lapp showapp APP"));
 
         static string VersionText(long number) => number == 0 ? "-" : MimeiOutput.Number(number);
@@ -395,12 +393,12 @@ internal static class LappCommand
         string[]? domains = AllDomains(session) is { } all ? Of(all, app.Mid) : null;
         bool isPublic = IsPublic(info);
         List<string> urls = [];
-        if (isPublic && (release ?? newest) is { IsNothing: false } shown)
+        if (isPublic && (release ?? newest) is { IsNothing: false, Problem: null } shown)
         {
             urls.AddRange((domains ?? []).Select(d => UrlOf(session, d)));
-            if (session.Place.Host is null && session.Port != 0)
+            if (session.Place.Host is null && session.Port != 0 && GatewayTarget.LabelOf(Cid.Parse(shown.Cid)) is { } label)
             {
-                urls.Add(UrlOf(session, $"{LabelOf(shown.Cid)}.ipfs.localhost"));
+                urls.Add(UrlOf(session, $"{label}.ipfs.localhost"));
             }
         }
 
@@ -456,7 +454,7 @@ internal static class LappCommand
             : [.. Publish(session, app), session.Place.Leither($"lapp setdomain {app.Called} HOST")]);
 
         static string HeldText(Held? held) =>
-            held is null ? "none" : $"{(held.Version == 0 ? "" : $"version {held.Version}  ")}{(held.IsNothing ? "nothing" : $"{held.Cid}  {MimeiOutput.Bytes(held.Size)}")}";
+            held is null ? "none" : $"{(held.Version == 0 ? "" : $"version {held.Version}  ")}{held.Problem ?? (held.IsNothing ? "nothing" : $"{held.Cid}  {MimeiOutput.Bytes(held.Size)}")}";
     }
 
     // ------------------------------------------------------------------ what they share
@@ -502,9 +500,9 @@ internal static class LappCommand
             Fields stat = new(session.Call("MIMEI", "STAT", "/"));
             return new Held(version, stat.Text("cid"), stat.Number("total"));
         }
-        catch (CommandLineException)
+        catch (CommandLineException e)
         {
-            return new Held(version, "", 0); // the node says that there is nothing
+            return new Held(version, "", 0, e.Message.StartsWith("The MiMei holds no files yet", StringComparison.Ordinal) ? null : e.Message);
         }
     }
 
@@ -537,15 +535,7 @@ internal static class LappCommand
 
     private static string UrlOf(MimeiSession session, string host) => $"http://{host}{(session.Port is 0 or 80 ? "" : $":{session.Port}")}/";
 
-    /// <summary>A CID as part of a host's name, which has no capitals.</summary>
-    private static string LabelOf(string cid)
-    {
-        Cid v1 = Cid.Parse(cid).ToV1();
-        string label = v1.ToString();
-        return label.Length > MaxLabel ? v1.ToString(MultibaseEncoding.Base36) : label;
-    }
-
-    private static JsonObject? JsonOf(Held? held) => held is null ? null : new JsonObject { ["version"] = held.Version, ["cid"] = held.Cid, ["size"] = held.Size };
+    private static JsonObject? JsonOf(Held? held) => held is null ? null : new JsonObject { ["version"] = held.Version, ["cid"] = held.Problem is null ? held.Cid : null, ["size"] = held.Size };
 
     private static JsonArray Texts(string[] texts) => new([.. texts.Select(static t => JsonValue.Create(t))]);
 
@@ -563,9 +553,10 @@ internal static class LappCommand
     /// <param name="Version">At which version; 0: now.</param>
     /// <param name="Cid">The CID of its files; empty: nothing.</param>
     /// <param name="Size">The bytes of their blocks.</param>
-    private sealed record Held(long Version, string Cid, long Size)
+    /// <param name="Problem">Why that cannot be told; null: it can.</param>
+    private sealed record Held(long Version, string Cid, long Size, string? Problem = null)
     {
         /// <summary>Whether there is nothing.</summary>
-        public bool IsNothing => Cid.Length == 0;
+        public bool IsNothing => Cid.Length == 0 && Problem is null;
     }
 }

@@ -29,9 +29,6 @@ namespace Leither.Node.Http;
 /// <summary>The application that Kestrel runs.</summary>
 internal sealed class NodeApplication(INodeStatus status, LocalClients? clients, IpfsGateway? content, ShownFiles? shown, NodeLog log) : IHttpApplication<HttpContext>
 {
-    /// <summary>A label of the DNS has no more characters.</summary>
-    private const int MaxLabel = 63;
-
     private readonly StatusPages _pages = new(status, clients);
 
     public HttpContext CreateContext(IFeatureCollection contextFeatures)
@@ -130,7 +127,9 @@ internal sealed class NodeApplication(INodeStatus status, LocalClients? clients,
         }
         catch (IOException e)
         {
-            await PlainText.AnswerAsync(http, StatusCodes.Status503ServiceUnavailable, e.Message).ConfigureAwait(false);
+            // Strangers are told no names of files.
+            log.Warning($"What {host} shows cannot be read: {e.Message}");
+            await PlainText.AnswerAsync(http, StatusCodes.Status503ServiceUnavailable, "This node cannot read its store at the moment; its log says why.").ConfigureAwait(false);
             return;
         }
 
@@ -140,7 +139,7 @@ internal sealed class NodeApplication(INodeStatus status, LocalClients? clients,
     private Task ServeSubdomain(HttpContext http, bool isIpns, string root, string path)
     {
         // Names of hosts have no capitals; the bases of CIDs and keys that fit into them have none either.
-        return root.Length > MaxLabel
+        return root.Length > GatewayTarget.MaxLabel
             ? PlainText.AnswerAsync(http, StatusCodes.Status400BadRequest, "CID incompatible with DNS label length limit of 63")
             : content!.ServeAsync(http, isIpns, root.ToLowerInvariant(), path);
     }
@@ -160,7 +159,7 @@ internal sealed class NodeApplication(INodeStatus status, LocalClients? clients,
             return false; // who answers says what is wrong with it
         }
 
-        string label;
+        string? label;
         if (target.IsIpns)
         {
             if (!IpnsRecord.TryParseName(target.Root, out PeerId name)) return false;
@@ -169,11 +168,10 @@ internal sealed class NodeApplication(INodeStatus status, LocalClients? clients,
         else
         {
             if (!Cid.TryParse(target.Root, out Cid cid)) return false;
-            label = cid.ToV1().ToString();
-            if (label.Length > MaxLabel) label = cid.ToV1().ToString(MultibaseEncoding.Base36);
+            label = GatewayTarget.LabelOf(cid);
         }
 
-        if (label.Length > MaxLabel) return false;
+        if (label is null) return false;
         string port = request.Host.Port is { } number ? $":{number}" : "";
         http.Response.StatusCode = StatusCodes.Status307TemporaryRedirect;
         http.Response.Headers.Location = $"{request.Scheme}://{label}{target.Namespace.Replace('/', '.')}.localhost{port}{(target.EscapedRest is "" ? "/" : target.EscapedRest)}{request.QueryString}";

@@ -4,6 +4,7 @@
 // has these three characters.
 
 using System.Text;
+using Leither.Ipfs.Multiformats;
 
 namespace Leither.Node.Http.Gateway;
 
@@ -12,6 +13,9 @@ internal sealed class GatewayTarget
 {
     /// <summary>The most names that a path may have.</summary>
     public const int MaxSegments = 1024;
+
+    /// <summary>A label of the DNS has no more characters.</summary>
+    public const int MaxLabel = 63;
 
     private static readonly UTF8Encoding _utf8 = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
 
@@ -41,6 +45,15 @@ internal sealed class GatewayTarget
 
     /// <summary>What stands behind the root, escaped.</summary>
     public string EscapedRest { get; private init; } = "";
+
+    /// <summary>A CID as a label of a host's name, which has no capitals; null: no label is that long.</summary>
+    public static string? LabelOf(in Cid cid)
+    {
+        Cid v1 = cid.ToV1();
+        string label = v1.ToString();
+        if (label.Length > MaxLabel) label = v1.ToString(MultibaseEncoding.Base36);
+        return label.Length > MaxLabel ? null : label;
+    }
 
     /// <summary>Whether a request's target is content of the path gateway.</summary>
     public static bool IsContent(ReadOnlySpan<char> path) => path.StartsWith("/ipfs/", StringComparison.Ordinal) || path.StartsWith("/ipns/", StringComparison.Ordinal);

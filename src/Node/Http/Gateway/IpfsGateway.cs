@@ -85,6 +85,9 @@ public sealed class IpfsGateway
         }
         catch (Exception e) when (Describe(e) is { } error)
         {
+            // Strangers are told no names of files.
+            if (error.Status == StatusCodes.Status500InternalServerError) _log.Warning($"{context.Request.Path} cannot be read: {e.Message}");
+
             // What is under way can only be broken off, so that nobody takes a part for the whole.
             if (context.Response.HasStarted)
             {
@@ -489,7 +492,7 @@ public sealed class IpfsGateway
         BlockMissingException missing => new GatewayException(404, missing.Message),
         BlockCorruptedException damaged => new GatewayException(500, $"The block {damaged.Cid} is damaged in this node's store"),
         MalformedBlockException malformed => new GatewayException(502, $"What was found is malformed. {malformed.Message}"),
-        IOException io => new GatewayException(500, $"This node could not read its store: {io.Message}"),
+        IOException => new GatewayException(500, "This node could not read its store; its log says why"),
         _ => null,
     };
 
