@@ -200,10 +200,30 @@ public sealed class MimeiFilesTests(SharedNode node) : IClassFixture<SharedNode>
         Assert.Contains("No such MiMei 'none'", Mimei("add", "none", F("a")).Error, StringComparison.Ordinal);
         Assert.Contains("holds a database", Mimei("add", "default", F("a")).Error, StringComparison.Ordinal);
         Assert.Contains("holds a database", Mimei("get", "default").Error, StringComparison.Ordinal);
+        File.CreateSymbolicLink(F("loop"), F("loop"));
+        LeitherProgram.Result loop = Mimei("add", "wrong", F("loop"));
+        Assert.Equal((1, ""), loop.Short);
+        Assert.Single(loop.Error.TrimEnd().Split('\n'));
         JsonElement failed = JsonDocument.Parse(Mimei("add", "wrong", F("none"), "--json").Output).RootElement;
         Assert.Equal($"{F("none")} cannot be read: there is no such file", failed.GetProperty("error").GetString());
         Assert.Equal(new(0, "a", ""), Mimei("get", "wrong"));
         Assert.Equal(1, Json("versions", "wrong").GetProperty("versions").GetArrayLength());
+    }
+
+    [Fact]
+    public void Blocks_that_were_asked_for_ahead_and_are_not_read_confuse_nothing()
+    {
+        using RespClient client = RespClient.Connect(node.Port);
+        (Cid leaf, byte[] leafBlock) = Block([], new UnixFsData { Type = UnixFsType.File, Data = "leaf"u8.ToArray(), FileSize = 4 }.Encode());
+        (Cid nothing, byte[] nothingBlock) = Block([], new UnixFsData { Type = UnixFsType.File, FileSize = 0 }.Encode());
+        (Cid root, byte[] rootBlock) = Block([new PbLink(leaf, "", 4), new PbLink(nothing, "", 4)], new UnixFsData { Type = UnixFsType.File, FileSize = 4, BlockSizes = [4, 0] }.Encode());
+        string mid = Make("ahead");
+        client.Call("MIMEI", "OPEN", mid);
+        RespValue put = client.Call([.. Words("MIMEI", "BLOCK", "MPUT"), .. Pair(leaf, leafBlock), .. Pair(nothing, nothingBlock), .. Pair(root, rootBlock)]);
+        Assert.False(put.IsError, put.Text);
+        Assert.Equal(0, Mimei("setcid", mid, root.ToString()).Code);
+        JsonElement got = Json("get", mid, "-o", F("ahead"));
+        Assert.Equal((mid, "leaf"), (got.GetProperty("mid").GetString(), File.ReadAllText(F("ahead"))));
     }
 
     [Fact]
@@ -238,17 +258,17 @@ public sealed class MimeiFilesTests(SharedNode node) : IClassFixture<SharedNode>
         }
 
         static byte[] Folder() => new UnixFsData { Type = UnixFsType.Directory }.Encode();
-
-        static (Cid Cid, byte[] Bytes) Block(PbLink[] links, byte[] data)
-        {
-            byte[] block = new PbNode(links, data).Encode();
-            return (Cid.Of(Multicodec.DagPb, block), block);
-        }
-
-        static byte[][] Words(params string[] words) => [.. words.Select(Encoding.ASCII.GetBytes)];
-
-        static byte[][] Pair(Cid cid, byte[] block) => [Encoding.ASCII.GetBytes(cid.ToString()), block];
     }
+
+    private static (Cid Cid, byte[] Bytes) Block(PbLink[] links, byte[] data)
+    {
+        byte[] block = new PbNode(links, data).Encode();
+        return (Cid.Of(Multicodec.DagPb, block), block);
+    }
+
+    private static byte[][] Words(params string[] words) => [.. words.Select(Encoding.ASCII.GetBytes)];
+
+    private static byte[][] Pair(Cid cid, byte[] block) => [Encoding.ASCII.GetBytes(cid.ToString()), block];
 
     private string F(string name) => _folder.File(name);
 

@@ -91,7 +91,7 @@ internal static partial class MimeiCommand
         }
 
         // A link that was named is what it leads to; links below are taken as links.
-        string content = path != "-" && new FileInfo(Path.TrimEndingDirectorySeparator(path)).ResolveLinkTarget(returnFinalTarget: true) is { } target ? target.FullName : path;
+        string content = path != "-" && ContentWork.Guard(() => new FileInfo(Path.TrimEndingDirectorySeparator(path)).ResolveLinkTarget(returnFinalTarget: true)) is { } target ? target.FullName : path;
         using Interruption interruption = new();
         long files = path == "-" ? 1 : 0;
         ImportedNode made = output.Progress("Adding", () => ContentWork.SizeOf(content), done => ContentWork.Guard(() =>
@@ -186,8 +186,9 @@ internal static partial class MimeiCommand
             }
 
             Stopwatch watch = Stopwatch.StartNew();
+            string mid = session.Bound().Mid; // blocks that were asked for ahead may come behind the last that is read
             (long files, long bytes) = ContentWork.Get(blocks, output, cid, stat.Number("total"), destination);
-            ContentWork.PrintWritten(output, new JsonObject { ["mid"] = session.Bound().Mid }, cid.ToString(), destination, files, bytes, watch.Elapsed.TotalSeconds);
+            ContentWork.PrintWritten(output, new JsonObject { ["mid"] = mid }, cid.ToString(), destination, files, bytes, watch.Elapsed.TotalSeconds);
         });
     }
 
