@@ -77,6 +77,7 @@ public sealed class PageTests : IDisposable
         Create("empty");
         Create("folder");
         client.Call("IPFS", "FILES", "WRITE", "/site/docs/a b.txt", "in a folder", "CREATE", "PARENTS");
+        client.Call("IPFS", "FILES", "WRITE", "/site/it's.txt", "quoted", "CREATE", "PARENTS");
         string root = client.Call("IPFS", "FILES", "STAT", "/site").Items[1].Text;
         Assert.Equal(root, client.Call("MIMEI", "SETCID", root).Text);
 

@@ -96,7 +96,7 @@ const scenarios = {
     // A large hash is compared in the order of its fields, and that it is cut is said.
     await page.goto(`${base}/#/mimei/default/versions?a=2&b=cur`);
     await page.locator('summary', { hasText: 'large:hash' }).click();
-    await page.getByText('Only the beginning is compared').waitFor();
+    await page.getByText('Only the beginning is shown').waitFor();
     assert.equal(await page.locator('.line.plus').count(), 1);
     assert.equal(await page.locator('.line.minus').count(), 1);
 
@@ -183,6 +183,12 @@ const scenarios = {
     await page.getByText('in a folder').waitFor();
     await page.getByRole('navigation', { name: 'Path' }).getByRole('link', { name: 'docs' }).click();
     await page.getByRole('cell', { name: 'a b.txt' }).waitFor();
+    await page.goto(`${base}/#/mimei/folder/keys`);
+    await page.getByRole('link', { name: "it's.txt" }).click();
+    await page.getByText(`'/it'\\''s.txt'`).waitFor();
+    await page.goto(`${base}/#/mimei/folder/keys?p=none`);
+    await page.getByRole('link', { name: 'Files', exact: true }).last().waitFor();
+    await page.getByRole('button', { name: 'Try again' }).waitFor();
     await page.goto(`${base}/#/mimei/empty/keys`);
     await page.getByText('It holds no files yet').waitFor();
   },

@@ -64,7 +64,8 @@ export async function mimeiView({ parts, query, signal, show }) {
     return h('div', null, h('div.title', null, h('a.back', { href: version ? addressOf(id, 'versions') : '#/mimei', 'aria-label': t(version ? 'versions' : 'mimei') }, '‹'), h('h1', null, version ? `${id} · v${version}` : id)), problem(e), button(t('again'), show, { symbol: 'refresh' }));
   }
   const [mid, name] = or(identity, [id, t('mimei')]);
-  const holdsFiles = !(stat instanceof NodeError) || stat.message.startsWith('the MiMei holds no files yet');
+  // Of a database WRONGTYPE says so; what else is wrong with files the tab says.
+  const holdsFiles = !(stat instanceof NodeError) || !['WRONGTYPE', 'NOPERM'].includes(stat.code);
   const isCopy = or(role, [])[0] === 'slave', [write, backup, restore, release] = may.map((reply) => !isCopy && allowed(reply));
   const head = h('div', null,
     h('div.title', null, id !== bound && h('a.back', { href: '#/mimei', 'aria-label': t('mimei') }, '‹'), h('h1', null, name || mid.slice(0, 8) + '…'), short(mid)),

@@ -106,7 +106,7 @@ const texts = {
   now: ['now', '当前'],
   ofData: ['{0} of data', '其中数据 {0}'],
   older: ['Show older', '显示更早的'],
-  onlyFirst: ['Only the beginning is compared: it is long.', '内容较长，只比较了开头部分。'],
+  onlyFirst: ['Only the beginning is shown: it is long.', '内容较长，只显示开头部分。'],
   opened: ['loaded', '已载入'],
   openOther: ['Another MiMei, by its id or name', '另一个弥媒的标识或名称'],
   openGateway: ['Open', '打开'],

@@ -36,5 +36,5 @@ export async function filesTab({ id, mid, place, query, signal }) {
   }
   const { lines, isCut, note } = await linesOfFile(place, path, signal);
   return h('section.card', { 'aria-label': steps.at(-1) ?? t('files') }, head, note && h('p.quiet', null, note), isCut && h('p.quiet', null, t('onlyFirst')),
-    h('pre', { tabindex: 0 }, lines.join('\n')), h('pre.quiet', null, `leither mimei get ${mid}${path ? ` '${path}'` : ''}${v ? ` --version ${v}` : ''}`));
+    h('pre', { tabindex: 0 }, lines.join('\n')), h('pre.quiet', null, `leither mimei get ${mid}${path ? ` '/${path.replaceAll("'", "'\\''")}'` : ''}${v ? ` --version ${v}` : ''}`));
 }

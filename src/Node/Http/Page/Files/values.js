@@ -192,7 +192,7 @@ const mostLines = 400, mostMembers = 5000;
 const limited = (lines, isCut = false) => ({ lines: lines.slice(0, mostLines), isCut: isCut || lines.length > mostLines });
 
 /** Bytes as lines: text or, where they are none, how they begin, written out. */
-export const linesOfBytes = (value, isCut) => limited((decode(value) ?? hexDump(bytesOf(value).subarray(0, 16 * mostLines))).split('\n'), isCut);
+export const linesOfBytes = (value, isCut) => limited((decode(value) ?? hexDump(bytesOf(value).subarray(0, 16 * mostLines + 1))).split('\n'), isCut);
 
 /** A value as lines, whether there are more, and what is to be said in their place; unordered ones are sorted. */
 export async function linesOf(place, key, signal) {
