@@ -55,7 +55,7 @@ public static class KnownDifferences
     private static bool IsOutOfRange(string word) =>
         (double.TryParse(word.TrimStart('('), NumberStyles.Float, CultureInfo.InvariantCulture, out double number)
             && (double.IsSubnormal(number) || (double.IsInfinity(number) && word.Any(char.IsAsciiDigit))))
-        || word.Split('-').Any(static part => part.Length >= 20 && part.All(char.IsAsciiDigit) && !ulong.TryParse(part, CultureInfo.InvariantCulture, out _)); // an id
+        || word.TrimStart('(').Split('-').Any(static part => part.Length >= 20 && part.All(char.IsAsciiDigit) && !ulong.TryParse(part, CultureInfo.InvariantCulture, out _)); // an id
 
     private static bool IsUnbalanced(RespValue reply) => reply.IsError && reply.Text.StartsWith("ERR Unbalanced ", StringComparison.Ordinal);
 
