@@ -23,11 +23,11 @@ internal sealed class GatewayHost : IAsyncDisposable
     private readonly HttpClient _http;
     private readonly StringWriter _printed = new(CultureInfo.InvariantCulture);
 
-    public GatewayHost(bool hasNetwork = true, GatewayOptions? options = null)
+    public GatewayHost(bool hasNetwork = true, GatewayOptions? options = null, IBlockSource? served = null)
     {
         Network = new FakeNetwork(Store);
         var log = new NodeLog(TimeProvider.System, TextWriter.Synchronized(_printed)) { Level = NodeLogLevel.Verbose };
-        _gateway = new HttpGateway(new FixedStatus(), log, new IpfsGateway(Store, hasNetwork ? _ => Network : null, Names, options, log));
+        _gateway = new HttpGateway(new FixedStatus(), log, new IpfsGateway(served ?? Store, hasNetwork ? _ => Network : null, Names, options, log));
         _server = new MiniServer(OperatingSystem.IsLinux() ? "epoll" : "socket", wrap: inner => new PortHandler(inner, _gateway.Take, () => null, NodeLog.None));
         _http = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false }) { Timeout = TimeSpan.FromSeconds(60) };
     }
@@ -39,6 +39,9 @@ internal sealed class GatewayHost : IAsyncDisposable
     public FakeNames Names { get; } = new();
 
     public int Port => _server.Port;
+
+    /// <summary>What stands in the log.</summary>
+    public string Log => _printed.ToString();
 
     public Cid Find(Cid root, params string[] path) => UnixFsPath.Resolve(Store, root, path).Cid;
 

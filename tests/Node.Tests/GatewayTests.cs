@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
+using Leither.Ipfs.Blockstore;
 using Leither.Ipfs.Ipns;
 using Leither.Ipfs.Keys;
 using Leither.Ipfs.Multiformats;
@@ -322,6 +323,28 @@ public sealed class GatewayTests
         using PrivateKey unknown = PrivateKey.Generate();
         Assert.Equal(502, (await host.GetAsync($"/ipns/{IpnsRecord.NameText(unknown.PublicKey.PeerId)}")).Status);
         foreach (PrivateKey key in keys) key.Dispose();
+    }
+
+    [Fact]
+    public async Task Where_files_lie_is_for_the_log_and_for_no_answer()
+    {
+        await using var host = new GatewayHost(hasNetwork: false, served: new UnreadableSource());
+        Answer answer = await host.GetAsync($"/ipfs/{Cid.Of(Multicodec.DagPb, "there"u8)}");
+        Assert.Equal(500, answer.Status);
+        Assert.DoesNotContain("/home", answer.Text, StringComparison.Ordinal);
+        Assert.Contains("/home/ann/blocks cannot be read", host.Log, StringComparison.Ordinal);
+    }
+
+    /// <summary>All blocks are there, and the disk gives none of them.</summary>
+    private sealed class UnreadableSource : IBlockSource
+    {
+        public bool Has(in Cid cid) => true;
+
+        public bool TryGetLength(in Cid cid, out int length) => throw new IOException("/home/ann/blocks cannot be read");
+
+        public bool TryGet(in Cid cid, System.Buffers.IBufferWriter<byte> destination) => throw new IOException("/home/ann/blocks cannot be read");
+
+        public IEnumerable<Cid> Cids() => [];
     }
 
     [Fact]
