@@ -24,6 +24,9 @@ internal static class Same
     {
         using RespClient client = writer.Open(mid);
         RespValue backup = client.Call("MIMEI", "BACKUP");
+
+        // One that started again has what its followers have, and may not have asked all of them yet.
+        Wait.Until(() => !backup.Text.StartsWith("READONLY", StringComparison.Ordinal) || !(backup = client.Call("MIMEI", "BACKUP")).IsError, () => $"{backup}\n{Describe(writer, mid)}");
         if (backup.IsError) throw new InvalidOperationException($"{writer.Place}: BACKUP: {backup}");
         (string Cid, string State) version = Newest(client, mid);
         foreach (Node other in others)
