@@ -319,7 +319,8 @@ internal sealed unsafe class LogRecovery : IDisposable
         // A later epoch vouches for all before it, and there is only the checkpoint to tell whether this is one.
         SegmentHeader first = _chain[0].Header;
         if (_empty.Count == 0 || first.Epoch != _checkpoint.Epoch || first.PreviousEpoch != first.Epoch) return false;
-        // So does a later generation, whose headers say it of whole entries (what it begins in the middle of is not among them). It does not begin in a prepared file.
+        // So does a later generation, and its first header says it: but of whole entries alone. Whether one begins in the middle of the entry needed, which may be synced, no header
+        // tells; a prepared file is never the first of such a one.
         if (first.Generation != 0 && first.FirstSequence == needed && !HasPrefix(_chain[0].Name, LogFormat.PreparedPrefix)) return false;
         foreach (Found segment in _chain)
         {
